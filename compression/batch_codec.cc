@@ -1,0 +1,86 @@
+#include "compression/batch_codec.h"
+
+namespace wherry {
+namespace {
+
+// A run on the wire, little-endian: u16 block, u8 kind, u8 zero, u32 count, u64 first page.
+void put_run(const PageRun& run, uint8_t* out) {
+  for (int i = 0; i < 2; ++i) out[i] = static_cast<uint8_t>(run.block >> (8 * i));
+  out[2] = static_cast<uint8_t>(run.kind);
+  out[3] = 0;
+  for (int i = 0; i < 4; ++i) out[4 + i] = static_cast<uint8_t>(run.count >> (8 * i));
+  for (int i = 0; i < 8; ++i) out[8 + i] = static_cast<uint8_t>(run.first >> (8 * i));
+}
+
+Result<PageRun> get_run(const uint8_t* in) {
+  PageRun run;
+  run.block = static_cast<uint16_t>(in[0] | in[1] << 8);
+  if (in[2] > static_cast<uint8_t>(PageKind::raw)) return fail("a batch has a page of unknown kind {}", in[2]);
+  if (in[3] != 0) return fail("a batch has a run whose reserved byte is {}", in[3]);
+  run.kind = static_cast<PageKind>(in[2]);
+  for (int i = 0; i < 4; ++i) run.count |= static_cast<uint32_t>(in[4 + i]) << (8 * i);
+  for (int i = 0; i < 8; ++i) run.first |= static_cast<uint64_t>(in[8 + i]) << (8 * i);
+  return run;
+}
+
+class RawCodec : public BatchCodec {
+ public:
+  void encode(const PageBatch& batch, EncodedBatch& out) override {
+    out.table.resize(batch.runs.size() * kRunBytes);
+    for (size_t i = 0; i < batch.runs.size(); ++i) put_run(batch.runs[i], &out.table[i * kRunBytes]);
+    out.body.clear();
+    out.body_size = 0;
+    for (const uint8_t* page : batch.data) {
+      out.body_size += batch.page_size;
+      // Pages of a multifd packet lie side by side: one view serves them all.
+      if (!out.body.empty() && out.body.back().data() + out.body.back().size() == page) {
+        out.body.back() = {out.body.back().data(), out.body.back().size() + batch.page_size};
+      } else {
+        out.body.emplace_back(page, batch.page_size);
+      }
+    }
+  }
+
+  Result<> decode(PageBatch& batch, std::span<const uint8_t> body) override {
+    batch.data.clear();
+    size_t offset = 0;
+    for (const PageRun& run : batch.runs) {
+      if (run.kind == PageKind::zero) continue;
+      for (uint32_t i = 0; i < run.count; ++i, offset += batch.page_size) {
+        if (body.size() - offset < batch.page_size) return fail("a batch is shorter than its table says");
+        batch.data.push_back(body.data() + offset);
+      }
+    }
+    if (offset != body.size()) return fail("a batch is longer than its table says");
+    return {};
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<BatchCodec> make_raw_codec() { return std::make_unique<RawCodec>(); }
+
+Result<PageBatch> read_table(std::span<const uint8_t> table, const PageSpace& space) {
+  if (table.empty() || table.size() % kRunBytes != 0 || table.size() / kRunBytes > kBatchRuns) {
+    return fail("a batch has a page table of {} bytes", table.size());
+  }
+  PageBatch batch;
+  batch.page_size = space.page_size;
+  uint64_t pages = 0;
+  uint64_t bytes = 0;
+  for (size_t at = 0; at < table.size(); at += kRunBytes) {
+    auto run = get_run(&table[at]);
+    if (!run) return pass_on(run);
+    if (!space.contains(*run)) {
+      return fail("a batch names pages {}+{} of block {}, which are outside guest memory", run->first, run->count,
+                  run->block);
+    }
+    pages += run->count;
+    if (run->kind != PageKind::zero) bytes += uint64_t{run->count} * space.page_size;
+    if (pages > kBatchPages || bytes > kBatchBytes) return fail("a batch names more pages than fit one");
+    batch.add_run(*run);
+  }
+  return batch;
+}
+
+}  // namespace wherry

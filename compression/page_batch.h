@@ -1,0 +1,74 @@
+// Guest pages as they travel: which pages of which RAM blocks, and where their bytes are.
+//
+// A batch names its pages by runs. The bytes of its pages that are not zero are views into memory of somebody
+// else's (a slot, or guest RAM itself), which must outlive the batch. Page indexes count pages of
+// PageSpace::page_size bytes from the start of the block, blocks are numbered by their place in PageSpace.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace wherry {
+
+// The most page bytes of one batch, and the most pages and runs in it (zero pages take no bytes).
+inline constexpr uint32_t kBatchBytes = 512 * 1024;
+inline constexpr uint32_t kBatchPages = 64 * 1024;
+inline constexpr uint32_t kBatchRuns = 1024;
+
+// How the bytes of a page reach the other side. The numbers are the wire's.
+enum class PageKind : uint8_t { zero = 0, raw = 1 };
+
+struct PageRun {
+  uint16_t block = 0;
+  PageKind kind = PageKind::zero;
+  uint32_t count = 0;
+  uint64_t first = 0;  // index of the first page; the run is first … first + count - 1
+
+  bool operator==(const PageRun&) const = default;
+};
+
+// What there is to address: the guest's page size and, for each block, how many pages it has.
+struct PageSpace {
+  uint32_t page_size = 0;
+  std::vector<uint64_t> pages_of_block;
+
+  bool contains(const PageRun& run) const {
+    if (run.block >= pages_of_block.size()) return false;
+    uint64_t pages = pages_of_block[run.block];
+    return run.count > 0 && run.first < pages && run.count <= pages - run.first;
+  }
+};
+
+struct PageBatch {
+  uint32_t page_size = 0;
+  std::vector<PageRun> runs;
+  std::vector<const uint8_t*> data;  // one for each page of the runs that are not zero, in order
+
+  bool empty() const { return runs.empty(); }
+  uint32_t page_count() const { return pages_; }
+  uint64_t bytes() const { return uint64_t{pages_} * page_size; }
+
+  // Adds one page; `bytes` is its content, or null for a zero page.
+  void add(uint16_t block, uint64_t index, const uint8_t* bytes);
+  void add_run(const PageRun& run);
+  // Whether one more page still fits.
+  bool has_room() const;
+  void clear();
+
+  // Calls visit(block, index, bytes) for each page in order; bytes is null for a zero page.
+  template <class Visit>
+  void each(Visit&& visit) const {
+    size_t next = 0;
+    for (const PageRun& run : runs) {
+      for (uint32_t i = 0; i < run.count; ++i) {
+        visit(run.block, run.first + i, run.kind == PageKind::zero ? nullptr : data[next++]);
+      }
+    }
+  }
+
+ private:
+  uint32_t pages_ = 0;
+};
+
+}  // namespace wherry

@@ -1,0 +1,200 @@
+#include "qemu-glue/channel_reader.h"
+
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "qemu-glue/stream/formats.h"
+#include "qemu-glue/stream/main_reader.h"
+#include "qemu-glue/stream/multifd_reader.h"
+#include "transport/socket.h"
+
+namespace wherry::qemu {
+namespace {
+
+// Carries bytes that nobody here understands.
+class OpaqueReader : public StreamReader {
+ public:
+  explicit OpaqueReader(StreamEvents& events) : events_(events) {}
+  size_t read(std::span<uint8_t> bytes) override {
+    events_.record(bytes);
+    return bytes.size();
+  }
+  Want wants(std::span<const uint8_t>) const override { return {1, SIZE_MAX}; }
+
+ private:
+  StreamEvents& events_;
+};
+
+}  // namespace
+
+ChannelReader::ChannelReader(Fd connection, SourceSession& session, SourceGuest& guest,
+                             WayBack& way_back, std::function<void()> ended)
+    : connection_(std::move(connection)),
+      session_(session),
+      guest_(guest),
+      way_back_(way_back),
+      on_end_(std::move(ended)) {
+  thread_ = std::thread([this] { run(); });
+}
+
+ChannelReader::~ChannelReader() { thread_.join(); }
+
+void ChannelReader::shut() { ::shutdown(connection_.get(), SHUT_RDWR); }
+
+bool ChannelReader::in_epochs() const {
+  std::lock_guard lock(mutex_);
+  return kind_ == Kind::main || kind_ == Kind::multifd;
+}
+
+bool ChannelReader::is_main() const {
+  std::lock_guard lock(mutex_);
+  return channel_ && channel_->kind() == ChannelKind::main;
+}
+
+uint32_t ChannelReader::passes() const {
+  std::lock_guard lock(mutex_);
+  return batcher_ ? batcher_->passes() : 0;
+}
+
+void ChannelReader::settle(bool urgent_if_silent) {
+  int waiting = 0;
+  ::ioctl(connection_.get(), FIONREAD, &waiting);
+  if (waiting == 0 && urgent_if_silent) open(Kind::urgent);
+  std::unique_lock lock(mutex_);
+  if (waiting > 0) kind_known_.wait(lock, [this] { return kind_.has_value() || ended_; });
+}
+
+// Looks at the first four bytes without taking them. Nothing: the connection ended before.
+std::optional<ChannelReader::Kind> ChannelReader::first_bytes() {
+  std::array<uint8_t, 4> first{};
+  ssize_t got = ::recv(connection_.get(), first.data(), first.size(), MSG_PEEK | MSG_WAITALL);
+  if (got <= 0) return std::nullopt;
+  const uint32_t magic = got == 4 ? be32(first.data()) : 0;
+  if (magic == kFileMagic) return Kind::main;
+  if (magic == kMultifdMagic) return Kind::multifd;
+  return guest_.postcopy() ? Kind::urgent : Kind::opaque;
+}
+
+// The first connection that is no multifd channel is the main one, even if it is opaque: TLS, or a postcopy
+// migration that is being recovered.
+void ChannelReader::open(Kind kind) {
+  std::lock_guard lock(mutex_);
+  if (kind_) return;
+  ChannelKind as = kind == Kind::urgent ? ChannelKind::urgent : ChannelKind::data;
+  if (kind == Kind::main || kind == Kind::opaque) {
+    if (guest_.claim_main()) {
+      as = ChannelKind::main;
+    } else if (kind == Kind::main) {
+      kind = Kind::opaque;
+    }
+  }
+  channel_ = session_.open_channel(as);
+  if (as == ChannelKind::main) way_back_.attach(connection_.get());
+  const std::string name = kind == Kind::multifd ? fmt::format("multifd ({})", channel_->number())
+                           : as == ChannelKind::main ? "main" : fmt::format("unknown ({})", channel_->number());
+  batcher_ = std::make_unique<Batcher>(
+      *channel_, Batcher::Notices{
+                     .blocks = [this](const GuestBlocks& blocks) { guest_.publish(blocks); },
+                     .participants = [this] { return is_main() ? guest_.participants() : 0; },
+                     .opaque =
+                         [this, name, as](const std::string& why) {
+                           if (as == ChannelKind::main) guest_.give_up();
+                           guest_.note_opaque(name, why);
+                         },
+                     .pages_done = [this] { guest_.note_pages_done(); },
+                     .postcopy = [this] { guest_.note_postcopy(); },
+                 });
+  switch (kind) {
+    case Kind::main:
+      reader_ = std::make_unique<MainReader>(*batcher_);
+      break;
+    case Kind::multifd:
+      reader_ = std::make_unique<MultifdReader>(*batcher_, [this] { return guest_.wait(); });
+      break;
+    case Kind::opaque:
+      batcher_->opaque("neither a migration stream nor a multifd channel (TLS?)", true);
+      reader_ = std::make_unique<OpaqueReader>(*batcher_);
+      break;
+    case Kind::urgent:
+      reader_ = std::make_unique<OpaqueReader>(*batcher_);
+      break;
+  }
+  kind_ = kind;
+  kind_known_.notify_all();
+}
+
+void ChannelReader::run() {
+  if (auto kind = first_bytes()) open(*kind);
+  bool opened = false;
+  {
+    std::lock_guard lock(mutex_);
+    opened = kind_.has_value();  // by settle(), perhaps, without a byte
+  }
+  if (opened) carry();
+  if (is_main()) guest_.give_up();
+  {
+    std::lock_guard lock(mutex_);
+    ended_ = true;
+    kind_known_.notify_all();
+  }
+  on_end_();
+}
+
+size_t ChannelReader::receive(std::span<uint8_t> where) {
+  pollfd ready{connection_.get(), POLLIN, 0};
+  if (poll(&ready, 1, 0) == 0) {
+    batcher_->flush();
+    while (poll(&ready, 1, -1) < 0 && errno == EINTR) {
+    }
+  }
+  size_t room = channel_->take_room(where.size(), false);
+  if (room == 0) {
+    // What is still open must be on its way before its acknowledgement can make room.
+    batcher_->flush();
+    room = channel_->take_room(where.size(), true);
+    if (room == 0) return 0;
+  }
+  ssize_t got = -1;
+  do {
+    got = ::recv(connection_.get(), where.data(), room, 0);
+  } while (got < 0 && errno == EINTR);
+  // A reset ends the stream like a close: QEMU's other side, or QEMU itself, says what it means.
+  const size_t received = got > 0 ? static_cast<size_t>(got) : 0;
+  channel_->give_back(room - received);
+  return received;
+}
+
+void ChannelReader::carry() {
+  Slot slot;
+  size_t parsed = 0;  // [0, parsed) is reported, [parsed, filled) waits for more
+  size_t filled = 0;
+  for (;;) {
+    const std::span<uint8_t> remained(slot.get() + parsed, filled - parsed);
+    const StreamReader::Want want = reader_->wants(remained);
+    if (!slot || kSlotBytes - parsed < want.contiguous || filled == kSlotBytes) {
+      Slot next = session_.take_slot();
+      if (!next) return;
+      batcher_->flush();
+      if (!remained.empty()) std::memcpy(next.get(), remained.data(), remained.size());
+      filled = remained.size();
+      parsed = 0;
+      slot = std::move(next);
+      batcher_->set_memory(slot);
+    }
+    const size_t got = receive({slot.get() + filled, std::min(want.at_most, kSlotBytes - filled)});
+    if (got == 0) break;
+    filled += got;
+    parsed += reader_->read({slot.get() + parsed, filled - parsed});
+  }
+  // An element that was cut off is passed on as it is: the destination's QEMU will say what it thinks of it.
+  if (filled > parsed) batcher_->record({slot.get() + parsed, filled - parsed});
+  batcher_->flush();
+  channel_->close();
+}
+
+}  // namespace wherry::qemu

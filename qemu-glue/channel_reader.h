@@ -1,0 +1,71 @@
+// One connection of the source's QEMU: finds out what kind of channel it is and carries its bytes into the
+// session, in a thread of its own.
+//
+//   waiting for the first bytes ─▶ main | multifd | urgent | opaque ─▶ end of stream
+//
+// The kind shows in the first four bytes. A connection that stays silent while postcopy is advised and the main
+// channel is past its setup is the postcopy-preempt channel (QEMU 7.2 opens it early): settle() says so.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "qemu-glue/source_guest.h"
+#include "qemu-glue/stream/batcher.h"
+#include "qemu-glue/stream/stream_reader.h"
+#include "qemu-glue/way_back.h"
+#include "transport/fd.h"
+#include "transport/source_session.h"
+
+namespace wherry::qemu {
+
+class ChannelReader {
+ public:
+  // `ended` is called when the stream has ended, as the last thing.
+  ChannelReader(Fd connection, SourceSession& session, SourceGuest& guest, WayBack& way_back,
+                std::function<void()> ended);
+  ~ChannelReader();
+
+  // Waits until the kind is known, unless nothing has come yet; then it is an urgent channel if `urgent_if_silent`.
+  void settle(bool urgent_if_silent);
+  // Whether this is the main or a multifd channel: those take part in epochs.
+  bool in_epochs() const;
+  bool is_main() const;
+  bool ended() const { return ended_; }
+  uint32_t passes() const;
+  // Ends the connection in both directions.
+  void shut();
+
+ private:
+  enum class Kind { main, multifd, urgent, opaque };
+
+  void run();
+  std::optional<Kind> first_bytes();
+  void open(Kind kind);
+  void carry();
+  // Receives at least one byte into `where`; 0 at the end of the stream or of the session.
+  size_t receive(std::span<uint8_t> where);
+
+  const Fd connection_;
+  SourceSession& session_;
+  SourceGuest& guest_;
+  WayBack& way_back_;
+  const std::function<void()> on_end_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable kind_known_;
+  std::optional<Kind> kind_;
+  std::unique_ptr<SourceChannel> channel_;  // set together with kind_
+  std::unique_ptr<Batcher> batcher_;
+  std::unique_ptr<StreamReader> reader_;
+  std::atomic<bool> ended_ = false;
+  std::thread thread_;
+};
+
+}  // namespace wherry::qemu

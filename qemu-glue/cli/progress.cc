@@ -1,0 +1,84 @@
+#include "qemu-glue/cli/progress.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+
+namespace wherry::cli {
+namespace {
+
+std::string line(const Report& report) {
+  const double goodput = report.timeline.empty() ? 0 : report.timeline.back().goodput;
+  const double ratio =
+      report.wire_bytes ? static_cast<double>(report.guest_bytes) / static_cast<double>(report.wire_bytes) : 0;
+  std::string text = fmt::format("{:6.1f} s  pass {}  {} of pages sent  {}/s  ratio {:.2f}", report.total_s,
+                                 report.passes.value_or(0) + 1, bytes_text(static_cast<double>(report.guest_bytes)),
+                                 bytes_text(goodput), ratio);
+  if (report.remaining) text += fmt::format("  {} left", bytes_text(static_cast<double>(*report.remaining)));
+  return text;
+}
+
+}  // namespace
+
+std::string bytes_text(double bytes) {
+  constexpr std::array<const char*, 5> kUnits{"B", "kB", "MB", "GB", "TB"};
+  size_t unit = 0;
+  while (bytes >= 1000 && unit + 1 < kUnits.size()) {
+    bytes /= 1000;
+    ++unit;
+  }
+  return fmt::format("{:.{}f} {}", bytes, unit == 0 ? 0 : 1, kUnits[unit]);
+}
+
+Progress::Progress(std::function<Report()> report, bool json) : report_(std::move(report)), json_(json) {
+  if (json_ || isatty(STDERR_FILENO)) thread_ = std::thread([this] { run(); });
+}
+
+Progress::~Progress() {
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    stop_.notify_all();
+  }
+  if (!thread_.joinable()) return;
+  thread_.join();
+  if (!json_) fmt::print(stderr, "\r\033[K");
+}
+
+void Progress::run() {
+  const auto period = json_ ? std::chrono::milliseconds(1000) : std::chrono::milliseconds(200);
+  std::unique_lock lock(mutex_);
+  while (!stop_.wait_for(lock, period, [this] { return stopped_; })) {
+    const Report report = report_();
+    if (json_) {
+      nlohmann::json json = report.to_json();
+      json.erase("timeline");
+      fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+      std::fflush(stdout);
+    } else {
+      fmt::print(stderr, "\r\033[K{}", line(report));
+      std::fflush(stderr);
+    }
+  }
+}
+
+void print_summary(const Report& report) {
+  const auto row = [](const char* name, const std::string& value) { fmt::print("  {:<12} {}\n", name, value); };
+  fmt::print("migration {}\n", report.status);
+  if (!report.error.empty()) row("cause", report.error);
+  row("total", fmt::format("{:.2f} s", report.total_s));
+  if (report.switchover_ms) row("downtime", fmt::format("{:.0f} ms", *report.switchover_ms));
+  row("guest memory", fmt::format("{} in {} passes", bytes_text(static_cast<double>(report.guest_bytes)),
+                                  report.passes.value_or(0) + 1));
+  row("on the wire", fmt::format("{} over {} lanes", bytes_text(static_cast<double>(report.wire_bytes)),
+                                 report.lanes.size()));
+  row("pages", fmt::format("{} zero, {} raw", report.zero_pages, report.raw_pages));
+  row("placement", report.placement + (report.placement_reason.empty() ? "" : " (" + report.placement_reason + ")"));
+  row("in flight", fmt::format("at most {} of {} allowed", bytes_text(static_cast<double>(report.in_flight_max)),
+                               bytes_text(static_cast<double>(report.in_flight_bound))));
+  for (const auto& [channel, why] : report.opaque) row("opaque", fmt::format("{}: {}", channel, why));
+}
+
+}  // namespace wherry::cli

@@ -1,0 +1,36 @@
+// What a user sees of a migration: a line that renews itself on a terminal, or with --json an object a second;
+// and the summary at the end.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "qemu-glue/report.h"
+
+namespace wherry::cli {
+
+class Progress {
+ public:
+  // Prints until it goes. Without a terminal and without `json` it prints nothing.
+  Progress(std::function<Report()> report, bool json);
+  ~Progress();
+
+ private:
+  void run();
+
+  const std::function<Report()> report_;
+  const bool json_;
+  std::mutex mutex_;
+  std::condition_variable stop_;
+  bool stopped_ = false;
+  std::thread thread_;
+};
+
+// "1.5 GB", in powers of 1000.
+std::string bytes_text(double bytes);
+void print_summary(const Report& report);
+
+}  // namespace wherry::cli

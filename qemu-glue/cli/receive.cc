@@ -1,0 +1,67 @@
+// wherry receive: one migration's end at the destination.
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+
+#include "qemu-glue/cli/arguments.h"
+#include "qemu-glue/cli/commands.h"
+#include "qemu-glue/cli/interrupt.h"
+#include "qemu-glue/receiver.h"
+
+namespace wherry::cli {
+namespace {
+
+struct ReceiveOptions {
+  std::string listen;
+  std::string qemu;
+  std::string qmp;
+  std::string report;
+  bool insecure = false;
+};
+
+int receive(const ReceiveOptions& options) {
+  auto qemu = qemu_endpoint(options.qemu);
+  auto uri = peer_uri(options.listen, options.insecure);
+  for (const Error* error : {qemu ? nullptr : &qemu.error(), uri ? nullptr : &uri.error()}) {
+    if (!error) continue;
+    spdlog::error("{}", error->message);
+    return kUsage;
+  }
+  Failure failure;
+  Interrupt interrupt([&](const std::string& signal) { failure.fail({"interrupted by " + signal}); });
+  Receiver receiver({.listen = *uri,
+                     .qemu = *qemu,
+                     .qmp = options.qmp.empty() ? std::nullopt : std::optional(monitor_path(options.qmp))},
+                    failure);
+  auto file = ReportFile::open(options.report, receiver.report());
+  if (!file) {
+    spdlog::error("{}", file.error().message);
+    return kFailed;
+  }
+  if (auto opened = receiver.open(); !opened) {
+    spdlog::error("{}", opened.error().message);
+    return kFailed;
+  }
+  spdlog::info("listening on {}", receiver.where().str());
+  auto ended = receiver.run();
+  if (auto written = file->write(receiver.report()); !written) spdlog::warn("{}", written.error().message);
+  if (ended) return kCompleted;
+  spdlog::error("{}", ended.error().message);
+  return kFailed;
+}
+
+}  // namespace
+
+void add_receive(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<ReceiveOptions>();
+  CLI::App* command = app.add_subcommand("receive", "Take one migration for this host's QEMU");
+  command->add_option("--listen", options->listen, "Where to listen: wherry://ADDR[:PORT]")->required();
+  command->add_option("--qemu", options->qemu, "Where QEMU waits: unix:PATH, or tcp:HOST:PORT on loopback")
+      ->required();
+  command->add_option("--qmp", options->qmp, "QEMU's monitor, unix:PATH: lets pages be placed directly");
+  command->add_option("--report", options->report, "File for the report (JSON)");
+  command->add_flag("--insecure", options->insecure, "Allow guest memory to cross a network in the clear");
+  command->callback([options, &chosen] { chosen = [options] { return receive(*options); }; });
+}
+
+}  // namespace wherry::cli

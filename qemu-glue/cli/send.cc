@@ -1,0 +1,100 @@
+// wherry send: one migration's end at the source.
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+
+#include "qemu-glue/cli/arguments.h"
+#include "qemu-glue/cli/commands.h"
+#include "qemu-glue/cli/interrupt.h"
+#include "qemu-glue/cli/progress.h"
+#include "qemu-glue/monitor/qmp.h"
+#include "qemu-glue/sender.h"
+
+namespace wherry::cli {
+namespace {
+
+struct SendOptions {
+  std::string qemu;
+  std::string to;
+  std::string qmp;
+  std::string report;
+  bool json = false;
+  bool insecure = false;
+};
+
+// What only QEMU knows: how it went where the stream is opaque, and how long the guest was away.
+Result<> ask_qemu(Qmp& qmp, Report& report) {
+  auto answer = qmp.execute("query-migrate");
+  if (!answer) return pass_on(answer);
+  const std::string status = answer->value("status", "");
+  if (report.status == "unknown" && (status == "completed" || status == "failed" || status == "cancelled")) {
+    report.status = status == "completed" ? "completed" : "failed";
+    report.error = status == "completed" ? "" : "the source's QEMU says: " + answer->value("error-desc", status);
+  }
+  if (auto downtime = answer->find("downtime"); downtime != answer->end() && downtime->is_number()) {
+    report.switchover_ms = downtime->get<double>();
+  }
+  return {};
+}
+
+int send(const SendOptions& options) {
+  auto qemu = qemu_endpoint(options.qemu);
+  auto uri = peer_uri(options.to, options.insecure);
+  for (const Error* error : {qemu ? nullptr : &qemu.error(), uri ? nullptr : &uri.error()}) {
+    if (!error) continue;
+    spdlog::error("{}", error->message);
+    return kUsage;
+  }
+  Failure failure;
+  Interrupt interrupt([&](const std::string& signal) { failure.fail({"interrupted by " + signal}); });
+  Sender sender({.qemu = *qemu, .uri = *uri}, failure);
+  auto file = ReportFile::open(options.report, sender.report());
+  if (!file) {
+    spdlog::error("{}", file.error().message);
+    return kFailed;
+  }
+  std::unique_ptr<Qmp> qmp;
+  if (!options.qmp.empty()) {
+    auto connected = Qmp::connect(monitor_path(options.qmp));
+    if (!connected) {
+      spdlog::error("{}", connected.error().message);
+      return kFailed;
+    }
+    qmp = std::move(*connected);
+  }
+  if (auto opened = sender.open(); !opened) {
+    spdlog::error("{}", opened.error().message);
+    return kFailed;
+  }
+  spdlog::info("ready: migrate QEMU to {}", options.qemu);
+  {
+    Progress progress([&] { return sender.report(); }, options.json);
+    (void)sender.run();  // its error is the report's
+  }
+  Report report = sender.report();
+  if (qmp) {
+    if (auto asked = ask_qemu(*qmp, report); !asked) spdlog::warn("{}", asked.error().message);
+  }
+  if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
+  if (!options.json) print_summary(report);
+  if (report.status == "completed") return kCompleted;
+  spdlog::error("{}", report.error);
+  return kFailed;
+}
+
+}  // namespace
+
+void add_send(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<SendOptions>();
+  CLI::App* command = app.add_subcommand("send", "Carry one migration away from this host's QEMU");
+  command->add_option("--qemu", options->qemu, "Where to listen for QEMU: unix:PATH, or tcp:HOST:PORT on loopback")
+      ->required();
+  command->add_option("--to", options->to, "The receiver: wherry://HOST[:PORT][?key=value…]")->required();
+  command->add_option("--qmp", options->qmp, "QEMU's monitor, unix:PATH: asked at the end how it went");
+  command->add_option("--report", options->report, "File for the report (JSON)");
+  command->add_flag("--json", options->json, "Progress as JSON on standard output, an object a second");
+  command->add_flag("--insecure", options->insecure, "Allow guest memory to cross a network in the clear");
+  command->callback([options, &chosen] { chosen = [options] { return send(*options); }; });
+}
+
+}  // namespace wherry::cli

@@ -1,0 +1,66 @@
+// What the channels of one migration, at the destination, know together about the QEMU that takes the guest.
+// Thread-safe.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "qemu-glue/stream/page_writer.h"
+#include "transport/channel.h"
+#include "transport/failure.h"
+
+namespace wherry::qemu {
+
+class DestinationGuest {
+ public:
+  // How a migration ended, as far as its stream tells.
+  struct Outcome {
+    enum class Kind { completed, failed, unknown } kind;
+    std::string detail;
+  };
+
+  explicit DestinationGuest(Failure& failure);
+
+  // The guest's blocks, and which of them are not written to QEMU once they are placed.
+  void set_blocks(const GuestBlocks& blocks, Skip placed);
+  const GuestBlocks& blocks() const { return blocks_; }
+  const Skip& placed() const { return placed_; }
+  bool placing() const;
+
+  void main_dialled();
+  // Waits until the main channel is dialled; false if the session ended.
+  bool wait_main_dialled();
+
+  void note_unparsed();                // the main channel is opaque from its first byte
+  void note_pages_done();
+  void note_source_closed();           // everything of the main channel is written
+  void note_shut(uint32_t value);      // QEMU has told the source how it went
+  // QEMU has closed a channel. Returns why that is a failure, if it is.
+  std::optional<Error> note_main_closed();
+  bool may_close_data() const;
+
+  // Waits until QEMU has closed the main channel.
+  Outcome outcome();
+
+ private:
+  Outcome outcome_locked() const;
+
+  Failure& failure_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  GuestBlocks blocks_;  // set before any page comes, constant from then on
+  Skip placed_;
+  bool have_blocks_ = false;
+  bool dialled_ = false;
+  bool unparsed_ = false;
+  bool pages_done_ = false;
+  bool source_closed_ = false;
+  bool closed_ = false;
+  bool stopped_ = false;
+  std::optional<uint32_t> shut_;
+  Failure::Guard closer_;
+};
+
+}  // namespace wherry::qemu

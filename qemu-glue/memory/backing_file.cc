@@ -1,0 +1,127 @@
+#include "qemu-glue/memory/backing_file.h"
+
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+
+namespace wherry {
+
+namespace {
+
+constexpr uint64_t kChunk =
+    256 << 10;  // bytes of one look at a file that cannot seek: fits into a core's cache
+
+std::string reason() {
+  return std::strerror(errno);
+}
+
+}  // namespace
+
+uint64_t host_page_size() {
+  static const auto size = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+bool all_zero(const uint8_t* bytes, size_t length) {
+  size_t i = 0;
+  for (; i + 64 <= length; i += 64) {
+    std::array<uint64_t, 8> words;
+    std::memcpy(words.data(), bytes + i, 64);
+    if ((words[0] | words[1] | words[2] | words[3] | words[4] | words[5] | words[6] | words[7]) != 0)
+      return false;
+  }
+  for (; i < length; ++i) {
+    if (bytes[i] != 0) return false;
+  }
+  return true;
+}
+
+Result<BackingFile> BackingFile::open(pid_t pid, const Vma& vma, uint64_t address, uint64_t length,
+                                      int access) {
+  BackingFile backing;
+  backing.offset_ = vma.file_offset + (address - vma.start);
+  constexpr auto kMost = static_cast<uint64_t>(std::numeric_limits<off_t>::max());
+  if (backing.offset_ < vma.file_offset || backing.offset_ > kMost || length > kMost - backing.offset_) {
+    return fail("its file offset makes no sense");
+  }
+  auto file = open_file_of(pid, vma, backing.offset_ + length, access);
+  if (!file) return pass_on(file);
+  struct statfs system {};
+  if (::fstatfs(file->get(), &system) != 0) return fail("cannot examine its file: {}", reason());
+  bool huge = system.f_type == HUGETLBFS_MAGIC;
+  backing.seekable_ = !huge;  // hugetlbfs calls everything data
+  backing.unit_ = huge ? std::max(static_cast<uint64_t>(system.f_bsize), host_page_size()) : host_page_size();
+  backing.file_ = std::move(*file);
+  return backing;
+}
+
+Result<std::pair<Mapping, uint8_t*>> BackingFile::map(uint64_t length) const {
+  uint64_t lead = offset_ % unit_;
+  size_t size = lead + length;
+  // MAP_NORESERVE: a hugetlbfs mapping would otherwise claim pages from the pool that QEMU may not have.
+  void* start = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file_.get(),
+                       static_cast<off_t>(offset_ - lead));
+  if (start == MAP_FAILED) return fail("cannot map its file: {}", reason());
+  // munmap of huge pages takes whole ones only.
+  Mapping mapping(start, (size + unit_ - 1) / unit_ * unit_);
+  // As QEMU does for its own mapping: what is touched here first should get the same pages there. And guest
+  // RAM has no place in a core dump of Wherry's.
+  (void)::madvise(start, size, MADV_HUGEPAGE);
+  (void)::madvise(start, size, MADV_DONTDUMP);
+  uint8_t* block = mapping.start() + lead;
+  return std::pair(std::move(mapping), block);
+}
+
+Result<> BackingFile::for_nonzero_pages(uint64_t at, uint64_t end, const Visit& visit) const {
+  if (at >= end) return {};
+  uint64_t page = host_page_size();
+  uint64_t capacity = std::min(end - at, kChunk);
+  std::unique_ptr<uint8_t[]> buffer;
+  while (at < end) {
+    if (seekable_) {
+      // Memory that is swapped out counts as data. SEEK_HOLE would tell where to stop, but it walks all data
+      // up to there, which may be the whole guest. An Error but ENXIO: this file system cannot tell, look at
+      // everything.
+      off_t data = ::lseek(file_.get(), static_cast<off_t>(offset_ + at), SEEK_DATA);
+      if (data < 0 && errno == ENXIO) return {};  // none up to the end of the file
+      if (data >= 0) at = static_cast<uint64_t>(data) - offset_;
+      if (at >= end) return {};
+    }
+    // read() of a hole gives zeros without allocating a page, where a look through a mapping would allocate.
+    if (!buffer) buffer = std::make_unique_for_overwrite<uint8_t[]>(capacity);
+    uint64_t size = std::min(capacity, end - at);
+    auto looked = read(at, {buffer.get(), size});
+    if (!looked) return looked;
+    uint64_t stop = at + size;
+    for (const uint8_t* bytes = buffer.get(); at < stop;) {
+      uint64_t part = std::min(stop - at, page - at % page);
+      if (!all_zero(bytes, part)) {
+        auto done = visit(at, at + part);
+        if (!done) return done;
+      }
+      bytes += part;
+      at += part;
+    }
+  }
+  return {};
+}
+
+Result<> BackingFile::read(uint64_t offset, std::span<uint8_t> into) const {
+  while (!into.empty()) {
+    ssize_t n = ::pread(file_.get(), into.data(), into.size(), static_cast<off_t>(offset_ + offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0)
+      return fail("cannot read its file at offset {:#x}: {}", offset, n < 0 ? reason() : "it ends there");
+    into = into.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return {};
+}
+
+}  // namespace wherry

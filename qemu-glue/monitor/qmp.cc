@@ -1,0 +1,287 @@
+#include "qemu-glue/monitor/qmp.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <thread>
+#include <utility>
+
+namespace wherry {
+
+namespace {
+
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+// Bounded, so that "for ever" may be said with any large number.
+Clock::time_point deadline_after(milliseconds timeout) {
+  return Clock::now() + std::clamp(timeout, milliseconds(0), milliseconds(std::chrono::hours(24)));
+}
+
+// Waits for `what` on a descriptor. False at the deadline. A deadline that has passed still looks once.
+bool wait_for(int fd, short what, Clock::time_point deadline) {
+  for (;;) {
+    auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now()).count();
+    pollfd entry{fd, what, 0};
+    int ready = ::poll(&entry, 1, static_cast<int>(std::clamp<int64_t>(left, 0, 1 << 30)));
+    if (ready > 0) return true;
+    if (ready < 0 && errno != EINTR) return true;  // the call that follows reports it
+    if (Clock::now() >= deadline) return false;
+  }
+}
+
+const nlohmann::json* member(const nlohmann::json& object, const char* key) {
+  if (!object.is_object()) return nullptr;
+  auto found = object.find(key);
+  return found == object.end() ? nullptr : &*found;
+}
+
+const std::string* text_member(const nlohmann::json& object, const char* key) {
+  const nlohmann::json* value = member(object, key);
+  return value == nullptr ? nullptr : value->get_ptr<const std::string*>();
+}
+
+double number_member(const nlohmann::json& object, const char* key) {
+  const nlohmann::json* value = member(object, key);
+  return value != nullptr && value->is_number() ? value->get<double>() : 0;
+}
+
+// What a person needs to see of a line that makes no sense.
+std::string excerpt(std::string_view line) {
+  std::string shown(line.substr(0, 80));
+  for (char& c : shown) {
+    if (c < 0x20 || c > 0x7e) c = '.';
+  }
+  return shown;
+}
+
+// Commands may quote paths, and a path need not be UTF-8: nlohmann would throw on it.
+std::string to_line(const nlohmann::json& message) {
+  return message.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Qmp>> Qmp::connect(const std::string& path, milliseconds timeout) {
+  auto deadline = deadline_after(timeout);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path) {
+    return fail("the QMP path '{}' must have 1 to {} bytes", path, sizeof address.sun_path - 1);
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+
+  Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return fail("cannot create a socket: {}", std::strerror(errno));
+  while (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return fail("cannot connect to QEMU's monitor {}: {}", path, std::strerror(errno));
+    // The queue of a listening unix socket is full, and there is no event to wait on for that.
+    if (Clock::now() >= deadline) {
+      return fail("QEMU's monitor {} takes no connection within {} ms: it is occupied by another client",
+                  path, timeout.count());
+    }
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+    return fail("cannot learn who serves {}: {}", path, std::strerror(errno));
+  }
+  std::unique_ptr<Qmp> qmp(new Qmp(path, std::move(socket)));
+  qmp->peer_pid_ = peer.pid;
+  auto greeted = qmp->greet(deadline, timeout);
+  if (!greeted) return pass_on(greeted);
+  return qmp;
+}
+
+Result<> Qmp::greet(Clock::time_point deadline, milliseconds timeout) {
+  nlohmann::json greeting;
+  switch (receive(greeting, deadline)) {
+    case Got::broken:
+      return tl::make_unexpected(*broken_);
+    case Got::timeout:
+      // The kernel completes the connection although QEMU has not accepted it: silence is the only sign.
+      return fail(
+          "QEMU's monitor {} sent no greeting within {} ms: it is occupied by another client (QEMU serves "
+          "one at a "
+          "time), or that QEMU hangs; give QEMU one more -qmp socket for Wherry",
+          path_, timeout.count());
+    case Got::line:
+      break;
+  }
+  const nlohmann::json* qmp = member(greeting, "QMP");
+  if (qmp == nullptr || !qmp->is_object()) {
+    return fail("{} is no QMP monitor: it greets with '{}'", path_, excerpt(to_line(greeting)));
+  }
+  const nlohmann::json* offered = member(*qmp, "capabilities");
+  bool oob = offered != nullptr && offered->is_array() &&
+             std::any_of(offered->begin(), offered->end(), [](const auto& name) { return name == "oob"; });
+  nlohmann::json arguments;
+  if (oob) arguments = {{"enable", nlohmann::json::array({"oob"})}};
+  auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
+  auto answer = request("execute", "qmp_capabilities", std::move(arguments), std::max(left, milliseconds(0)));
+  if (!answer) return pass_on(answer);
+  oob_ = oob;
+  return {};
+}
+
+Result<nlohmann::json> Qmp::execute(std::string_view command, nlohmann::json arguments,
+                                    milliseconds timeout) {
+  return request("execute", command, std::move(arguments), timeout);
+}
+
+Result<nlohmann::json> Qmp::execute_oob(std::string_view command, nlohmann::json arguments,
+                                        milliseconds timeout) {
+  if (!oob_) return fail("QEMU's monitor {} offers no out-of-band commands, '{}' needs them", path_, command);
+  return request("exec-oob", command, std::move(arguments), timeout);
+}
+
+Result<nlohmann::json> Qmp::request(const char* verb, std::string_view command, nlohmann::json arguments,
+                                    milliseconds timeout) {
+  if (broken_) return tl::make_unexpected(*broken_);
+  auto deadline = deadline_after(timeout);
+  uint64_t id = ++last_id_;
+  nlohmann::json message{{verb, std::string(command)}, {"id", id}};
+  if (!arguments.is_null()) message["arguments"] = std::move(arguments);
+  auto sent = send_line(to_line(message), deadline);
+  if (!sent) return pass_on(sent);
+
+  for (;;) {
+    nlohmann::json answer;
+    switch (receive(answer, deadline)) {
+      case Got::broken:
+        return tl::make_unexpected(*broken_);
+      case Got::timeout:
+        return fail("QEMU's monitor {} did not answer '{}' within {} ms", path_, command, timeout.count());
+      case Got::line:
+        break;
+    }
+    const nlohmann::json* error = member(answer, "error");
+    const nlohmann::json* answered = member(answer, "id");
+    if (answered == nullptr) {
+      // QEMU leaves the id out where it could not read the request, and only one of ours is under way.
+      if (error == nullptr) continue;
+    } else if (*answered != id) {
+      continue;  // the late answer to a command that timed out
+    }
+    if (error != nullptr) {
+      const std::string* description = text_member(*error, "desc");
+      return fail("QEMU refuses '{}': {}", command,
+                  description != nullptr ? *description : "no reason given");
+    }
+    auto value = answer.find("return");
+    if (value == answer.end()) {
+      break_off(fmt::format("it answered '{}' with neither a return value nor an error", command));
+      return tl::make_unexpected(*broken_);
+    }
+    return std::move(*value);
+  }
+}
+
+Result<> Qmp::send_line(const std::string& line, Clock::time_point deadline) {
+  size_t done = 0;
+  while (done < line.size()) {
+    ssize_t n = ::send(socket_.get(), line.data() + done, line.size() - done, MSG_NOSIGNAL);
+    if (n >= 0) {
+      done += static_cast<size_t>(n);
+    } else if (errno == EAGAIN) {
+      if (wait_for(socket_.get(), POLLOUT, deadline)) continue;
+      if (done == 0) return fail("QEMU's monitor {} takes no commands: QEMU hangs", path_);
+      break_off("it takes no commands, one is half sent");
+      return tl::make_unexpected(*broken_);
+    } else if (errno != EINTR) {
+      break_off(std::strerror(errno));
+      return tl::make_unexpected(*broken_);
+    }
+  }
+  return {};
+}
+
+// The next message that is no event; events go to the queue on the way. At least one look is taken at the
+// socket however late it is, and no more than one after the deadline: a flood of events must not hold the
+// caller here.
+Qmp::Got Qmp::receive(nlohmann::json& message, Clock::time_point deadline) {
+  if (broken_) return Got::broken;
+  for (bool looked = false;; looked = true) {
+    size_t end;
+    while ((end = input_.find('\n', searched_)) != std::string::npos) {
+      std::string_view line = std::string_view(input_).substr(taken_, end - taken_);
+      taken_ = searched_ = end + 1;
+      while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
+      if (line.empty()) continue;
+      message = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+      if (!message.is_object()) {
+        return break_off(fmt::format("it sent what is no JSON object: '{}'", excerpt(line)));
+      }
+      if (text_member(message, "event") == nullptr) return Got::line;
+      keep_event(message);
+    }
+    input_.erase(0, taken_);
+    taken_ = 0;
+    searched_ = input_.size();
+    if (searched_ > kLongestLine) {
+      return break_off(fmt::format("it sent a line of more than {} bytes", kLongestLine));
+    }
+
+    if (looked && Clock::now() >= deadline) return Got::timeout;
+    if (!wait_for(socket_.get(), POLLIN, deadline)) return Got::timeout;
+    std::array<char, 65536> buffer;
+    ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
+    if (n > 0) {
+      input_.append(buffer.data(), static_cast<size_t>(n));
+    } else if (n == 0) {
+      return break_off(input_.empty() ? "it closed the connection: QEMU has ended or gave the monitor away"
+                                      : "it closed the connection in the middle of a line");
+    } else if (errno != EAGAIN && errno != EINTR) {
+      return break_off(std::strerror(errno));
+    }
+  }
+}
+
+void Qmp::keep_event(nlohmann::json& message) {
+  QmpEvent event;
+  event.name = *text_member(message, "event");
+  auto data = message.find("data");
+  event.data = data != message.end() && data->is_object() ? std::move(*data) : nlohmann::json::object();
+  if (const nlohmann::json* time = member(message, "timestamp")) {
+    event.time_s = number_member(*time, "seconds") + number_member(*time, "microseconds") / 1e6;
+  }
+  if (events_.size() >= kMostEvents) events_.pop_front();
+  events_.push_back(std::move(event));
+}
+
+std::optional<QmpEvent> Qmp::next_event(milliseconds timeout) {
+  auto deadline = deadline_after(timeout);
+  for (;;) {
+    if (!events_.empty()) {
+      QmpEvent event = std::move(events_.front());
+      events_.pop_front();
+      return event;
+    }
+    if (broken_) return std::nullopt;
+    // receive() looks for answers and would wait on after an event: it only sorts what has arrived.
+    bool more = wait_for(socket_.get(), POLLIN, deadline);
+    nlohmann::json late_answer;
+    while (receive(late_answer, Clock::time_point{}) == Got::line) {
+    }
+    if (!more && events_.empty()) return std::nullopt;
+  }
+}
+
+Qmp::Got Qmp::break_off(std::string reason) {
+  if (!broken_) broken_ = Error{fmt::format("QEMU's monitor {}: {}", path_, reason)};
+  socket_.reset();
+  input_.clear();
+  taken_ = searched_ = 0;
+  return Got::broken;
+}
+
+}  // namespace wherry

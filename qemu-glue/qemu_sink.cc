@@ -1,0 +1,108 @@
+#include "qemu-glue/qemu_sink.h"
+
+#include <sys/socket.h>
+
+#include <array>
+
+#include "qemu-glue/stream/formats.h"
+
+namespace wherry::qemu {
+namespace {
+
+constexpr std::chrono::seconds kDialTimeout{5};
+constexpr std::chrono::seconds kSilence{30};
+
+// A PING of ours, answered when QEMU's loader has consumed everything ahead of it.
+std::array<uint8_t, 9> own_ping() {
+  std::array<uint8_t, 9> ping{kCommand, 0, kCmdPing, 0, 4};
+  put_be32(&ping[5], kOwnPing);
+  return ping;
+}
+
+}  // namespace
+
+QemuSink::~QemuSink() {
+  if (connection_) ::shutdown(connection_.get(), SHUT_RDWR);
+  if (listener_.joinable()) listener_.join();
+}
+
+Result<> QemuSink::open() {
+  if (kind_ == ChannelKind::urgent) return dial();
+  return {};
+}
+
+Result<> QemuSink::dial() {
+  if (kind_ != ChannelKind::main && !guest_.wait_main_dialled()) return fail("the session ended");
+  auto connection = connect_to(qemu_, kDialTimeout, kSilence);
+  if (!connection) {
+    return fail("the destination's QEMU: {} (was it started with -incoming, or given migrate-incoming?)",
+                connection.error().message);
+  }
+  connection_ = std::move(*connection);
+  closer_ = failure_.on_fail([this] { ::shutdown(connection_.get(), SHUT_RDWR); });
+  if (kind_ == ChannelKind::main) guest_.main_dialled();
+  listener_ = std::thread([this] { listen(); });
+  return {};
+}
+
+Result<> QemuSink::record(std::span<const uint8_t> bytes, uint16_t flags) {
+  if (!connection_) {
+    if (kind_ == ChannelKind::main && (flags & kOpaque)) guest_.note_unparsed();
+    if (auto dialled = dial(); !dialled) return dialled;
+  }
+  if (kind_ == ChannelKind::main && (flags & kPagesDone)) guest_.note_pages_done();
+  std::array<iovec, 2> pieces{piece(bytes), {}};
+  const auto ping = own_ping();
+  if (kind_ == ChannelKind::main && (flags & kSetupDone) && guest_.placing()) pieces[1] = piece(ping);
+  return write(pieces);
+}
+
+Result<> QemuSink::pages(const PageBatch& batch, bool placed) {
+  if (!connection_) return fail("channel {} begins with pages", channel_);
+  if (!writer_) {
+    writer_ = kind_ == ChannelKind::main ? make_main_writer(guest_.blocks()) : make_multifd_writer(guest_.blocks());
+  }
+  static const Skip nothing;
+  return write(writer_->write(batch, placed ? guest_.placed() : nothing));
+}
+
+Result<> QemuSink::write(std::span<iovec> pieces) {
+  auto sent = send_all(connection_.get(), pieces);
+  if (!sent) return fail("the destination's QEMU at {} no longer takes channel {}: {}", qemu_.str(), channel_, sent.error().message);
+  return {};
+}
+
+Result<> QemuSink::close() {
+  if (kind_ == ChannelKind::main) guest_.note_source_closed();
+  if (connection_) ::shutdown(connection_.get(), SHUT_WR);
+  return {};
+}
+
+void QemuSink::listen() {
+  std::array<uint8_t, 16 * 1024> buffer;
+  for (;;) {
+    ssize_t got = ::recv(connection_.get(), buffer.data(), buffer.size(), 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    if (kind_ == ChannelKind::main) hear({buffer.data(), static_cast<size_t>(got)});
+  }
+  if (kind_ == ChannelKind::main) {
+    if (auto error = guest_.note_main_closed()) failure_.fail(std::move(*error));
+  } else if (kind_ == ChannelKind::data && !guest_.may_close_data()) {
+    failure_.fail({fmt::format("the destination's QEMU closed channel {} before its end; its log says why", channel_)});
+  }
+  // If the session is over already there is nobody to tell.
+  (void)session_.close_back(channel_);
+}
+
+void QemuSink::hear(std::span<const uint8_t> bytes) {
+  std::vector<uint8_t> pass_on;
+  const bool had_pong = return_path_.ponged();
+  return_path_.feed(bytes, pass_on);
+  if (return_path_.ponged() && !had_pong) session_.ready();
+  if (return_path_.shut()) guest_.note_shut(*return_path_.shut());
+  if (pass_on.empty()) return;
+  if (auto sent = session_.send_back(channel_, pass_on); !sent) failure_.fail(std::move(sent.error()));
+}
+
+}  // namespace wherry::qemu

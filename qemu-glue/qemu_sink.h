@@ -1,0 +1,50 @@
+// One channel's connection to the destination's QEMU: dialled with the channel's first bytes, written in the
+// channel's order, listened to for what QEMU says on the way back.
+#pragma once
+
+#include <memory>
+#include <thread>
+
+#include "qemu-glue/destination_guest.h"
+#include "qemu-glue/stream/page_writer.h"
+#include "qemu-glue/stream/return_path.h"
+#include "transport/destination_session.h"
+#include "transport/failure.h"
+#include "transport/landing.h"
+#include "transport/socket.h"
+
+namespace wherry::qemu {
+
+class QemuSink : public ChannelSink {
+ public:
+  QemuSink(const Endpoint& qemu, uint16_t channel, ChannelKind kind, DestinationGuest& guest,
+           DestinationSession& session, Failure& failure)
+      : qemu_(qemu), channel_(channel), kind_(kind), guest_(guest), session_(session), failure_(failure) {}
+  ~QemuSink() override;
+
+  // An urgent channel is dialled at once: QEMU waits for it, and says nothing on it before it must.
+  Result<> open();
+  Result<> record(std::span<const uint8_t> bytes, uint16_t flags) override;
+  Result<> pages(const PageBatch& batch, bool placed) override;
+  Result<> close() override;
+
+ private:
+  Result<> dial();
+  Result<> write(std::span<iovec> pieces);
+  void listen();
+  void hear(std::span<const uint8_t> bytes);
+
+  const Endpoint qemu_;
+  const uint16_t channel_;
+  const ChannelKind kind_;
+  DestinationGuest& guest_;
+  DestinationSession& session_;
+  Failure& failure_;
+  Fd connection_;
+  std::unique_ptr<PageWriter> writer_;
+  ReturnPath return_path_;  // the listening thread's
+  std::thread listener_;
+  Failure::Guard closer_;
+};
+
+}  // namespace wherry::qemu

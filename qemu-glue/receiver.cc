@@ -1,0 +1,139 @@
+#include "qemu-glue/receiver.h"
+
+#include <spdlog/spdlog.h>
+
+#include "qemu-glue/memory/ram_blocks.h"
+#include "qemu-glue/monitor/qmp.h"
+
+namespace wherry {
+namespace {
+
+constexpr std::chrono::seconds kMonitorPatience{10};
+
+const char* name(GuestRam::Way way) { return way == GuestRam::Way::mapped ? "direct-mapped" : "direct-process"; }
+
+const char* name(qemu::DestinationGuest::Outcome::Kind kind) {
+  using Kind = qemu::DestinationGuest::Outcome::Kind;
+  return kind == Kind::completed ? "completed" : kind == Kind::failed ? "failed" : "unknown";
+}
+
+}  // namespace
+
+Receiver::Receiver(Options options, Failure& failure)
+    : options_(std::move(options)), failure_(failure), start_(std::chrono::steady_clock::now()), guest_(failure) {
+  report_.role = "destination";
+  report_.uri = options_.listen.text;
+}
+
+Receiver::~Receiver() = default;
+
+Result<> Receiver::open() {
+  auto listener = Listener::open(options_.listen.hosts.front());
+  if (!listener) return pass_on(listener);
+  listener_ = std::move(*listener);
+  closer_ = failure_.on_fail([this] { listener_->stop(); });
+  return {};
+}
+
+Result<> Receiver::run() {
+  auto run = [this]() -> Result<> {
+    auto session = DestinationSession::accept(*listener_, *this, [this] { return account(); }, failure_);
+    if (!session) return pass_on(session);
+    session_ = std::move(*session);
+    if (auto found = find_memory(); !found) {
+      failure_.fail(found.error());
+      session_->start();  // tells the source
+      return found;
+    }
+    session_->start();
+    auto ended = session_->finish();
+    if (!ended) return pass_on(ended);
+    const auto outcome = guest_.outcome();
+    if (outcome.kind != qemu::DestinationGuest::Outcome::Kind::completed) return fail("{}", outcome.detail);
+    return {};
+  };
+  auto ended = run();
+  std::lock_guard lock(mutex_);
+  report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  report_.status = ended ? "completed" : "failed";
+  if (!ended) report_.error = ended.error().message;
+  if (session_) report_.wire_bytes = session_->totals().wire_bytes;
+  return ended;
+}
+
+// Direct placement needs the guest's memory; without it, or where it is only wished for, pages are relayed.
+Result<> Receiver::find_memory() {
+  mode_ = options_.listen.placement;
+  if (auto wish = session_->wishes().find("placement"); wish != session_->wishes().end() && wish->is_string()) {
+    auto asked = placement_mode(wish->get<std::string>());
+    if (asked && *asked != PlacementMode::automatic && mode_ != PlacementMode::relay) mode_ = *asked;
+  }
+  if (mode_ == PlacementMode::relay) {
+    report_.placement_reason = "asked for";
+    return {};
+  }
+  auto find = [this]() -> Result<> {
+    if (!options_.qmp) return fail("no --qmp was given to learn where guest memory is");
+    auto qmp = Qmp::connect(*options_.qmp, kMonitorPatience);
+    if (!qmp) return pass_on(qmp);
+    auto places = find_ram_blocks(**qmp);
+    if (!places) return pass_on(places);
+    auto ram = GuestRam::open((*qmp)->peer_pid(), std::move(*places));
+    if (!ram) return pass_on(ram);
+    ram_ = std::move(*ram);
+    return {};
+  };
+  auto found = find();
+  if (!found) {
+    if (mode_ == PlacementMode::direct) return fail("placement=direct is impossible: {}", found.error().message);
+    report_.placement_reason = found.error().message;
+  }
+  return {};
+}
+
+Result<std::unique_ptr<ChannelSink>> Receiver::open(uint16_t channel, ChannelKind kind) {
+  auto sink = std::make_unique<qemu::QemuSink>(options_.qemu, channel, kind, guest_, *session_, failure_);
+  if (auto opened = sink->open(); !opened) return pass_on(opened);
+  return sink;
+}
+
+Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
+  std::unique_ptr<DirectPlacement> direct;
+  std::lock_guard lock(mutex_);
+  std::string reason = report_.placement_reason;
+  if (ram_) {
+    auto made = blocks.relay_because.empty() ? DirectPlacement::make(*ram_, blocks) : fail("{}", blocks.relay_because);
+    if (made) {
+      direct = std::move(*made);
+    } else if (mode_ == PlacementMode::direct) {
+      return fail("placement=direct is impossible: {}", made.error().message);
+    } else {
+      reason = made.error().message;
+    }
+  }
+  report_.placement = direct ? name(direct->way()) : "relay";
+  report_.placement_reason = direct ? "" : reason;
+  guest_.set_blocks(blocks, direct ? direct->taken() : qemu::Skip());
+  spdlog::info("placement: {}{}", report_.placement, direct ? "" : " (" + reason + ")");
+  return direct;
+}
+
+nlohmann::json Receiver::account() {
+  const auto outcome = guest_.outcome();
+  std::lock_guard lock(mutex_);
+  if (session_->totals().landing.withdrawn) {
+    report_.placement = "relay";
+    report_.placement_reason = "a channel became opaque";
+  }
+  return {{"outcome", name(outcome.kind)},
+          {"detail", outcome.detail},
+          {"placement", report_.placement},
+          {"placement_reason", report_.placement_reason}};
+}
+
+Report Receiver::report() const {
+  std::lock_guard lock(mutex_);
+  return report_;
+}
+
+}  // namespace wherry

@@ -1,0 +1,65 @@
+// One migration's end at the destination: takes a session and gives its channels to the destination's QEMU.
+//
+//   open() ─▶ run(): wait for a source ─▶ learn where guest RAM is ─▶ land ─▶ outcome
+//
+// QEMU is dialled once for each channel, the main one first, and only with that channel's first bytes in hand: a
+// silent or a probing connection would count as a channel. Whatever fails, all connections are closed, so that
+// QEMU gives up what it has loaded. Thread-safe: report() and the Failure may be used by others while run() runs.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "qemu-glue/memory/direct_placement.h"
+#include "qemu-glue/memory/guest_ram.h"
+#include "qemu-glue/qemu_sink.h"
+#include "qemu-glue/report.h"
+#include "qemu-glue/uri.h"
+#include "transport/destination_session.h"
+#include "transport/failure.h"
+
+namespace wherry {
+
+class Receiver : public LandingSite {
+ public:
+  struct Options {
+    Uri listen;                      // its first host is where to listen; its placement is this side's wish
+    Endpoint qemu;                   // where the destination's QEMU waits for a migration
+    std::optional<std::string> qmp;  // its monitor, for direct placement
+  };
+
+  Receiver(Options options, Failure& failure);
+  ~Receiver() override;
+
+  // Listens: from its return on a sender may connect.
+  Result<> open();
+  const Endpoint& where() const { return listener_->where(); }
+  // Returns when the migration is over. A failed one is an Error, with the cause.
+  Result<> run();
+  Report report() const;
+
+  Result<std::unique_ptr<ChannelSink>> open(uint16_t channel, ChannelKind kind) override;
+  Result<std::unique_ptr<Placement>> blocks(const GuestBlocks& blocks) override;
+
+ private:
+  Result<> find_memory();
+  nlohmann::json account();
+
+  const Options options_;
+  Failure& failure_;
+  const std::chrono::steady_clock::time_point start_;
+  std::optional<Listener> listener_;
+  std::optional<GuestRam> ram_;
+  PlacementMode mode_ = PlacementMode::automatic;  // both sides' wishes in one
+  qemu::DestinationGuest guest_;
+  std::unique_ptr<DestinationSession> session_;
+  mutable std::mutex mutex_;
+  Report report_;
+  Failure::Guard closer_;
+};
+
+}  // namespace wherry

@@ -1,0 +1,66 @@
+#include "qemu-glue/report.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "transport/socket.h"
+
+namespace wherry {
+
+nlohmann::json Report::to_json() const {
+  nlohmann::json lanes_json = nlohmann::json::array();
+  for (const Lane& lane : lanes) lanes_json.push_back({{"peer", lane.peer}, {"bytes", lane.bytes}, {"reconnects", 0}});
+  nlohmann::json points = nlohmann::json::array();
+  for (const Point& point : timeline) {
+    points.push_back(
+        {{"t", point.t}, {"goodput", point.goodput}, {"ratio", point.ratio}, {"in_flight", point.in_flight}});
+  }
+  nlohmann::json json = {{"role", role},
+                         {"status", status},
+                         {"error", error},
+                         {"uri", uri},
+                         {"transport", "tcp"},
+                         {"placement", placement},
+                         {"placement_reason", placement_reason},
+                         {"total_s", total_s},
+                         {"wire_bytes", wire_bytes},
+                         {"guest_bytes", guest_bytes},
+                         {"pages", {{"zero", zero_pages}, {"raw", raw_pages}}},
+                         {"lanes", lanes_json},
+                         {"opaque", opaque},
+                         {"in_flight_max", in_flight_max},
+                         {"in_flight_bound", in_flight_bound},
+                         {"timeline", points}};
+  if (switchover_ms) json["switchover_ms"] = *switchover_ms;
+  if (remaining) json["remaining"] = *remaining;
+  if (passes) json["passes"] = *passes;
+  return json;
+}
+
+Result<ReportFile> ReportFile::open(const std::string& path, const Report& report) {
+  ReportFile file;
+  if (path.empty()) return file;
+  file.path_ = path;
+  file.file_ = Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+  if (!file.file_) return fail("cannot write the report to {}: {}", path, reason(errno));
+  if (auto written = file.write(report); !written) return pass_on(written);
+  return file;
+}
+
+Result<> ReportFile::write(const Report& report) {
+  if (!file_) return {};
+  const std::string text =
+      report.to_json().dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  if (::ftruncate(file_.get(), 0) != 0 && errno != EINVAL) {
+    return fail("cannot write the report to {}: {}", path_, reason(errno));
+  }
+  ::lseek(file_.get(), 0, SEEK_SET);
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t written = ::write(file_.get(), text.data() + done, text.size() - done);
+    if (written < 0) return fail("cannot write the report to {}: {}", path_, reason(errno));
+    done += static_cast<size_t>(written);
+  }
+  return {};
+}
+
+}  // namespace wherry

@@ -1,0 +1,64 @@
+// What a migration came to: the JSON of `--report`, the progress line and the summary are all views of this.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "compression/result.h"
+#include "transport/fd.h"
+
+namespace wherry {
+
+struct Report {
+  std::string role;              // source or destination
+  std::string status = "running";  // running, completed, failed, unknown
+  std::string error;
+  std::string uri;
+  std::string placement;         // direct-mapped, direct-process, relay; empty before it is known
+  std::string placement_reason;  // why it is relay
+  double total_s = 0;
+  std::optional<double> switchover_ms;
+  uint64_t wire_bytes = 0;
+  uint64_t guest_bytes = 0;
+  uint64_t zero_pages = 0;
+  uint64_t raw_pages = 0;
+  std::optional<uint32_t> passes;
+  std::optional<uint64_t> remaining;  // guest bytes, as QEMU says
+  struct Lane {
+    std::string peer;
+    uint64_t bytes = 0;
+  };
+  std::vector<Lane> lanes;
+  std::map<std::string, std::string> opaque;  // channel → why it was not parsed
+  uint64_t in_flight_max = 0;
+  uint64_t in_flight_bound = 0;  // the largest that held
+  struct Point {
+    double t = 0;         // seconds since the beginning
+    double goodput = 0;   // guest bytes a second
+    double ratio = 0;     // guest bytes for each byte on the wire, so far
+    uint64_t in_flight = 0;
+  };
+  std::vector<Point> timeline;
+
+  nlohmann::json to_json() const;
+};
+
+// The file of --report. It is opened and written once at the start, so that a path that cannot be written is
+// noticed before a guest is on its way.
+class ReportFile {
+ public:
+  // An empty path: no report.
+  static Result<ReportFile> open(const std::string& path, const Report& report);
+  Result<> write(const Report& report);
+
+ private:
+  ReportFile() = default;
+  std::string path_;
+  Fd file_;
+};
+
+}  // namespace wherry

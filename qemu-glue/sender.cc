@@ -1,0 +1,159 @@
+#include "qemu-glue/sender.h"
+
+#include <algorithm>
+
+namespace wherry {
+namespace {
+
+constexpr std::chrono::milliseconds kSamplePeriod{100};
+
+}  // namespace
+
+Sender::Sender(Options options, Failure& failure)
+    : options_(std::move(options)),
+      failure_(failure),
+      start_(std::chrono::steady_clock::now()),
+      guest_([this] { return settle(); }) {
+  report_.role = "source";
+  report_.uri = options_.uri.text;
+}
+
+Sender::~Sender() {
+  if (listener_) listener_->stop();
+  if (acceptor_.joinable()) acceptor_.join();
+  for (auto& channel : channels_) channel->shut();
+  way_back_.stop();
+  channels_.clear();
+}
+
+Result<> Sender::open() {
+  auto session = SourceSession::connect(
+      {.peers = options_.uri.hosts,
+       .lanes = options_.uri.streams,
+       .downtime = options_.uri.downtime,
+       .silence = options_.uri.resume,
+       .wishes = {{"placement", name(options_.uri.placement)}}},
+      {.bytes =
+           [this](uint16_t channel, std::vector<uint8_t> bytes) {
+             if (channel == kMainChannel) way_back_.push(std::move(bytes));
+           },
+       .closed =
+           [this](uint16_t channel) {
+             if (channel == kMainChannel) way_back_.close();
+           }},
+      failure_);
+  if (!session) return pass_on(session);
+  session_ = std::move(*session);
+  auto listener = Listener::open(options_.qemu);
+  if (!listener) {
+    failure_.fail(listener.error());
+    return pass_on(listener);
+  }
+  listener_ = std::move(*listener);
+  closer_ = failure_.on_fail([this] {
+    listener_->stop();
+    guest_.give_up();
+    way_back_.stop();
+    std::lock_guard lock(mutex_);
+    for (auto& channel : channels_) channel->shut();
+    channel_ended_.notify_all();
+  });
+  return {};
+}
+
+Result<> Sender::run() {
+  acceptor_ = std::thread([this] { accept_channels(); });
+  {
+    std::unique_lock lock(mutex_);
+    const auto over = [this] {
+      bool main_came = false;
+      for (const auto& channel : channels_) {
+        if (!channel->ended()) return false;
+        main_came = main_came || channel->is_main();
+      }
+      return main_came || failure_.failed();
+    };
+    while (!channel_ended_.wait_for(lock, kSamplePeriod, over)) sample();
+  }
+  listener_->stop();
+  acceptor_.join();
+  auto finished = finish();
+  std::lock_guard lock(mutex_);
+  sample();
+  report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  if (!finished) report_.error = finished.error().message;
+  if (report_.status == "running") report_.status = finished ? "completed" : "failed";
+  return finished;
+}
+
+void Sender::accept_channels() {
+  while (auto connection = listener_->accept(options_.uri.resume)) {
+    std::lock_guard lock(mutex_);
+    add_channel(std::move(*connection));
+    // The channel in which the destination fetches pages; QEMU says nothing on it before it is needed.
+    if (settled_ && guest_.postcopy()) channels_.back()->settle(true);
+  }
+}
+
+void Sender::add_channel(Fd connection) {
+  channels_.push_back(std::make_unique<qemu::ChannelReader>(std::move(connection), *session_, guest_, way_back_, [this] {
+    std::lock_guard lock(mutex_);
+    channel_ended_.notify_all();
+  }));
+}
+
+uint32_t Sender::settle() {
+  std::lock_guard lock(mutex_);
+  while (Fd waiting = listener_->accept_waiting()) add_channel(std::move(waiting));
+  for (auto& channel : channels_) channel->settle(guest_.postcopy());
+  settled_ = true;
+  return static_cast<uint32_t>(std::count_if(channels_.begin(), channels_.end(),
+                                             [](const auto& channel) { return channel->in_epochs(); }));
+}
+
+// Called with the lock held.
+void Sender::sample() {
+  const SourceSession::Totals totals = session_->totals();
+  report_.wire_bytes = totals.wire_bytes;
+  report_.guest_bytes = totals.guest_bytes;
+  report_.zero_pages = totals.zero_pages;
+  report_.raw_pages = totals.raw_pages;
+  report_.in_flight_max = totals.window.most_in_flight;
+  report_.in_flight_bound = totals.window.largest_bound;
+  report_.lanes.clear();
+  for (const auto& lane : totals.lanes) report_.lanes.push_back({lane.peer, lane.bytes});
+  report_.opaque = guest_.opaque();
+  report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  for (const auto& channel : channels_) report_.passes = std::max(report_.passes.value_or(0), channel->passes());
+  if (channels_.empty()) return;
+  report_.timeline.push_back(
+      {.t = report_.total_s,
+       .goodput = totals.window.goodput,
+       .ratio = totals.wire_bytes ? static_cast<double>(totals.guest_bytes) / static_cast<double>(totals.wire_bytes) : 0,
+       .in_flight = totals.window.in_flight});
+}
+
+Result<> Sender::finish() {
+  auto account = session_->finish(nlohmann::json::object());
+  if (!account) return pass_on(account);
+  auto outcome = member<std::string>(*account, "outcome");
+  auto detail = member<std::string>(*account, "detail");
+  auto placement = member<std::string>(*account, "placement");
+  auto placement_reason = member<std::string>(*account, "placement_reason");
+  for (const auto* text : {&outcome, &detail, &placement, &placement_reason}) {
+    if (!*text) return tl::make_unexpected(text->error());
+  }
+  std::lock_guard lock(mutex_);
+  report_.placement = *placement;
+  report_.placement_reason = *placement_reason;
+  if (*outcome == "completed") return {};
+  if (*outcome == "unknown") report_.status = "unknown";
+  return fail("{}", *detail);
+}
+
+Report Sender::report() const {
+  std::lock_guard lock(mutex_);
+  return report_;
+}
+
+}  // namespace wherry

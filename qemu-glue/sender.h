@@ -1,0 +1,68 @@
+// One migration's end at the source: takes the connections of the source's QEMU and carries them to a receiver.
+//
+//   open() ─▶ run(): accept channels … all have ended ─▶ take leave ─▶ outcome
+//
+// Whatever fails, every connection of QEMU's is closed promptly, so that QEMU reports a failed migration and its
+// guest runs on. Thread-safe: report() and the Failure may be used by others while run() runs.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "qemu-glue/channel_reader.h"
+#include "qemu-glue/report.h"
+#include "qemu-glue/source_guest.h"
+#include "qemu-glue/uri.h"
+#include "qemu-glue/way_back.h"
+#include "transport/failure.h"
+#include "transport/source_session.h"
+
+namespace wherry {
+
+class Sender {
+ public:
+  struct Options {
+    Endpoint qemu;  // where to listen for the source's QEMU
+    Uri uri;        // of the receiver
+  };
+
+  Sender(Options options, Failure& failure);
+  ~Sender();
+
+  // Connects to the receiver, then listens for QEMU: from its return on QEMU may connect.
+  Result<> open();
+  const Endpoint& where() const { return listener_->where(); }
+  // Returns when the migration is over. A failed one is an Error, with the cause.
+  Result<> run();
+  // What happened so far.
+  Report report() const;
+
+ private:
+  void accept_channels();
+  void add_channel(Fd connection);
+  uint32_t settle();
+  void sample();
+  Result<> finish();
+
+  const Options options_;
+  Failure& failure_;
+  const std::chrono::steady_clock::time_point start_;
+  qemu::WayBack way_back_;
+  qemu::SourceGuest guest_;
+  std::unique_ptr<SourceSession> session_;
+  std::optional<Listener> listener_;
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable channel_ended_;
+  std::vector<std::unique_ptr<qemu::ChannelReader>> channels_;
+  bool settled_ = false;
+  Report report_;
+  std::thread acceptor_;
+  Failure::Guard closer_;
+};
+
+}  // namespace wherry

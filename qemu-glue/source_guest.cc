@@ -1,0 +1,40 @@
+#include "qemu-glue/source_guest.h"
+
+namespace wherry::qemu {
+
+void SourceGuest::publish(const GuestBlocks& blocks) {
+  std::lock_guard lock(mutex_);
+  blocks_ = blocks;
+  have_blocks_ = true;
+  known_.notify_all();
+}
+
+void SourceGuest::give_up() {
+  std::lock_guard lock(mutex_);
+  gave_up_ = true;
+  known_.notify_all();
+}
+
+const GuestBlocks* SourceGuest::wait() {
+  std::unique_lock lock(mutex_);
+  known_.wait(lock, [this] { return have_blocks_ || gave_up_; });
+  return have_blocks_ ? &blocks_ : nullptr;
+}
+
+uint32_t SourceGuest::participants() {
+  // Only the main channel's thread comes here, so what settle_ does needs no lock.
+  if (!participants_) participants_ = settle_();
+  return *participants_;
+}
+
+void SourceGuest::note_opaque(const std::string& channel, const std::string& why) {
+  std::lock_guard lock(mutex_);
+  opaque_.emplace(channel, why);
+}
+
+std::map<std::string, std::string> SourceGuest::opaque() const {
+  std::lock_guard lock(mutex_);
+  return opaque_;
+}
+
+}  // namespace wherry::qemu

@@ -1,0 +1,59 @@
+// What the channels of one migration, at the source, know together about the guest they carry. Thread-safe.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "transport/channel.h"
+
+namespace wherry::qemu {
+
+class SourceGuest {
+ public:
+  // Brings the list of channels up to date and returns how many take part in epochs.
+  using Settle = std::function<uint32_t()>;
+
+  explicit SourceGuest(Settle settle) : settle_(std::move(settle)) {}
+
+  // The main channel has named the blocks, or never will.
+  void publish(const GuestBlocks& blocks);
+  void give_up();
+  // Waits for one of the two; null if there is no list.
+  const GuestBlocks* wait();
+
+  // True for the first who asks: its channel is the main one.
+  bool claim_main() { return !main_claimed_.exchange(true); }
+  // Asked by the main channel at its first epoch's end. QEMU's barrier guarantees that by then all channels that
+  // take part are connected and have sent their first bytes; the number stays.
+  uint32_t participants();
+
+  // Channels that could not be parsed to their last page, and why.
+  void note_opaque(const std::string& channel, const std::string& why);
+  std::map<std::string, std::string> opaque() const;
+  // The last page of the guest has been read from the main channel.
+  void note_pages_done() { pages_done_ = true; }
+  bool pages_done() const { return pages_done_; }
+  // Postcopy was advised: more connections may come, in which the destination fetches pages.
+  void note_postcopy() { postcopy_ = true; }
+  bool postcopy() const { return postcopy_; }
+
+ private:
+  std::atomic<bool> main_claimed_ = false;
+  const Settle settle_;
+  mutable std::mutex mutex_;
+  std::condition_variable known_;
+  GuestBlocks blocks_;
+  bool have_blocks_ = false;
+  bool gave_up_ = false;
+  std::optional<uint32_t> participants_;
+  std::map<std::string, std::string> opaque_;
+  std::atomic<bool> pages_done_ = false;
+  std::atomic<bool> postcopy_ = false;
+};
+
+}  // namespace wherry::qemu

@@ -1,0 +1,71 @@
+// Turns what a reader finds in one channel into frames of that channel: pages into batches, the rest into records.
+//
+// A batch closes when it is full or a record follows; flush() closes what is open, when the socket has nothing
+// more to read or its memory comes to its end. Used by the channel's reader thread only.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "qemu-glue/stream/stream_events.h"
+#include "transport/source_session.h"
+
+namespace wherry::qemu {
+
+class Batcher : public StreamEvents {
+ public:
+  // What concerns more than this channel.
+  struct Notices {
+    std::function<void(const GuestBlocks&)> blocks;       // the main channel has named them
+    std::function<uint32_t()> participants;               // how many channels take part in epochs, now
+    std::function<void(std::string why)> opaque;          // before the last page of the guest
+    std::function<void()> pages_done;
+    std::function<void()> postcopy;
+  };
+
+  Batcher(SourceChannel& channel, Notices notices) : channel_(channel), notices_(std::move(notices)) {}
+
+  // The views of all further events lie in `memory`. Nothing may be open.
+  void set_memory(Slot memory) { memory_ = std::move(memory); }
+  void flush();
+  // How often the positions of pages have started over.
+  uint32_t passes() const { return passes_; }
+
+  void record(std::span<const uint8_t> bytes) override;
+  void replacement(std::vector<uint8_t> bytes, size_t element) override;
+  void epoch_end() override;
+  void page(uint16_t block, uint64_t index, const uint8_t* content, uint32_t page_size, size_t element) override;
+  void dropped(size_t element) override { channel_.give_back(element); }
+  void setup_done() override { record_flags_ |= kSetupDone; }
+  void blocks(const GuestBlocks& blocks, bool has_setup_end) override;
+  void pages_done() override;
+  void postcopy_advised() override;
+  void return_path_opened() override { return_path_ = true; }
+  void opaque(std::string_view why, bool needs_pages) override;
+
+ private:
+  SourceChannel& channel_;
+  const Notices notices_;
+  Slot memory_;
+
+  // At most one of the two is open.
+  std::span<const uint8_t> record_;
+  std::vector<uint8_t> replacement_;
+  size_t record_charge_ = 0;
+  uint16_t record_flags_ = 0;
+  PageBatch batch_;
+  size_t batch_charge_ = 0;
+
+  uint16_t next_flags_ = 0;  // of the record that comes next
+  bool postcopy_ = false;  // advised
+  bool return_path_ = false;
+  bool pages_done_ = false;
+  std::pair<int, uint64_t> position_{-1, 0};
+  std::atomic<uint32_t> passes_ = 0;
+};
+
+}  // namespace wherry::qemu

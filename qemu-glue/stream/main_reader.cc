@@ -1,0 +1,344 @@
+#include "qemu-glue/stream/main_reader.h"
+
+#include <bit>
+
+#include "qemu-glue/stream/formats.h"
+
+namespace wherry::qemu {
+namespace {
+
+std::string text(const uint8_t* at, size_t length) { return {reinterpret_cast<const char*>(at), length}; }
+
+// virtio-mem's early state: u64 addr, region size, block size; u32 node; u64 size; then a bitmap of blocks.
+constexpr size_t kVirtioMemFixed = 8 + 8 + 8 + 4 + 8;
+constexpr std::string_view kVirtioMemSuffix = "virtio-mem-device-early";
+
+}  // namespace
+
+size_t MainReader::read(std::span<uint8_t> bytes) {
+  size_t taken = 0;
+  while (taken < bytes.size()) {
+    const Step done = step(bytes.subspan(taken));
+    if (done.needs_more) break;
+    taken += done.took;
+  }
+  return taken;
+}
+
+MainReader::Step MainReader::step(std::span<const uint8_t> bytes) {
+  switch (state_) {
+    case State::file_header:
+      return file_header(bytes);
+    case State::configuration:
+      return configuration(bytes);
+    case State::subsections:
+      return subsection(bytes);
+    case State::element:
+      return element(bytes);
+    case State::block_list:
+      return block_list(bytes);
+    case State::ram_records:
+      return ram_record(bytes);
+    case State::footer:
+      return footer(bytes);
+    case State::opaque:
+      break;
+  }
+  return keep(bytes, bytes.size());
+}
+
+MainReader::Step MainReader::keep(std::span<const uint8_t> bytes, size_t length) {
+  events_.record(bytes.first(length));
+  return {length};
+}
+
+MainReader::Step MainReader::give_up(std::string_view why, bool needs_pages) {
+  state_ = State::opaque;
+  events_.opaque(why, needs_pages);
+  return {0};
+}
+
+MainReader::Step MainReader::file_header(std::span<const uint8_t> bytes) {
+  if (bytes.size() < 8) return kNeedsMore;
+  if (be32(&bytes[0]) != kFileMagic) return give_up("it does not begin like a migration stream (TLS?)");
+  if (be32(&bytes[4]) != kFileVersion) return give_up("unknown version of the migration stream");
+  state_ = State::configuration;
+  return keep(bytes, 8);
+}
+
+MainReader::Step MainReader::configuration(std::span<const uint8_t> bytes) {
+  if (bytes[0] != kConfiguration) {
+    state_ = State::element;
+    return {0};
+  }
+  if (bytes.size() < 5) return kNeedsMore;
+  const uint32_t length = be32(&bytes[1]);
+  if (length > 255) return give_up("a machine type of more than 255 letters");
+  if (bytes.size() < 5 + length) return kNeedsMore;
+  state_ = State::subsections;
+  has_configuration_ = true;
+  return keep(bytes, 5 + length);
+}
+
+// u8 0x05, u8 length, name, u32 version, body
+MainReader::Step MainReader::subsection(std::span<const uint8_t> bytes) {
+  if (bytes[0] != kSubsection) {
+    state_ = State::element;
+    return {0};
+  }
+  if (bytes.size() < 2 || bytes.size() < size_t{2} + bytes[1] + 4) return kNeedsMore;
+  const std::string name = text(&bytes[2], bytes[1]);
+  const size_t body = size_t{2} + bytes[1] + 4;
+  if (be32(&bytes[body - 4]) != 1) return give_up("unknown version of the subsection " + name);
+  if (name == "configuration/target-page-bits") {
+    if (bytes.size() < body + 4) return kNeedsMore;
+    const uint32_t bits = be32(&bytes[body]);
+    if (bits < 10 || bits > 16) return give_up("unknown target page size");
+    page_size_ = 1u << bits;
+    return keep(bytes, body + 4);
+  }
+  if (name == "configuration/uuid") {
+    if (bytes.size() < body + 16) return kNeedsMore;
+    return keep(bytes, body + 16);
+  }
+  if (name != "configuration/capabilities") return give_up("unknown subsection " + name);
+  if (bytes.size() < body + 4) return kNeedsMore;
+  const uint32_t count = be32(&bytes[body]);
+  if (count > 64) return give_up("more than 64 capabilities");
+  size_t at = body + 4;
+  bool ignore_shared = false;
+  for (uint32_t i = 0; i < count; ++i) {
+    if (bytes.size() < at + 1 || bytes.size() < at + 1 + bytes[at]) return kNeedsMore;
+    const std::string capability = text(&bytes[at] + 1, bytes[at]);
+    if (capability != "x-ignore-shared") return give_up("capability " + capability);
+    ignore_shared = true;
+    at += size_t{1} + bytes[at];
+  }
+  ignore_shared_ = ignore_shared;
+  return keep(bytes, at);
+}
+
+MainReader::Step MainReader::element(std::span<const uint8_t> bytes) {
+  switch (bytes[0]) {
+    case kSectionStart:
+      return section_start(bytes);
+    case kSectionPart:
+    case kSectionEnd:
+      return section_more(bytes);
+    case kSectionFull:
+      return section_full(bytes);
+    case kCommand:
+      return command(bytes);
+    default:
+      return give_up("unknown section type");
+  }
+}
+
+// u8 type, u32 section id, u8 length, name, u32 instance, u32 version
+MainReader::Step MainReader::section_start(std::span<const uint8_t> bytes) {
+  if (bytes.size() < 6 || bytes.size() < size_t{6} + bytes[5] + 8 + 8) return kNeedsMore;
+  const std::string name = text(&bytes[6], bytes[5]);
+  const size_t payload = size_t{6} + bytes[5] + 8;
+  if (name != "ram") return give_up("unknown section " + name);
+  if (be32(&bytes[payload - 4]) != kRamVersion) return give_up("unknown version of the section ram");
+  const uint64_t word = be64(&bytes[payload]);
+  if ((word & (page_size_ - 1)) != kRamMemSize || !blocks_.blocks.empty()) return give_up("no list of RAM blocks");
+  section_ = be32(&bytes[1]);
+  section_type_ = kSectionStart;
+  ram_sections_.insert(section_);
+  blocks_.page_size = page_size_;
+  unlisted_ = word & ~uint64_t{page_size_ - 1};
+  state_ = State::block_list;
+  return keep(bytes, payload + 8);
+}
+
+// u8 length, name, u64 used length [u64 page size: postcopy with huge pages] [u64 address: x-ignore-shared]
+MainReader::Step MainReader::block_list(std::span<const uint8_t> bytes) {
+  if (unlisted_ == 0) {
+    events_.blocks(blocks_, has_configuration_);
+    state_ = State::ram_records;
+    return {0};
+  }
+  const size_t length = bytes[0];
+  size_t end = 1 + length + 8;
+  // The longest entry, or the shortest and the word behind the list, which is as long.
+  if (bytes.size() < end + 8) return kNeedsMore;
+  if (length == 0 || blocks_.blocks.size() >= kMaxBlocks) return give_up("malformed list of RAM blocks");
+  const uint64_t used = be64(&bytes[1 + length]);
+  if (used > unlisted_) return give_up("malformed list of RAM blocks");
+  const uint64_t behind = be64(&bytes[end]);
+  // A page size begins with a zero byte, the next block's length does not, and what may follow the list is known.
+  if (postcopy_ && bytes[end] == 0 && behind != kRamEos && behind != kRamMultifdFlush) {
+    if (!std::has_single_bit(behind) || behind < page_size_) return give_up("malformed page size of a RAM block");
+    end += 8;
+  }
+  if (ignore_shared_) end += 8;
+  if (bytes.size() < end) return kNeedsMore;
+  block_numbers_.emplace(text(&bytes[1], length), static_cast<uint16_t>(blocks_.blocks.size()));
+  blocks_.blocks.push_back({text(&bytes[1], length), used});
+  unlisted_ -= used;
+  return keep(bytes, end);
+}
+
+// u8 type, u32 section id
+MainReader::Step MainReader::section_more(std::span<const uint8_t> bytes) {
+  if (bytes.size() < 5) return kNeedsMore;
+  const uint32_t id = be32(&bytes[1]);
+  if (!ram_sections_.contains(id)) return give_up("a section goes on that never began");
+  section_ = id;
+  section_type_ = bytes[0];
+  state_ = State::ram_records;
+  return keep(bytes, 5);
+}
+
+// A whole device state. Only virtio-mem's early one says how long it is; from any other on nothing can be parsed.
+MainReader::Step MainReader::section_full(std::span<const uint8_t> bytes) {
+  if (bytes.size() < 6 || bytes.size() < size_t{6} + bytes[5]) return kNeedsMore;
+  const std::string name = text(&bytes[6], bytes[5]);
+  if (!name.ends_with(kVirtioMemSuffix)) return give_up("device state");
+  const size_t payload = size_t{6} + bytes[5] + 8;
+  if (bytes.size() < payload + kVirtioMemFixed) return kNeedsMore;
+  const uint64_t region = be64(&bytes[payload + 8]);
+  const uint64_t block = be64(&bytes[payload + 16]);
+  if (block == 0 || region / block / 8 > kLongestElement / 2) return give_up("malformed state of a virtio-mem device");
+  const size_t end = payload + kVirtioMemFixed + (region / block + 63) / 64 * 8;
+  if (bytes.size() < end) return kNeedsMore;
+  section_ = be32(&bytes[1]);
+  section_type_ = kSectionFull;
+  state_ = State::footer;
+  return keep(bytes, end);
+}
+
+// u8 type, u16 command, u16 length, body
+MainReader::Step MainReader::command(std::span<const uint8_t> bytes) {
+  if (bytes.size() < 5) return kNeedsMore;
+  const size_t end = size_t{5} + be16(&bytes[3]);
+  switch (be16(&bytes[1])) {
+    case kCmdOpenReturnPath:
+      if (bytes.size() < end) return kNeedsMore;
+      events_.return_path_opened();
+      return keep(bytes, end);
+    case kCmdPostcopyAdvise:
+      if (bytes.size() < end) return kNeedsMore;
+      postcopy_ = end > 5;  // without a body it is about disks' dirty bitmaps only
+      if (postcopy_) events_.postcopy_advised();
+      return keep(bytes, end);
+    case kCmdPing:
+    case kCmdSwitchoverStart:
+      if (bytes.size() < end) return kNeedsMore;
+      return keep(bytes, end);
+    case kCmdPostcopyRamDiscard:
+    case kCmdPackaged:
+    case kCmdPostcopyListen:
+    case kCmdPostcopyRun:
+      return give_up("postcopy");
+    case kCmdPostcopyResume:
+    case kCmdRecvBitmap:
+      return give_up("recovery of postcopy");
+    default:
+      return give_up("unknown command");
+  }
+}
+
+MainReader::Step MainReader::ram_record(std::span<const uint8_t> bytes) {
+  if (bytes.size() < 8) return kNeedsMore;
+  const uint64_t word = be64(&bytes[0]);
+  const uint64_t flags = word & (page_size_ - 1);
+  switch (flags & ~kRamContinue) {
+    case kRamPage:
+    case kRamZero:
+      return page_record(bytes, word, flags);
+    case kRamEos:
+      keep(bytes, 8);
+      if (!flush_marks_epochs_) events_.epoch_end();
+      state_ = State::footer;
+      if (section_type_ == kSectionStart && has_configuration_) send_footer();
+      return {8};
+    case kRamMultifdFlush:
+      // QEMU 8.1+ with a machine type of its age marks epochs in this way, from START on.
+      if (section_type_ == kSectionStart) flush_marks_epochs_ = true;
+      keep(bytes, 8);
+      if (flush_marks_epochs_) events_.epoch_end();
+      return {8};
+    case kRamXbzrle:
+    case kRamCompress:
+      return foreign_page(word);
+    default:
+      return give_up("a RAM record with unknown flags", true);
+  }
+}
+
+// u64 offset and flags [u8 length, block] content
+MainReader::Step MainReader::page_record(std::span<const uint8_t> bytes, uint64_t word, uint64_t flags) {
+  size_t at = 8;
+  int block = last_block_;
+  if (!(flags & kRamContinue)) {
+    if (bytes.size() < at + 1 || bytes.size() < at + 1 + bytes[at]) return kNeedsMore;
+    auto found = block_numbers_.find(
+        std::string_view(reinterpret_cast<const char*>(&bytes[at] + 1), bytes[at]));
+    if (found == block_numbers_.end()) return give_up("a page of an unknown RAM block", true);
+    block = found->second;
+    at += size_t{1} + bytes[at];
+  }
+  if (block < 0) return give_up("a page of no RAM block", true);
+  const uint64_t index = word / page_size_;
+  if (index >= blocks_.blocks[block].length / page_size_) return give_up("a page outside its RAM block", true);
+  const bool zero = flags & kRamZero;
+  const size_t end = at + (zero ? 1 : page_size_);
+  if (bytes.size() < end) return kNeedsMore;
+  if (zero && bytes[at] != 0) return give_up("a page filled with another value than zero", true);
+  last_block_ = block;
+  events_.page(static_cast<uint16_t>(block), index, zero ? nullptr : &bytes[at], page_size_, end);
+  return {end};
+}
+
+// A page that QEMU has encoded itself, for its own decoder. From here on the stream is QEMU's affair; so that it
+// stands by itself even if earlier pages were left out of it, this record names its block.
+MainReader::Step MainReader::foreign_page(uint64_t word) {
+  give_up(word & kRamXbzrle ? "xbzrle" : "compress");
+  if (!(word & kRamContinue) || last_block_ < 0) return {0};
+  const std::string& name = blocks_.blocks[last_block_].name;
+  std::vector<uint8_t> named(8);
+  put_be64(named.data(), word & ~kRamContinue);
+  named.push_back(static_cast<uint8_t>(name.size()));
+  named.insert(named.end(), name.begin(), name.end());
+  events_.replacement(std::move(named), 8);
+  return {8};
+}
+
+// QEMU keeps the five bytes of START's footer in its buffer until the first pages are sent, and with multifd those
+// may be many. But what they are is certain for every machine type whose stream has a configuration, and only
+// behind them is the setup over. So they are sent ahead.
+void MainReader::send_footer() {
+  std::vector<uint8_t> footer(5, kSectionFooter);
+  put_be32(&footer[1], section_);
+  events_.replacement(std::move(footer), 0);
+  events_.setup_done();
+  footer_sent_ = true;
+}
+
+// u8 0x7e, u32 section id; machine types up to 2.3 have none
+MainReader::Step MainReader::footer(std::span<const uint8_t> bytes) {
+  if (footer_sent_) {
+    if (bytes.size() < 5) return kNeedsMore;
+    if (bytes[0] != kSectionFooter || be32(&bytes[1]) != section_) return give_up("a section without a footer", true);
+    footer_sent_ = false;
+    state_ = State::element;
+    events_.dropped(5);
+    return {5};
+  }
+  const bool last = section_type_ == kSectionEnd;
+  if (bytes[0] != kSectionFooter) {
+    state_ = State::element;
+    if (last) events_.pages_done();
+    return {0};
+  }
+  if (bytes.size() < 5) return kNeedsMore;
+  if (be32(&bytes[1]) != section_) return give_up("a section ends that was not open", true);
+  state_ = State::element;
+  keep(bytes, 5);
+  if (last) events_.pages_done();
+  return {5};
+}
+
+}  // namespace wherry::qemu

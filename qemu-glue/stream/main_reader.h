@@ -1,0 +1,86 @@
+// Reads QEMU's main migration channel, just far enough to find the guest's pages.
+//
+// read() consumes whole elements (a section header, a page record, a footer …) from the front of what it is
+// given and reports them; an element that is not there yet as a whole stays for the next call. What the reader
+// does not know makes the stream opaque from that byte on: it is carried, never guessed at. Device state is such
+// bytes, since it has no length in the stream.
+//
+// Not thread-safe. Never fails.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <span>
+#include <string>
+
+#include "qemu-glue/stream/stream_events.h"
+#include "qemu-glue/stream/stream_reader.h"
+
+namespace wherry::qemu {
+
+class MainReader : public StreamReader {
+ public:
+  explicit MainReader(StreamEvents& events) : events_(events) {}
+
+  size_t read(std::span<uint8_t> bytes) override;
+  Want wants(std::span<const uint8_t>) const override { return {kLongestElement, SIZE_MAX}; }
+
+ private:
+  // A page of 64 KiB, or a command, with what is around them.
+  static constexpr size_t kLongestElement = 80 * 1024;
+
+  // Where the reader stands, and what may come there:
+  enum class State {
+    file_header,     // magic, version; then:
+    configuration,   // machine type, length-prefixed; then:
+    subsections,     // 0x05 … one after the other; then:
+    element,         // a section, a command, or the end of what can be parsed
+    block_list,      // in START(ram), behind the total: the blocks; then:
+    ram_records,     // in a RAM section: page records up to EOS; then:
+    footer,          // 0x7e and the section's id; then element again
+    opaque,          // for ever
+  };
+  // What one step did: `took` bytes, or it needs more of them.
+  struct Step {
+    size_t took = 0;
+    bool needs_more = false;
+  };
+  static constexpr Step kNeedsMore{0, true};
+
+  Step step(std::span<const uint8_t> bytes);
+  Step file_header(std::span<const uint8_t> bytes);
+  Step configuration(std::span<const uint8_t> bytes);
+  Step subsection(std::span<const uint8_t> bytes);
+  Step element(std::span<const uint8_t> bytes);
+  Step section_start(std::span<const uint8_t> bytes);
+  Step section_full(std::span<const uint8_t> bytes);
+  Step section_more(std::span<const uint8_t> bytes);
+  Step command(std::span<const uint8_t> bytes);
+  Step block_list(std::span<const uint8_t> bytes);
+  Step ram_record(std::span<const uint8_t> bytes);
+  Step page_record(std::span<const uint8_t> bytes, uint64_t word, uint64_t flags);
+  Step foreign_page(uint64_t word);
+  void send_footer();
+  Step footer(std::span<const uint8_t> bytes);
+  Step give_up(std::string_view why, bool needs_pages = false);
+  Step keep(std::span<const uint8_t> bytes, size_t length);
+
+  StreamEvents& events_;
+  State state_ = State::file_header;
+  uint32_t page_size_ = 4096;  // target page size; the subsection target-page-bits changes it
+  bool ignore_shared_ = false;
+  bool postcopy_ = false;
+  std::set<uint32_t> ram_sections_;  // ids that START has bound to RAM
+  uint32_t section_ = 0;                      // the one being read
+  uint8_t section_type_ = 0;                  // START, PART, END or FULL
+  uint64_t unlisted_ = 0;                     // bytes of RAM whose block the list has not named yet
+  GuestBlocks blocks_;
+  std::map<std::string, uint16_t, std::less<>> block_numbers_;
+  int last_block_ = -1;
+  bool flush_marks_epochs_ = false;  // else the end of each RAM section does
+  bool has_configuration_ = false;
+  bool footer_sent_ = false;  // START's footer was carried ahead of its coming
+};
+
+}  // namespace wherry::qemu

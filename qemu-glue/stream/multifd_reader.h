@@ -1,0 +1,53 @@
+// Reads one of QEMU's multifd channels: a 64-byte greeting, then packets of a fixed header and page data.
+//
+// A packet that carries pages in the clear is reported page by page; a SYNC packet ends an epoch. VFIO's
+// device-state packets are records. A packet with compression or unknown flags makes the channel opaque from
+// that packet on.
+//
+// Headers are read to their end and no further, so that page data is received where it stays. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+
+#include "qemu-glue/stream/stream_events.h"
+#include "qemu-glue/stream/stream_reader.h"
+
+namespace wherry::qemu {
+
+class MultifdReader : public StreamReader {
+ public:
+  // Waits until the main channel has named the guest's blocks; null if it never will.
+  using BlockList = std::function<const GuestBlocks*()>;
+
+  MultifdReader(StreamEvents& events, BlockList blocks) : events_(events), block_list_(std::move(blocks)) {}
+
+  // A header that says SYNC and has pages is carried as one without, behind the pages.
+  size_t read(std::span<uint8_t> bytes) override;
+  Want wants(std::span<const uint8_t> remained) const override;
+
+ private:
+  enum class State { greeting, packet, device_state, opaque };
+
+  size_t step(std::span<uint8_t> bytes);
+  size_t packet(std::span<uint8_t> bytes);
+  size_t device_state_header(std::span<const uint8_t> bytes);
+  size_t give_up(std::string_view why);
+  size_t keep(std::span<const uint8_t> bytes, size_t length);
+  // Number of page slots of a packet, and the length of its header.
+  uint32_t slots() const;
+  size_t header_length() const;
+  bool know_blocks();
+
+  StreamEvents& events_;
+  const BlockList block_list_;
+  const GuestBlocks* blocks_ = nullptr;
+  std::map<std::string, uint16_t, std::less<>> block_numbers_;
+  State state_ = State::greeting;
+  uint64_t device_state_left_ = 0;
+};
+
+}  // namespace wherry::qemu

@@ -1,0 +1,139 @@
+#include "qemu-glue/uri.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace wherry {
+namespace {
+
+template <class T>
+std::optional<T> number(std::string_view text) {
+  T value{};
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
+  return value;
+}
+
+// A number with one of the units behind it; the result is in the smallest of them.
+struct Unit {
+  std::string_view name;
+  double factor;
+};
+std::optional<double> quantity(std::string_view text, std::initializer_list<Unit> units) {
+  for (const Unit& unit : units) {
+    if (!text.ends_with(unit.name)) continue;
+    auto value = number<double>(text.substr(0, text.size() - unit.name.size()));
+    if (value && std::isfinite(*value) && *value >= 0) return *value * unit.factor;
+  }
+  return std::nullopt;
+}
+
+Result<Endpoint> parse_host(std::string_view text) {
+  Endpoint host;
+  std::string_view port;
+  if (text.starts_with('[')) {
+    const size_t end = text.find(']');
+    if (end == std::string_view::npos) return fail("the address {} lacks its ]", text);
+    host.host = text.substr(1, end - 1);
+    std::string_view rest = text.substr(end + 1);
+    if (!rest.empty() && !rest.starts_with(':')) return fail("the address {} is malformed", text);
+    port = rest.empty() ? rest : rest.substr(1);
+  } else {
+    const size_t colon = text.find(':');
+    if (colon != text.rfind(':')) return fail("the IPv6 address {} must stand in brackets", text);
+    host.host = text.substr(0, colon);
+    if (colon != std::string_view::npos) port = text.substr(colon + 1);
+  }
+  if (host.host.empty()) return fail("the URI names no host");
+  host.port = kDefaultPort;
+  if (!port.empty()) {
+    auto value = number<uint16_t>(port);
+    if (!value) return fail("the port {} is no number up to 65535", port);
+    host.port = *value;
+  }
+  return host;
+}
+
+Result<> set(Uri& uri, std::string_view key, std::string_view value) {
+  if (key == "streams") {
+    auto streams = number<uint32_t>(value);
+    if (!streams || *streams < 1 || *streams > 64) return fail("streams={}: expected 1 to 64", value);
+    uri.streams = *streams;
+  } else if (key == "downtime") {
+    auto ms = quantity(value, {{"ms", 1}, {"s", 1000}});
+    if (!ms || *ms < 1 || *ms > 2'000'000) return fail("downtime={}: expected 1ms to 2000s, like 300ms", value);
+    uri.downtime = std::chrono::milliseconds(static_cast<int64_t>(*ms));
+  } else if (key == "bandwidth") {
+    auto bits = quantity(value, {{"Gbps", 1e9}, {"Mbps", 1e6}, {"Kbps", 1e3}});
+    if (!bits || *bits < 1e5 || *bits > 1e13) return fail("bandwidth={}: expected a rate like 5Gbps", value);
+    uri.bandwidth = static_cast<uint64_t>(*bits / 8);
+  } else if (key == "resume") {
+    auto ms = quantity(value, {{"ms", 1}, {"s", 1000}});
+    if (!ms || *ms < 1000 || *ms > 3'600'000) return fail("resume={}: expected 1s to 3600s", value);
+    uri.resume = std::chrono::seconds(static_cast<int64_t>(*ms / 1000));
+  } else if (key == "placement") {
+    auto mode = placement_mode(value);
+    if (!mode) return fail("placement={}: expected auto, direct or relay", value);
+    uri.placement = *mode;
+  } else if (key == "compress") {
+    if (value != "off") return fail("compress={}: this version sends pages as they are (compress=off)", value);
+  } else {
+    return fail("unknown key \"{}\" in the URI (known: streams, downtime, bandwidth, placement, compress, resume)",
+                key);
+  }
+  return {};
+}
+
+}  // namespace
+
+const char* name(PlacementMode mode) {
+  return mode == PlacementMode::direct ? "direct" : mode == PlacementMode::relay ? "relay" : "auto";
+}
+
+std::optional<PlacementMode> placement_mode(std::string_view text) {
+  for (PlacementMode mode : {PlacementMode::automatic, PlacementMode::direct, PlacementMode::relay}) {
+    if (text == name(mode)) return mode;
+  }
+  return std::nullopt;
+}
+
+Result<Uri> Uri::parse(std::string_view text) {
+  Uri uri;
+  uri.text = text;
+  std::string_view rest = text;
+  for (std::string_view scheme : {"wherry://", "wherry+tcp://"}) {
+    if (rest.starts_with(scheme)) rest.remove_prefix(scheme.size());
+  }
+  if (rest.size() == text.size()) return fail("{}: expected wherry://HOST[:PORT][?key=value…]", text);
+  const size_t question = rest.find('?');
+  std::string_view hosts = rest.substr(0, question);
+  if (hosts.ends_with('/')) hosts.remove_suffix(1);
+  for (;;) {
+    const size_t comma = hosts.find(',');
+    auto host = parse_host(hosts.substr(0, comma));
+    if (!host) return fail("{}: {}", text, host.error().message);
+    uri.hosts.push_back(std::move(*host));
+    if (comma == std::string_view::npos) break;
+    hosts.remove_prefix(comma + 1);
+  }
+  std::string_view keys = question == std::string_view::npos ? std::string_view() : rest.substr(question + 1);
+  while (!keys.empty()) {
+    const size_t end = std::min(keys.find('&'), keys.size());
+    const std::string_view pair = keys.substr(0, end);
+    keys.remove_prefix(std::min(end + 1, keys.size()));
+    if (pair.empty()) continue;
+    const size_t equals = pair.find('=');
+    if (equals == std::string_view::npos) return fail("{}: \"{}\" lacks a value", text, pair);
+    if (auto done = set(uri, pair.substr(0, equals), pair.substr(equals + 1)); !done) {
+      return fail("{}: {}", text, done.error().message);
+    }
+  }
+  return uri;
+}
+
+bool Uri::is_loopback() const {
+  return std::all_of(hosts.begin(), hosts.end(), [](const Endpoint& host) { return host.is_loopback(); });
+}
+
+}  // namespace wherry

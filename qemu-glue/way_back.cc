@@ -1,0 +1,71 @@
+#include "qemu-glue/way_back.h"
+
+#include <sys/socket.h>
+
+#include "transport/socket.h"
+
+namespace wherry::qemu {
+namespace {
+
+// A postcopy recovery answers with a bitmap of 32 KiB for each GiB of guest.
+constexpr size_t kMostUnread = 16 * 1024 * 1024;
+
+}  // namespace
+
+WayBack::WayBack() : thread_([this] { run(); }) {}
+
+WayBack::~WayBack() {
+  stop();
+  thread_.join();
+}
+
+void WayBack::attach(int fd) {
+  std::lock_guard lock(mutex_);
+  fd_ = fd;
+  changed_.notify_all();
+}
+
+void WayBack::push(std::vector<uint8_t> bytes) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return stopped_ || unread_ < kMostUnread; });
+  unread_ += bytes.size();
+  queue_.push_back(std::move(bytes));
+  changed_.notify_all();
+}
+
+void WayBack::close() {
+  std::lock_guard lock(mutex_);
+  closed_ = true;
+  changed_.notify_all();
+}
+
+void WayBack::stop() {
+  std::lock_guard lock(mutex_);
+  stopped_ = true;
+  changed_.notify_all();
+}
+
+void WayBack::run() {
+  for (;;) {
+    std::vector<uint8_t> next;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return stopped_ || (fd_ >= 0 && (closed_ || !queue_.empty())); });
+      if (stopped_) return;
+      if (queue_.empty()) break;
+      next = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    // A source QEMU that has closed no longer wants to know; its own end of the stream says so.
+    if (!send_all(fd_, next)) break;
+    std::lock_guard lock(mutex_);
+    unread_ -= next.size();
+    changed_.notify_all();
+  }
+  ::shutdown(fd_, SHUT_WR);
+  std::lock_guard lock(mutex_);
+  stopped_ = true;  // push() must not wait for a reader that is gone
+  changed_.notify_all();
+}
+
+}  // namespace wherry::qemu

@@ -1,0 +1,192 @@
+"""Guest: a QEMU that runs our test guest (tests/guest/guest.c), as the source or the destination of a migration.
+
+    with Guest('10.0') as src, Guest('10.0', incoming=True, ram='memfd') as dst: …
+
+version   '7.2' (installed), '10.0', '11.1' (unpacked by tests/e2e/qemu-from-suite on first use)
+incoming  a destination: starts with `-incoming defer`; otherwise it boots
+autostart whether the guest runs on its own: by default a source does, and a destination waits for `cont()` (-S)
+ram       'private', 'memfd' (memory-backend-memfd), 'shm' (memory-backend-file in /dev/shm; `ram_file` is its path)
+ram_kib   default 131080: QEMU 7.2 under TCG loses dirty pages when RAM is a multiple of 256 KiB
+machine   'pc', 'q35' or an exact machine type
+netns     network namespace to run in, e.g. link.netns('a')
+
+`qmp` is our monitor connection, `qmp_path` a second monitor for Wherry, `path(NAME)` a place for sockets. Leaving the
+context kills QEMU and removes every file. The RAM block has the same name for every kind of RAM, so kinds can be mixed.
+"""
+import functools
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from .process import end, in_namespace, scratch, spawn, wait_until
+from .qmp import Qmp
+
+TESTS = Path(__file__).resolve().parents[2]
+VERSIONS = ('7.2', '10.0', '11.1')
+_SUITES = {'10.0': 'trixie', '11.1': 'sid'}
+_CACHE = Path(os.environ.get('WHERRY_TEST_CACHE', '/var/cache/wherry-tests'))
+
+
+@functools.cache
+def qemu_path(version):
+    """The qemu-system-x86_64 of that version. 11.1 is what Debian sid has, and may be newer by now."""
+    if version == '7.2':
+        return 'qemu-system-x86_64'
+    target = _CACHE / f'qemu-{_SUITES[version]}'
+    subprocess.run([TESTS / 'e2e/qemu-from-suite', _SUITES[version], target], check=True)
+    return str(target / 'qemu-system-x86_64')
+
+
+@functools.cache
+def guest_kernel():
+    path = os.path.join(scratch(), 'wherry-guest.elf')
+    subprocess.run([TESTS / 'guest/build', path], check=True)
+    return path
+
+
+class Guest:
+    def __init__(self, version='7.2', *, incoming=False, autostart=None, ram='memfd', ram_kib=131080, machine='pc',
+                 append='pages=16384 rate=2000 verify=30000', netns=None, extra=()):
+        self.version, self.incoming, self.ram_kib, self.netns = version, incoming, ram_kib, netns
+        self._directory, self._shm = scratch(), None
+        self.qmp = self.process = None
+        try:
+            self._start(not incoming if autostart is None else autostart, ram, machine, append, extra)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, autostart, ram, machine, append, extra):
+        backend = f'id=pc.ram,size={self.ram_kib}K,share=on,x-use-canonical-path-for-ramblock-id=off'
+        if ram == 'shm':
+            self._shm = scratch('/dev/shm')
+            self.ram_file = os.path.join(self._shm, 'ram')
+            memory = ['-object', f'memory-backend-file,mem-path={self.ram_file},{backend}']
+        elif ram == 'memfd':
+            memory = ['-object', f'memory-backend-memfd,{backend}']
+        elif ram == 'private':
+            memory = []
+        else:
+            raise ValueError(f'unknown kind of RAM: {ram}')
+        argv = [qemu_path(self.version), '-nodefaults', '-no-user-config', '-display', 'none', '-accel', 'tcg',
+                '-machine', machine + (',memory-backend=pc.ram' if memory else ''), '-m', f'{self.ram_kib}k', *memory,
+                '-kernel', guest_kernel(), '-append', append, '-serial', f"file:{self.path('console')}",
+                '-qmp', f"unix:{self.path('test.qmp')},server=on,wait=off",
+                '-qmp', f'unix:{self.qmp_path},server=on,wait=off', *extra]
+        if self.incoming:
+            argv += ['-incoming', 'defer']
+        if not autostart:
+            argv += ['-S']
+        with open(self.path('stderr'), 'wb') as stderr:
+            self.process = spawn(in_namespace(self.netns, argv), stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
+        try:
+            self.qmp = Qmp(self.path('test.qmp'), alive=lambda: self.process.poll() is None)
+        except Exception as error:
+            raise RuntimeError(f'QEMU {self.version} does not start: {self.stderr()}') from error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        if self.qmp:
+            self.qmp.close()
+        if self.process:
+            end(self.process)
+        for directory in filter(None, (self._directory, self._shm)):
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def path(self, name):
+        return os.path.join(self._directory, name)
+
+    @property
+    def qmp_path(self):
+        return self.path('wherry.qmp')
+
+    def execute(self, command, /, **arguments):
+        return self.qmp.execute(command, **arguments)
+
+    def status(self):
+        return self.execute('query-status')['status']
+
+    def stop(self):
+        self.execute('stop')
+
+    def cont(self):
+        self.execute('cont')
+
+    def stderr(self):
+        return Path(self.path('stderr')).read_text(errors='replace').strip()
+
+    # Migration
+
+    def configure_migration(self, multifd=0, capabilities=(), **parameters):
+        """Turns on the return path, multifd with that many channels, more capabilities; sets parameters
+        (downtime_limit=300 …). The bandwidth limit is off unless given. For both ends, before migrate(-incoming)."""
+        names = ['return-path', 'events', *capabilities, *(['multifd'] if multifd else [])]
+        self.execute('migrate-set-capabilities', capabilities=[{'capability': n, 'state': True} for n in names])
+        if multifd:
+            parameters['multifd_channels'] = multifd
+        self.execute('migrate-set-parameters', **{'max_bandwidth': 0, **parameters})
+
+    def wait_migrated(self, timeout=120):
+        """Waits for the end of an outgoing migration and returns query-migrate; raises if it did not complete."""
+        def finished():
+            info = self.execute('query-migrate')
+            return info if info.get('status') in ('completed', 'failed', 'cancelled') else None
+        info = wait_until(finished, timeout, 'end of the migration')
+        if info['status'] != 'completed':
+            raise RuntimeError(f"migration {info['status']}: {info.get('error-desc', '')} {self.stderr()}")
+        return info
+
+    # Console
+
+    def console(self):
+        """The whole lines printed so far. A destination's first line may be the rest of one begun at the source."""
+        try:
+            text = Path(self.path('console')).read_text(errors='replace')
+        except FileNotFoundError:
+            return []
+        return text.split('\n')[:-1]
+
+    def wait_console(self, condition, timeout, what):
+        """Waits until condition(lines of the console) is true, and returns that."""
+        def check():
+            lines = self.console()
+            for line in lines:
+                if line.startswith('wherry-guest error'):
+                    raise RuntimeError(line)
+            result = condition(lines)
+            if not result and self.process.poll() is not None:
+                raise RuntimeError(f'QEMU {self.version} ended: {self.stderr()}')
+            return result
+        return wait_until(check, timeout, what)
+
+    def wait_ready(self, timeout=30):
+        self.wait_console(lambda lines: 'wherry-guest ready' in lines, timeout, 'guest that is ready')
+
+    def ticks(self):
+        """All complete tick lines as dicts of int: tick, touched, verified, bad."""
+        matches = (re.fullmatch(r'tick=(\d+) touched=(\d+) verified=(\d+) bad=(\d+)', l) for l in self.console())
+        return [dict(zip(('tick', 'touched', 'verified', 'bad'), map(int, m.groups()))) for m in matches if m]
+
+    def last_tick(self):
+        ticks = self.ticks()
+        return ticks[-1] if ticks else None
+
+    def bad(self):
+        """What the guest found wrong: its BAD lines, or its count if only that is left. Empty when all is well."""
+        lines = [line for line in self.console() if line.startswith('BAD')]
+        tick = self.last_tick()
+        return lines or ([f"bad={tick['bad']}"] if tick and tick['bad'] else [])
+
+    def wait_verified(self, pages, timeout=30):
+        """Waits until the running guest has checked that many more pages than at its first tick here."""
+        def enough(_):
+            ticks = self.ticks()
+            return ticks and ticks[-1]['verified'] - ticks[0]['verified'] >= pages
+        self.wait_console(enough, timeout, f'{pages} pages verified')

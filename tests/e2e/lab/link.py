@@ -1,0 +1,100 @@
+"""Link: two network namespaces, 'a' and 'b', joined by a cable of a given rate.
+
+    with Link(rate='1gbit') as link:
+        link.run_in('a', ['wherry', 'send', …, f"wherry://{link.address('b')}"])
+
+rate   of an Ethernet, as tc writes it ('1gbit'), each way; None = as fast as the kernel can
+Addresses: link.address('a'), link.address('b', 6) for IPv6. Needs root. Leaving the context removes both namespaces and
+kills what runs in them; namespaces of test processes that died are removed by the next Link.
+"""
+import os
+import signal
+import subprocess
+
+from .process import end, in_namespace, owner_is_dead, spawn, unique_name
+
+_NETNS = '/run/netns'
+_ADDRESS = {('a', 4): '10.98.0.1', ('b', 4): '10.98.0.2', ('a', 6): 'fd98::1', ('b', 6): 'fd98::2'}
+_UNITS = {'kbit': 1e3, 'mbit': 1e6, 'gbit': 1e9}
+_COUNTED = 1514 / 1538  # of a full Ethernet frame's time, tbf does not see preamble, checksum and gap
+
+
+def _ip(*args):
+    subprocess.run(['ip', *args], check=True)
+
+
+def _remove(netns):
+    listed = subprocess.run(['ip', 'netns', 'pids', netns], capture_output=True, text=True)
+    for pid in listed.stdout.split():
+        try:
+            os.kill(int(pid), signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    subprocess.run(['ip', 'netns', 'del', netns], stderr=subprocess.DEVNULL)
+
+
+class Link:
+    def __init__(self, rate=None):
+        for name in os.listdir(_NETNS) if os.path.isdir(_NETNS) else ():
+            if owner_is_dead(name):
+                _remove(name)
+        self._name = unique_name()
+        self._processes = []
+        try:
+            self._set_up(rate)
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_up(self, rate):
+        for side in 'ab':
+            _ip('netns', 'add', self.netns(side))
+        _ip('link', 'add', 'cable', 'netns', self.netns('a'), 'type', 'veth', 'peer', 'cable', 'netns', self.netns('b'))
+        for side in 'ab':
+            def ip(*args):
+                _ip('-n', self.netns(side), *args)
+            ip('link', 'set', 'lo', 'up')
+            ip('address', 'add', f'{self.address(side)}/24', 'dev', 'cable')
+            ip('address', 'add', f'{self.address(side, 6)}/64', 'dev', 'cable', 'nodad')
+            ip('link', 'set', 'cable', 'up')
+            if rate:
+                self.set_rate(side, rate)
+
+    def set_rate(self, side, rate):
+        """The rate at which `side` sends. A burst is 1 ms or one GSO packet; at most 20 ms wait in the queue."""
+        bits = float(rate[:-4]) * _UNITS[rate[-4:]] * _COUNTED
+        burst = int(max(bits / 8 * 0.001, 66000))
+        queue = int(burst + bits / 8 * 0.02)
+        subprocess.run(['tc', '-n', self.netns(side), 'qdisc', 'replace', 'dev', 'cable', 'root', 'tbf',
+                        'rate', f'{bits:.0f}bit', 'burst', str(burst), 'limit', str(queue)], check=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        for process in self._processes:
+            end(process)
+        for side in 'ab':
+            _remove(self.netns(side))
+
+    def netns(self, side):
+        return f'{self._name}-{side}'
+
+    def address(self, side, family=4):
+        return _ADDRESS[side, family]
+
+    def run_in(self, side, argv, **popen_args):
+        """A Popen in that namespace; killed with the link at the latest."""
+        self._processes.append(spawn(in_namespace(self.netns(side), argv), **popen_args))
+        return self._processes[-1]
+
+    def cut(self, side='a'):
+        """Pulls the cable: packets vanish both ways, connections stay open."""
+        _ip('-n', self.netns(side), 'link', 'set', 'cable', 'down')
+
+    def mend(self, side='a'):
+        _ip('-n', self.netns(side), 'link', 'set', 'cable', 'up')
+        _ip('-n', self.netns(side), 'address', 'replace', f'{self.address(side, 6)}/64', 'dev', 'cable', 'nodad')

@@ -1,0 +1,107 @@
+"""Wherry: a running `wherry send` or `wherry receive`. The binary is $WHERRY, or build/release/wherry of this tree.
+
+    with Wherry.receive('wherry://10.98.0.2', dst.path('in'), qmp=dst.qmp_path, netns=link.netns('b')) as receiver:
+        receiver.wait_listening()
+        with Wherry.send(src.path('out'), 'wherry://10.98.0.2?streams=2', netns=link.netns('a')) as sender: …
+
+Both run with --insecure unless `insecure=False`. After `wait()`: `returncode`, `report` (dict), `stderr` (text).
+"""
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from .guest import TESTS
+from .process import end, in_namespace, scratch, spawn, wait_until
+
+DEFAULT_PORT = 16520
+
+
+def wherry_binary():
+    path = os.environ.get('WHERRY') or str(TESTS.parent / 'build/release/wherry')
+    if not os.access(path, os.X_OK):
+        raise FileNotFoundError(f'no wherry at {path}: build it (cmake --build build/release) or set WHERRY')
+    return os.path.abspath(path)
+
+
+class Wherry:
+    def __init__(self, arguments, netns=None, insecure=True):
+        self._directory = scratch()
+        self.report_path = os.path.join(self._directory, 'report.json')
+        self._stderr_path = os.path.join(self._directory, 'stderr')
+        argv = [wherry_binary(), *arguments, '--report', self.report_path, *(['--insecure'] if insecure else [])]
+        with open(self._stderr_path, 'wb') as stderr:
+            self.process = spawn(in_namespace(netns, argv), stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
+
+    @classmethod
+    def send(cls, qemu, to, *, qmp=None, netns=None, extra=(), insecure=True):
+        self = cls(['send', '--qemu', f'unix:{qemu}', '--to', to, *(['--qmp', f'unix:{qmp}'] if qmp else []), *extra],
+                   netns, insecure)
+        self._qemu = qemu
+        return self
+
+    @classmethod
+    def receive(cls, listen, qemu, *, qmp=None, netns=None, extra=(), insecure=True):
+        return cls(['receive', '--listen', listen, '--qemu', f'unix:{qemu}',
+                    *(['--qmp', f'unix:{qmp}'] if qmp else []), *extra], netns, insecure)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        end(self.process)
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def kill(self):
+        end(self.process)
+
+    def wait_listening(self, port=DEFAULT_PORT, timeout=10):
+        """receive: until it listens on the port. (Seen from /proc; a connection would be taken for a sender.)"""
+        proc = Path(f'/proc/{self.process.pid}')
+
+        def listening():
+            sockets = {os.readlink(fd) for fd in proc.glob('fd/*') if fd.is_symlink()}
+            for table in ('tcp', 'tcp6'):
+                try:
+                    lines = (proc / 'net' / table).read_text().splitlines()[1:]
+                except OSError:  # it has just ended
+                    return False
+                for fields in map(str.split, lines):
+                    local, state, inode = fields[1], fields[3], fields[9]
+                    if state == '0A' and int(local[-4:], 16) == port and f'socket:[{inode}]' in sockets:
+                        return True
+            return False
+        self._wait_for(listening, timeout, f'listener on port {port}')
+
+    def wait_for_socket(self, timeout=10):
+        """send: until QEMU's socket is there."""
+        self._wait_for(lambda: os.path.exists(self._qemu), timeout, f'socket {self._qemu}')
+
+    def _wait_for(self, condition, timeout, what):
+        def check():
+            if self.process.poll() is not None:
+                raise RuntimeError(f'wherry ended with {self.process.returncode}: {self.stderr}')
+            return condition()
+        wait_until(check, timeout, what)
+
+    def wait(self, timeout=60):
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f'wherry still runs after {timeout} s: {self.stderr}') from None
+
+    @property
+    def returncode(self):
+        return self.process.poll()
+
+    @property
+    def stderr(self):
+        return Path(self._stderr_path).read_text(errors='replace').strip()
+
+    @property
+    def report(self):
+        return json.loads(Path(self.report_path).read_text())

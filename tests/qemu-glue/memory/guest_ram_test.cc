@@ -1,0 +1,648 @@
+// GuestRam against a child process that holds memory of every kind: what is written arrives there, what is
+// sparse stays sparse, what is out of range or dead is refused.
+#include "qemu-glue/memory/guest_ram.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <limits>
+#include <random>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace wherry {
+namespace {
+
+constexpr uint64_t kPage = 4096;
+constexpr uint64_t kMiB = 1 << 20;
+#ifndef MFD_HUGE_SHIFT
+constexpr unsigned MFD_HUGE_SHIFT = 26;  // of linux/memfd.h: the size of huge pages as a power of two
+#endif
+
+// What a block may consist of. All but the last two are shared.
+enum class Kind { memfd, memfd_split, tmpfs_file, disk_file, anonymous_shared, private_memory, private_file };
+
+std::string kind_name(Kind kind) {
+  switch (kind) {
+    case Kind::memfd:
+      return "Memfd";
+    case Kind::memfd_split:
+      return "MemfdSplit";
+    case Kind::tmpfs_file:
+      return "TmpfsFile";
+    case Kind::disk_file:
+      return "DiskFile";
+    case Kind::anonymous_shared:
+      return "AnonymousShared";
+    case Kind::private_memory:
+      return "PrivateMemory";
+    case Kind::private_file:
+      return "PrivateFile";
+  }
+  return "";
+}
+
+// A process that holds memory and does nothing until it is killed.
+class Guest {
+ public:
+  static constexpr uint64_t kFileOffset = 64 * kPage;  // the block need not start where its file does
+
+  // `memory` is mapped by this process and belongs to the child from here on.
+  void hold(void* memory, uint64_t size) {
+    address_ = reinterpret_cast<uint64_t>(memory);
+    length_ = size;
+    pid_t parent = ::getpid();
+    pid_ = ::fork();
+    ASSERT_GE(pid_, 0);
+    if (pid_ == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (::getppid() != parent) ::_exit(1);
+      for (;;) ::pause();
+    }
+    ::munmap(memory, size);
+  }
+
+  explicit Guest(Kind kind, uint64_t size = 8 * kMiB) {
+    int flags = MAP_SHARED;
+    uint64_t offset = kFileOffset;
+    switch (kind) {
+      case Kind::memfd:
+      case Kind::memfd_split:
+        file_ = Fd(::memfd_create("guest-ram-test", MFD_CLOEXEC));
+        break;
+      case Kind::tmpfs_file:
+        file_ = unlinked_file("/dev/shm");
+        break;
+      case Kind::private_file:
+        flags = MAP_PRIVATE;
+        file_ = unlinked_file("/dev/shm");
+        break;
+      case Kind::disk_file:
+        file_ = unlinked_file("/tmp");
+        break;
+      case Kind::anonymous_shared:
+        flags = MAP_SHARED | MAP_ANONYMOUS;
+        offset = 0;
+        break;
+      case Kind::private_memory:
+        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+        offset = 0;
+        break;
+    }
+    if (file_) {
+      EXPECT_EQ(::ftruncate(file_.get(), static_cast<off_t>(offset + size)), 0);
+    }
+    void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, file_ ? file_.get() : -1,
+                          static_cast<off_t>(offset));
+    EXPECT_NE(memory, MAP_FAILED);
+    auto* bytes = static_cast<uint8_t*>(memory);
+    if (kind == Kind::memfd_split) {
+      EXPECT_EQ(::mprotect(bytes + kMiB, kMiB, PROT_READ), 0);
+      EXPECT_EQ(::madvise(bytes + 3 * kMiB, kMiB, MADV_DONTDUMP), 0);
+    }
+    hold(memory, size);
+  }
+  Guest(Fd file, void* memory, uint64_t size) : file_(std::move(file)) { hold(memory, size); }
+  ~Guest() { end(); }
+  Guest(const Guest&) = delete;
+  Guest& operator=(const Guest&) = delete;
+
+  void end() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+    pid_ = -1;
+  }
+  // Dead, but nobody has taken note yet.
+  void become_zombie() {
+    ::kill(pid_, SIGKILL);
+    siginfo_t info;
+    ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT);
+  }
+
+  pid_t pid() const { return pid_; }
+  uint64_t address() const { return address_; }
+  std::vector<RamBlockPlace> places() const { return {{"pc.ram", address_, length_, true}}; }
+
+  // The child's own view. Populates what it looks at.
+  std::vector<uint8_t> look(uint64_t offset, uint64_t size) const {
+    std::vector<uint8_t> bytes(size);
+    iovec local{bytes.data(), size};
+    iovec remote{reinterpret_cast<void*>(address_ + offset), size};
+    EXPECT_EQ(::process_vm_readv(pid_, &local, 1, &remote, 1, 0), static_cast<ssize_t>(size));
+    return bytes;
+  }
+  // Memory that exists: of the file, or the child's own without the kernel's page of zeros.
+  uint64_t allocated() const {
+    if (file_) {
+      struct stat info {};
+      EXPECT_EQ(::fstat(file_.get(), &info), 0);
+      return static_cast<uint64_t>(info.st_blocks) * 512;
+    }
+    std::ifstream rollup(fmt::format("/proc/{}/smaps_rollup", pid_));
+    std::string word;
+    uint64_t kib = 0;
+    while (rollup >> word) {
+      if (word == "Anonymous:") {
+        rollup >> kib;
+        break;
+      }
+    }
+    return kib * 1024;
+  }
+
+ private:
+  static Fd unlinked_file(const std::string& folder) {
+    std::string path = folder + "/wherry-guest-ram-XXXXXX";
+    Fd file(::mkostemp(path.data(), O_CLOEXEC));
+    EXPECT_TRUE(file);
+    ::unlink(path.c_str());
+    return file;
+  }
+
+  Fd file_;
+  pid_t pid_ = -1;
+  uint64_t address_ = 0;
+  uint64_t length_ = 0;
+};
+
+std::vector<uint8_t> pattern(size_t size, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<uint8_t> bytes(size);
+  for (auto& byte : bytes) byte = static_cast<uint8_t>(1 + random() % 255);
+  return bytes;
+}
+
+GuestRam opened(const Guest& guest) {
+  auto ram = GuestRam::open(guest.pid(), guest.places());
+  if (!ram) {
+    ADD_FAILURE() << ram.error().message;
+    std::abort();
+  }
+  return std::move(*ram);
+}
+
+bool contains(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+#define ASSERT_OK(expression)                            \
+  do {                                                   \
+    auto asserted_ = (expression);                       \
+    ASSERT_TRUE(asserted_) << asserted_.error().message; \
+  } while (false)
+
+class GuestRamOfKind : public testing::TestWithParam<Kind> {};
+// All of them but the one that has a read-only piece, in which the child's side proves less.
+class WritableGuestRam : public testing::TestWithParam<Kind> {};
+
+TEST_P(GuestRamOfKind, TakesTheRightWay) {
+  Guest guest(GetParam());
+  GuestRam ram = opened(guest);
+  ASSERT_EQ(ram.find("pc.ram"), 0u);
+  EXPECT_FALSE(ram.find("pc.rom"));
+  EXPECT_EQ(ram.block_count(), 1u);
+  EXPECT_EQ(ram.name(0), "pc.ram");
+  EXPECT_EQ(ram.length(0), 8 * kMiB);
+  bool shared = GetParam() != Kind::private_memory && GetParam() != Kind::private_file;
+  if (GetParam() == Kind::anonymous_shared && !ram.refused().empty()) {
+    shared = false;  // no right to map_files here
+  }
+  EXPECT_EQ(ram.way(0), shared ? GuestRam::Way::mapped : GuestRam::Way::process);
+  EXPECT_EQ(ram.mapped_at(0, 0, 8 * kMiB) != nullptr, shared);
+  EXPECT_EQ(ram.mapped_at(0, 0, 8 * kMiB + 1), nullptr);
+  EXPECT_EQ(ram.mapped_at(0, std::numeric_limits<uint64_t>::max(), 2), nullptr);
+  EXPECT_EQ(ram.mapped_at(1, 0, 1), nullptr);
+  EXPECT_EQ(ram.way(1), GuestRam::Way::process);
+  EXPECT_EQ(ram.length(1), 0u);
+}
+
+TEST_P(WritableGuestRam, WritesArrive) {
+  Guest guest(GetParam());
+  GuestRam ram = opened(guest);
+  auto bytes = pattern(5 * kPage, 1);
+  std::span<const uint8_t> all(bytes);
+  std::vector<GuestRam::Piece> pieces{{7 * kPage, all.subspan(0, kPage)},
+                                      {8 * kPage, all.subspan(kPage, kPage)},
+                                      {100 * kPage + 17, all.subspan(2 * kPage, 99)},
+                                      {kMiB, {}},
+                                      {3 * kMiB, all.subspan(3 * kPage, kPage)},
+                                      {8 * kMiB - kPage, all.subspan(4 * kPage, kPage)},
+                                      {8 * kMiB, {}}};
+  ASSERT_OK(ram.write(0, pieces));
+  for (const auto& piece : pieces) {
+    if (piece.bytes.empty()) continue;
+    auto seen = guest.look(piece.offset, piece.bytes.size());
+    EXPECT_TRUE(std::equal(seen.begin(), seen.end(), piece.bytes.begin())) << piece.offset;
+    std::vector<uint8_t> read(piece.bytes.size());
+    ASSERT_OK(ram.read(0, piece.offset, read));
+    EXPECT_EQ(read, seen);
+  }
+  EXPECT_EQ(guest.look(9 * kPage, kPage), std::vector<uint8_t>(kPage));
+  ASSERT_OK(ram.write(0, {}));
+}
+
+TEST_P(WritableGuestRam, ManyScatteredPieces) {
+  // More than one call takes, once with scattered bytes behind scattered places and once with contiguous
+  // ones.
+  Guest guest(GetParam(), 16 * kMiB);
+  GuestRam ram = opened(guest);
+  constexpr size_t kPieces = 3000;
+  auto bytes = pattern(kPieces * 64, 2);
+  for (size_t stride : {size_t{64}, size_t{32}}) {
+    std::vector<GuestRam::Piece> pieces;
+    for (size_t i = 0; i < kPieces; ++i) {
+      pieces.push_back({i * kPage, std::span<const uint8_t>(bytes).subspan(i * 64, stride)});
+    }
+    ASSERT_OK(ram.write(0, pieces));
+    for (const auto& piece : pieces) {
+      std::vector<uint8_t> seen(piece.bytes.size());
+      ASSERT_OK(ram.read(0, piece.offset, seen));
+      ASSERT_TRUE(std::equal(seen.begin(), seen.end(), piece.bytes.begin())) << piece.offset;
+    }
+    bytes = pattern(kPieces * 64, 3);
+  }
+}
+
+TEST_P(WritableGuestRam, ZeroClearsExactlyTheRange) {
+  Guest guest(GetParam());
+  GuestRam ram = opened(guest);
+  auto bytes = pattern(2 * kMiB, 4);
+  GuestRam::Piece piece{kMiB, bytes};
+  ASSERT_OK(ram.write(0, {&piece, 1}));
+  std::vector<uint8_t> expected(8 * kMiB);
+  std::copy(bytes.begin(), bytes.end(), expected.begin() + kMiB);
+  const std::pair<uint64_t, uint64_t> ranges[] = {
+      {kMiB - 5 * kPage, 6 * kPage},         {kMiB + 300 * kPage + 5, 10},
+      {kMiB + 310 * kPage + 100, 3 * kPage}, {kMiB + 350 * kPage, 0},
+      {3 * kMiB - kPage, 5 * kMiB + kPage},  {8 * kMiB, 0}};
+  for (auto [offset, length] : ranges) {
+    ASSERT_OK(ram.zero(0, offset, length));
+    std::fill_n(expected.begin() + static_cast<ptrdiff_t>(offset), length, 0);
+  }
+  EXPECT_TRUE(guest.look(0, 8 * kMiB) == expected);
+  ASSERT_OK(ram.zero(0, 0, 8 * kMiB));
+  EXPECT_TRUE(guest.look(0, 8 * kMiB) == std::vector<uint8_t>(8 * kMiB));
+}
+
+TEST_P(WritableGuestRam, SparseStaysSparse) {
+  Guest guest(GetParam(), 512 * kMiB);
+  GuestRam ram = opened(guest);
+  bool can_see = GetParam() != Kind::anonymous_shared;  // no file at hand, and not the child's own
+  auto byte = pattern(1, 5);
+  GuestRam::Piece piece{256 * kMiB + 123, byte};
+  ASSERT_OK(ram.write(0, {&piece, 1}));
+  uint64_t before = guest.allocated();
+  if (can_see) {
+    EXPECT_GE(before, kPage);
+  }
+  ASSERT_OK(ram.zero(0, 0, 512 * kMiB));
+  if (GetParam() != Kind::private_file) {  // reading that one is allowed to fill the file
+    std::vector<uint8_t> buffer(kMiB);
+    for (uint64_t offset = 0; offset < 512 * kMiB; offset += 64 * kMiB)
+      ASSERT_OK(ram.read(0, offset, buffer));
+  }
+  if (can_see) {
+    EXPECT_LE(guest.allocated(), before + 16 * kPage);  // page tables and the like, no guest RAM
+  }
+  EXPECT_EQ(guest.look(256 * kMiB, kPage), std::vector<uint8_t>(kPage));
+}
+
+TEST_P(GuestRamOfKind, OutOfRangeIsRefusedWhole) {
+  Guest guest(GetParam());
+  GuestRam ram = opened(guest);
+  constexpr uint64_t kMax = std::numeric_limits<uint64_t>::max();
+  auto bytes = pattern(2 * kPage, 6);
+  for (auto [offset, length] :
+       std::initializer_list<std::pair<uint64_t, uint64_t>>{{8 * kMiB - kPage, kPage + 1},
+                                                            {8 * kMiB, 1},
+                                                            {kMax, 1},
+                                                            {kMax - kPage + 1, kPage},
+                                                            {kMax - 1, 2 * kPage}}) {
+    std::vector<GuestRam::Piece> pieces{{4 * kMiB, {bytes.data(), kPage}}, {offset, {bytes.data(), length}}};
+    auto written = ram.write(0, pieces);
+    ASSERT_FALSE(written);
+    EXPECT_TRUE(contains(written.error().message, "'pc.ram'")) << written.error().message;
+    EXPECT_TRUE(contains(written.error().message, fmt::format("{:#x}", offset))) << written.error().message;
+    std::vector<uint8_t> into(length);
+    EXPECT_FALSE(ram.zero(0, offset, length));
+    EXPECT_FALSE(ram.populate(0, offset, length));
+    EXPECT_FALSE(ram.read(0, offset, into));
+  }
+  EXPECT_FALSE(ram.zero(0, 1, kMax));
+  EXPECT_FALSE(ram.zero(0, kMax, kMax));
+  EXPECT_FALSE(ram.zero(1, 0, 1));
+  GuestRam::Piece piece{0, bytes};
+  EXPECT_FALSE(ram.write(7, {&piece, 1}));
+  EXPECT_FALSE(ram.write(7, {}));
+  EXPECT_EQ(guest.look(4 * kMiB, kPage), std::vector<uint8_t>(kPage))
+      << "a batch that is refused writes nothing";
+}
+
+TEST_P(GuestRamOfKind, DeadIsAnError) {
+  for (bool zombie : {true, false}) {
+    Guest guest(GetParam());
+    GuestRam ram = opened(guest);
+    EXPECT_FALSE(ram.ended());
+    zombie ? guest.become_zombie() : guest.end();
+    EXPECT_TRUE(ram.ended());
+    auto bytes = pattern(kPage, 7);
+    GuestRam::Piece piece{0, bytes};
+    auto written = ram.write(0, {&piece, 1});
+    ASSERT_FALSE(written);
+    EXPECT_TRUE(contains(written.error().message, "ended")) << written.error().message;
+    EXPECT_FALSE(ram.zero(0, 0, kPage));
+    EXPECT_FALSE(ram.read(0, 0, bytes));
+    if (zombie) {
+      EXPECT_FALSE(GuestRam::open(guest.pid(), guest.places()));
+    }
+  }
+}
+
+TEST_P(WritableGuestRam, ThreadsWriteAtOnce) {
+  Guest guest(GetParam());
+  GuestRam ram = opened(guest);
+  constexpr size_t kThreads = 4, kPages = 2048;
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      std::vector<uint8_t> bytes(kPage, static_cast<uint8_t>(t + 1));
+      for (size_t page = t; page < kPages; page += kThreads) {
+        GuestRam::Piece piece{page * kPage, bytes};
+        EXPECT_TRUE(ram.write(0, {&piece, 1}));
+        if (page % 3 == 0) {
+          EXPECT_TRUE(ram.zero(0, page * kPage, kPage));
+        }
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  auto seen = guest.look(0, kPages * kPage);
+  for (size_t page = 0; page < kPages; ++page) {
+    uint8_t expected = page % 3 == 0 ? 0 : static_cast<uint8_t>(page % kThreads + 1);
+    ASSERT_EQ(seen[page * kPage], expected) << page;
+    ASSERT_EQ(seen[page * kPage + kPage - 1], expected) << page;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, GuestRamOfKind,
+                         testing::Values(Kind::memfd, Kind::memfd_split, Kind::tmpfs_file, Kind::disk_file,
+                                         Kind::anonymous_shared, Kind::private_memory, Kind::private_file),
+                         [](const auto& kind) { return kind_name(kind.param); });
+
+INSTANTIATE_TEST_SUITE_P(, WritableGuestRam,
+                         testing::Values(Kind::memfd, Kind::tmpfs_file, Kind::disk_file,
+                                         Kind::anonymous_shared, Kind::private_memory, Kind::private_file),
+                         [](const auto& kind) { return kind_name(kind.param); });
+
+TEST(GuestRam, SplitMappingsOfOneFileAreOneBlock) {
+  Guest guest(Kind::memfd_split);
+  GuestRam ram = opened(guest);
+  auto bytes = pattern(4 * kMiB, 8);
+  GuestRam::Piece piece{kMiB / 2, bytes};  // over all the seams, the read-only part included
+  ASSERT_OK(ram.write(0, {&piece, 1}));
+  EXPECT_TRUE(guest.look(kMiB / 2, 4 * kMiB) == bytes);
+  ASSERT_OK(ram.zero(0, 0, 8 * kMiB));
+  EXPECT_TRUE(guest.look(0, 8 * kMiB) == std::vector<uint8_t>(8 * kMiB));
+}
+
+TEST(GuestRam, WritesInPlace) {
+  Guest guest(Kind::memfd);
+  GuestRam ram = opened(guest);
+  ASSERT_OK(ram.populate(0, 5 * kPage, 2 * kPage));
+  ASSERT_OK(ram.populate(0, 6 * kPage + 1, 100 * kPage));
+  ASSERT_OK(ram.populate(0, 0, 0));
+  uint8_t* place = ram.mapped_at(0, 5 * kPage, kPage);
+  ASSERT_NE(place, nullptr);
+  std::memset(place, 0x5a, kPage);
+  EXPECT_EQ(guest.look(5 * kPage, kPage), std::vector<uint8_t>(kPage, 0x5a));
+}
+
+TEST(GuestRam, PrivateFileContentIsZeroedToo) {
+  // A private page that was never touched shows the file's bytes, so absence does not mean zeros.
+  Fd file(::memfd_create("content", MFD_CLOEXEC));
+  auto bytes = pattern(kMiB, 9);
+  ASSERT_EQ(::write(file.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+  void* memory = ::mmap(nullptr, kMiB, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.get(), 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  Guest guest(std::move(file), memory, kMiB);
+  GuestRam ram = opened(guest);
+  EXPECT_EQ(ram.way(0), GuestRam::Way::process);
+  ASSERT_OK(ram.zero(0, kPage, kMiB - kPage));
+  EXPECT_TRUE(guest.look(kPage, kMiB - kPage) == std::vector<uint8_t>(kMiB - kPage));
+  EXPECT_TRUE(std::equal(bytes.begin(), bytes.begin() + kPage, guest.look(0, kPage).begin()));
+}
+
+TEST(GuestRam, TerabytesOfHoles) {
+  constexpr uint64_t kTiB = uint64_t{1} << 40;
+  for (Kind kind : {Kind::memfd, Kind::private_memory}) {
+    uint64_t size = kind == Kind::memfd ? kTiB : kTiB / 16;
+    Guest guest(kind, size);
+    GuestRam ram = opened(guest);
+    auto byte = pattern(1, 10);
+    GuestRam::Piece piece{size - 1, byte};
+    ASSERT_OK(ram.write(0, {&piece, 1}));
+    uint64_t before = guest.allocated();
+    ASSERT_OK(ram.zero(0, 0, size));
+    EXPECT_LE(guest.allocated(), before + 16 * kPage);
+    EXPECT_EQ(guest.look(size - 1, 1), std::vector<uint8_t>(1));
+  }
+}
+
+TEST(GuestRam, ZeroInSmallStepsIsNotQuadratic) {
+  // Each step must look at its own range only, not at all the data behind it: this takes a moment or half an
+  // hour.
+  constexpr uint64_t kSize = 256 * kMiB;
+  Guest guest(Kind::memfd, kSize);
+  GuestRam ram = opened(guest);
+  auto bytes = pattern(kMiB, 15);
+  for (uint64_t offset = 0; offset < kSize; offset += kMiB) {
+    GuestRam::Piece piece{offset, bytes};
+    ASSERT_OK(ram.write(0, {&piece, 1}));
+  }
+  for (uint64_t offset = 0; offset < kSize; offset += kPage) ASSERT_OK(ram.zero(0, offset, kPage));
+  std::vector<uint8_t> seen(kMiB);
+  ASSERT_OK(ram.read(0, kSize - kMiB, seen));
+  EXPECT_TRUE(seen == std::vector<uint8_t>(kMiB));
+}
+
+TEST(GuestRam, HugePages) {
+  constexpr uint64_t kHuge = 2 * kMiB;
+  Fd file(::memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | (21u << MFD_HUGE_SHIFT)));
+  if (!file || ::ftruncate(file.get(), 3 * kHuge) != 0) GTEST_SKIP() << "no huge pages in this kernel";
+  // MAP_NORESERVE, as memory-backend-memfd with reserve=off: pages are taken when touched.
+  void* memory =
+      ::mmap(nullptr, 3 * kHuge, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file.get(), 0);
+  if (memory == MAP_FAILED) GTEST_SKIP() << "no huge pages on this machine";
+  Guest guest(std::move(file), memory, 3 * kHuge);
+  GuestRam ram = opened(guest);
+  EXPECT_EQ(ram.way(0), GuestRam::Way::mapped);
+  EXPECT_EQ(guest.allocated(), 0u);
+  ASSERT_OK(ram.zero(0, 0, 3 * kHuge));
+  EXPECT_EQ(guest.allocated(), 0u);
+  auto bytes = pattern(3 * kPage, 11);
+  GuestRam::Piece piece{kHuge + 5 * kPage, bytes};
+  if (auto written = ram.write(0, {&piece, 1}); !written) {
+    EXPECT_TRUE(contains(written.error().message, "gets no memory")) << written.error().message;
+    GTEST_SKIP() << "no free huge page: " << written.error().message;
+  }
+  EXPECT_EQ(guest.allocated(), kHuge);
+  EXPECT_TRUE(guest.look(kHuge + 5 * kPage, 3 * kPage) == bytes);
+  ASSERT_OK(ram.zero(0, kPage, 3 * kHuge - kPage));
+  EXPECT_EQ(guest.allocated(), kHuge);
+  EXPECT_TRUE(guest.look(kHuge, kHuge) == std::vector<uint8_t>(kHuge));
+}
+
+TEST(GuestRam, PrivateHugePages) {
+  constexpr uint64_t kHuge = 2 * kMiB;
+  Fd file(::memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | (21u << MFD_HUGE_SHIFT)));
+  if (!file || ::ftruncate(file.get(), 3 * kHuge) != 0) GTEST_SKIP() << "no huge pages in this kernel";
+  void* memory =
+      ::mmap(nullptr, 3 * kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file.get(), 0);
+  if (memory == MAP_FAILED) GTEST_SKIP() << "no huge pages on this machine";
+  Guest guest(std::move(file), memory, 3 * kHuge);
+  auto resident = [&] {
+    std::ifstream rollup(fmt::format("/proc/{}/smaps_rollup", guest.pid()));
+    std::string word;
+    uint64_t kib = 0;
+    while (rollup >> word) {
+      if (word == "Private_Hugetlb:" || word == "Shared_Hugetlb:") {
+        uint64_t more = 0;
+        rollup >> more;
+        kib += more;
+      }
+    }
+    return kib * 1024;
+  };
+  // The one thing that opening does to it: the probe of the first byte.
+  auto opened_ram = GuestRam::open(guest.pid(), guest.places());
+  if (!opened_ram) GTEST_SKIP() << "no free huge page: " << opened_ram.error().message;
+  GuestRam ram = std::move(*opened_ram);
+  EXPECT_EQ(ram.way(0), GuestRam::Way::process);
+  uint64_t before = resident();
+  EXPECT_LE(before, kHuge);
+  ASSERT_OK(ram.zero(0, 0, 3 * kHuge));
+  EXPECT_EQ(resident(), before);
+  EXPECT_LE(guest.allocated(), kHuge);
+  auto bytes = pattern(3 * kPage, 14);
+  GuestRam::Piece piece{kHuge + 5 * kPage, bytes};
+  if (!ram.write(0, {&piece, 1})) GTEST_SKIP() << "no free huge page";
+  EXPECT_TRUE(guest.look(kHuge + 5 * kPage, 3 * kPage) == bytes);
+  ASSERT_OK(ram.zero(0, 0, 3 * kHuge));
+  EXPECT_TRUE(guest.look(kHuge, kHuge) == std::vector<uint8_t>(kHuge));
+}
+
+TEST(GuestRam, AFullFileSystemIsAnErrorAndNoSignal) {
+  // A hugetlbfs file of more pages than any machine has free is the file system that a test can fill.
+  constexpr uint64_t kHuge = 1 << 30;
+  Fd file(::memfd_create("full", MFD_CLOEXEC | MFD_HUGETLB | (30u << MFD_HUGE_SHIFT)));
+  if (!file || ::ftruncate(file.get(), kHuge) != 0) GTEST_SKIP() << "no pages of 1 GiB in this kernel";
+  void* memory = ::mmap(nullptr, kHuge, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file.get(), 0);
+  if (memory == MAP_FAILED) GTEST_SKIP() << "no pages of 1 GiB on this machine";
+  Guest guest(std::move(file), memory, kHuge);
+  GuestRam ram = opened(guest);
+  auto bytes = pattern(kPage, 12);
+  GuestRam::Piece piece{kPage, bytes};
+  auto written = ram.write(0, {&piece, 1});
+  if (written) GTEST_SKIP() << "a page of 1 GiB was free";
+  EXPECT_TRUE(contains(written.error().message, "full")) << written.error().message;
+}
+
+TEST(GuestRam, OpenTakesPlainBlocksOnly) {
+  Guest guest(Kind::memfd);
+  uint64_t at = guest.address();
+  auto ram = GuestRam::open(guest.pid(), {{"pc.rom", at, kMiB, false},
+                                          {"empty", at, 0, true},
+                                          {"low", at, kMiB, true},
+                                          {"high", at + kMiB, kMiB, true},
+                                          {"low", at, kMiB, true},
+                                          {"unmapped", 0x1000, kMiB, true},
+                                          {"too long", at, kMiB << 30, true},
+                                          {"crooked", at + 1, kMiB, true},
+                                          {"overflow", at, std::numeric_limits<uint64_t>::max(), true}});
+  ASSERT_TRUE(ram) << ram.error().message;
+  EXPECT_EQ(ram->block_count(), 2u);
+  EXPECT_EQ(ram->refused().size(), 5u);
+  auto high = ram->find("high");
+  ASSERT_TRUE(high);
+  auto bytes = pattern(kPage, 13);
+  GuestRam::Piece piece{kPage, bytes};
+  ASSERT_OK(ram->write(*high, {&piece, 1}));
+  EXPECT_TRUE(guest.look(kMiB + kPage, kPage) == bytes);
+  EXPECT_FALSE(ram->write(*ram->find("low"), std::vector<GuestRam::Piece>{{kMiB, bytes}}));
+
+  GuestRam moved = std::move(*ram);
+  EXPECT_TRUE(moved.find("low"));
+
+  auto none = GuestRam::open(guest.pid(), {{"pc.rom", at, kMiB, false}});
+  ASSERT_FALSE(none);
+  EXPECT_TRUE(contains(none.error().message, "no block of plain guest RAM")) << none.error().message;
+  auto gap = GuestRam::open(guest.pid(), {{"gone", 0x1000, kMiB, true}});
+  ASSERT_FALSE(gap);
+  EXPECT_TRUE(contains(gap.error().message, "'gone'")) << gap.error().message;
+}
+
+TEST(GuestRam, ReadOnlyPrivateMemoryIsRefused) {
+  void* memory = ::mmap(nullptr, kMiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  ASSERT_EQ(::mprotect(static_cast<uint8_t*>(memory) + kMiB / 2, kPage, PROT_READ), 0);
+  Guest guest(Fd(), memory, kMiB);
+  auto ram = GuestRam::open(guest.pid(), guest.places());
+  ASSERT_FALSE(ram);
+  EXPECT_TRUE(contains(ram.error().message, "writable")) << ram.error().message;
+}
+
+TEST(GuestRam, NoSuchProcess) {
+  pid_t gone;
+  {
+    Guest guest(Kind::memfd);
+    gone = guest.pid();
+  }
+  for (pid_t pid : {gone, pid_t{0}, pid_t{-1}})
+    EXPECT_FALSE(GuestRam::open(pid, {{"pc.ram", 0x10000, kPage, true}}));
+}
+
+TEST(GuestRam, WithoutPermissionTheErrorNamesTheRemedy) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to become somebody else";
+  Guest guest(Kind::private_memory);
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    std::string text = "cannot change user";
+    if (::setresgid(65534, 65534, 65534) == 0 && ::setresuid(65534, 65534, 65534) == 0) {
+      auto ram = GuestRam::open(guest.pid(), guest.places());
+      text = ram ? "opened" : ram.error().message;
+    }
+    (void)!::write(ends[1], text.data(), text.size());
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  char text[4096];
+  ssize_t n = ::read(ends[0], text, sizeof text);
+  ::close(ends[0]);
+  ::waitpid(child, nullptr, 0);
+  ASSERT_GT(n, 0);
+  EXPECT_TRUE(contains(std::string(text, static_cast<size_t>(n)), "CAP_SYS_PTRACE"))
+      << std::string(text, static_cast<size_t>(n));
+}
+
+}  // namespace
+}  // namespace wherry

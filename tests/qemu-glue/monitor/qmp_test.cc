@@ -1,0 +1,413 @@
+// The QMP client against a scripted server: what QEMU says, and what it should never say.
+#include "qemu-glue/monitor/qmp.h"
+
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <functional>
+#include <string>
+#include <thread>
+
+namespace wherry {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+
+// Short for what must run out, long for what must not (a loaded machine).
+constexpr milliseconds kShort{60};
+constexpr milliseconds kLong{20'000};
+
+const char kGreeting[] =
+    R"({"QMP": {"version": {"qemu": {"micro": 13, "minor": 0, "major": 10}, "package": ""}, "capabilities": ["oob"]}})"
+    "\r\n";
+
+// One client of the fake monitor. Reads give up after kLong.
+class Peer {
+ public:
+  explicit Peer(int fd) : fd_(fd) {}
+
+  void say(std::string_view text) {
+    while (!text.empty()) {
+      ssize_t n = ::send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL);
+      if (n <= 0) return;
+      text.remove_prefix(static_cast<size_t>(n));
+    }
+  }
+  // The next command; null at EOF.
+  json hear() {
+    for (;;) {
+      size_t end = input_.find('\n');
+      if (end != std::string::npos) {
+        json command = json::parse(input_.substr(0, end), nullptr, false);
+        input_.erase(0, end + 1);
+        return command;
+      }
+      pollfd entry{fd_.get(), POLLIN, 0};
+      char buffer[4096];
+      if (::poll(&entry, 1, static_cast<int>(kLong.count())) <= 0) return nullptr;
+      ssize_t n = ::recv(fd_.get(), buffer, sizeof buffer, 0);
+      if (n <= 0) return nullptr;
+      input_.append(buffer, static_cast<size_t>(n));
+    }
+  }
+  json negotiate() {
+    say(kGreeting);
+    json command = hear();
+    answer(command, json::object());
+    return command;
+  }
+  void answer(const json& command, const json& value) {
+    say(json{{"return", value}, {"id", command["id"]}}.dump() + "\r\n");
+  }
+  void hang_up() { fd_.reset(); }
+  // Keeps the connection open until the client has gone.
+  void wait_for_end() {
+    while (!hear().is_null()) {
+    }
+  }
+
+ private:
+  Fd fd_;
+  std::string input_;
+};
+
+// A listening socket whose one client is served by `script`, in a thread.
+class FakeMonitor {
+ public:
+  explicit FakeMonitor(std::function<void(Peer&)> script) {
+    char folder[] = "/tmp/wherry-qmp-XXXXXX";
+    EXPECT_NE(::mkdtemp(folder), nullptr);
+    folder_ = folder;
+    path_ = folder_ + "/qmp.sock";
+    listener_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path_.data(), path_.size());
+    EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(::listen(listener_.get(), 1), 0);
+    if (!script) return;
+    thread_ = std::thread([this, script = std::move(script)] {
+      Peer peer(::accept(listener_.get(), nullptr, nullptr));
+      script(peer);
+    });
+  }
+  ~FakeMonitor() {
+    join();
+    ::unlink(path_.c_str());
+    ::rmdir(folder_.c_str());
+  }
+  // Until the script has run to its end.
+  void join() {
+    if (thread_.joinable()) thread_.join();
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string folder_, path_;
+  Fd listener_;
+  std::thread thread_;
+};
+
+std::unique_ptr<Qmp> connected(const FakeMonitor& monitor) {
+  auto qmp = Qmp::connect(monitor.path(), kLong);
+  EXPECT_TRUE(qmp) << qmp.error().message;
+  return qmp ? std::move(*qmp) : nullptr;
+}
+
+bool contains(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(Qmp, GreetingEnablesOobWhereOffered) {
+  json negotiation, oob;
+  FakeMonitor monitor([&](Peer& peer) {
+    negotiation = peer.negotiate();
+    oob = peer.hear();
+    peer.answer(oob, json::object());
+  });
+  {
+    auto qmp = connected(monitor);
+    ASSERT_TRUE(qmp);
+    EXPECT_TRUE(qmp->has_oob());
+    EXPECT_EQ(qmp->peer_pid(), ::getpid());
+    EXPECT_TRUE(qmp->execute_oob("yank", {{"instances", json::array()}}, kLong));
+  }
+  monitor.join();
+  EXPECT_EQ(negotiation["execute"], "qmp_capabilities");
+  EXPECT_EQ(negotiation["arguments"]["enable"], json::array({"oob"}));
+  EXPECT_EQ(oob["exec-oob"], "yank");
+}
+
+TEST(Qmp, WithoutOobNoneIsAsked) {
+  FakeMonitor monitor([](Peer& peer) {
+    peer.say("{\"QMP\": {\"version\": {}, \"capabilities\": []}}\n");
+    json command = peer.hear();
+    EXPECT_FALSE(command.contains("arguments"));
+    peer.answer(command, json::object());
+    peer.wait_for_end();
+  });
+  auto qmp = connected(monitor);
+  ASSERT_TRUE(qmp);
+  auto answer = qmp->execute_oob("yank");
+  ASSERT_FALSE(answer);
+  EXPECT_TRUE(contains(answer.error().message, "out-of-band"));
+}
+
+TEST(Qmp, ReturnsValuesAndHumanText) {
+  FakeMonitor monitor([](Peer& peer) {
+    peer.negotiate();
+    json command = peer.hear();
+    EXPECT_EQ(command["execute"], "query-status");
+    EXPECT_FALSE(command.contains("arguments"));
+    peer.answer(command, {{"running", false}});
+    command = peer.hear();
+    EXPECT_EQ(command["execute"], "human-monitor-command");
+    EXPECT_EQ(command["arguments"]["command-line"], "info \xef\xbf\xbd status");
+    peer.answer(command, "VM status: paused\r\n");
+    peer.answer(peer.hear(), 7);
+    peer.wait_for_end();
+  });
+  auto qmp = connected(monitor);
+  ASSERT_TRUE(qmp);
+  auto status = qmp->execute("query-status", {}, kLong);
+  ASSERT_TRUE(status) << status.error().message;
+  EXPECT_EQ(*status, (json{{"running", false}}));
+  // A path in a command need not be UTF-8; it must not throw, and U+FFFD stands in for what JSON cannot
+  // carry.
+  auto text = qmp->human("info \xff status", kLong);
+  ASSERT_TRUE(text) << text.error().message;
+  EXPECT_EQ(*text, "VM status: paused\r\n");
+  EXPECT_FALSE(qmp->human("info status", kLong));
+}
+
+TEST(Qmp, ErrorAnswerNamesCommandAndReason) {
+  FakeMonitor monitor([](Peer& peer) {
+    peer.negotiate();
+    json command = peer.hear();
+    peer.say(json{{"error", {{"class", "GenericError"}, {"desc", "no such thing"}}}, {"id", command["id"]}}
+                 .dump() +
+             "\n");
+    peer.answer(peer.hear(), 1);
+    peer.wait_for_end();
+  });
+  auto qmp = connected(monitor);
+  ASSERT_TRUE(qmp);
+  auto refused = qmp->execute("device_del", {{"id", "x"}}, kLong);
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(contains(refused.error().message, "device_del")) << refused.error().message;
+  EXPECT_TRUE(contains(refused.error().message, "no such thing")) << refused.error().message;
+  EXPECT_TRUE(qmp->execute("next", {}, kLong));
+  EXPECT_FALSE(qmp->broken());
+}
+
+TEST(Qmp, EventsBetweenCommandAndAnswerAreKept) {
+  FakeMonitor monitor([](Peer& peer) {
+    peer.negotiate();
+    json command = peer.hear();
+    peer.say(
+        "{\"timestamp\": {\"seconds\": 1700000000, \"microseconds\": 250000}, \"event\": \"MIGRATION\", ");
+    peer.say("\"data\": {\"status\": \"setup\"}}\r\n");
+    peer.say("{\"event\": \"STOP\", \"timestamp\": {\"seconds\": \"x\"}}\n\n");
+    peer.answer(command, 1);
+    peer.hear();
+    peer.say("{\"event\": \"RESUME\"}\n");
+    peer.wait_for_end();
+  });
+  auto qmp = connected(monitor);
+  ASSERT_TRUE(qmp);
+  EXPECT_TRUE(qmp->execute("migrate", {}, kLong));
+  auto event = qmp->next_event(milliseconds(0));
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->name, "MIGRATION");
+  EXPECT_EQ(event->data["status"], "setup");
+  EXPECT_DOUBLE_EQ(event->time_s, 1700000000.25);
+  event = qmp->next_event(kLong);
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->name, "STOP");
+  EXPECT_TRUE(event->data.empty());
+  EXPECT_EQ(event->time_s, 0);
+  EXPECT_FALSE(qmp->next_event(kShort));
+  EXPECT_FALSE(qmp->broken());
+  EXPECT_FALSE(qmp->execute("cont", {}, kShort));  // answered by no more than an event
+  event = qmp->next_event(kLong);
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->name, "RESUME");
+}
+
+TEST(Qmp, TheLateAnswerIsNotTakenForTheNext) {
+  FakeMonitor monitor([](Peer& peer) {
+    peer.negotiate();
+    json late = peer.hear();
+    json next = peer.hear();
+    peer.answer(late, "late");
+    peer.answer(next, "next");
+    peer.wait_for_end();
+  });
+  auto qmp = connected(monitor);
+  ASSERT_TRUE(qmp);
+  auto first = qmp->execute("slow", {}, kShort);
+  ASSERT_FALSE(first);
+  EXPECT_TRUE(contains(first.error().message, "slow")) << first.error().message;
+  EXPECT_FALSE(qmp->broken());
+  auto second = qmp->execute("fast", {}, kLong);
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_EQ(*second, "next");
+}
+
+TEST(Qmp, GarbageBreaksTheConnection) {
+  for (const char* garbage : {"this is no JSON\n", "[1,2]\n", "{\"return\": \n", "\xff\xfe\x01\n", "7\n"}) {
+    FakeMonitor monitor([&](Peer& peer) {
+      peer.negotiate();
+      peer.hear();
+      peer.say(garbage);
+      peer.wait_for_end();
+    });
+    auto qmp = connected(monitor);
+    ASSERT_TRUE(qmp);
+    auto answer = qmp->execute("query-status", {}, kLong);
+    ASSERT_FALSE(answer) << garbage;
+    EXPECT_TRUE(contains(answer.error().message, "JSON")) << answer.error().message;
+    ASSERT_TRUE(qmp->broken());
+    EXPECT_EQ(qmp->execute("query-status", {}, kLong).error().message, answer.error().message);
+    EXPECT_FALSE(qmp->next_event(kLong));  // at once
+  }
+}
+
+TEST(Qmp, AnswerWithoutValueBreaksTheConnection) {
+  FakeMonitor monitor([](Peer& peer) {
+    peer.negotiate();
+    peer.say(json{{"id", peer.hear()["id"]}}.dump() + "\n");
+    peer.wait_for_end();
+  });
+  auto qmp = connected(monitor);
+  ASSERT_TRUE(qmp);
+  EXPECT_FALSE(qmp->execute("query-status", {}, kLong));
+  EXPECT_TRUE(qmp->broken());
+}
+
+TEST(Qmp, SomethingElseThanQmpIsRefused) {
+  FakeMonitor monitor([](Peer& peer) {
+    peer.say("{\"hello\": \"world\"}\n");
+    peer.wait_for_end();
+  });
+  auto qmp = Qmp::connect(monitor.path(), kLong);
+  ASSERT_FALSE(qmp);
+  EXPECT_TRUE(contains(qmp.error().message, "no QMP monitor")) << qmp.error().message;
+}
+
+TEST(Qmp, EofInTheMiddle) {
+  FakeMonitor monitor([](Peer& peer) {
+    peer.negotiate();
+    peer.hear();
+    peer.say("{\"event\": \"SHUTDOWN\"}\n{\"return\": {");
+    peer.hang_up();
+  });
+  auto qmp = connected(monitor);
+  ASSERT_TRUE(qmp);
+  auto answer = qmp->execute("quit", {}, kLong);
+  ASSERT_FALSE(answer);
+  EXPECT_TRUE(contains(answer.error().message, "closed")) << answer.error().message;
+  auto event = qmp->next_event(kLong);  // what came before still counts
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->name, "SHUTDOWN");
+  EXPECT_FALSE(qmp->next_event(kLong));
+  EXPECT_TRUE(qmp->broken());
+}
+
+TEST(Qmp, EofWhileWaitingForAnEventEndsTheWait) {
+  FakeMonitor monitor([](Peer& peer) { peer.negotiate(); });
+  auto qmp = connected(monitor);
+  ASSERT_TRUE(qmp);
+  EXPECT_FALSE(qmp->next_event(kLong));
+  EXPECT_TRUE(qmp->broken());
+  EXPECT_FALSE(qmp->execute("query-status", {}, kLong));
+}
+
+TEST(Qmp, AnOccupiedMonitorIsNamedAsSuch) {
+  FakeMonitor monitor(nullptr);  // listens, never accepts: what QEMU does while another client is there
+  auto qmp = Qmp::connect(monitor.path(), kShort);
+  ASSERT_FALSE(qmp);
+  EXPECT_TRUE(contains(qmp.error().message, "occupied by another client")) << qmp.error().message;
+
+  std::vector<Fd> queued;  // and when more wait than the listener queues
+  for (int i = 0; i < 8; ++i) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, monitor.path().data(), monitor.path().size());
+    queued.emplace_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    (void)::connect(queued.back().get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+  }
+  qmp = Qmp::connect(monitor.path(), kShort);
+  ASSERT_FALSE(qmp);
+  EXPECT_TRUE(contains(qmp.error().message, "occupied by another client")) << qmp.error().message;
+}
+
+TEST(Qmp, OverLongLine) {
+  FakeMonitor monitor([](Peer& peer) {
+    peer.negotiate();
+    peer.hear();
+    peer.say("{\"return\": \"");
+    std::string chunk(1 << 20, 'x');
+    for (int i = 0; i < 18; ++i) peer.say(chunk);
+    peer.wait_for_end();
+  });
+  auto qmp = connected(monitor);
+  ASSERT_TRUE(qmp);
+  auto answer = qmp->execute("query-everything", {}, kLong);
+  ASSERT_FALSE(answer);
+  EXPECT_TRUE(contains(answer.error().message, "line of more than")) << answer.error().message;
+  EXPECT_TRUE(qmp->broken());
+}
+
+TEST(Qmp, LongLinesBelowTheBoundArrive) {
+  std::string text(8 << 20, 'y');
+  FakeMonitor monitor([&](Peer& peer) {
+    peer.negotiate();
+    peer.answer(peer.hear(), text);
+    peer.wait_for_end();
+  });
+  auto qmp = connected(monitor);
+  ASSERT_TRUE(qmp);
+  auto answer = qmp->execute("query-much", {}, kLong);
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(*answer, text);
+}
+
+TEST(Qmp, EventsNobodyTakesAreBounded) {
+  size_t sent = Qmp::kMostEvents + 1000;
+  FakeMonitor monitor([&](Peer& peer) {
+    peer.negotiate();
+    json command = peer.hear();
+    std::string lines;
+    for (size_t i = 0; i < sent; ++i) {
+      lines += fmt::format("{{\"event\": \"MIGRATION_PASS\", \"data\": {{\"pass\": {}}}}}\n", i);
+    }
+    peer.say(lines);
+    peer.answer(command, 1);
+    peer.wait_for_end();
+  });
+  auto qmp = connected(monitor);
+  ASSERT_TRUE(qmp);
+  ASSERT_TRUE(qmp->execute("query-migrate", {}, kLong));
+  auto event = qmp->next_event(milliseconds(0));
+  ASSERT_TRUE(event);
+  EXPECT_EQ(event->data["pass"], 1000);
+}
+
+TEST(Qmp, NobodyThere) {
+  auto qmp = Qmp::connect("/nonexistent/qmp.sock", kLong);
+  ASSERT_FALSE(qmp);
+  EXPECT_TRUE(contains(qmp.error().message, "/nonexistent/qmp.sock")) << qmp.error().message;
+  EXPECT_FALSE(Qmp::connect("", kLong));
+  EXPECT_FALSE(Qmp::connect(std::string(200, 'x'), kLong));
+}
+
+}  // namespace
+}  // namespace wherry

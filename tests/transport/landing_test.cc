@@ -1,0 +1,585 @@
+#include "transport/landing.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <optional>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "tests/transport/model_site.h"
+#include "tests/transport/support.h"
+
+namespace wherry {
+namespace {
+
+using test::bytes_of;
+using test::kModelPage;
+using test::ModelSite;
+using Log = ModelSite::Log;
+
+// One channel's frames, numbered as a source numbers them.
+class Script {
+ public:
+  Script(uint16_t channel, ChannelKind kind) : channel_(channel) {
+    frames_.push_back(next({.type = FrameType::open, .aux = static_cast<uint32_t>(kind)}));
+  }
+  explicit Script(uint16_t channel) : Script(channel, channel == 0 ? ChannelKind::main : ChannelKind::data) {}
+
+  Script& record(const std::string& text, uint16_t flags = 0, uint32_t aux = 0) {
+    Arrival frame = next({.type = FrameType::record, .flags = flags, .aux = aux});
+    frame.body = bytes_of(text);
+    frames_.push_back(std::move(frame));
+    if (flags & kEpochEnd) ++epoch_;
+    return *this;
+  }
+  // A page of content that begins with the epoch; a zero page if `seed` is 0.
+  Script& page(uint16_t block, uint64_t index, uint32_t seed) { return batch({{block, index, seed}}); }
+  struct Page {
+    uint16_t block;
+    uint64_t index;
+    uint32_t seed;
+  };
+  Script& batch(const std::vector<Page>& pages) {
+    Arrival frame = next({.type = FrameType::batch});
+    frame.pages.page_size = kModelPage;
+    for (const Page& page : pages) {
+      const uint8_t* bytes = nullptr;
+      if (page.seed) {
+        contents_.push_back(content(page.seed));
+        bytes = contents_.back().data();
+      }
+      frame.pages.add(page.block, page.index, bytes);
+    }
+    frame.header.pages = frame.pages.page_count();
+    frames_.push_back(std::move(frame));
+    return *this;
+  }
+  Script& close() {
+    frames_.push_back(next({.type = FrameType::close}));
+    return *this;
+  }
+  Script& frame(FrameHeader header) {
+    frames_.push_back(next(header));
+    return *this;
+  }
+  std::vector<uint8_t> content(uint32_t seed) const {
+    auto bytes = test::noise(kModelPage, seed);
+    bytes[0] = static_cast<uint8_t>(epoch_);
+    return bytes;
+  }
+  uint32_t epoch() const { return epoch_; }
+  std::vector<Arrival>& frames() { return frames_; }
+
+ private:
+  Arrival next(FrameHeader header) {
+    header.channel = channel_;
+    header.epoch = epoch_;
+    header.sequence = sequence_++;
+    Arrival arrival;
+    arrival.header = header;
+    return arrival;
+  }
+
+  const uint16_t channel_;
+  uint32_t epoch_ = 0;
+  uint64_t sequence_ = 0;
+  std::vector<Arrival> frames_;
+  std::deque<std::vector<uint8_t>> contents_;  // the memory behind the pages
+};
+
+class LandingTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    landing_.emplace(
+        site_, [this](uint16_t channel, uint64_t sequence) { return acknowledge(channel, sequence); }, failure_);
+  }
+  void TearDown() override {
+    if (landing_ && !landing_->all_closed()) failure_.fail({"the test is over"});
+    landing_.reset();
+  }
+
+  Result<> acknowledge(uint16_t channel, uint64_t sequence) {
+    std::lock_guard lock(mutex_);
+    if (!acknowledged_.emplace(channel, sequence).second) return fail("acknowledged twice");
+    changed_.notify_all();
+    return {};
+  }
+  bool acknowledged(uint16_t channel, uint64_t sequence) {
+    std::lock_guard lock(mutex_);
+    return acknowledged_.contains({channel, sequence});
+  }
+  bool wait_acknowledged(size_t frames) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, test::kForever, [&] { return acknowledged_.size() >= frames || failure_.failed(); }) &&
+           !failure_.failed();
+  }
+  // The error that the landing ends with.
+  std::string wait_failure() {
+    auto told = failure_.on_fail([this] {
+      std::lock_guard lock(mutex_);
+      changed_.notify_all();
+    });
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, test::kForever, [&] { return failure_.failed(); });
+    return failure_.failed() ? failure_.first()->message : "no failure";
+  }
+
+  // What a session's lane does with a frame.
+  Result<> arrive(const Arrival& frame) {
+    Arrival arrival{.header = frame.header, .pages = frame.pages, .body = frame.body, .slot = {}};
+    if (frame.header.type == FrameType::batch) {
+      if (Placement* placement = landing_->open_placement(frame.header, frame.pages)) {
+        if (auto placed = placement->place(frame.pages, false); !placed) return placed;
+        arrival.pages = {};
+        arrival.placed = true;
+      }
+    }
+    return landing_->arrive(std::move(arrival));
+  }
+  void arrive_all(Script& script) {
+    for (const Arrival& frame : script.frames()) {
+      auto arrived = arrive(frame);
+      ASSERT_TRUE(arrived) << arrived.error().message;
+    }
+  }
+  void begin(std::vector<uint64_t> pages, bool ready = true) {
+    ASSERT_TRUE(landing_->blocks(test::model_blocks(std::move(pages))));
+    if (ready) landing_->ready();
+  }
+
+  ModelSite site_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::set<std::pair<uint16_t, uint64_t>> acknowledged_;
+  Failure failure_;
+  std::optional<Landing> landing_;
+};
+
+TEST_F(LandingTest, WritesAChannelInItsOrderHoweverItArrives) {
+  Script main(0);
+  main.record("a").record("b").record("c").close();
+  auto& frames = main.frames();
+  for (size_t i : {4, 2, 3, 1}) ASSERT_TRUE(arrive(frames[i]));
+  EXPECT_FALSE(site_.opened(0));
+  ASSERT_TRUE(arrive(frames[0]));
+  ASSERT_TRUE(wait_acknowledged(5));
+  EXPECT_EQ(site_.log(0), (Log{"ra", "rb", "rc", "c"}));
+  EXPECT_TRUE(landing_->all_closed());
+}
+
+TEST_F(LandingTest, WaitsForTheFrameThatIsMissing) {
+  Script main(0);
+  main.record("a").record("b").record("c").close();
+  auto& frames = main.frames();
+  for (size_t i : {0, 1, 3, 4}) ASSERT_TRUE(arrive(frames[i]));
+  ASSERT_TRUE(wait_acknowledged(2));
+  EXPECT_EQ(site_.log(0), (Log{"ra"}));
+  EXPECT_FALSE(acknowledged(0, 3));
+  EXPECT_FALSE(landing_->all_closed());
+  ASSERT_TRUE(arrive(frames[2]));
+  ASSERT_TRUE(wait_acknowledged(5));
+  EXPECT_EQ(site_.log(0), (Log{"ra", "rb", "rc", "c"}));
+}
+
+TEST_F(LandingTest, PlacesPagesAtOnceWhenTheirEpochIsOpen) {
+  begin({4});
+  Script main(0);
+  main.page(0, 2, 7);
+  ASSERT_TRUE(arrive(main.frames()[1]));
+  EXPECT_EQ(site_.page(0, 2), main.content(7)) << "even ahead of the channel's order";
+  EXPECT_TRUE(acknowledged(0, 1));
+  EXPECT_EQ(landing_->totals().placed_pages, 1u);
+}
+
+TEST_F(LandingTest, PlacesNothingBeforeTheDestinationIsReady) {
+  begin({4}, false);
+  Script main(0);
+  main.record("a").page(0, 2, 7).record("b").close();
+  arrive_all(main);
+  ASSERT_TRUE(wait_acknowledged(2));
+  EXPECT_FALSE(acknowledged(0, 2));
+  EXPECT_EQ(site_.page(0, 2), std::vector<uint8_t>(kModelPage, 0xee));
+  landing_->ready();
+  ASSERT_TRUE(wait_acknowledged(5));
+  EXPECT_EQ(site_.page(0, 2), main.content(7));
+  EXPECT_EQ(site_.log(0), (Log{"ra", "p 0:2", "rb", "c"}));
+}
+
+TEST_F(LandingTest, AZeroPageEndsAsZeros) {
+  begin({4});
+  Script main(0);
+  main.page(0, 1, 0).close();
+  arrive_all(main);
+  ASSERT_TRUE(wait_acknowledged(3));
+  EXPECT_EQ(site_.page(0, 1), std::vector<uint8_t>(kModelPage, 0));
+}
+
+TEST_F(LandingTest, ARecordIsWrittenOnlyBehindThePagesAheadOfIt) {
+  begin({4}, false);
+  Script main(0);
+  Script data(1);
+  main.record("start", kEpochEnd, 2).record("x").close();
+  data.record("sync", kEpochEnd).page(0, 0, 5).record("behind the page").close();
+  arrive_all(data);
+  ASSERT_TRUE(site_.wait_log(1, 1));
+  EXPECT_EQ(site_.log(1), (Log{"rsync"})) << "its second epoch is shut";
+  landing_->ready();
+  arrive_all(main);
+  ASSERT_TRUE(wait_acknowledged(9));
+  EXPECT_EQ(site_.log(1), (Log{"rsync", "p 0:0", "rbehind the page", "c"}));
+}
+
+TEST_F(LandingTest, ASlowChannelHoldsBackNoOther) {
+  begin({4}, false);
+  Script main(0);
+  Script data(1);
+  data.page(0, 0, 5).close();
+  main.record("a").record("b").close();
+  arrive_all(data);
+  arrive_all(main);
+  ASSERT_TRUE(site_.wait_log(0, 3));
+  EXPECT_TRUE(site_.log(1).empty());
+  landing_->ready();
+  ASSERT_TRUE(wait_acknowledged(7));
+}
+
+TEST_F(LandingTest, RelaysEverythingWithoutAPlacement) {
+  site_.direct = false;
+  begin({4});
+  Script main(0);
+  main.record("a").batch({{0, 0, 5}, {0, 2, 0}}).record("b", kEpochEnd, 1).page(0, 0, 6).close();
+  arrive_all(main);
+  ASSERT_TRUE(wait_acknowledged(6));
+  EXPECT_EQ(site_.log(0), (Log{"ra", "w 0:0 0:2", "rb", "w 0:0", "c"}));
+  EXPECT_EQ(site_.page(0, 0), main.content(6));
+  EXPECT_EQ(landing_->totals().relayed_pages, 3u);
+  EXPECT_EQ(landing_->totals().placed_pages, 0u);
+}
+
+TEST_F(LandingTest, ABatchWithPagesThatThePlacementDoesNotTakeKeepsItsOrder) {
+  site_.relayed = {1};
+  begin({4, 4});
+  Script main(0);
+  main.record("a").batch({{1, 0, 5}}).record("b").batch({{0, 3, 6}}).close();
+  auto& frames = main.frames();
+  ASSERT_TRUE(arrive(frames[4]));
+  EXPECT_TRUE(acknowledged(0, 4));
+  ASSERT_TRUE(arrive(frames[2]));
+  EXPECT_FALSE(acknowledged(0, 2)) << "it has to wait for its turn";
+  for (size_t i : {0, 1, 3, 5}) ASSERT_TRUE(arrive(frames[i]));
+  ASSERT_TRUE(wait_acknowledged(6));
+  EXPECT_EQ(site_.log(0), (Log{"ra", "p 1:0", "rb", "c"}));
+  EXPECT_EQ(site_.page(1, 0), main.content(5));
+}
+
+TEST_F(LandingTest, OpaqueBeforeAnyPageRelaysFromThenOn) {
+  begin({4});
+  Script main(0);
+  Script data(1);
+  data.record("x", kOpaque).record("y").close();
+  main.record("a").page(0, 1, 5).record("b").close();
+  arrive_all(data);
+  ASSERT_TRUE(wait_acknowledged(4));
+  EXPECT_TRUE(landing_->totals().withdrawn);
+  arrive_all(main);
+  ASSERT_TRUE(wait_acknowledged(9));
+  EXPECT_EQ(site_.log(0), (Log{"ra", "w 0:1", "rb", "c"}));
+  EXPECT_EQ(landing_->totals().relayed_pages, 1u);
+}
+
+TEST_F(LandingTest, OpaqueRelaysAlsoWhatIsWaitingForItsEpoch) {
+  begin({4});
+  Script main(0);
+  main.record("a", kEpochEnd, 9).page(0, 1, 5).record("b").close();
+  arrive_all(main);
+  ASSERT_TRUE(site_.wait_log(0, 1));
+  // Nothing of the second epoch can land: eight channels have not finished the first.
+  Script data(1, ChannelKind::data);
+  data.record("x", kOpaque).close();
+  arrive_all(data);
+  ASSERT_TRUE(wait_acknowledged(8));
+  EXPECT_EQ(site_.log(0), (Log{"ra", "w 0:1", "rb", "c"}));
+}
+
+// A data channel's first packet can be opaque before the main channel has named the blocks.
+TEST_F(LandingTest, OpaqueBeforeTheBlocksAreKnownRelaysToo) {
+  Script data(1);
+  data.record("x", kOpaque).close();
+  arrive_all(data);
+  ASSERT_TRUE(wait_acknowledged(3));
+  begin({4});
+  Script main(0);
+  main.page(0, 1, 5).close();
+  arrive_all(main);
+  ASSERT_TRUE(wait_acknowledged(6));
+  EXPECT_EQ(site_.log(0), (Log{"w 0:1", "c"}));
+  EXPECT_EQ(landing_->totals().placed_pages, 0u);
+}
+
+TEST_F(LandingTest, OpaqueOfTheMainChannelAfterItsOwnPlacedPagesIsFineUnlessItRefersBack) {
+  begin({4});
+  Script main(0);
+  main.page(0, 1, 5).record("x", kOpaque).page(0, 1, 6).close();
+  arrive_all(main);
+  ASSERT_TRUE(wait_acknowledged(5));
+  EXPECT_EQ(site_.log(0), (Log{"rx", "w 0:1", "c"}));
+  EXPECT_EQ(site_.page(0, 1), main.content(6));
+}
+
+TEST_F(LandingTest, OpaqueThatRefersBackToPlacedPagesIsAnError) {
+  begin({4});
+  Script main(0);
+  main.page(0, 1, 5).record("x", kOpaque | kNeedsPages);
+  arrive_all(main);
+  EXPECT_NE(wait_failure().find("channel 0 can no longer be parsed"), std::string::npos) << wait_failure();
+  EXPECT_TRUE(site_.log(0).empty()) << "nothing of it reached the destination";
+}
+
+TEST_F(LandingTest, OpaqueAfterPlacedPagesOfADataChannelIsAnError) {
+  begin({4});
+  Script main(0);
+  Script data(1);
+  data.page(0, 1, 5);
+  main.record("x", kOpaque);
+  arrive_all(data);
+  arrive_all(main);
+  EXPECT_NE(wait_failure().find("placement=relay"), std::string::npos) << wait_failure();
+}
+
+TEST_F(LandingTest, OpaqueBehindTheLastPageIsNothingSpecial) {
+  begin({4});
+  Script main(0);
+  Script data(1);
+  data.page(0, 1, 5).close();
+  main.record("done", kPagesDone).record("device state", kOpaque | kNeedsPages).close();
+  arrive_all(data);
+  arrive_all(main);
+  ASSERT_TRUE(wait_acknowledged(7));
+  EXPECT_FALSE(landing_->totals().withdrawn);
+}
+
+TEST_F(LandingTest, AFrameThatWaitsAlreadyIsRefused) {
+  Script main(0);
+  main.record("a").record("b");
+  auto& frames = main.frames();
+  ASSERT_TRUE(arrive(frames[2]));
+  EXPECT_ERROR(arrive(frames[2]), "frame 2 of a channel came twice");
+}
+
+TEST_F(LandingTest, AFrameThatHasLandedAlreadyIsAnError) {
+  test::Watchdog watchdog("a frame that came again after it had landed");
+  Script main(0);
+  main.record("a");
+  arrive_all(main);
+  ASSERT_TRUE(wait_acknowledged(2));
+  (void)arrive(main.frames()[1]);
+  EXPECT_NE(wait_failure().find("came twice"), std::string::npos) << wait_failure();
+  EXPECT_EQ(site_.log(0), (Log{"ra"}));
+}
+
+TEST_F(LandingTest, AFrameBehindTheCloseIsAnError) {
+  Script main(0);
+  main.close().record("late");
+  Script data(1);
+  auto& frames = main.frames();
+  ASSERT_TRUE(arrive(frames[0]));
+  ASSERT_TRUE(arrive(frames[1]));
+  ASSERT_TRUE(wait_acknowledged(2));
+  arrive_all(data);  // so that it is not all closed
+  auto late = arrive(frames[2]);
+  EXPECT_TRUE(!late || wait_failure().find("channel 0") != std::string::npos);
+}
+
+TEST_F(LandingTest, AFrameOfAnotherEpochIsAnError) {
+  Script main(0);
+  main.record("a").record("b");
+  main.frames()[2].header.epoch = 1;
+  arrive_all(main);
+  EXPECT_EQ(wait_failure(), "channel 0 has a frame of another epoch");
+}
+
+TEST_F(LandingTest, PagesBehindTheLastPagesAreAnError) {
+  begin({4});
+  Script main(0);
+  main.record("done", kPagesDone).page(0, 1, 5);
+  arrive_all(main);
+  EXPECT_EQ(wait_failure(), "pages came behind the last pages of a channel");
+}
+
+TEST_F(LandingTest, AChannelBeginsWithItsOpeningAndHasOne) {
+  Script main(0);
+  main.frame({.type = FrameType::open, .aux = 0});
+  arrive_all(main);
+  EXPECT_EQ(wait_failure(), "channel 0 was opened twice");
+}
+
+TEST_F(LandingTest, AChannelThatIsNotOpenedIsAnError) {
+  Script data(1);
+  data.frames()[0].header.type = FrameType::record;
+  arrive_all(data);
+  EXPECT_EQ(wait_failure(), "channel 1 does not begin with its opening");
+}
+
+TEST_F(LandingTest, OnlyChannel0IsMain) {
+  Script data(1, ChannelKind::main);
+  arrive_all(data);
+  EXPECT_EQ(wait_failure(), "channel 1 is of the wrong kind");
+}
+
+TEST_F(LandingTest, Channel0IsMain) {
+  Script main(0, ChannelKind::urgent);
+  arrive_all(main);
+  EXPECT_EQ(wait_failure(), "channel 0 is of the wrong kind");
+}
+
+TEST_F(LandingTest, AnUnknownKindIsAnError) {
+  Script data(1, static_cast<ChannelKind>(3));
+  arrive_all(data);
+  EXPECT_EQ(wait_failure(), "channel 1 is of unknown kind");
+}
+
+TEST_F(LandingTest, AFrameThatIsOfNoChannelIsAnError) {
+  Script main(0);
+  main.frame({.type = FrameType::ack});
+  arrive_all(main);
+  EXPECT_EQ(wait_failure(), "channel 0 has a frame of type 24");
+}
+
+TEST_F(LandingTest, AChannelNumberOutOfBoundsIsRefused) {
+  Script far(kMaxChannels);
+  EXPECT_ERROR(arrive(far.frames()[0]), "a frame is of channel 300");
+}
+
+TEST_F(LandingTest, BlocksAreNamedOnce) {
+  begin({4});
+  EXPECT_ERROR(landing_->blocks(test::model_blocks({4})), "named its RAM blocks twice");
+  EXPECT_EQ(site_.times_blocks(), 1) << "the site must not hear of the second";
+}
+
+TEST_F(LandingTest, WaitBlocksWaitsAndEndsWithTheSession) {
+  std::atomic<int> known = 0;
+  std::thread waiter([&] {
+    if (const PageSpace* space = landing_->wait_blocks()) known = static_cast<int>(space->pages_of_block.size());
+  });
+  begin({4, 5});
+  waiter.join();
+  EXPECT_EQ(known, 2);
+}
+
+TEST_F(LandingTest, AFailureEndsAllThatWaits) {
+  test::Watchdog watchdog("landing threads of a failed session");
+  std::thread waiter([&] { EXPECT_EQ(landing_->wait_blocks(), nullptr); });
+  Script main(0);
+  main.record("a", kEpochEnd, 2);
+  arrive_all(main);
+  Script data(1);
+  arrive_all(data);
+  ASSERT_TRUE(wait_acknowledged(3));
+  failure_.fail({"enough"});
+  waiter.join();
+  landing_.reset();
+}
+
+TEST_F(LandingTest, AFailureEndsAThreadThatWaitsForItsEpoch) {
+  test::Watchdog watchdog("a landing thread that waits for its epoch");
+  begin({4}, false);
+  Script main(0);
+  main.record("a").page(0, 0, 1);
+  arrive_all(main);
+  ASSERT_TRUE(site_.wait_log(0, 1));
+  failure_.fail({"enough"});
+  landing_.reset();
+}
+
+TEST_F(LandingTest, TheSitesErrorsEndTheSession) {
+  site_.refuse_open();
+  Script main(0);
+  arrive_all(main);
+  EXPECT_EQ(wait_failure(), "the site takes no channel");
+}
+
+TEST_F(LandingTest, TheSinksErrorsEndTheSession) {
+  Script main(0);
+  main.record("a");
+  site_.break_sinks();
+  arrive_all(main);
+  EXPECT_EQ(wait_failure(), "the sink of channel 0 is broken");
+}
+
+// Frames of several channels and epochs arrive shuffled on several threads. Every page must end as its last epoch
+// had it, no page may be placed before all channels have finished the epoch before, every sink gets its order.
+class RandomLanding : public LandingTest, public testing::WithParamInterface<uint32_t> {};
+
+TEST_P(RandomLanding, EndsWithTheLastVersionOfEachPage) {
+  constexpr uint16_t kChannels = 4;
+  constexpr uint64_t kPages = 24;
+  std::mt19937 random(GetParam());
+  site_.participants = kChannels;
+  if (GetParam() % 4 == 1) site_.relayed = {1};
+  if (GetParam() % 4 == 2) site_.direct = false;
+  const bool direct = site_.direct;
+  const uint32_t epochs = 2 + random() % 6;
+
+  std::map<std::pair<uint16_t, uint64_t>, std::vector<uint8_t>> model;
+  std::deque<Script> scripts;
+  std::vector<Log> records(kChannels);
+  for (uint16_t channel = 0; channel < kChannels; ++channel) scripts.emplace_back(channel);
+  for (uint32_t epoch = 0; epoch < epochs; ++epoch) {
+    for (uint16_t block = 0; block < 2; ++block) {
+      for (uint64_t page = 0; page < kPages; ++page) {
+        if (random() % 3 == 0) continue;
+        // With a relay, the VMM itself orders channels; a page stays on one channel then.
+        const bool relayed = !direct || (!site_.relayed.empty() && block == 1);
+        Script& script = scripts[relayed ? page % kChannels : random() % kChannels];
+        const uint32_t seed = random() % 4 == 0 ? 0 : static_cast<uint32_t>(random() | 1);
+        model[{block, page}] = seed ? script.content(seed) : std::vector<uint8_t>(kModelPage, 0);
+        script.page(block, page, seed);
+      }
+    }
+    for (uint16_t channel = 0; channel < kChannels; ++channel) {
+      const std::string name = "epoch " + std::to_string(epoch);
+      scripts[channel].record(name, kEpochEnd, kChannels);
+      records[channel].push_back("r" + name);
+    }
+  }
+  std::vector<const Arrival*> frames;
+  for (uint16_t channel = 0; channel < kChannels; ++channel) {
+    scripts[channel].close();
+    records[channel].push_back("c");
+    for (const Arrival& frame : scripts[channel].frames()) frames.push_back(&frame);
+  }
+  std::shuffle(frames.begin(), frames.end(), random);
+  if (!direct) site_.participants = 0;  // nothing of ours keeps epochs apart then
+  begin({kPages, kPages}, false);
+
+  std::atomic<size_t> next = 0;
+  std::vector<std::thread> lanes;
+  for (int i = 0; i < 3; ++i) {
+    lanes.emplace_back([&] {
+      for (size_t at = next++; at < frames.size(); at = next++) {
+        if (at == frames.size() / 4) landing_->ready();
+        auto arrived = arrive(*frames[at]);
+        EXPECT_TRUE(arrived) << arrived.error().message;
+      }
+    });
+  }
+  for (std::thread& lane : lanes) lane.join();
+  ASSERT_TRUE(wait_acknowledged(frames.size())) << (failure_.failed() ? failure_.first()->message : "too slow");
+  EXPECT_TRUE(landing_->all_closed());
+  EXPECT_EQ(site_.too_early(), 0);
+  for (const auto& [where, content] : model) {
+    EXPECT_EQ(site_.page(where.first, where.second), content) << where.first << ":" << where.second;
+  }
+  for (uint16_t channel = 0; channel < kChannels; ++channel) {
+    Log log = site_.log(channel);
+    std::erase_if(log, [](const std::string& entry) { return entry[0] != 'r' && entry[0] != 'c'; });
+    EXPECT_EQ(log, records[channel]);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomLanding, testing::Range(1u, 33u));
+
+}  // namespace
+}  // namespace wherry

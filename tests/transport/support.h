@@ -1,0 +1,100 @@
+// What the tests of transport/ share.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "transport/fd.h"
+#include "transport/frame_socket.h"
+
+namespace wherry::test {
+
+// Long enough for any condition on a loaded machine; only a failing test waits that long.
+inline constexpr std::chrono::seconds kForever{60};
+
+// Ends the process if the scope it guards is not left in time: a thread that hangs cannot be failed otherwise.
+class Watchdog {
+ public:
+  explicit Watchdog(std::string what)
+      : thread_([this, what = std::move(what)] {
+          std::unique_lock lock(mutex_);
+          if (left_.wait_for(lock, kForever, [this] { return done_; })) return;
+          std::fprintf(stderr, "%s hangs\n", what.c_str());
+          std::abort();
+        }) {}
+  ~Watchdog() {
+    {
+      std::lock_guard lock(mutex_);
+      done_ = true;
+    }
+    left_.notify_all();
+    thread_.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable left_;
+  bool done_ = false;
+  std::thread thread_;
+};
+
+// A directory of the test's own, removed with what is in it.
+class TempDir {
+ public:
+  TempDir() {
+    char name[] = "/tmp/wherry-test-XXXXXX";
+    if (mkdtemp(name) == nullptr) std::abort();
+    path_ = name;
+  }
+  ~TempDir() {
+    for (const char* file : {"a.sock", "b.sock"}) ::unlink(at(file).c_str());
+    ::rmdir(path_.c_str());
+  }
+  std::string at(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+inline std::pair<Fd, Fd> socket_pair() {
+  int fds[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) std::abort();
+  return {Fd(fds[0]), Fd(fds[1])};
+}
+
+inline std::vector<uint8_t> bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
+inline std::string text_of(std::span<const uint8_t> bytes) { return {bytes.begin(), bytes.end()}; }
+
+// Bytes that differ from seed to seed and repeat nowhere soon.
+inline std::vector<uint8_t> noise(size_t length, uint32_t seed) {
+  std::vector<uint8_t> bytes(length);
+  uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
+  for (uint8_t& byte : bytes) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    byte = static_cast<uint8_t>(state >> 56);
+  }
+  return bytes;
+}
+
+// EXPECT_ERROR(result, "part of the message")
+#define EXPECT_ERROR(result, part)                                                                     \
+  do {                                                                                                 \
+    const auto& checked = (result);                                                                    \
+    EXPECT_FALSE(checked) << "no error: " << (part);                                                   \
+    if (!checked) {                                                                                    \
+      EXPECT_NE(checked.error().message.find(part), std::string::npos) << checked.error().message;     \
+    }                                                                                                  \
+  } while (false)
+
+}  // namespace wherry::test

@@ -1,0 +1,58 @@
+// The control connection of a session: handshake, acknowledgements, the way back, urgent channels, the end.
+//
+// send() may be called by any thread; one thread receives. What is sent here never waits behind page data.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+
+#include "compression/result.h"
+#include "transport/frame_socket.h"
+
+namespace wherry {
+
+class Control {
+ public:
+  explicit Control(std::unique_ptr<FrameSocket> socket) : socket_(std::move(socket)) {}
+
+  Result<> send(const FrameHeader& header, std::span<const uint8_t> body = {});
+  Result<> send(FrameType type, const nlohmann::json& map);
+  Result<> acknowledge(uint16_t channel, uint64_t sequence);
+  // Tells the peer why the session is over, if that needs no waiting, and ends the connection.
+  void give_up(const std::string& why);
+
+  Result<bool> receive(FrameHead& head, std::vector<uint8_t>& body);
+
+  // The link's shortest round trip so far, as the kernel has measured it.
+  std::chrono::microseconds round_trip() const;
+  uint64_t bytes_sent() const { return socket_->bytes_sent(); }
+  const std::string& peer() const { return socket_->peer(); }
+
+ private:
+  std::unique_ptr<FrameSocket> socket_;
+  std::mutex sending_;
+};
+
+// A sentence from the peer, made fit to print: bounded, and without control characters.
+std::string peer_text(std::span<const uint8_t> body);
+
+// A CBOR map from the peer; anything else is an error.
+Result<nlohmann::json> read_map(std::span<const uint8_t> body, const std::string& peer);
+
+// A member of such a map that must be there and have this type.
+template <class T>
+Result<T> member(const nlohmann::json& map, const char* key) {
+  auto found = map.find(key);
+  if (found != map.end()) {
+    if constexpr (std::is_same_v<T, std::string>) {
+      if (found->is_string()) return found->template get<std::string>();
+    } else {
+      if (found->is_number_unsigned()) return found->template get<T>();
+    }
+  }
+  return fail("the peer's message lacks a sound \"{}\"", key);
+}
+
+}  // namespace wherry

@@ -1,0 +1,293 @@
+#include "transport/destination_session.h"
+
+#include <sys/random.h>
+
+#include <array>
+
+#include "compression/batch_codec.h"
+#include "transport/tcp_lane.h"
+
+namespace wherry {
+namespace {
+
+constexpr size_t kMostLanes = 64;
+// As many batches as a source may have in flight (see SourceSession), however little is in each.
+constexpr size_t kSlots = 1024;
+// How long a new connection may take to say what it is.
+constexpr std::chrono::milliseconds kPatience{2000};
+// Until the hello says how long a silent peer is to be borne.
+constexpr std::chrono::seconds kSilence{30};
+
+std::string make_token() {
+  std::array<uint8_t, 16> random{};
+  while (getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) {
+  }
+  std::string token;
+  for (uint8_t byte : random) token += fmt::format("{:02x}", byte);
+  return token;
+}
+
+// In time that does not depend on where they differ.
+bool same_token(const std::string& a, const std::string& b) {
+  if (a.size() != b.size()) return false;
+  unsigned difference = 0;
+  for (size_t i = 0; i < a.size(); ++i) difference |= static_cast<unsigned>(a[i] ^ b[i]);
+  return difference == 0;
+}
+
+void refuse(FrameSocket& socket, const std::string& why) {
+  // If even that cannot be sent, the peer is gone, which ends it as well.
+  (void)socket.send({.type = FrameType::refuse}, {reinterpret_cast<const uint8_t*>(why.data()), why.size()});
+  socket.shut();
+}
+
+}  // namespace
+
+DestinationSession::DestinationSession(const Listener& listener, LandingSite& site,
+                                       std::function<nlohmann::json()> account, Failure& failure)
+    : listener_(listener),
+      account_(std::move(account)),
+      failure_(failure),
+      token_(make_token()),
+      pool_(kSlots),
+      landing_(
+          site, [this](uint16_t channel, uint64_t sequence) { return control_->acknowledge(channel, sequence); },
+          failure) {}
+
+Result<std::unique_ptr<DestinationSession>> DestinationSession::accept(const Listener& listener, LandingSite& site,
+                                                                       std::function<nlohmann::json()> account,
+                                                                       Failure& failure) {
+  std::unique_ptr<DestinationSession> session(new DestinationSession(listener, site, std::move(account), failure));
+  for (bool complete = false; !complete;) {
+    auto fd = listener.accept(kSilence);
+    if (auto error = failure.first()) return tl::make_unexpected(std::move(*error));
+    if (!fd) return pass_on(fd);
+    const std::string name = peer_address(fd->get());
+    auto socket = std::make_unique<FrameSocket>(std::move(*fd), name);
+    socket->set_patience(kPatience);
+    auto greeted = session->greet(std::move(socket));
+    complete = greeted && *greeted;
+  }
+  return session;
+}
+
+Result<bool> DestinationSession::greet(std::unique_ptr<FrameSocket> socket) {
+  FrameHead head;
+  auto got = socket->receive_head(head);
+  if (!got) {
+    refuse(*socket, got.error().message);
+    return got;
+  }
+  const bool control = head.header.type == FrameType::hello;
+  if (!*got || (!control && head.header.type != FrameType::lane_hello)) {
+    refuse(*socket, "a session begins with a hello");
+    return false;
+  }
+  auto body = socket->receive_body();
+  auto hello = body ? read_map(*body, socket->peer()) : pass_on(body);
+  if (!hello) {
+    refuse(*socket, hello.error().message);
+    return pass_on(hello);
+  }
+  return control ? greet_control(std::move(socket), *hello) : greet_lane(std::move(socket), *hello);
+}
+
+Result<bool> DestinationSession::greet_control(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello) {
+  if (control_) {
+    refuse(*socket, "this receiver is busy with another migration");
+    return false;
+  }
+  auto lanes = member<uint32_t>(hello, "lanes");
+  auto silence = member<uint32_t>(hello, "silence_s");
+  if (!lanes || *lanes == 0 || *lanes > kMostLanes || !silence || *silence == 0 || *silence > 3600) {
+    refuse(*socket, "the hello lacks a sound number of lanes or seconds of silence");
+    return false;
+  }
+  for (const nlohmann::json& capability : hello.value("requires", nlohmann::json::array())) {
+    const std::string name = capability.is_string() ? capability.get<std::string>() : capability.dump();
+    refuse(*socket, fmt::format("this Wherry lacks the required capability \"{}\"; update it", name));
+    return false;
+  }
+  if (auto sent = socket->send({.type = FrameType::welcome}, nlohmann::json::to_cbor({{"token", token_}})); !sent) {
+    return pass_on(sent);
+  }
+  tune_tcp(socket->fd(), std::chrono::seconds(*silence));
+  socket->set_patience({});
+  control_ = std::make_unique<Control>(std::move(socket));
+  lanes_.resize(*lanes);
+  if (auto wishes = hello.find("wishes"); wishes != hello.end() && wishes->is_object()) wishes_ = *wishes;
+  return false;
+}
+
+Result<bool> DestinationSession::greet_lane(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello) {
+  auto token = member<std::string>(hello, "token");
+  auto number = member<uint32_t>(hello, "lane");
+  if (!token || !control_ || !same_token(*token, token_)) {
+    refuse(*socket, "the lane token is not that of a session here");
+    return false;
+  }
+  if (!number || *number >= lanes_.size() || lanes_[*number]) {
+    refuse(*socket, "the session has no such lane, or has it already");
+    return false;
+  }
+  if (auto sent = socket->send({.type = FrameType::welcome}, nlohmann::json::to_cbor(nlohmann::json::object()));
+      !sent) {
+    return pass_on(sent);
+  }
+  socket->set_patience({});
+  lanes_[*number] = std::make_unique<TcpLaneReceiver>(std::move(socket));
+  for (const auto& lane : lanes_) {
+    if (!lane) return false;
+  }
+  return true;
+}
+
+void DestinationSession::start() {
+  closer_ = failure_.on_fail([this] {
+    pool_.close();
+    control_->give_up(failure_.first()->message);
+    for (auto& lane : lanes_) lane->shut();
+    listener_.stop();
+  });
+  for (auto& lane : lanes_) threads_.emplace_back([this, &lane] { run_lane(*lane); });
+  threads_.emplace_back([this] { refuse_others(); });
+  control_thread_ = std::thread([this] { run_control(); });
+}
+
+DestinationSession::~DestinationSession() {
+  if (control_thread_.joinable()) failure_.fail({"the session was abandoned"});
+  listener_.stop();
+  for (auto& lane : lanes_) {
+    if (lane) lane->shut();
+  }
+  for (std::thread& thread : threads_) thread.join();
+  if (control_thread_.joinable()) control_thread_.join();
+}
+
+// The session is complete: whoever comes now, with or without a token, is told so.
+void DestinationSession::refuse_others() {
+  while (auto fd = listener_.accept(kSilence)) {
+    auto socket = std::make_unique<FrameSocket>(std::move(*fd), "another peer");
+    socket->set_patience(kPatience);
+    (void)greet(std::move(socket));
+  }
+}
+
+void DestinationSession::run_lane(LaneReceiver& lane) {
+  FrameHead head;
+  for (;;) {
+    auto more = lane.next(head);
+    if (done_) return;
+    if (!more) return failure_.fail({fmt::format("lane: {}", more.error().message)});
+    if (!*more) return failure_.fail({fmt::format("lane: {} closed it (was the peer killed?)", lane.peer())});
+    Arrival arrival;
+    if (head.header.type == FrameType::batch) {
+      auto batch = receive_batch(lane, head);
+      if (!batch) return failure_.fail(std::move(batch.error()));
+      arrival = std::move(*batch);
+    } else {
+      arrival.header = head.header;
+      arrival.body.resize(head.header.body_length);
+      iovec all{arrival.body.data(), arrival.body.size()};
+      if (auto landed = lane.land({&all, 1}); !landed) return failure_.fail(std::move(landed.error()));
+      if (head.header.type == FrameType::blocks) {
+        auto map = read_map(arrival.body, lane.peer());
+        auto blocks = map ? GuestBlocks::from_json(*map) : pass_on(map);
+        if (!blocks) return failure_.fail(std::move(blocks.error()));
+        if (auto known = landing_.blocks(*blocks); !known) return failure_.fail(std::move(known.error()));
+      }
+    }
+    if (auto arrived = landing_.arrive(std::move(arrival)); !arrived) {
+      return failure_.fail({fmt::format("{}: {}", lane.peer(), arrived.error().message)});
+    }
+  }
+}
+
+Result<Arrival> DestinationSession::receive_batch(LaneReceiver& lane, const FrameHead& head) {
+  const PageSpace* space = landing_.wait_blocks();
+  if (!space) return fail("the session ended");
+  Arrival arrival;
+  arrival.header = head.header;
+  auto pages = read_table(head.table, *space);
+  if (!pages) return fail("{}: {}", lane.peer(), pages.error().message);
+  arrival.pages = std::move(*pages);
+  if (arrival.pages.page_count() != head.header.pages) return fail("{}: a batch miscounts its pages", lane.peer());
+  Placement* placement = landing_.open_placement(head.header, arrival.pages);
+  std::vector<iovec> where;
+  if (placement && placement->targets(arrival.pages, where)) {
+    uint64_t bytes = 0;
+    for (const iovec& piece : where) bytes += piece.iov_len;
+    if (bytes != head.header.body_length) return fail("{}: a batch is not as long as its table says", lane.peer());
+    if (auto landed = lane.land(where); !landed) return pass_on(landed);
+    if (auto placed = placement->place(arrival.pages, true); !placed) return pass_on(placed);
+    return Arrival{.header = head.header, .pages = {}, .body = {}, .slot = {}, .placed = true};
+  }
+  if (head.header.body_length > kSlotBytes) return fail("{}: a batch of {} bytes", lane.peer(), head.header.body_length);
+  arrival.slot = pool_.try_take();
+  if (!arrival.slot) return fail("{} sends more than agreed", lane.peer());
+  std::span<uint8_t> body(arrival.slot.get(), head.header.body_length);
+  iovec all{body.data(), body.size()};
+  if (auto landed = lane.land({&all, 1}); !landed) return pass_on(landed);
+  if (auto decoded = make_raw_codec()->decode(arrival.pages, body); !decoded) {
+    return fail("{}: {}", lane.peer(), decoded.error().message);
+  }
+  if (placement) {
+    if (auto placed = placement->place(arrival.pages, false); !placed) return pass_on(placed);
+    return Arrival{.header = head.header, .pages = {}, .body = {}, .slot = {}, .placed = true};
+  }
+  return arrival;
+}
+
+void DestinationSession::run_control() {
+  FrameHead head;
+  std::vector<uint8_t> body;
+  for (;;) {
+    auto more = control_->receive(head, body);
+    if (!more) return failure_.fail({fmt::format("control connection: {}", more.error().message)});
+    if (!*more) return failure_.fail({fmt::format("the Wherry at {} went away (was it killed?)", control_->peer())});
+    switch (head.header.type) {
+      case FrameType::open:
+      case FrameType::record:
+      case FrameType::close:
+        if (auto arrived = landing_.arrive({.header = head.header, .pages = {}, .body = std::move(body), .slot = {}});
+            !arrived) {
+          return failure_.fail(std::move(arrived.error()));
+        }
+        break;
+      case FrameType::failed:
+        return failure_.fail({fmt::format("the source gave up: {}", peer_text(body))});
+      case FrameType::done: {
+        auto map = read_map(body, control_->peer());
+        if (!map) return failure_.fail(std::move(map.error()));
+        if (!landing_.all_closed()) return failure_.fail({"the source took leave with channels still open"});
+        peer_account_ = std::move(*map);
+        done_ = true;
+        if (auto sent = control_->send(FrameType::done, account_()); !sent) failure_.fail(std::move(sent.error()));
+        return;
+      }
+      default:
+        return failure_.fail({fmt::format("{} sent a frame of type {} on the control connection", control_->peer(),
+                                          static_cast<int>(head.header.type))});
+    }
+  }
+}
+
+Result<> DestinationSession::send_back(uint16_t channel, std::span<const uint8_t> bytes) {
+  return control_->send({.type = FrameType::reverse, .channel = channel}, bytes);
+}
+
+Result<> DestinationSession::close_back(uint16_t channel) {
+  return control_->send({.type = FrameType::reverse_close, .channel = channel});
+}
+
+Result<nlohmann::json> DestinationSession::finish() {
+  control_thread_.join();
+  if (auto error = failure_.first()) return tl::make_unexpected(std::move(*error));
+  return peer_account_;
+}
+
+DestinationSession::Totals DestinationSession::totals() const {
+  return {.wire_bytes = control_->bytes_sent(), .landing = landing_.totals()};
+}
+
+}  // namespace wherry

@@ -1,0 +1,82 @@
+// The destination's end of a session: lanes in, channels out (to a LandingSite).
+//
+// accept() waits for one source; while the session runs, further peers are refused. Errors while running go to
+// the Failure given. Thread-safe.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "transport/channel.h"
+#include "transport/control.h"
+#include "transport/failure.h"
+#include "transport/landing.h"
+#include "transport/lane.h"
+#include "transport/slots.h"
+#include "transport/socket.h"
+
+namespace wherry {
+
+class DestinationSession {
+ public:
+  struct Totals {
+    uint64_t wire_bytes = 0;  // sent by this side
+    Landing::Totals landing;
+  };
+
+  // Waits for a source with all its lanes. `account` gives this side's account of the session when the source
+  // has taken leave. A peer that is not a sound source is refused, and the waiting goes on.
+  static Result<std::unique_ptr<DestinationSession>> accept(const Listener& listener, LandingSite& site,
+                                                            std::function<nlohmann::json()> account,
+                                                            Failure& failure);
+  ~DestinationSession();
+
+  // Starts the work; `this` must be known to the site before.
+  void start();
+  // The way back of a channel, from any thread.
+  Result<> send_back(uint16_t channel, std::span<const uint8_t> bytes);
+  Result<> close_back(uint16_t channel);
+  // The VMM can take pages now.
+  void ready() { landing_.ready(); }
+
+  // Waits for the end; returns the source's account. An error is the session's first.
+  Result<nlohmann::json> finish();
+
+  Totals totals() const;
+  // What the source asked for in its hello; an object.
+  const nlohmann::json& wishes() const { return wishes_; }
+
+ private:
+  DestinationSession(const Listener& listener, LandingSite& site, std::function<nlohmann::json()> account,
+                     Failure& failure);
+  // One connection's first frame; `true` once control and all lanes are there.
+  Result<bool> greet(std::unique_ptr<FrameSocket> socket);
+  Result<bool> greet_control(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello);
+  Result<bool> greet_lane(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello);
+  void refuse_others();
+  void run_lane(LaneReceiver& lane);
+  Result<Arrival> receive_batch(LaneReceiver& lane, const FrameHead& head);
+  void run_control();
+
+  const Listener& listener_;
+  const std::function<nlohmann::json()> account_;
+  Failure& failure_;
+  const std::string token_;
+  std::unique_ptr<Control> control_;
+  std::vector<std::unique_ptr<LaneReceiver>> lanes_;
+  SlotPool pool_;
+  Landing landing_;
+  std::atomic<bool> done_ = false;
+  nlohmann::json wishes_ = nlohmann::json::object();
+  nlohmann::json peer_account_;  // written by the control thread before it ends
+  std::vector<std::thread> threads_;
+  std::thread control_thread_;
+  Failure::Guard closer_;
+};
+
+}  // namespace wherry

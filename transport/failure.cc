@@ -1,0 +1,61 @@
+#include "transport/failure.h"
+
+#include <utility>
+
+namespace wherry {
+
+Failure::Guard::Guard(Guard&& other) noexcept
+    : failure_(std::exchange(other.failure_, nullptr)), at_(other.at_) {}
+
+Failure::Guard& Failure::Guard::operator=(Guard&& other) noexcept {
+  std::swap(failure_, other.failure_);
+  std::swap(at_, other.at_);
+  return *this;
+}
+
+Failure::Guard::~Guard() {
+  if (!failure_) return;
+  std::unique_lock lock(failure_->mutex_);
+  failure_->closed_.wait(lock, [this] { return !failure_->closing_; });
+  failure_->closers_.erase(at_);
+}
+
+void Failure::fail(Error error) {
+  {
+    std::lock_guard lock(mutex_);
+    if (first_) return;
+    first_ = std::move(error);
+    closing_ = true;
+  }
+  // Nobody changes the list until closing_ falls.
+  for (const Closer& close : closers_) close();
+  std::lock_guard lock(mutex_);
+  closing_ = false;
+  closed_.notify_all();
+}
+
+Failure::Guard Failure::on_fail(Closer closer) {
+  Guard guard;
+  guard.failure_ = this;
+  bool late = false;
+  {
+    std::unique_lock lock(mutex_);
+    closed_.wait(lock, [this] { return !closing_; });
+    late = first_.has_value();
+    guard.at_ = closers_.insert(closers_.end(), std::move(closer));
+  }
+  if (late) (*guard.at_)();
+  return guard;
+}
+
+bool Failure::failed() const {
+  std::lock_guard lock(mutex_);
+  return first_.has_value();
+}
+
+std::optional<Error> Failure::first() const {
+  std::lock_guard lock(mutex_);
+  return first_;
+}
+
+}  // namespace wherry

@@ -1,0 +1,100 @@
+#include "transport/frame_socket.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "transport/socket.h"
+
+namespace wherry {
+namespace {
+
+// Bodies are received and summed in parts of this size, so that the sum finds the bytes in the cache.
+constexpr size_t kPart = 128 * 1024;
+
+}  // namespace
+
+FrameSocket::FrameSocket(Fd socket, std::string peer) : socket_(std::move(socket)), peer_(std::move(peer)) {}
+
+Result<> FrameSocket::send(FrameHeader header, std::span<const uint8_t> table,
+                           std::span<const std::span<const uint8_t>> body) {
+  pieces_.resize(2);
+  send_sum_.reset();
+  header.table_length = static_cast<uint32_t>(table.size());
+  header.body_length = 0;
+  for (std::span<const uint8_t> part : body) {
+    send_sum_.add(part);
+    header.body_length += static_cast<uint32_t>(part.size());
+    pieces_.push_back(piece(part));
+  }
+  header.body_sum = send_sum_.value();
+  const HeaderBytes head = encode_header(header, table);
+  pieces_[0] = piece(head);
+  pieces_[1] = piece(table);
+  if (auto sent = send_all(socket_.get(), pieces_); !sent) {
+    return fail("sending to {} failed: {}", peer_, sent.error().message);
+  }
+  bytes_sent_ += head.size() + table.size() + header.body_length;
+  return {};
+}
+
+Result<> FrameSocket::send(FrameHeader header, std::span<const uint8_t> body) {
+  return send(header, {}, {&body, body.empty() ? 0u : 1u});
+}
+
+Result<bool> FrameSocket::receive_head(FrameHead& head) {
+  HeaderBytes bytes;
+  auto got = recv_all(socket_.get(), bytes);
+  if (!got) return fail("receiving from {} failed: {}", peer_, got.error().message);
+  if (!*got) return false;
+  auto header = decode_header(bytes);
+  if (!header) return fail("{}: {}", peer_, header.error().message);
+  head.table.resize(header->table_length);
+  got = recv_all(socket_.get(), head.table);
+  if (!got || (!*got && !head.table.empty())) {
+    return fail("receiving from {} failed: {}", peer_, got ? "the connection ended" : got.error().message);
+  }
+  if (auto sound = check_head(bytes, head.table); !sound) return fail("{}: {}", peer_, sound.error().message);
+  head.header = received_ = *header;
+  return true;
+}
+
+Result<> FrameSocket::receive_body(std::span<iovec> where) {
+  receive_sum_.reset();
+  std::vector<iovec> part;
+  for (size_t at = 0; at < where.size();) {
+    part.clear();
+    for (size_t bytes = 0; at < where.size() && bytes < kPart; ++at) {
+      part.push_back(where[at]);
+      bytes += where[at].iov_len;
+    }
+    const std::vector<iovec> landed = part;
+    auto got = recv_all(socket_.get(), part);
+    if (!got || !*got) {
+      return fail("receiving from {} failed: {}", peer_, got ? "the connection ended" : got.error().message);
+    }
+    for (const iovec& piece : landed) receive_sum_.add({static_cast<const uint8_t*>(piece.iov_base), piece.iov_len});
+  }
+  if (receive_sum_.value() != received_.body_sum) {
+    return fail("{}: a frame was damaged on its way (channel {}, frame {}, {} bytes)", peer_, received_.channel,
+                received_.sequence, received_.body_length);
+  }
+  return {};
+}
+
+Result<std::vector<uint8_t>> FrameSocket::receive_body() {
+  std::vector<uint8_t> body(received_.body_length);
+  iovec all{body.data(), body.size()};
+  auto landed = receive_body({&all, body.empty() ? 0u : 1u});
+  if (!landed) return pass_on(landed);
+  return body;
+}
+
+void FrameSocket::set_patience(std::chrono::milliseconds longest) {
+  timeval wait{longest.count() / 1000, (longest.count() % 1000) * 1000};
+  setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+}
+
+void FrameSocket::shut() { ::shutdown(socket_.get(), SHUT_RDWR); }
+
+}  // namespace wherry

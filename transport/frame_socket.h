@@ -1,0 +1,53 @@
+// Frames over a stream socket: what a TCP lane and the control connection have in common.
+//
+// One thread may send and one receive at a time; shut() comes from any thread.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compression/result.h"
+#include "transport/fd.h"
+#include "transport/frame.h"
+#include "transport/lane.h"
+
+namespace wherry {
+
+class FrameSocket {
+ public:
+  FrameSocket(Fd socket, std::string peer);
+
+  // Sends a frame; fills in lengths and sums.
+  Result<> send(FrameHeader header, std::span<const uint8_t> table, std::span<const std::span<const uint8_t>> body);
+  Result<> send(FrameHeader header, std::span<const uint8_t> body = {});
+
+  // Receives header and table and checks them; false at the orderly end of the stream.
+  Result<bool> receive_head(FrameHead& head);
+  // Receives the body of the frame whose head came last, and checks it.
+  Result<> receive_body(std::span<iovec> where);
+  Result<std::vector<uint8_t>> receive_body();
+
+  // Bounds each wait of receive from now on; zero: none.
+  void set_patience(std::chrono::milliseconds longest);
+  void shut();
+  uint64_t bytes_sent() const { return bytes_sent_; }
+  const std::string& peer() const { return peer_; }
+  int fd() const { return socket_.get(); }
+
+ private:
+  Fd socket_;
+  const std::string peer_;
+  std::atomic<uint64_t> bytes_sent_ = 0;
+  std::vector<iovec> pieces_;
+  Checksum send_sum_;
+  Checksum receive_sum_;
+  FrameHeader received_;
+};
+
+}  // namespace wherry

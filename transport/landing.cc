@@ -1,0 +1,197 @@
+#include "transport/landing.h"
+
+namespace wherry {
+namespace {
+
+// A peer that keeps to its flight window never has this many frames of a channel waiting for their turn.
+constexpr size_t kMostWaiting = 1 << 20;
+
+}  // namespace
+
+Landing::Landing(LandingSite& site, Acknowledge acknowledge, Failure& failure)
+    : site_(site), acknowledge_(std::move(acknowledge)), failure_(failure) {
+  closer_ = failure_.on_fail([this] {
+    gate_.stop();
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+    blocks_known_.notify_all();
+    for (auto& [number, channel] : channels_) {
+      std::lock_guard channel_lock(channel->mutex);
+      channel->arrived.notify_all();
+    }
+  });
+}
+
+Landing::~Landing() {
+  for (auto& [number, channel] : channels_) channel->thread.join();
+}
+
+Landing::Channel& Landing::channel(uint16_t number) {
+  std::lock_guard lock(mutex_);
+  auto& slot = channels_[number];
+  if (!slot) {
+    slot = std::make_unique<Channel>();
+    ++open_channels_;
+    slot->thread = std::thread([this, number, channel = slot.get()] { run(number, *channel); });
+  }
+  return *slot;
+}
+
+Result<> Landing::arrive(Arrival arrival) {
+  if (arrival.header.channel >= kMaxChannels) return fail("a frame is of channel {}", arrival.header.channel);
+  if (arrival.placed) {
+    placed_pages_ += arrival.header.pages;
+    if (auto told = acknowledge_(arrival.header.channel, arrival.header.sequence); !told) return told;
+  }
+  Channel& to = channel(arrival.header.channel);
+  std::lock_guard lock(to.mutex);
+  const uint64_t sequence = arrival.header.sequence;
+  if (to.waiting.size() >= kMostWaiting) return fail("the peer sends more than agreed");
+  if (!to.waiting.emplace(sequence, std::move(arrival)).second) {
+    return fail("frame {} of a channel came twice", sequence);
+  }
+  to.arrived.notify_one();
+  return {};
+}
+
+Result<> Landing::blocks(const GuestBlocks& blocks) {
+  auto placement = site_.blocks(blocks);
+  if (!placement) return pass_on(placement);
+  std::lock_guard lock(mutex_);
+  if (have_blocks_) return fail("the peer named its RAM blocks twice");
+  space_ = blocks.space();
+  placement_ = std::move(*placement);
+  have_blocks_ = true;
+  blocks_known_.notify_all();
+  return {};
+}
+
+const PageSpace* Landing::wait_blocks() {
+  std::unique_lock lock(mutex_);
+  blocks_known_.wait(lock, [this] { return have_blocks_ || stopped_; });
+  return have_blocks_ ? &space_ : nullptr;
+}
+
+Placement* Landing::open_placement(const FrameHeader& header, const PageBatch& batch) {
+  if (!placement_ || !placement_->takes_all(batch)) return nullptr;
+  // Said before the gate is asked, so that go_opaque() cannot miss a page that is landing right now.
+  placed_ = true;
+  if (header.channel != kMainChannel) placed_beside_main_ = true;
+  return gate_.open(header.epoch) ? placement_.get() : nullptr;
+}
+
+void Landing::run(uint16_t number, Channel& channel) {
+  for (uint64_t next = 0;; ++next) {
+    Arrival arrival;
+    {
+      std::unique_lock lock(channel.mutex);
+      channel.arrived.wait(lock, [&] {
+        return stopped_ || (!channel.waiting.empty() && channel.waiting.begin()->first <= next);
+      });
+      if (stopped_) return;
+      auto first = channel.waiting.extract(channel.waiting.begin());
+      if (first.key() != next) return failure_.fail({fmt::format("frame {} of channel {} came twice", first.key(), number)});
+      arrival = std::move(first.mapped());
+    }
+    auto more = land(number, channel, arrival);
+    if (!more) return failure_.fail(std::move(more.error()));
+    if (!*more) --open_channels_;
+    if (!arrival.placed) {
+      arrival.slot.reset();
+      auto told = acknowledge_(number, next);
+      if (!told) return failure_.fail(std::move(told.error()));
+    }
+    if (!*more) return;
+  }
+}
+
+// Returns whether the channel goes on.
+Result<bool> Landing::land(uint16_t number, Channel& channel, Arrival& arrival) {
+  const FrameHeader& header = arrival.header;
+  if (header.epoch != channel.epoch) return fail("channel {} has a frame of another epoch", number);
+  if (header.type == FrameType::open) {
+    if (channel.sink) return fail("channel {} was opened twice", number);
+    if (header.aux > static_cast<uint32_t>(ChannelKind::urgent)) return fail("channel {} is of unknown kind", number);
+    channel.kind = static_cast<ChannelKind>(header.aux);
+    if ((channel.kind == ChannelKind::main) != (number == kMainChannel)) {
+      return fail("channel {} is of the wrong kind", number);
+    }
+    auto sink = site_.open(number, channel.kind);
+    if (!sink) return pass_on(sink);
+    channel.sink = std::move(*sink);
+    return true;
+  }
+  if (!channel.sink) return fail("channel {} does not begin with its opening", number);
+  Result<> landed;
+  switch (header.type) {
+    case FrameType::record:
+      landed = land_record(number, channel, arrival);
+      break;
+    case FrameType::batch:
+      landed = land_pages(channel, arrival);
+      break;
+    case FrameType::blocks:  // taken on arrival; here it only keeps its place in the order
+      break;
+    case FrameType::close:
+      landed = channel.sink->close();
+      if (landed) return false;
+      break;
+    default:
+      return fail("channel {} has a frame of type {}", number, static_cast<int>(header.type));
+  }
+  if (!landed) return pass_on(landed);
+  return true;
+}
+
+Result<> Landing::land_record(uint16_t number, Channel& channel, Arrival& arrival) {
+  const FrameHeader& header = arrival.header;
+  if (header.flags & kPagesDone) channel.pages_done = true;
+  if (header.flags & kOpaque) {
+    if (auto allowed = go_opaque(channel, header); !allowed) return allowed;
+  }
+  if (auto written = channel.sink->record(arrival.body, header.flags); !written) return written;
+  if (header.flags & kEpochEnd) gate_.finish(number, channel.epoch++, header.aux);
+  return {};
+}
+
+Result<> Landing::land_pages(Channel& channel, Arrival& arrival) {
+  if (channel.pages_done) return fail("pages came behind the last pages of a channel");
+  if (arrival.placed) return {};
+  bool placed = false;
+  if (placement_) {
+    switch (gate_.wait(arrival.header.epoch)) {
+      case EpochGate::Verdict::stopped:
+        return fail("the session ended");
+      case EpochGate::Verdict::withdrawn:
+        break;
+      case EpochGate::Verdict::land:
+        if (auto done = placement_->place(arrival.pages, false); !done) return done;
+        placed_pages_ += arrival.pages.page_count();
+        placed = true;
+    }
+  }
+  if (!placed) relayed_pages_ += arrival.pages.page_count();
+  return channel.sink->pages(arrival.pages, placed);
+}
+
+// A channel whose pages are no longer seen may carry pages past the gate: from here on the VMM has to order them.
+// It can as long as it has received, itself, everything that it has to remember of: so not behind placed pages
+// of other channels (the VMM skips zero pages that it believes untouched), and not if the stream refers back.
+Result<> Landing::go_opaque(Channel& channel, const FrameHeader& header) {
+  if (channel.pages_done || !placement_) return {};
+  gate_.withdraw();
+  withdrawn_ = true;
+  if (placed_beside_main_ || (placed_ && (header.flags & kNeedsPages))) {
+    return fail(
+        "channel {} can no longer be parsed, after pages were placed directly; the guest stays at the source. "
+        "Migrate with placement=relay",
+        header.channel);
+  }
+  return {};
+}
+
+Landing::Totals Landing::totals() const {
+  return {.placed_pages = placed_pages_, .relayed_pages = relayed_pages_, .withdrawn = withdrawn_};
+}
+
+}  // namespace wherry

@@ -1,0 +1,139 @@
+// The destination's order: frames arrive on any lane, and land as their channel and epoch demand.
+//
+//     lane ─▶ arrive(): pages whose epoch is open are placed at once, by the lane's own thread
+//          ─▶ the channel's landing thread: takes the channel's frames in order, places what had to wait,
+//             writes the rest to the channel's sink, acknowledges
+//
+// So a sink gets everything behind a page only once that page is in place, and a slow sink holds back nobody
+// but its own channel.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "compression/page_batch.h"
+#include "transport/channel.h"
+#include "transport/epoch_gate.h"
+#include "transport/failure.h"
+#include "transport/frame.h"
+#include "transport/slots.h"
+
+namespace wherry {
+
+// One channel's way to the VMM; used by the channel's landing thread only.
+class ChannelSink {
+ public:
+  virtual ~ChannelSink() = default;
+  virtual Result<> record(std::span<const uint8_t> bytes, uint16_t flags) = 0;
+  // With `placed`, pages of blocks that the placement takes are in guest memory already.
+  virtual Result<> pages(const PageBatch& batch, bool placed) = 0;
+  // The channel ends in this direction.
+  virtual Result<> close() = 0;
+};
+
+// Guest memory as a place for pages. Thread-safe for different pages.
+class Placement {
+ public:
+  virtual ~Placement() = default;
+  // Whether it takes every page of the batch.
+  virtual bool takes_all(const PageBatch& batch) const = 0;
+  // If the memory of all pages of the batch that carry bytes can be written here: fills `where` with it, in order.
+  virtual bool targets(const PageBatch& batch, std::vector<iovec>& where) = 0;
+  // Writes the pages that it takes; with `bytes_there`, those that carry bytes are written already.
+  virtual Result<> place(const PageBatch& batch, bool bytes_there) = 0;
+};
+
+// Whoever receives the guest.
+class LandingSite {
+ public:
+  virtual ~LandingSite() = default;
+  // Called by the channel's landing thread.
+  virtual Result<std::unique_ptr<ChannelSink>> open(uint16_t channel, ChannelKind kind) = 0;
+  // The blocks that batches refer to, once, before any pages; null: all pages go through the sinks.
+  virtual Result<std::unique_ptr<Placement>> blocks(const GuestBlocks& blocks) = 0;
+};
+
+struct Arrival {
+  FrameHeader header;
+  PageBatch pages;            // of a batch
+  std::vector<uint8_t> body;  // of anything else
+  Slot slot;                  // the memory behind pages
+  bool placed = false;  // all pages of the batch are in place, and their memory is no longer needed
+};
+
+class Landing {
+ public:
+  struct Totals {
+    uint64_t placed_pages = 0;
+    uint64_t relayed_pages = 0;
+    bool withdrawn = false;
+  };
+  using Acknowledge = std::function<Result<>(uint16_t channel, uint64_t sequence)>;
+
+  Landing(LandingSite& site, Acknowledge acknowledge, Failure& failure);
+  // The session has failed or everything is closed.
+  ~Landing();
+
+  // Called by lane threads. Errors are the peer's doing.
+  Result<> arrive(Arrival arrival);
+  // Announces the blocks; `space` is for reading batch tables.
+  Result<> blocks(const GuestBlocks& blocks);
+  // Waits for the blocks; null when the session is over.
+  const PageSpace* wait_blocks();
+  // The placement if it takes all pages of this frame and they may land now, else null.
+  Placement* open_placement(const FrameHeader& header, const PageBatch& batch);
+  // The VMM can take pages now.
+  void ready() { gate_.ready(); }
+  // Whether every channel that ever came has ended.
+  bool all_closed() const { return open_channels_ == 0; }
+  Totals totals() const;
+
+ private:
+  struct Channel {
+    std::mutex mutex;
+    std::condition_variable arrived;
+    std::map<uint64_t, Arrival> waiting;
+    ChannelKind kind = ChannelKind::main;
+    uint32_t epoch = 0;
+    bool pages_done = false;
+    std::unique_ptr<ChannelSink> sink;
+    std::thread thread;
+  };
+
+  Channel& channel(uint16_t number);
+  void run(uint16_t number, Channel& channel);
+  Result<bool> land(uint16_t number, Channel& channel, Arrival& arrival);
+  Result<> land_record(uint16_t number, Channel& channel, Arrival& arrival);
+  Result<> land_pages(Channel& channel, Arrival& arrival);
+  Result<> go_opaque(Channel& channel, const FrameHeader& header);
+
+  LandingSite& site_;
+  const Acknowledge acknowledge_;
+  Failure& failure_;
+  EpochGate gate_;
+  std::mutex mutex_;
+  std::condition_variable blocks_known_;
+  std::map<uint16_t, std::unique_ptr<Channel>> channels_;
+  PageSpace space_;
+  std::unique_ptr<Placement> placement_;
+  bool have_blocks_ = false;
+  std::atomic<size_t> open_channels_ = 0;
+  std::atomic<bool> stopped_ = false;
+  std::atomic<bool> placed_beside_main_ = false;  // pages of other channels than main
+  std::atomic<bool> placed_ = false;
+  std::atomic<bool> withdrawn_ = false;
+  std::atomic<uint64_t> placed_pages_ = 0;
+  std::atomic<uint64_t> relayed_pages_ = 0;
+  Failure::Guard closer_;
+};
+
+}  // namespace wherry

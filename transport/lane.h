@@ -1,0 +1,55 @@
+// A lane: one network path from source to destination, as the session sees it. TCP implements it (tcp_lane.h);
+// an RDMA queue pair can, because memory is attached before it is posted from, posting is apart from completion,
+// and a receiver says where a body goes once it knows the head.
+//
+// Each half is used by one thread, its worker; only shut() may come from another. Errors are final for the lane.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compression/result.h"
+#include "transport/frame.h"
+
+namespace wherry {
+
+struct FrameHead {
+  FrameHeader header;
+  std::vector<uint8_t> table;
+};
+
+class LaneSender {
+ public:
+  virtual ~LaneSender() = default;
+  // Memory that bodies are going to be posted from, for as long as the lane lives.
+  virtual Result<> attach(std::span<uint8_t> memory) = 0;
+  // Hands one frame to the network; waits while there is no room. Lengths and sums of the header are filled in
+  // here. The memory of the body must stay as it is until the frame is acknowledged.
+  virtual Result<> post(FrameHeader header, std::span<const uint8_t> table,
+                        std::span<const std::span<const uint8_t>> body) = 0;
+  // Waits until the network has taken all that was posted.
+  virtual Result<> complete() = 0;
+  // Ends all calls of the worker, from any thread.
+  virtual void shut() = 0;
+  virtual uint64_t bytes_sent() const = 0;
+  virtual std::string peer() const = 0;
+};
+
+class LaneReceiver {
+ public:
+  virtual ~LaneReceiver() = default;
+  // The next frame's checked head; false at the orderly end of the lane.
+  virtual Result<bool> next(FrameHead& head) = 0;
+  // Puts the body of that frame there; the pieces' lengths add up to its body_length. Must follow each next()
+  // whose frame has a body. An error may leave a part of the body behind.
+  virtual Result<> land(std::span<iovec> where) = 0;
+  virtual void shut() = 0;
+  virtual std::string peer() const = 0;
+};
+
+}  // namespace wherry

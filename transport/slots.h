@@ -1,0 +1,50 @@
+// The pool of fixed buffers that page data lives in, from the socket to the acknowledgement.
+//
+// Thread-safe. Memory is reserved once (so that it can be registered with an RDMA device) and touched only as
+// far as it is used: freed slots are handed out again first, most recently freed foremost.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+namespace wherry {
+
+// Room for the pages of a batch with what QEMU puts around them.
+inline constexpr size_t kSlotBytes = 576 * 1024;
+
+
+// Shared ownership of one slot; the last reference returns it to the pool. The pool must outlive it.
+using Slot = std::shared_ptr<uint8_t>;
+
+class SlotPool {
+ public:
+  explicit SlotPool(size_t slots);
+  ~SlotPool();
+  SlotPool(const SlotPool&) = delete;
+  SlotPool& operator=(const SlotPool&) = delete;
+
+  // Waits for a free slot; null once close() was called.
+  Slot take();
+  // A free slot, or null if there is none now.
+  Slot try_take();
+  // Ends take() in all threads.
+  void close();
+  // All memory of the pool.
+  std::span<uint8_t> memory() const { return {base_, slots_ * kSlotBytes}; }
+
+ private:
+  Slot lend(uint8_t* slot);
+
+  const size_t slots_;
+  uint8_t* base_ = nullptr;
+  std::mutex mutex_;
+  std::condition_variable freed_;
+  std::vector<uint8_t*> free_;
+  bool closed_ = false;
+};
+
+}  // namespace wherry

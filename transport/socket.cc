@@ -1,0 +1,267 @@
+#include "transport/socket.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstring>
+#include <memory>
+#include <system_error>
+
+namespace wherry {
+namespace {
+
+struct AddrInfoFree {
+  void operator()(addrinfo* list) const { freeaddrinfo(list); }
+};
+using AddrInfo = std::unique_ptr<addrinfo, AddrInfoFree>;
+
+Result<AddrInfo> resolve(const Endpoint& at, bool passive) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_ADDRCONFIG | (passive ? AI_PASSIVE : 0);
+  addrinfo* found = nullptr;
+  const std::string port = std::to_string(at.port);
+  const char* host = at.host.empty() ? nullptr : at.host.c_str();
+  int error = getaddrinfo(host, port.c_str(), &hints, &found);
+  if (error == EAI_NONAME || error == EAI_ADDRFAMILY || error == EAI_NODATA) {
+    // AI_ADDRCONFIG leaves out loopback addresses where no other address is configured.
+    hints.ai_flags &= ~AI_ADDRCONFIG;
+    error = getaddrinfo(host, port.c_str(), &hints, &found);
+  }
+  if (error != 0) return fail("cannot resolve {}: {}", at.host, gai_strerror(error));
+  return AddrInfo(found);
+}
+
+Result<sockaddr_un> unix_address(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) {
+    return fail("the socket path {} is longer than {} bytes", path, sizeof(address.sun_path) - 1);
+  }
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+// Waits for a non-blocking connect to finish; returns its errno.
+int finish_connect(int fd, std::chrono::milliseconds timeout) {
+  pollfd ready{fd, POLLOUT, 0};
+  int n = poll(&ready, 1, static_cast<int>(timeout.count()));
+  if (n == 0) return ETIMEDOUT;
+  if (n < 0) return errno;
+  int error = 0;
+  socklen_t length = sizeof error;
+  getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  return error;
+}
+
+void set_blocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK); }
+
+Result<Fd> connect_unix(const Endpoint& to) {
+  auto address = unix_address(to.path);
+  if (!address) return pass_on(address);
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return fail("cannot make a socket: {}", reason(errno));
+  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) != 0) {
+    return fail("cannot connect to {}: {}", to.str(), reason(errno));
+  }
+  return fd;
+}
+
+// Drops what is sent already from the front of the pieces.
+std::span<iovec> drop_front(std::span<iovec> pieces, size_t bytes) {
+  while (!pieces.empty() && bytes >= pieces.front().iov_len) {
+    bytes -= pieces.front().iov_len;
+    pieces = pieces.subspan(1);
+  }
+  if (bytes > 0) {
+    pieces.front().iov_base = static_cast<uint8_t*>(pieces.front().iov_base) + bytes;
+    pieces.front().iov_len -= bytes;
+  }
+  return pieces;
+}
+
+msghdr message(std::span<iovec> pieces) {
+  msghdr header{};
+  header.msg_iov = pieces.data();
+  header.msg_iovlen = std::min<size_t>(pieces.size(), IOV_MAX);
+  return header;
+}
+
+}  // namespace
+
+std::string reason(int error) { return std::system_category().message(error); }
+
+std::string peer_address(int fd) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  char host[NI_MAXHOST];
+  char port[NI_MAXSERV];
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
+      getnameinfo(reinterpret_cast<sockaddr*>(&address), length, host, sizeof host, port, sizeof port,
+                  NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return "a peer that left";
+  }
+  return std::string(host) + ":" + port;
+}
+
+bool Endpoint::is_loopback() const {
+  if (is_unix() || host == "localhost") return true;
+  in_addr v4{};
+  if (inet_pton(AF_INET, host.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
+  in6_addr v6{};
+  return inet_pton(AF_INET6, host.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+std::string Endpoint::str() const {
+  if (is_unix()) return path;
+  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
+}
+
+void tune_tcp(int fd, std::chrono::seconds silence) {
+  int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  int seconds = static_cast<int>(silence.count());
+  int probe = std::max(1, seconds / 5);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &probe, sizeof probe);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &probe, sizeof probe);
+  unsigned int milliseconds = static_cast<unsigned int>(seconds) * 1000;
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
+}
+
+Result<Fd> connect_to(const Endpoint& to, std::chrono::milliseconds timeout, std::chrono::seconds silence) {
+  if (to.is_unix()) return connect_unix(to);
+  auto found = resolve(to, false);
+  if (!found) return pass_on(found);
+  int error = EADDRNOTAVAIL;
+  for (addrinfo* at = found->get(); at; at = at->ai_next) {
+    Fd fd(::socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) {
+      error = errno;
+      continue;
+    }
+    error = ::connect(fd.get(), at->ai_addr, at->ai_addrlen) == 0 ? 0 : errno;
+    if (error == EINPROGRESS) error = finish_connect(fd.get(), timeout);
+    if (error != 0) continue;
+    set_blocking(fd.get());
+    tune_tcp(fd.get(), silence);
+    return fd;
+  }
+  return fail("cannot connect to {}: {}", to.str(), reason(error));
+}
+
+Result<Listener> Listener::open(const Endpoint& at) {
+  Listener listener;
+  if (at.is_unix()) {
+    auto address = unix_address(at.path);
+    if (!address) return pass_on(address);
+    if (connect_unix(at)) return fail("{} is in use: another process listens there", at.path);
+    struct stat left {};
+    if (::lstat(at.path.c_str(), &left) == 0) {
+      if (!S_ISSOCK(left.st_mode)) return fail("{} exists and is no socket", at.path);
+      ::unlink(at.path.c_str());
+    }
+    listener.fd_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!listener.fd_) return fail("cannot make a socket: {}", reason(errno));
+    // The mode is set on the socket before it has a name, so nobody else can connect in between.
+    ::fchmod(listener.fd_.get(), 0600);
+    if (::bind(listener.fd_.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) != 0) {
+      return fail("cannot listen on {}: {}", at.path, reason(errno));
+    }
+    ::chmod(at.path.c_str(), 0600);
+    listener.where_ = at;
+  } else {
+    auto found = resolve(at, true);
+    if (!found) return pass_on(found);
+    int error = EADDRNOTAVAIL;
+    for (addrinfo* entry = found->get(); entry; entry = entry->ai_next) {
+      Fd fd(::socket(entry->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      int on = 1;
+      if (fd) setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+      if (fd && ::bind(fd.get(), entry->ai_addr, entry->ai_addrlen) == 0) {
+        listener.fd_ = std::move(fd);
+        break;
+      }
+      error = errno;
+    }
+    if (!listener.fd_) return fail("cannot listen on {}: {}", at.str(), reason(error));
+    sockaddr_storage bound{};
+    socklen_t length = sizeof bound;
+    getsockname(listener.fd_.get(), reinterpret_cast<sockaddr*>(&bound), &length);
+    listener.where_ = at;
+    listener.where_.port = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
+                                                             : reinterpret_cast<sockaddr_in&>(bound).sin_port);
+  }
+  if (::listen(listener.fd_.get(), SOMAXCONN) != 0) {
+    return fail("cannot listen on {}: {}", at.str(), reason(errno));
+  }
+  return listener;
+}
+
+Listener::~Listener() {
+  if (fd_ && where_.is_unix()) ::unlink(where_.path.c_str());
+}
+
+Result<Fd> Listener::accept(std::chrono::seconds silence) const {
+  for (;;) {
+    if (Fd fd = accept_waiting()) {
+      if (!where_.is_unix()) tune_tcp(fd.get(), silence);
+      return fd;
+    }
+    pollfd ready{fd_.get(), POLLIN, 0};
+    if (poll(&ready, 1, -1) < 0 && errno != EINTR) return fail("cannot wait for {}: {}", where_.str(), reason(errno));
+    if (ready.revents & (POLLHUP | POLLERR | POLLNVAL)) return fail("no longer listening on {}", where_.str());
+  }
+}
+
+Fd Listener::accept_waiting() const { return Fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
+
+void Listener::stop() const { ::shutdown(fd_.get(), SHUT_RDWR); }
+
+Result<> send_all(int fd, std::span<iovec> pieces) {
+  while (!pieces.empty()) {
+    msghdr header = message(pieces);
+    ssize_t sent = ::sendmsg(fd, &header, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) return fail("{}", reason(errno));
+    pieces = drop_front(pieces, static_cast<size_t>(sent));
+  }
+  return {};
+}
+
+Result<> send_all(int fd, std::span<const uint8_t> bytes) {
+  iovec one = piece(bytes);
+  return send_all(fd, {&one, 1});
+}
+
+Result<bool> recv_all(int fd, std::span<iovec> pieces) {
+  bool begun = false;
+  pieces = drop_front(pieces, 0);
+  while (!pieces.empty()) {
+    msghdr header = message(pieces);
+    ssize_t got = ::recvmsg(fd, &header, MSG_WAITALL);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail("{}", reason(errno));
+    if (got == 0 && !begun) return false;
+    if (got == 0) return fail("the connection ended in the middle of a frame");
+    begun = true;
+    pieces = drop_front(pieces, static_cast<size_t>(got));
+  }
+  return true;
+}
+
+Result<bool> recv_all(int fd, std::span<uint8_t> bytes) {
+  iovec one{bytes.data(), bytes.size()};
+  return recv_all(fd, {&one, 1});
+}
+
+}  // namespace wherry

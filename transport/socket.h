@@ -1,0 +1,81 @@
+// Stream sockets: addresses, connecting, listening, and whole reads and writes.
+//
+// Blocking calls on blocking sockets; another thread ends them with shutdown(2). Functions are thread-safe as
+// long as one thread reads and one writes a socket. Errors name the address.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compression/result.h"
+#include "transport/fd.h"
+
+namespace wherry {
+
+// Where a stream socket is: a unix socket's path, or a host and port.
+struct Endpoint {
+  std::string path;  // set: a unix socket
+  std::string host;
+  uint16_t port = 0;
+
+  bool is_unix() const { return !path.empty(); }
+  // Whether the address is this machine's own (127.0.0.0/8, ::1, localhost, a unix socket).
+  bool is_loopback() const;
+  std::string str() const;
+};
+
+// Connects within `timeout`. TCP sockets come without Nagle's delay, and with keepalive and TCP_USER_TIMEOUT
+// set so that a peer that vanished is noticed after `silence`.
+Result<Fd> connect_to(const Endpoint& to, std::chrono::milliseconds timeout, std::chrono::seconds silence);
+
+// A listening socket, and the path to remove when its owner goes.
+class Listener {
+ public:
+  // A unix path left behind by a dead process is replaced; one that somebody listens on is an error. The
+  // socket's mode is 0600.
+  static Result<Listener> open(const Endpoint& at);
+  Listener(Listener&&) = default;
+  Listener& operator=(Listener&&) = default;
+  ~Listener();
+
+  // Waits for a connection; fails once stop() was called.
+  Result<Fd> accept(std::chrono::seconds silence) const;
+  // The next connection that is already there, or an empty Fd.
+  Fd accept_waiting() const;
+  // Ends accept() in another thread, now and for ever.
+  void stop() const;
+  // Where it listens; a port 0 was replaced by the one the kernel gave.
+  const Endpoint& where() const { return where_; }
+
+ private:
+  Listener() = default;
+  Fd fd_;
+  Endpoint where_;
+};
+
+void tune_tcp(int fd, std::chrono::seconds silence);
+
+// Sends all bytes of all pieces; the span's entries are used up on the way.
+Result<> send_all(int fd, std::span<iovec> pieces);
+Result<> send_all(int fd, std::span<const uint8_t> bytes);
+
+// Fills all pieces. An end of stream before the first byte gives `false`, later an error.
+Result<bool> recv_all(int fd, std::span<iovec> pieces);
+Result<bool> recv_all(int fd, std::span<uint8_t> bytes);
+
+inline iovec piece(std::span<const uint8_t> bytes) {
+  return {const_cast<uint8_t*>(bytes.data()), bytes.size()};
+}
+
+// "host:port" of the peer of a connected TCP socket.
+std::string peer_address(int fd);
+
+// strerror for messages, thread-safe.
+std::string reason(int error);
+
+}  // namespace wherry

@@ -1,0 +1,269 @@
+#include "transport/source_session.h"
+
+namespace wherry {
+namespace {
+
+// The most bytes ever in flight. At the usual downtime target it is reached at 15 GB/s.
+constexpr size_t kMostInFlight = 128 * 1024 * 1024;
+constexpr std::chrono::seconds kConnectTimeout{10};
+
+// Slots for the largest flight, and for each channel one being filled and one half-way acknowledged.
+constexpr size_t kSlots = kMostInFlight / kBatchBytes + 2 * kMaxChannels;
+
+Result<std::unique_ptr<FrameSocket>> dial(const Endpoint& peer, std::chrono::seconds silence) {
+  auto socket = connect_to(peer, kConnectTimeout, silence);
+  if (!socket) return fail("{} (is `wherry receive` running there?)", socket.error().message);
+  auto frames = std::make_unique<FrameSocket>(std::move(*socket), peer.str());
+  frames->set_patience(kConnectTimeout);
+  return frames;
+}
+
+// Reads the answer to a hello; a refusal becomes the error.
+Result<nlohmann::json> read_welcome(FrameSocket& socket) {
+  FrameHead head;
+  auto got = socket.receive_head(head);
+  if (!got) return pass_on(got);
+  if (!*got) return fail("{} closed the connection instead of an answer", socket.peer());
+  auto body = socket.receive_body();
+  if (!body) return pass_on(body);
+  if (head.header.type == FrameType::refuse) {
+    return fail("{} refused: {}", socket.peer(), peer_text(*body));
+  }
+  if (head.header.type != FrameType::welcome) return fail("{} gave no welcome", socket.peer());
+  return read_map(*body, socket.peer());
+}
+
+}  // namespace
+
+size_t SourceChannel::take_room(size_t want, bool wait) {
+  return wait ? session_.window_.take(number_, want) : session_.window_.try_take(number_, want);
+}
+
+void SourceChannel::give_back(size_t bytes) { session_.window_.give_back(number_, bytes); }
+
+void SourceChannel::record(std::span<const uint8_t> bytes, Slot memory, uint16_t flags, uint32_t aux,
+                           size_t charge) {
+  OutFrame frame;
+  frame.bytes = bytes;
+  frame.slot = std::move(memory);
+  send_record(std::move(frame), flags, aux, charge);
+}
+
+void SourceChannel::record(std::vector<uint8_t> bytes, uint16_t flags, uint32_t aux, size_t charge) {
+  OutFrame frame;
+  frame.owned = std::move(bytes);
+  frame.bytes = frame.owned;
+  send_record(std::move(frame), flags, aux, charge);
+}
+
+void SourceChannel::send_record(OutFrame frame, uint16_t flags, uint32_t aux, size_t charge) {
+  frame.header.type = FrameType::record;
+  frame.header.flags = flags;
+  frame.header.aux = aux;
+  frame.charge = charge;
+  send(std::move(frame));
+  if (flags & kEpochEnd) ++epoch_;
+}
+
+void SourceChannel::pages(PageBatch batch, Slot memory, size_t charge) {
+  session_.guest_bytes_ += batch.bytes();
+  session_.raw_pages_ += batch.data.size();
+  session_.zero_pages_ += batch.page_count() - batch.data.size();
+  OutFrame frame;
+  frame.header.type = FrameType::batch;
+  frame.header.pages = batch.page_count();
+  frame.pages = std::move(batch);
+  frame.slot = std::move(memory);
+  frame.charge = charge;
+  send(std::move(frame));
+}
+
+void SourceChannel::blocks(const GuestBlocks& blocks) {
+  OutFrame frame;
+  frame.header.type = FrameType::blocks;
+  frame.owned = nlohmann::json::to_cbor(blocks.to_json());
+  frame.bytes = frame.owned;
+  send(std::move(frame));
+}
+
+void SourceChannel::close() {
+  OutFrame frame;
+  frame.header.type = FrameType::close;
+  send(std::move(frame));
+}
+
+void SourceChannel::send(OutFrame frame) {
+  frame.header.channel = number_;
+  frame.header.epoch = epoch_;
+  frame.header.sequence = sequence_++;
+  if (kind_ != ChannelKind::urgent) return session_.outbox_.push(std::move(frame));
+  const FrameHeader header = frame.header;
+  const std::span<const uint8_t> bytes = frame.bytes;
+  const Slot memory = frame.slot;
+  session_.outbox_.keep(std::move(frame));
+  if (auto sent = session_.control_->send(header, bytes); !sent) session_.failure_.fail(std::move(sent.error()));
+}
+
+SourceSession::SourceSession(const Options& options, WayBack way_back, Failure& failure)
+    : options_(options),
+      way_back_(std::move(way_back)),
+      failure_(failure),
+      pool_(kSlots),
+      window_({.lanes = options.lanes, .downtime = options.downtime, .cap = kMostInFlight}) {}
+
+Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& options, WayBack way_back,
+                                                              Failure& failure) {
+  std::unique_ptr<SourceSession> session(new SourceSession(options, std::move(way_back), failure));
+  auto socket = dial(options.peers.front(), options.silence);
+  if (!socket) return pass_on(socket);
+  const nlohmann::json hello = {{"lanes", options.lanes},
+                                {"most_in_flight", kMostInFlight},
+                                {"wishes", options.wishes},
+                                {"silence_s", options.silence.count()},
+                                {"requires", nlohmann::json::array()}};
+  if (auto sent = (*socket)->send({.type = FrameType::hello}, nlohmann::json::to_cbor(hello)); !sent) {
+    return pass_on(sent);
+  }
+  auto welcome = read_welcome(**socket);
+  if (!welcome) return pass_on(welcome);
+  auto token = member<std::string>(*welcome, "token");
+  if (!token) return pass_on(token);
+  (*socket)->set_patience({});
+  session->control_ = std::make_unique<Control>(std::move(*socket));
+  if (auto lanes = session->open_lanes(options, *token); !lanes) return pass_on(lanes);
+  session->start();
+  return session;
+}
+
+Result<> SourceSession::open_lanes(const Options& options, const std::string& token) {
+  for (size_t i = 0; i < options.lanes; ++i) {
+    auto socket = dial(options.peers[i % options.peers.size()], options.silence);
+    if (!socket) return pass_on(socket);
+    const nlohmann::json hello = {{"token", token}, {"lane", i}};
+    if (auto sent = (*socket)->send({.type = FrameType::lane_hello}, nlohmann::json::to_cbor(hello)); !sent) {
+      return pass_on(sent);
+    }
+    if (auto welcome = read_welcome(**socket); !welcome) return pass_on(welcome);
+    (*socket)->set_patience({});
+    lanes_.push_back(std::make_unique<TcpLaneSender>(std::move(*socket)));
+    if (auto attached = lanes_.back()->attach(pool_.memory()); !attached) return attached;
+  }
+  return {};
+}
+
+void SourceSession::start() {
+  window_.set_round_trip(control_->round_trip());
+  closer_ = failure_.on_fail([this] {
+    outbox_.stop();
+    window_.stop();
+    pool_.close();
+    control_->give_up(failure_.first()->message);
+    for (auto& lane : lanes_) lane->shut();
+  });
+  for (auto& lane : lanes_) threads_.emplace_back([this, &lane] { run_lane(*lane); });
+  control_thread_ = std::thread([this] { run_control(); });
+}
+
+SourceSession::~SourceSession() {
+  if (control_thread_.joinable()) failure_.fail({"the session was abandoned"});
+  outbox_.stop();
+  for (std::thread& thread : threads_) thread.join();
+  if (control_thread_.joinable()) control_thread_.join();
+}
+
+std::unique_ptr<SourceChannel> SourceSession::open_channel(ChannelKind kind) {
+  const uint16_t number = kind == ChannelKind::main ? kMainChannel : next_channel_++;
+  auto channel = std::make_unique<SourceChannel>(*this, number, kind);
+  window_.open(number);
+  OutFrame open;
+  open.header.type = FrameType::open;
+  open.header.aux = static_cast<uint32_t>(kind);
+  channel->send(std::move(open));
+  return channel;
+}
+
+void SourceSession::run_lane(LaneSender& lane) {
+  auto codec = make_raw_codec();
+  EncodedBatch encoded;
+  Result<> posted;
+  while (Outbox::Frame frame = outbox_.pop()) {
+    if (frame->header.type == FrameType::batch) {
+      codec->encode(frame->pages, encoded);
+      posted = lane.post(frame->header, encoded.table, encoded.body);
+    } else {
+      const std::span<const uint8_t> bytes = frame->bytes;
+      posted = lane.post(frame->header, {}, {&bytes, bytes.empty() ? 0u : 1u});
+    }
+    if (!posted) break;
+  }
+  if (posted) posted = lane.complete();
+  if (!posted) failure_.fail({fmt::format("lane: {}", posted.error().message)});
+}
+
+void SourceSession::run_control() {
+  FrameHead head;
+  std::vector<uint8_t> body;
+  for (;;) {
+    auto more = control_->receive(head, body);
+    if (!more) return failure_.fail({fmt::format("control connection: {}", more.error().message)});
+    if (!*more) {
+      return failure_.fail({fmt::format("the Wherry at {} went away (was it killed?)", control_->peer())});
+    }
+    auto go_on = handle(head, std::move(body));
+    if (!go_on) return failure_.fail(std::move(go_on.error()));
+    if (!*go_on) return;
+  }
+}
+
+Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> body) {
+  switch (head.header.type) {
+    case FrameType::ack: {
+      auto frame = outbox_.acknowledge(head.header.channel, head.header.sequence);
+      if (!frame) return fail("{} acknowledged a frame that was never sent", control_->peer());
+      window_.acknowledge(head.header.channel, frame->charge);
+      return true;
+    }
+    case FrameType::reverse:
+      way_back_.bytes(head.header.channel, std::move(body));
+      return true;
+    case FrameType::reverse_close:
+      way_back_.closed(head.header.channel);
+      return true;
+    case FrameType::failed:
+      return fail("the destination gave up: {}", peer_text(body));
+    case FrameType::done: {
+      auto map = read_map(body, control_->peer());
+      if (!map) return pass_on(map);
+      peer_account_ = std::move(*map);
+      return false;
+    }
+    default:
+      return fail("{} sent a frame of type {} on the control connection", control_->peer(),
+                  static_cast<int>(head.header.type));
+  }
+}
+
+Result<nlohmann::json> SourceSession::finish(const nlohmann::json& account) {
+  if (outbox_.wait_acknowledged()) {
+    if (auto sent = control_->send(FrameType::done, account); !sent) failure_.fail(std::move(sent.error()));
+  }
+  control_thread_.join();
+  if (auto error = failure_.first()) return tl::make_unexpected(std::move(*error));
+  return peer_account_;
+}
+
+SourceSession::Totals SourceSession::totals() const {
+  Totals totals;
+  totals.wire_bytes = control_->bytes_sent();
+  totals.guest_bytes = guest_bytes_;
+  totals.zero_pages = zero_pages_;
+  totals.raw_pages = raw_pages_;
+  totals.window = window_.state();
+  for (const auto& lane : lanes_) {
+    totals.lanes.push_back({lane->peer(), lane->bytes_sent()});
+    totals.wire_bytes += lane->bytes_sent();
+  }
+  return totals;
+}
+
+}  // namespace wherry

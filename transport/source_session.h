@@ -1,0 +1,136 @@
+// The source's end of a session: channels in, lanes out.
+//
+//   connect() → open_channel()* → each channel: record / pages … close → finish()
+//
+// A SourceChannel is used by one thread, the reader of its connection. Session and failure outlive the channels.
+// Errors while running go to the Failure given, which ends every call here.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "compression/batch_codec.h"
+#include "transport/channel.h"
+#include "transport/control.h"
+#include "transport/failure.h"
+#include "transport/flight_window.h"
+#include "transport/lane.h"
+#include "transport/outbox.h"
+#include "transport/slots.h"
+#include "transport/socket.h"
+#include "transport/tcp_lane.h"
+
+namespace wherry {
+
+class SourceSession;
+
+class SourceChannel {
+ public:
+  SourceChannel(SourceSession& session, uint16_t number, ChannelKind kind)
+      : session_(session), number_(number), kind_(kind) {}
+
+  // The right to hold up to `want` more bytes of the channel: see FlightWindow. Each byte taken is given back, or
+  // charged to a frame below. 0: none now; with `wait`, the session is over.
+  size_t take_room(size_t want, bool wait);
+  void give_back(size_t bytes);
+
+  // `bytes` must stay as they are while `memory` lives. `charge` is how many bytes of the channel a frame stands
+  // for.
+  void record(std::span<const uint8_t> bytes, Slot memory, uint16_t flags, uint32_t aux, size_t charge);
+  void record(std::vector<uint8_t> bytes, uint16_t flags, uint32_t aux, size_t charge);
+  void pages(PageBatch batch, Slot memory, size_t charge);
+  // Says which blocks pages refer to; before the first pages.
+  void blocks(const GuestBlocks& blocks);
+  void close();
+
+  uint16_t number() const { return number_; }
+  ChannelKind kind() const { return kind_; }
+
+ private:
+  friend class SourceSession;
+  void send(OutFrame frame);
+  void send_record(OutFrame frame, uint16_t flags, uint32_t aux, size_t charge);
+
+  SourceSession& session_;
+  const uint16_t number_;
+  const ChannelKind kind_;
+  uint64_t sequence_ = 0;
+  uint32_t epoch_ = 0;
+};
+
+class SourceSession {
+ public:
+  struct Options {
+    std::vector<Endpoint> peers;  // lanes are spread over them; control goes to the first
+    size_t lanes = 2;
+    std::chrono::milliseconds downtime{300};
+    std::chrono::seconds silence{30};  // how long the peer may be unreachable
+    nlohmann::json wishes = nlohmann::json::object();  // for the other side's VMM glue, in the hello
+  };
+  // Called by the control thread; must not block for long: acknowledgements wait behind them.
+  struct WayBack {
+    std::function<void(uint16_t channel, std::vector<uint8_t> bytes)> bytes;
+    std::function<void(uint16_t channel)> closed;
+  };
+  struct Totals {
+    uint64_t wire_bytes = 0;
+    uint64_t guest_bytes = 0;  // of pages, zero pages included
+    uint64_t zero_pages = 0;
+    uint64_t raw_pages = 0;
+    FlightWindow::State window;
+    struct Lane {
+      std::string peer;
+      uint64_t bytes = 0;
+    };
+    std::vector<Lane> lanes;
+  };
+
+  // Connects control and all lanes.
+  static Result<std::unique_ptr<SourceSession>> connect(const Options& options, WayBack way_back, Failure& failure);
+  ~SourceSession();
+
+  std::unique_ptr<SourceChannel> open_channel(ChannelKind kind);
+  // A buffer to read a channel into; null when the session is over.
+  Slot take_slot() { return pool_.take(); }
+
+  // After every channel's close(): waits until all is acknowledged, then takes leave of the destination and
+  // returns its account of the session. An error is the session's first.
+  Result<nlohmann::json> finish(const nlohmann::json& account);
+
+  Totals totals() const;
+
+ private:
+  friend class SourceChannel;
+  SourceSession(const Options& options, WayBack way_back, Failure& failure);
+  Result<> open_lanes(const Options& options, const std::string& token);
+  void start();
+  void run_lane(LaneSender& lane);
+  void run_control();
+  Result<bool> handle(const FrameHead& head, std::vector<uint8_t> body);
+
+  const Options options_;
+  const WayBack way_back_;
+  Failure& failure_;
+  std::unique_ptr<Control> control_;
+  std::vector<std::unique_ptr<LaneSender>> lanes_;
+  SlotPool pool_;
+  FlightWindow window_;
+  Outbox outbox_;
+  std::atomic<uint16_t> next_channel_ = 1;
+  std::atomic<uint64_t> guest_bytes_ = 0;
+  std::atomic<uint64_t> zero_pages_ = 0;
+  std::atomic<uint64_t> raw_pages_ = 0;
+  nlohmann::json peer_account_;  // written by the control thread before it ends
+  std::vector<std::thread> threads_;
+  std::thread control_thread_;
+  Failure::Guard closer_;
+};
+
+}  // namespace wherry

@@ -1,0 +1,42 @@
+// Lanes over a TCP connection: frames one after the other, in one direction.
+#pragma once
+
+#include <memory>
+
+#include "transport/frame_socket.h"
+#include "transport/lane.h"
+
+namespace wherry {
+
+class TcpLaneSender : public LaneSender {
+ public:
+  explicit TcpLaneSender(std::unique_ptr<FrameSocket> socket) : socket_(std::move(socket)) {}
+  // The kernel reads any memory.
+  Result<> attach(std::span<uint8_t>) override { return {}; }
+  Result<> post(FrameHeader header, std::span<const uint8_t> table,
+                std::span<const std::span<const uint8_t>> body) override {
+    return socket_->send(header, table, body);
+  }
+  // post() returns when the kernel has its copy.
+  Result<> complete() override { return {}; }
+  void shut() override { socket_->shut(); }
+  uint64_t bytes_sent() const override { return socket_->bytes_sent(); }
+  std::string peer() const override { return socket_->peer(); }
+
+ private:
+  std::unique_ptr<FrameSocket> socket_;
+};
+
+class TcpLaneReceiver : public LaneReceiver {
+ public:
+  explicit TcpLaneReceiver(std::unique_ptr<FrameSocket> socket) : socket_(std::move(socket)) {}
+  Result<bool> next(FrameHead& head) override { return socket_->receive_head(head); }
+  Result<> land(std::span<iovec> where) override { return socket_->receive_body(where); }
+  void shut() override { socket_->shut(); }
+  std::string peer() const override { return socket_->peer(); }
+
+ private:
+  std::unique_ptr<FrameSocket> socket_;
+};
+
+}  // namespace wherry
