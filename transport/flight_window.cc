@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "compression/page_batch.h"
+#include "transport/slots.h"
 
 namespace wherry {
 namespace {
@@ -19,7 +19,7 @@ void FlightWindow::rebound() {
   const double queued = kExcess * kQemuWindow * target / (kQemuWindow + target);
   const double link = std::chrono::duration<double>(round_trip_).count();
   const auto wanted = static_cast<size_t>(goodput_.bytes_per_second() * (queued + link));
-  const size_t least = std::max(limits_.lanes, of_channel_.size()) * kBatchBytes;
+  const size_t least = std::max(limits_.lanes, of_channel_.size()) * kSlotBytes;
   state_.bound = std::min(std::max(wanted, least), std::max(limits_.cap, least));
   state_.largest_bound = std::max(state_.largest_bound, state_.bound);
   state_.goodput = goodput_.bytes_per_second();
@@ -42,15 +42,15 @@ void FlightWindow::close(uint16_t channel) {
   freed_.notify_all();
 }
 
-// A channel leaves to each other channel that has less than a batch in flight what that is short of a batch.
+// A channel leaves to each other channel that has less than a slot in flight what that is short of a slot.
 size_t FlightWindow::room(uint16_t channel, size_t want) const {
   size_t spoken_for = state_.in_flight;
   for (const auto& [other, bytes] : of_channel_) {
-    if (other != channel && bytes < kBatchBytes) spoken_for += kBatchBytes - bytes;
+    if (other != channel && bytes < kSlotBytes) spoken_for += kSlotBytes - bytes;
   }
   const size_t own = of_channel_.at(channel);
   size_t room = state_.bound > spoken_for ? state_.bound - spoken_for : 0;
-  if (own < kBatchBytes) room = std::max(room, kBatchBytes - own);
+  if (own < kSlotBytes) room = std::max(room, kSlotBytes - own);
   return std::min(room, want);
 }
 

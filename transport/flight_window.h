@@ -7,9 +7,9 @@
 //     bound = 0.1 · E · W·L / (W+L)  +  E · R        (R: the round trip of the link)
 //
 // The first term keeps the excess under a tenth of L. The second is what the link itself holds: without it a
-// long link would never fill. It is never less than one batch a lane, nor than one batch a channel: each channel
-// may always have one batch in flight, because QEMU's barriers wait for every channel and one that starves would
-// stop all others for ever.
+// long link would never fill. It is never less than one slot a lane, nor than one slot a channel: each channel
+// may always have a slot's worth in flight (a batch, with what the stream has around its pages), because QEMU's
+// barriers wait for every channel and one that starves would stop all others for ever.
 //
 // Thread-safe.
 #pragma once
