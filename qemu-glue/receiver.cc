@@ -2,13 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
-#include "qemu-glue/memory/ram_blocks.h"
-#include "qemu-glue/monitor/qmp.h"
 
 namespace wherry {
 namespace {
-
-constexpr std::chrono::seconds kMonitorPatience{10};
 
 const char* name(GuestRam::Way way) { return way == GuestRam::Way::mapped ? "direct-mapped" : "direct-process"; }
 
@@ -72,20 +68,12 @@ Result<> Receiver::find_memory() {
     report_.placement_reason = "asked for";
     return {};
   }
-  auto find = [this]() -> Result<> {
-    if (!options_.qmp) return fail("no --qmp was given to learn where guest memory is");
-    auto qmp = Qmp::connect(*options_.qmp, kMonitorPatience);
-    if (!qmp) return pass_on(qmp);
-    auto places = find_ram_blocks(**qmp);
-    if (!places) return pass_on(places);
-    auto ram = GuestRam::open((*qmp)->peer_pid(), std::move(*places));
-    if (!ram) return pass_on(ram);
-    ram_ = std::move(*ram);
-    return {};
-  };
-  auto found = find();
-  if (!found) {
-    if (mode_ == PlacementMode::direct) return fail("placement=direct is impossible: {}", found.error().message);
+  auto found = options_.memory();
+  if (found) {
+    ram_ = std::move(*found);
+  } else if (mode_ == PlacementMode::direct) {
+    return fail("placement=direct is impossible: {}", found.error().message);
+  } else {
     report_.placement_reason = found.error().message;
   }
   return {};

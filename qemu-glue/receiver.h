@@ -7,7 +7,7 @@
 // QEMU gives up what it has loaded. Thread-safe: report() and the Failure may be used by others while run() runs.
 #pragma once
 
-#include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -29,7 +29,8 @@ class Receiver : public LandingSite {
   struct Options {
     Uri listen;                      // its first host is where to listen; its placement is this side's wish
     Endpoint qemu;                   // where the destination's QEMU waits for a migration
-    std::optional<std::string> qmp;  // its monitor, for direct placement
+    // Finds the guest's memory, for direct placement; asked when a sender has come.
+    std::function<Result<GuestRam>()> memory;
   };
 
   Receiver(Options options, Failure& failure);

@@ -6,6 +6,7 @@
 #include "qemu-glue/cli/arguments.h"
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/cli/interrupt.h"
+#include "qemu-glue/memory/find_guest_ram.h"
 #include "qemu-glue/receiver.h"
 
 namespace wherry::cli {
@@ -19,6 +20,13 @@ struct ReceiveOptions {
   bool insecure = false;
 };
 
+Result<GuestRam> find_memory(const std::string& monitor) {
+  if (monitor.empty()) return fail("no --qmp was given to learn where guest memory is");
+  auto qmp = Qmp::connect(monitor_path(monitor));
+  if (!qmp) return pass_on(qmp);
+  return find_guest_ram(**qmp);
+}
+
 int receive(const ReceiveOptions& options) {
   auto qemu = qemu_endpoint(options.qemu);
   auto uri = peer_uri(options.listen, options.insecure);
@@ -31,7 +39,7 @@ int receive(const ReceiveOptions& options) {
   Interrupt interrupt([&](const std::string& signal) { failure.fail({"interrupted by " + signal}); });
   Receiver receiver({.listen = *uri,
                      .qemu = *qemu,
-                     .qmp = options.qmp.empty() ? std::nullopt : std::optional(monitor_path(options.qmp))},
+                     .memory = [&] { return find_memory(options.qmp); }},
                     failure);
   auto file = ReportFile::open(options.report, receiver.report());
   if (!file) {

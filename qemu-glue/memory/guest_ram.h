@@ -1,17 +1,21 @@
-// Guest RAM of another process (a QEMU on this host), reached in one of two ways per block:
+// Guest RAM of another process (a QEMU on this host), reached in one of two ways per block.
 //
-//   mapped   The block is a shared mapping of one file (memfd, tmpfs, hugetlbfs, …): the same file is mapped
-//   here too,
-//            and a write is a memcpy. Needs to read /proc/PID as QEMU's user or as root.
-//   process  The block is private memory: process_vm_writev and process_vm_readv. Needs the right to ptrace.
+// mapped: The block is a shared mapping of one file (memfd, tmpfs, hugetlbfs, …). The same file is mapped
+// here too, and a write is a memcpy. Needs to read /proc/PID, as QEMU's user or as root.
+//
+// process: The block is private memory. A write is process_vm_writev. Needs the right to ptrace.
+//
+// Units: bytes; an offset counts from the start of its block; a block goes by the number that find() gave.
 //
 // Ownership: holds its own mappings, descriptors and a pidfd. The other process is checked to be alive before
 // each operation, so a reused pid is never written to. Its memory layout is read once, at open: it must not
-// unplug memory while this object is used. Units: bytes; an offset counts from the start of its block; a
-// block is named by the number that find() gave. Threads: everything but open and destruction may be called
-// by many threads at once. Writes that overlap in time and place leave either's bytes, as with any memory.
-// Errors: a range outside of its block is refused whole before a byte is written; any other Error may come
-// after a part was written.
+// unplug memory while this object is used.
+//
+// Threads: everything but open and destruction may be called by many threads at once. Writes that overlap in
+// time and place leave either's bytes, as with any memory.
+//
+// Errors: a range outside of its block is refused, and with it the whole batch, before a byte is written. Any
+// other Error may come after a part was written.
 //
 // Memory that was never touched stays so: zero() and read() of a mapped block and zero() of a private one
 // allocate nothing. The exceptions, where only a look through QEMU's own mapping can tell what is there:

@@ -64,9 +64,9 @@ std::vector<std::string_view> words_of(std::string_view line) {
   }
 }
 
-//               Block Name    PSize              Offset               Used              Total HVA  RO
-//                   pc.ram    4 KiB  0x0000000000000000 0x0000000008002000 0x0000000008002000
-//                   0x00007f3683e00000  rw
+//   Block Name  PSize              Offset               Used              Total                HVA  RO
+//       pc.ram  4 KiB  0x0000000000000000 0x0000000008002000 0x0000000008002000 0x00007f3683e00000  rw
+//
 // Columns are found by the header's words, so that one more column does no harm; a row is read from its right
 // end, since only a name can hold blanks.
 std::vector<Row> parse_ram_block_table(std::string_view text) {

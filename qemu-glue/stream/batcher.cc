@@ -45,12 +45,14 @@ void Batcher::epoch_end() { record_flags_ |= kEpochEnd; }
 void Batcher::page(uint16_t block, uint64_t index, const uint8_t* content, uint32_t page_size,
                    size_t element) {
   if (!record_.empty() || !replacement_.empty() || (!batch_.empty() && !batch_.has_room())) flush();
+  if (batch_.empty()) {
+    const std::pair<int, uint64_t> position{block, index};
+    if (position < position_) ++passes_;
+    position_ = position;
+  }
   batch_.page_size = page_size;
   batch_.add(block, index, content);
   batch_charge_ += element;
-  const std::pair<int, uint64_t> position{block, index};
-  if (position < position_) ++passes_;
-  position_ = position;
 }
 
 void Batcher::blocks(const GuestBlocks& blocks, bool has_setup_end) {

@@ -32,7 +32,7 @@ class Batcher : public StreamEvents {
   // The views of all further events lie in `memory`. Nothing may be open.
   void set_memory(Slot memory) { memory_ = std::move(memory); }
   void flush();
-  // How often the positions of pages have started over.
+  // How often the positions of batches have started over.
   uint32_t passes() const { return passes_; }
 
   void record(std::span<const uint8_t> bytes) override;
@@ -64,7 +64,7 @@ class Batcher : public StreamEvents {
   bool postcopy_ = false;  // advised
   bool return_path_ = false;
   bool pages_done_ = false;
-  std::pair<int, uint64_t> position_{-1, 0};
+  std::pair<int, uint64_t> position_{-1, 0};  // of the last batch
   std::atomic<uint32_t> passes_ = 0;
 };
 

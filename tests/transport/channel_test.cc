@@ -92,9 +92,9 @@ TEST(GuestBlocks, RefuseNamesThatQemuCannotHave) {
 
 TEST(GuestBlocks, RefuseTooMany) {
   json map = some_blocks().to_json();
-  while (map["blocks"].size() < kMaxBlocks) map["blocks"].push_back({{"name", "x"}, {"length", 4096}});
+  while (map["blocks"].size() < kMaxBlocks) map["blocks"].push_back({{"name", "x"}, {"length", 4096u}});
   EXPECT_TRUE(GuestBlocks::from_json(map));
-  map["blocks"].push_back({{"name", "x"}, {"length", 4096}});
+  map["blocks"].push_back({{"name", "x"}, {"length", 4096u}});
   EXPECT_ERROR(GuestBlocks::from_json(map), "lacks a sound \"blocks\"");
 }
 

@@ -78,7 +78,7 @@ TEST(ReadMap, RefusesDepthBombsOfTextAndBytes) {
 }
 
 TEST(Member, TakesOnlyTheRightType) {
-  const json map = {{"number", 7}, {"negative", -7}, {"real", 7.0}, {"text", "seven"}, {"large", uint64_t{1} << 40}};
+  const json map = {{"number", 7u}, {"negative", -7}, {"real", 7.0}, {"text", "seven"}, {"large", uint64_t{1} << 40}};
   EXPECT_EQ(*member<uint32_t>(map, "number"), 7u);
   EXPECT_EQ(*member<uint64_t>(map, "large"), uint64_t{1} << 40);
   EXPECT_EQ(*member<std::string>(map, "text"), "seven");

@@ -321,10 +321,15 @@ TEST_F(LandingTest, OpaqueBeforeTheBlocksAreKnownRelaysToo) {
 TEST_F(LandingTest, OpaqueOfTheMainChannelAfterItsOwnPlacedPagesIsFineUnlessItRefersBack) {
   begin({4});
   Script main(0);
-  main.page(0, 1, 5).record("x", kOpaque).page(0, 1, 6).close();
+  main.page(0, 1, 5).record("x", kOpaque).close();
   arrive_all(main);
-  ASSERT_TRUE(wait_acknowledged(5));
-  EXPECT_EQ(site_.log(0), (Log{"rx", "w 0:1", "c"}));
+  ASSERT_TRUE(wait_acknowledged(4));
+  EXPECT_EQ(site_.log(0), (Log{"rx", "c"}));
+  Script data(1);
+  data.page(0, 1, 6).close();
+  arrive_all(data);
+  ASSERT_TRUE(wait_acknowledged(7));
+  EXPECT_EQ(site_.log(1), (Log{"w 0:1", "c"}));
   EXPECT_EQ(site_.page(0, 1), main.content(6));
 }
 
@@ -388,8 +393,19 @@ TEST_F(LandingTest, AFrameBehindTheCloseIsAnError) {
   ASSERT_TRUE(arrive(frames[1]));
   ASSERT_TRUE(wait_acknowledged(2));
   arrive_all(data);  // so that it is not all closed
-  auto late = arrive(frames[2]);
-  EXPECT_TRUE(!late || wait_failure().find("channel 0") != std::string::npos);
+  EXPECT_ERROR(arrive(frames[2]), "channel 0");
+}
+
+TEST_F(LandingTest, AFrameBehindTheCloseIsAnErrorAlsoIfItComesFirst) {
+  Script main(0);
+  main.close().record("late");
+  auto& frames = main.frames();
+  ASSERT_TRUE(arrive(frames[2]));
+  ASSERT_TRUE(arrive(frames[1]));
+  ASSERT_TRUE(arrive(frames[0]));
+  ASSERT_TRUE(site_.wait_log(0, 1));
+  EXPECT_EQ(site_.log(0), (Log{"c"}));
+  EXPECT_NE(wait_failure().find("channel 0"), std::string::npos) << wait_failure();
 }
 
 TEST_F(LandingTest, AFrameOfAnotherEpochIsAnError) {

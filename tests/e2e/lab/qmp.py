@@ -60,6 +60,14 @@ class Qmp:
             self._read(deadline)
         return event
 
+    def take_in(self):
+        """Takes in what QEMU has sent so far, without asking it, also when it has ended since or no longer answers."""
+        try:
+            while True:
+                self._read(time.monotonic())
+        except (OSError, QmpError):
+            pass
+
     def _read(self, deadline):
         while b'\n' not in self._buffer:
             self._socket.settimeout(max(deadline - time.monotonic(), 0.001))

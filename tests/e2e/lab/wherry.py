@@ -4,7 +4,8 @@
         receiver.wait_listening()
         with Wherry.send(src.path('out'), 'wherry://10.98.0.2?streams=2', netns=link.netns('a')) as sender: …
 
-Both run with --insecure unless `insecure=False`. After `wait()`: `returncode`, `report` (dict), `stderr` (text).
+Both run with --insecure unless `insecure=False`, and write a report, to `report` if given. After `wait()`: `returncode`,
+`report` (dict), `stderr` (text).
 """
 import json
 import os
@@ -26,25 +27,25 @@ def wherry_binary():
 
 
 class Wherry:
-    def __init__(self, arguments, netns=None, insecure=True):
+    def __init__(self, arguments, netns=None, insecure=True, report=None):
         self._directory = scratch()
-        self.report_path = os.path.join(self._directory, 'report.json')
+        self.report_path = report or os.path.join(self._directory, 'report.json')
         self._stderr_path = os.path.join(self._directory, 'stderr')
         argv = [wherry_binary(), *arguments, '--report', self.report_path, *(['--insecure'] if insecure else [])]
         with open(self._stderr_path, 'wb') as stderr:
             self.process = spawn(in_namespace(netns, argv), stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
 
     @classmethod
-    def send(cls, qemu, to, *, qmp=None, netns=None, extra=(), insecure=True):
+    def send(cls, qemu, to, *, qmp=None, netns=None, extra=(), **options):
         self = cls(['send', '--qemu', f'unix:{qemu}', '--to', to, *(['--qmp', f'unix:{qmp}'] if qmp else []), *extra],
-                   netns, insecure)
+                   netns, **options)
         self._qemu = qemu
         return self
 
     @classmethod
-    def receive(cls, listen, qemu, *, qmp=None, netns=None, extra=(), insecure=True):
+    def receive(cls, listen, qemu, *, qmp=None, netns=None, extra=(), **options):
         return cls(['receive', '--listen', listen, '--qemu', f'unix:{qemu}',
-                    *(['--qmp', f'unix:{qmp}'] if qmp else []), *extra], netns, insecure)
+                    *(['--qmp', f'unix:{qmp}'] if qmp else []), *extra], netns, **options)
 
     def __enter__(self):
         return self

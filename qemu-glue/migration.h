@@ -1,0 +1,71 @@
+// A whole migration between two QEMUs whose monitors can be reached from here: all steps, both ends.
+//
+//   ask both ─▶ set capabilities and limits ─▶ [stop] ─▶ receiver, sender ─▶ migrate ─▶ wait ─▶ [cont] there
+//
+// The guest is resumed at the destination only when the source's QEMU has given it up. After a failure it runs
+// on at the source, and what was set there is set back. run() is called once, by one thread; cancel() and
+// report() by any.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "qemu-glue/monitor/qmp.h"
+#include "qemu-glue/receiver.h"
+#include "qemu-glue/report.h"
+#include "qemu-glue/sender.h"
+#include "qemu-glue/uri.h"
+#include "transport/failure.h"
+
+namespace wherry {
+
+class Migration {
+ public:
+  struct Options {
+    std::string from;     // path of the source's monitor
+    std::string to;       // of the destination's
+    Uri via;              // the way between them; port 0: any
+    bool paused = false;  // non-live: the guest is stopped first
+  };
+
+  explicit Migration(Options options);
+  ~Migration();
+
+  Result<> run();
+  void cancel(const std::string& why);
+  Report report() const;
+
+ private:
+  struct Settings;
+
+  Result<> connect();
+  Result<> prepare();
+  Result<> carry();
+  Result<> migrate(const std::string& directory);
+  Result<Endpoint> destination_socket(const std::string& directory);
+  Result<> wait_source();
+  Result<> resume_destination();
+  void undo();
+  void watch_source();
+
+  const Options options_;
+  std::unique_ptr<Qmp> source_;
+  std::unique_ptr<Qmp> destination_;
+  std::unique_ptr<Settings> settings_;  // the source's, as they were
+  bool was_running_ = false;
+  bool gone_ = false;  // the source's QEMU has given the guest up
+  std::optional<double> stop_s_;    // when the guest stopped at the source, and went on at the destination
+  std::optional<double> resume_s_;
+
+  Failure failure_;
+  std::atomic<bool> cancelled_ = false;
+  mutable std::mutex mutex_;  // guards what follows
+  std::unique_ptr<Receiver> receiver_;
+  std::unique_ptr<Sender> sender_;
+  Report report_;  // what neither end knows
+};
+
+}  // namespace wherry

@@ -1,0 +1,129 @@
+"""Pair: a source guest, a destination guest and the two wherries between them, ready to migrate over a link.
+
+    with Pair(multifd=4, placement='direct', rate='80mbit') as pair:
+        pair.migrate()
+        pair.complete()
+
+version      of QEMU, of both guests           keys      more of the sender's URI: 'streams=8&resume=2s'
+multifd      channels, 0 = none                qmp       whether the receiver gets its QEMU's monitor
+placement    in the sender's URI               rate      of the link; None = unshaped
+source, destination      more arguments of Guest, for one end (`append` and `ram_kib` are the small guest's unless given)
+capabilities, parameters of the migration at both ends, as configure_migration takes them
+wherries     False: start no wherries; `start_wherries()` does, with the hosts and the `--qemu` given
+
+`src`, `dst`, `link`, `sender`, `receiver`. An exception that leaves the context carries what all four have printed.
+"""
+import contextlib
+import subprocess
+
+from .guest import Guest
+from .link import Link
+from .migration import compare_ram
+from .process import wait_until
+from .wherry import Wherry
+
+PAGES = 2048
+SMALL = {'ram_kib': 49160, 'append': f'pages={PAGES} rate=8000 mix=text:60,random:30,flip:10 verify=20000'}
+
+
+class Pair:
+    def __init__(self, version='10.0', *, multifd=0, placement='relay', keys='streams=2', rate=None, qmp=True,
+                 source=None, destination=None, capabilities=(), parameters=None, wherries=True):
+        self.multifd, self.placement, self.keys, self.qmp = multifd, placement, keys, qmp
+        self._version, self._capabilities, self._parameters = version, capabilities, parameters or {}
+        self._destination = {**SMALL, **(destination or {})}
+        self._stack = contextlib.ExitStack()
+        self.sender = self.receiver = self.dst = None
+        try:
+            self.link = self._enter(Link(rate))
+            self.src = self._enter(Guest(version, **{**SMALL, 'ram': 'private', **(source or {})},
+                                         netns=self.link.netns('a')))
+            self._configure(self.src)
+            self.renew_destination()
+            self.src.wait_ready()
+            if wherries:
+                self.start_wherries()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+
+    def _enter(self, context):
+        return self._stack.enter_context(context)
+
+    def _configure(self, guest):
+        guest.configure_migration(self.multifd, self._capabilities, **{'downtime_limit': 100, **self._parameters})
+
+    def renew_destination(self):
+        """A fresh destination guest that waits for a migration; the one before ends."""
+        if self.dst:
+            self.dst.close()
+        self.dst = self._enter(Guest(self._version, incoming=True, **self._destination, netns=self.link.netns('b')))
+        self._configure(self.dst)
+        self.dst.execute('migrate-incoming', uri=self._qemu(self.dst, 'in'))
+
+    @staticmethod
+    def _qemu(guest, name):
+        return f'unix:{guest.path(name)}'
+
+    def start_wherries(self, listen=None, to=None, **both):
+        """`listen`, `to`: hosts as in the URI, the link's IPv4 unless given."""
+        address = self.link.address('b')
+        self.receiver = self._enter(Wherry.receive(f'wherry://{listen or address}', self.dst.path('in'),
+                                                   qmp=self.dst.qmp_path if self.qmp else None,
+                                                   netns=self.link.netns('b'), **both))
+        self.receiver.wait_listening()
+        self.sender = self._enter(Wherry.send(self.src.path('out'),
+                                              f'wherry://{to or address}?placement={self.placement}&{self.keys}',
+                                              netns=self.link.netns('a'), **both))
+        self.sender.wait_for_socket()
+
+    def migrate(self, **arguments):
+        self.src.execute('migrate', uri=self._qemu(self.src, 'out'), **arguments)
+
+    def complete(self, pages=PAGES, compare=True):
+        """Waits for the end of a successful migration, to a destination that does not run by itself; checks exit
+        codes, RAM, and the guest on its new host. Returns both reports."""
+        self.src.wait_migrated(timeout=60)
+        codes = self.sender.wait(10), self.receiver.wait(10)
+        if codes != (0, 0):
+            raise AssertionError(f'the wherries ended with {codes}')
+        if compare and (different := compare_ram(self.src, self.dst)):
+            raise AssertionError(f'{len(different)} pages differ: {different[:10]} …')
+        self.dst.cont()
+        self.dst.wait_verified(pages)
+        if bad := self.src.bad() + self.dst.bad():
+            raise AssertionError(f'the guest found {bad[:10]}')
+        return self.sender.report, self.receiver.report
+
+    def check_source_goes_on(self, within=5, statuses=('failed', 'cancelled')):
+        """Waits until the source's QEMU is out of the migration, then until its guest has gone on, found right."""
+        def out():
+            return self.src.execute('query-migrate').get('status') in statuses and self.src.status() == 'running'
+        wait_until(out, within, 'source guest that is out of the migration and runs')
+        before = self.src.last_tick() or {'tick': 0, 'verified': 0}
+
+        def gone_on(_):
+            now = self.src.last_tick()
+            return now and now['tick'] > before['tick'] and now['verified'] >= before['verified'] + PAGES
+        self.src.wait_console(gone_on, 10, 'progress of the source guest')
+        if bad := self.src.bad():
+            raise AssertionError(f'the source guest found {bad[:10]}')
+
+    def processes(self):
+        """Process ids of all that runs on the two hosts."""
+        listed = [subprocess.run(['ip', 'netns', 'pids', self.link.netns(side)], capture_output=True, text=True).stdout
+                  for side in 'ab']
+        return set(map(int, ' '.join(listed).split()))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if error is not None:
+            for name, process in (('wherry send', self.sender), ('wherry receive', self.receiver)):
+                if process:
+                    error.add_note(f'{name} ({process.returncode}): {process.stderr}')
+            for name in ('src', 'dst'):
+                if (guest := getattr(self, name, None)) and guest.process:
+                    error.add_note(f'{name} QEMU ({guest.process.poll()}): {guest.stderr()}')
+        self._stack.close()

@@ -1,0 +1,216 @@
+"""Every way a migration can end: success, cancellation, and each failure at each moment.
+
+Whatever happens, the source's QEMU is promptly out of the migration and its guest runs on unharmed (unless it moved, or
+was killed itself); the destination's guest, which would start by itself, has not run; both wherries have exited with
+the documented code and a message that names the cause; no socket, no process is left.
+
+The link is slow and the guest dirties all of its memory faster than it can be sent, so that a migration stays in each
+of its moments for about a second.
+"""
+import os
+import re
+import signal
+import unittest
+
+from lab import Pair, QmpError, wait_until
+
+SLOW, FAST = '80mbit', '10gbit'
+COMBINATIONS = {'single_relay': (0, 'relay'), 'multifd_direct': (4, 'direct'),
+                'single_direct': (0, 'direct'), 'multifd_relay': (4, 'relay')}
+MOMENTS = ('before', 'first_pass', 'middle', 'switchover')
+VICTIMS = {  # victim: what the wherry at the source says, and the one at the destination
+    'send': (None, r'went away|closed it|source gave up|reset'),
+    'receive': (r'went away|destination gave up|reset|Broken pipe', None),
+    'source': (r"source's QEMU", r"source's QEMU"),
+    'destination': (r"destination's QEMU", r"destination's QEMU"),
+}
+
+
+def reach(pair, moment):
+    """Takes a migration from before its start to that moment."""
+    if moment == 'before':
+        return
+    pair.migrate()
+
+    def progress():
+        ram = pair.src.execute('query-migrate').get('ram')
+        return ram and ram['transferred'] > 1 << 20 and ram['dirty-sync-count'] >= (3 if moment == 'middle' else 1)
+    wait_until(progress, 20, f'migration in its {moment}')
+    if moment == 'switchover':
+        pair.src.execute('migrate-set-parameters', downtime_limit=20000)
+        pair.src.qmp.wait_event('STOP', 10)
+
+
+class End(unittest.TestCase):
+    """What the tests below have in common."""
+
+    def pair(self, combination, **options):
+        multifd, placement = COMBINATIONS[combination]
+        destination = {'autostart': True, **options.pop('destination', {})}
+        return Pair(**{'rate': SLOW, 'multifd': multifd, 'placement': placement, 'destination': destination, **options})
+
+    def check_exit(self, wherry, code, says, within=5):
+        self.assertEqual(wherry.wait(within), code)
+        self.assertRegex(wherry.stderr, says)
+
+    def check_failed(self, pair, sender_says=None, receiver_says=None, within=5):
+        """All that holds after a failure; a wherry that was killed says nothing."""
+        for wherry, says in ((pair.sender, sender_says), (pair.receiver, receiver_says)):
+            if says:
+                self.check_exit(wherry, 1, says, within)
+                self.assertEqual(wherry.report['status'], 'failed')
+                self.assertRegex(wherry.report['error'], says)
+        if pair.src.process.poll() is None:
+            pair.check_source_goes_on(within)
+        self.check_nothing_left(pair, socket=sender_says is None)
+
+    def check_nothing_left(self, pair, socket=False):
+        """`socket`: wherry send was killed, so its socket may stay; the next one takes it over."""
+        wait_until(lambda: pair.processes() <= {pair.src.process.pid, pair.dst.process.pid}, 5, 'end of all processes')
+        if not socket:
+            self.assertFalse(os.path.exists(pair.src.path('out')), 'the socket that wherry send made is left behind')
+        self.check_destination_never_ran(pair)
+
+    def check_destination_never_ran(self, pair):
+        pair.dst.qmp.take_in()
+        self.assertIsNone(pair.dst.qmp.find_event('RESUME'))
+        self.assertEqual(pair.dst.console(), [])
+
+
+class Killed(End):
+    """kill -9 of each of the four processes."""
+
+    def check(self, victim, moment, combination, version='10.0'):
+        with self.pair(combination, version=version) as pair:
+            killed = {'send': pair.sender, 'receive': pair.receiver, 'source': pair.src, 'destination': pair.dst}[victim]
+            reach(pair, moment)
+            killed.process.kill()
+            killed.process.wait()
+            sender_says, receiver_says = VICTIMS[victim]
+            if moment == 'before':
+                if victim == 'source':  # nobody but us knows that its QEMU will not come
+                    pair.sender.process.send_signal(signal.SIGINT)
+                    sender_says, receiver_says = 'interrupted', 'interrupted'
+                elif victim == 'destination':
+                    pair.migrate()
+                else:
+                    survivor = pair.receiver if victim == 'send' else pair.sender
+                    survivor.wait(5)
+                    with self.assertRaises(QmpError):
+                        pair.migrate()
+                        wait_until(lambda: pair.src.execute('query-migrate')['status'] == 'failed', 5, 'failure')
+                        raise QmpError('failed later')
+            if moment != 'before' and victim != 'destination':
+                wait_until(lambda: pair.dst.process.poll() is not None, 5, 'end of the destination QEMU')
+            self.check_failed(pair, sender_says, receiver_says)
+
+
+def add_killed(victim, moment, combination, version='10.0'):
+    name = f"test_{victim}_{moment}_{combination}_{version.replace('.', '_')}"
+    setattr(Killed, name, lambda self: self.check(victim, moment, combination, version))
+
+
+for victim in VICTIMS:
+    for moment in MOMENTS:
+        for combination in ('single_relay', 'multifd_direct'):
+            add_killed(victim, moment, combination)
+    for combination in ('single_direct', 'multifd_relay'):
+        add_killed(victim, 'switchover', combination)
+    for version in ('7.2', '11.1'):
+        add_killed(victim, 'middle', 'multifd_relay', version)
+
+
+class Interrupted(End):
+    def check(self, which, moment, combination):
+        with self.pair(combination) as pair:
+            reach(pair, moment)
+            {'send': pair.sender, 'receive': pair.receiver}[which].process.send_signal(signal.SIGINT)
+            self.check_failed(pair, 'interrupted by SIGINT', 'interrupted by SIGINT')
+
+
+for which in ('send', 'receive'):
+    for moment, combination in (('middle', 'single_relay'), ('switchover', 'multifd_direct')):
+        setattr(Interrupted, f'test_{which}_{moment}_{combination}',
+                lambda self, w=which, m=moment, c=combination: self.check(w, m, c))
+
+
+class Cancelled(End):
+    """migrate_cancel, and after it a second migration of the same guest to a fresh destination."""
+
+    def check(self, moment, combination):
+        with self.pair(combination) as pair:
+            if moment == 'setup':
+                pair.migrate()
+            else:
+                reach(pair, moment)
+            pair.src.execute('migrate_cancel')
+            self.check_failed(pair, "source's QEMU|interrupted", "source's QEMU|interrupted")
+            self.assertEqual(pair.src.execute('query-migrate')['status'], 'cancelled')
+
+            pair.renew_destination()
+            pair.link.set_rate('a', FAST)
+            pair.start_wherries()
+            pair.migrate()
+            pair.src.wait_migrated(30)
+            self.assertEqual((pair.sender.wait(5), pair.receiver.wait(5)), (0, 0))
+            pair.dst.wait_verified(4096)
+            self.assertEqual(pair.src.bad() + pair.dst.bad(), [])
+
+
+for moment in ('setup', 'first_pass', 'middle'):
+    for combination in ('single_relay', 'multifd_direct'):
+        setattr(Cancelled, f'test_{moment}_{combination}', lambda self, m=moment, c=combination: self.check(m, c))
+
+
+class DestinationCannotLoad(End):
+    def check(self, combination, **options):
+        with self.pair(combination, rate=None, **options) as pair:
+            try:
+                pair.migrate()
+            finally:
+                self.check_failed(pair, "destination's QEMU|placement=direct", "destination's QEMU|placement=direct")
+
+
+for combination in ('single_relay', 'multifd_direct'):
+    for name, options in (('other_machine', {'destination': {'machine': 'q35'}}),
+                          ('other_ram_size', {'destination': {'ram_kib': 65544}}),
+                          ('missing_device', {'source': {'extra': ('-device', 'virtio-rng-pci')}})):
+        setattr(DestinationCannotLoad, f'test_{name}_{combination}',
+                lambda self, c=combination, o=options: self.check(c, **o))
+
+
+class LinkCut(End):
+    """The cable is pulled; resume=2s is how long that may last."""
+
+    def check(self, moment, combination):
+        with self.pair(combination, keys='streams=2&resume=2s') as pair:
+            reach(pair, moment)
+            pair.link.cut()
+            says = 'timed out|unreachable|No route|reset|went away'
+            self.check_failed(pair, says, says, within=8)
+
+
+for moment in ('middle', 'switchover'):
+    for combination in ('single_relay', 'multifd_direct'):
+        setattr(LinkCut, f'test_{moment}_{combination}', lambda self, m=moment, c=combination: self.check(m, c))
+
+
+class Busy(End):
+    def test_second_sender_is_refused_and_the_first_unharmed(self):
+        with self.pair('multifd_direct') as pair:
+            reach(pair, 'first_pass')
+            first, receiver = pair.sender, pair.receiver
+            from lab import Wherry
+            second_socket = pair.src.path('second')
+            with Wherry.send(second_socket, f"wherry://{pair.link.address('b')}", netns=pair.link.netns('a')) as second:
+                self.check_exit(second, 1, 'busy with another migration')
+                self.assertFalse(os.path.exists(second_socket))
+            pair.link.set_rate('a', FAST)
+            pair.src.wait_migrated(30)
+            self.assertEqual((first.wait(5), receiver.wait(5)), (0, 0))
+            pair.dst.wait_verified(4096)
+            self.assertEqual(pair.src.bad() + pair.dst.bad(), [])
+
+
+if __name__ == '__main__':
+    unittest.main()

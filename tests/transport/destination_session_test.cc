@@ -1,0 +1,499 @@
+// The destination's end against peers made by hand: the handshake, and frames that no source of ours sends.
+#include "transport/destination_session.h"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <thread>
+
+#include "compression/batch_codec.h"
+#include "tests/transport/model_site.h"
+#include "tests/transport/raw_peer.h"
+#include "tests/transport/support.h"
+
+namespace wherry {
+namespace {
+
+using nlohmann::json;
+using test::bytes_of;
+using test::kModelPage;
+using test::RawConnection;
+using test::RawSource;
+using Log = test::ModelSite::Log;
+
+class DestinationTest : public testing::Test {
+ protected:
+  DestinationTest() : watchdog_("a destination session") {}
+  void SetUp() override {
+    auto listener = Listener::open({.path = {}, .host = "127.0.0.1", .port = 0});
+    ASSERT_TRUE(listener);
+    listener_ = std::make_unique<Listener>(std::move(*listener));
+    accepting_ = std::thread([this] {
+      auto accepted = DestinationSession::accept(*listener_, site_, [] { return json{{"side", "destination"}}; }, failure_);
+      if (accepted) session_ = std::move(*accepted);
+    });
+  }
+  void TearDown() override {
+    listener_->stop();
+    if (accepting_.joinable()) accepting_.join();
+    session_.reset();
+  }
+
+  const Endpoint& where() const { return listener_->where(); }
+  // Control and lanes are there, and the session runs.
+  void establish(uint32_t lanes) {
+    source_.emplace(where(), lanes);
+    accepting_.join();
+    ASSERT_TRUE(session_);
+    session_->start();
+  }
+  RawConnection& lane(size_t i = 0) { return source_->lanes[i]; }
+  // Opens the main channel, names a block of 8 pages, and lets pages land.
+  void begin() {
+    establish(1);
+    session_->ready();
+    ASSERT_TRUE(lane().send({.type = FrameType::open}));
+    ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1}, json::to_cbor(test::model_blocks({8}).to_json())));
+  }
+  // The session fails cleanly: finish() says so, so does the peer's control connection, and all threads end.
+  void expect_failure(const std::string& why) {
+    EXPECT_ERROR(session_->finish(), why);
+    auto told = source_->control.receive(FrameType::failed);
+    ASSERT_TRUE(told) << told.error().message;
+    EXPECT_NE(told->text().find(why), std::string::npos) << told->text();
+    session_.reset();
+    for (RawConnection& lane : source_->lanes) EXPECT_FALSE(lane.receive());
+  }
+
+  static std::vector<uint8_t> table(uint16_t block, PageKind kind, uint32_t count, uint64_t first) {
+    PageBatch batch;
+    batch.page_size = kModelPage;
+    batch.add_run({block, kind, count, first});
+    EncodedBatch encoded;
+    make_raw_codec()->encode(batch, encoded);
+    return encoded.table;
+  }
+  static FrameHeader batch_header(uint64_t sequence, uint32_t pages) {
+    return {.type = FrameType::batch, .sequence = sequence, .pages = pages};
+  }
+
+  test::Watchdog watchdog_;
+  test::ModelSite site_;
+  std::unique_ptr<Listener> listener_;
+  std::thread accepting_;
+  Failure failure_;
+  std::unique_ptr<DestinationSession> session_;
+  std::optional<RawSource> source_;
+};
+
+// Handshake
+
+TEST_F(DestinationTest, AFailedAcceptLeavesNothingBehind) {
+  listener_->stop();
+  accepting_.join();
+  EXPECT_FALSE(session_);
+  failure_.fail({"later"});  // nothing of the session must be called any more
+}
+
+TEST_F(DestinationTest, GarbageIsRefusedAndTheWaitingGoesOn) {
+  RawConnection garbage(where());
+  ASSERT_TRUE(garbage.send_bytes(bytes_of("GET / HTTP/1.1\r\nHost: example.org\r\nAccept: everything\r\n\r\n        ")));
+  EXPECT_NE(garbage.refusal().find("not a Wherry frame"), std::string::npos);
+  { RawConnection silent(where()); }
+  RawConnection shorter(where());
+  ASSERT_TRUE(shorter.send_bytes(bytes_of("hi")));
+  shorter.end_sending();
+  EXPECT_NE(shorter.refusal().find("ended in the middle"), std::string::npos);
+  establish(1);
+}
+
+TEST_F(DestinationTest, APeerOfAnotherWireVersionIsRefusedByNumber) {
+  RawConnection other(where());
+  HeaderBytes hello = encode_header({.type = FrameType::hello}, {});
+  hello[4] = 2;
+  ASSERT_TRUE(other.send_bytes(hello));
+  EXPECT_NE(other.refusal().find("speaks version 2 of the wire format, this Wherry speaks 1"), std::string::npos);
+  establish(1);
+}
+
+TEST_F(DestinationTest, AHelloThatIsNoMapIsRefused) {
+  RawConnection other(where());
+  ASSERT_TRUE(other.send(FrameType::hello, json::array({1, 2})));
+  EXPECT_NE(other.refusal().find("no CBOR map"), std::string::npos);
+  RawConnection empty(where());
+  ASSERT_TRUE(empty.send({.type = FrameType::hello}));
+  EXPECT_NE(empty.refusal().find("no sound CBOR"), std::string::npos);
+  establish(1);
+}
+
+TEST_F(DestinationTest, AHelloOutOfBoundsIsRefused) {
+  const std::vector<std::pair<const char*, json>> wrong = {
+      {"lanes", 0u},      {"lanes", 65u},      {"lanes", "4"},     {"lanes", -1}, {"lanes", (uint64_t{1} << 32) + 1},
+      {"silence_s", 0u}, {"silence_s", 3601u}, {"silence_s", 1.5}, {"silence_s", nullptr}};
+  for (const auto& [key, value] : wrong) {
+    json hello = test::sound_hello(1);
+    hello[key] = value;
+    RawConnection other(where());
+    ASSERT_TRUE(other.send(FrameType::hello, hello));
+    EXPECT_EQ(other.refusal(), "the hello lacks a sound number of lanes or seconds of silence") << key << value;
+  }
+  establish(1);
+}
+
+TEST_F(DestinationTest, AnUnknownRequiredCapabilityIsRefusedByName) {
+  json hello = test::sound_hello(1);
+  hello["requires"] = {"teleport"};
+  RawConnection other(where());
+  ASSERT_TRUE(other.send(FrameType::hello, hello));
+  EXPECT_NE(other.refusal().find("lacks the required capability \"teleport\""), std::string::npos);
+  establish(1);
+}
+
+// A capability may be anything, text that is no UTF-8 included.
+TEST_F(DestinationTest, ACapabilityThatCannotBePrintedIsRefusedAllTheSame) {
+  json hello = test::sound_hello(1);
+  hello["requires"] = json::array({json::array({"\xff\xfe"})});
+  RawConnection other(where());
+  ASSERT_TRUE(other.send(FrameType::hello, hello));
+  EXPECT_NE(other.refusal().find("lacks the required capability"), std::string::npos);
+  establish(1);
+}
+
+TEST_F(DestinationTest, UnknownKeysOfAHelloAreIgnored) {
+  json hello = test::sound_hello(1);
+  hello["of_the_future"] = {1, 2, 3};
+  RawConnection other(where());
+  ASSERT_TRUE(other.send(FrameType::hello, hello));
+  auto welcome = other.receive();
+  ASSERT_TRUE(welcome);
+  EXPECT_EQ(welcome->type(), FrameType::welcome);
+}
+
+TEST_F(DestinationTest, AnotherFirstFrameIsRefused) {
+  for (FrameType type : {FrameType::record, FrameType::ack, FrameType::done, FrameType::welcome}) {
+    RawConnection other(where());
+    ASSERT_TRUE(other.send({.type = type}));
+    EXPECT_EQ(other.refusal(), "a session begins with a hello");
+  }
+  establish(1);
+}
+
+TEST_F(DestinationTest, ALaneBeforeAnySessionIsRefused) {
+  RawConnection other(where());
+  ASSERT_TRUE(other.send(FrameType::lane_hello, {{"token", ""}, {"lane", 0u}}));
+  EXPECT_EQ(other.refusal(), "the lane token is not that of a session here");
+  establish(1);
+}
+
+TEST_F(DestinationTest, ALaneWithAnotherTokenOrNumberIsRefusedAndTheSessionUnharmed) {
+  RawConnection control(where());
+  ASSERT_TRUE(control.send(FrameType::hello, test::sound_hello(2)));
+  auto welcome = control.receive();
+  ASSERT_TRUE(welcome);
+  const std::string token = welcome->map().value("token", "");
+  EXPECT_EQ(token.size(), 32u);
+  auto refused = [&](const json& hello) {
+    RawConnection lane(where());
+    EXPECT_TRUE(lane.send(FrameType::lane_hello, hello));
+    return lane.refusal();
+  };
+  std::string wrong = token;
+  wrong[31] = wrong[31] == '0' ? '1' : '0';
+  const std::string not_token = "the lane token is not that of a session here";
+  EXPECT_EQ(refused({{"token", wrong}, {"lane", 0u}}), not_token);
+  EXPECT_EQ(refused({{"token", token.substr(0, 31)}, {"lane", 0u}}), not_token);
+  EXPECT_EQ(refused({{"token", 7u}, {"lane", 0u}}), not_token);
+  EXPECT_EQ(refused({{"lane", 0u}}), not_token);
+  const std::string no_lane = "the session has no such lane, or has it already";
+  EXPECT_EQ(refused({{"token", token}, {"lane", 2u}}), no_lane);
+  EXPECT_EQ(refused({{"token", token}}), no_lane);
+  RawConnection first(where());
+  ASSERT_TRUE(first.send(FrameType::lane_hello, {{"token", token}, {"lane", 0u}}));
+  ASSERT_EQ(first.receive()->type(), FrameType::welcome);
+  EXPECT_EQ(refused({{"token", token}, {"lane", 0u}}), no_lane);
+  RawConnection second(where());
+  ASSERT_TRUE(second.send(FrameType::lane_hello, {{"token", token}, {"lane", 1u}}));
+  ASSERT_EQ(second.receive()->type(), FrameType::welcome);
+  accepting_.join();
+  EXPECT_TRUE(session_);
+}
+
+TEST_F(DestinationTest, ASecondSourceIsRefusedAsBusy) {
+  const std::string busy = "this receiver is busy with another migration";
+  {
+    RawConnection first(where());
+    ASSERT_TRUE(first.send(FrameType::hello, test::sound_hello(1)));
+    auto welcome = first.receive();
+    ASSERT_TRUE(welcome);
+    RawConnection second(where());
+    ASSERT_TRUE(second.send(FrameType::hello, test::sound_hello(1)));
+    EXPECT_EQ(second.refusal(), busy) << "while the lanes are missing";
+    RawConnection lane(where());
+    ASSERT_TRUE(lane.send(FrameType::lane_hello, {{"token", welcome->map()["token"]}, {"lane", 0u}}));
+    ASSERT_EQ(lane.receive()->type(), FrameType::welcome);
+    accepting_.join();
+    session_->start();
+    RawConnection third(where());
+    ASSERT_TRUE(third.send(FrameType::hello, test::sound_hello(1)));
+    EXPECT_EQ(third.refusal(), busy) << "while the session runs";
+  }
+  EXPECT_FALSE(session_->finish());
+}
+
+// A source that dies between its hello and its lanes must not keep the receiver for ever.
+TEST_F(DestinationTest, ASourceThatDiesBeforeItsLanesMakesRoomForAnother) {
+  {
+    RawConnection first(where());
+    ASSERT_TRUE(first.send(FrameType::hello, test::sound_hello(2)));
+    ASSERT_TRUE(first.receive());
+  }
+  establish(1);
+}
+
+// Running
+
+TEST_F(DestinationTest, FramesOnALaneLandInOrderHoweverTheyCome) {
+  establish(1);
+  ASSERT_TRUE(lane().send({.type = FrameType::record, .sequence = 2}, bytes_of("b")));
+  ASSERT_TRUE(lane().send({.type = FrameType::close, .sequence = 3}));
+  ASSERT_TRUE(lane().send({.type = FrameType::record, .sequence = 1}, bytes_of("a")));
+  ASSERT_TRUE(lane().send({.type = FrameType::open}));
+  ASSERT_TRUE(site_.wait_log(0, 3));
+  EXPECT_EQ(site_.log(0), (Log{"ra", "rb", "c"}));
+  for (uint64_t sequence = 0; sequence < 4; ++sequence) {
+    auto ack = source_->control.receive();
+    ASSERT_TRUE(ack);
+    EXPECT_EQ(ack->type(), FrameType::ack);
+    EXPECT_EQ(ack->head.header.sequence, sequence);
+  }
+  ASSERT_TRUE(source_->control.send(FrameType::done, {{"side", "source"}}));
+  auto done = source_->control.receive();
+  ASSERT_TRUE(done);
+  EXPECT_EQ(done->type(), FrameType::done);
+  EXPECT_EQ(done->map(), (json{{"side", "destination"}}));
+  auto account = session_->finish();
+  ASSERT_TRUE(account) << account.error().message;
+  EXPECT_EQ(*account, (json{{"side", "source"}}));
+}
+
+TEST_F(DestinationTest, PagesArePlacedAndAcknowledged) {
+  begin();
+  const auto content = test::noise(2 * kModelPage, 3);
+  ASSERT_TRUE(lane().send(batch_header(2, 2), table(0, PageKind::raw, 2, 5), content));
+  ASSERT_TRUE(lane().send(batch_header(3, 3), table(0, PageKind::zero, 3, 0), {}));
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(source_->control.receive(FrameType::ack));
+  EXPECT_EQ(site_.page(0, 5), std::vector<uint8_t>(content.begin(), content.begin() + kModelPage));
+  EXPECT_EQ(site_.page(0, 6), std::vector<uint8_t>(content.begin() + kModelPage, content.end()));
+  EXPECT_EQ(site_.page(0, 2), std::vector<uint8_t>(kModelPage, 0));
+  EXPECT_EQ(session_->totals().landing.placed_pages, 5u);
+}
+
+TEST_F(DestinationTest, APeerThatGoesAwayIsNoticed) {
+  establish(2);
+  ASSERT_TRUE(lane().send({.type = FrameType::open}));
+  source_->control.shut();
+  for (RawConnection& one : source_->lanes) one.shut();
+  auto end = session_->finish();
+  ASSERT_FALSE(end);
+  EXPECT_NE(end.error().message.find("killed?"), std::string::npos) << end.error().message;
+}
+
+TEST_F(DestinationTest, ALaneThatGoesAwayAloneEndsTheSession) {
+  establish(2);
+  lane(1).shut();
+  expect_failure("(was the peer killed?)");
+}
+
+TEST_F(DestinationTest, ASourceThatGivesUpSaysWhy) {
+  establish(1);
+  ASSERT_TRUE(source_->control.send({.type = FrameType::failed}, bytes_of("the guest\x1b[2J was lost")));
+  EXPECT_ERROR(session_->finish(), "the source gave up: the guest [2J was lost");
+}
+
+TEST_F(DestinationTest, LeavingWithAnOpenChannelIsAnError) {
+  establish(1);
+  ASSERT_TRUE(lane().send({.type = FrameType::open}));
+  ASSERT_TRUE(source_->control.receive(FrameType::ack));
+  ASSERT_TRUE(source_->control.send(FrameType::done, json::object()));
+  expect_failure("channels still open");
+}
+
+TEST_F(DestinationTest, AnAccountThatIsNoMapIsAnError) {
+  establish(1);
+  ASSERT_TRUE(source_->control.send({.type = FrameType::done}, bytes_of("hm")));
+  expect_failure("CBOR");
+}
+
+TEST_F(DestinationTest, AFrameOnTheControlConnectionThatDoesNotBelongThereIsRefused) {
+  establish(1);
+  ASSERT_TRUE(source_->control.send({.type = FrameType::batch}));
+  expect_failure("a frame of type 3 on the control connection");
+}
+
+TEST_F(DestinationTest, AFrameOnALaneThatDoesNotBelongThereIsRefused) {
+  establish(1);
+  ASSERT_TRUE(lane().send({.type = FrameType::open}));
+  ASSERT_TRUE(lane().send({.type = FrameType::reverse, .sequence = 1}));
+  expect_failure("channel 0 has a frame of type 25");
+}
+
+TEST_F(DestinationTest, AFrameThatEndsEarlyIsAnError) {
+  begin();
+  const auto header = encode_header({.type = FrameType::record, .sequence = 2, .body_length = 100}, {});
+  ASSERT_TRUE(lane().send_bytes(header));
+  ASSERT_TRUE(lane().send_bytes(std::vector<uint8_t>(99)));
+  lane().end_sending();
+  expect_failure("the connection ended");
+}
+
+TEST_F(DestinationTest, AHeaderThatEndsEarlyIsAnError) {
+  begin();
+  const HeaderBytes header = encode_header({.type = FrameType::record}, {});
+  ASSERT_TRUE(lane().send_bytes(std::span(header).first(20)));
+  lane().end_sending();
+  expect_failure("the connection ended in the middle");
+}
+
+TEST_F(DestinationTest, ADamagedBodyIsAnError) {
+  begin();
+  ASSERT_TRUE(lane().send_bytes(encode_header({.type = FrameType::record, .sequence = 2, .body_length = 4}, {})));
+  ASSERT_TRUE(lane().send_bytes(bytes_of("abcd")));
+  expect_failure("damaged on its way (channel 0, frame 2, 4 bytes)");
+}
+
+TEST_F(DestinationTest, ADamagedHeadIsAnError) {
+  begin();
+  HeaderBytes header = encode_header({.type = FrameType::record, .sequence = 2}, {});
+  header[16] ^= 1;
+  ASSERT_TRUE(lane().send_bytes(header));
+  expect_failure("a frame header was damaged");
+}
+
+TEST_F(DestinationTest, LengthsOutOfBoundsAreRefused) {
+  begin();
+  ASSERT_TRUE(lane().send_bytes(encode_header({.type = FrameType::record, .sequence = 2, .body_length = kMaxBody + 1}, {})));
+  expect_failure("a body of 1048577 bytes");
+}
+
+TEST_F(DestinationTest, ABatchLongerThanASlotIsRefused) {
+  begin();
+  const std::vector<uint8_t> body(kSlotBytes + 1);
+  site_.by_iovec = false;
+  (void)lane().send(batch_header(2, 1), table(0, PageKind::raw, 1, 0), body);
+  expect_failure("a batch of 589825 bytes");
+}
+
+TEST_F(DestinationTest, ABatchThatMiscountsIsRefused) {
+  begin();
+  ASSERT_TRUE(lane().send(batch_header(2, 2), table(0, PageKind::raw, 1, 0), std::vector<uint8_t>(kModelPage)));
+  expect_failure("miscounts its pages");
+}
+
+TEST_F(DestinationTest, ABatchOfPagesOutsideIsRefused) {
+  begin();
+  ASSERT_TRUE(lane().send(batch_header(2, 1), table(0, PageKind::zero, 1, 8), {}));
+  expect_failure("outside guest memory");
+}
+
+TEST_F(DestinationTest, ABatchWithoutATableIsRefused) {
+  begin();
+  ASSERT_TRUE(lane().send(batch_header(2, 0)));
+  expect_failure("a page table of 0 bytes");
+}
+
+TEST_F(DestinationTest, ABatchOfAnotherLengthIsRefusedWhereItIsPlaced) {
+  begin();
+  ASSERT_TRUE(lane().send(batch_header(2, 1), table(0, PageKind::raw, 1, 0), std::vector<uint8_t>(kModelPage - 1)));
+  expect_failure("not as long as its table says");
+}
+
+TEST_F(DestinationTest, ABatchOfAnotherLengthIsRefusedWhereItIsRelayed) {
+  site_.direct = false;
+  begin();
+  ASSERT_TRUE(lane().send(batch_header(2, 1), table(0, PageKind::raw, 1, 0), std::vector<uint8_t>(kModelPage + 1)));
+  expect_failure("longer than its table says");
+}
+
+TEST_F(DestinationTest, BlocksThatAreNoMapAreRefused) {
+  establish(1);
+  ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1}, bytes_of("\x80")));
+  expect_failure("no CBOR map");
+}
+
+TEST_F(DestinationTest, ASecondListOfBlocksIsRefused) {
+  begin();
+  ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 2}, json::to_cbor(test::model_blocks({9}).to_json())));
+  expect_failure("twice");
+}
+
+TEST_F(DestinationTest, AFrameThatComesAgainWhileItWaitsIsRefused) {
+  establish(1);
+  ASSERT_TRUE(lane().send({.type = FrameType::record, .sequence = 3}));
+  ASSERT_TRUE(lane().send({.type = FrameType::record, .sequence = 3}));
+  expect_failure("came twice");
+}
+
+TEST_F(DestinationTest, AFrameThatComesAgainAfterItLandedIsRefused) {
+  establish(1);
+  ASSERT_TRUE(lane().send({.type = FrameType::open}));
+  ASSERT_TRUE(source_->control.receive(FrameType::ack));
+  ASSERT_TRUE(lane().send({.type = FrameType::open}));
+  expect_failure("came twice");
+}
+
+TEST_F(DestinationTest, AChannelOutOfBoundsIsRefused) {
+  establish(1);
+  ASSERT_TRUE(lane().send({.type = FrameType::open, .channel = 65535}));
+  expect_failure("a frame is of channel 65535");
+}
+
+TEST_F(DestinationTest, ABrokenSinkEndsTheSessionAtBothEnds) {
+  establish(1);
+  site_.break_sinks();
+  ASSERT_TRUE(lane().send({.type = FrameType::open}));
+  ASSERT_TRUE(lane().send({.type = FrameType::record, .sequence = 1}));
+  expect_failure("the sink of channel 0 is broken");
+}
+
+// A batch takes no room for bytes that it does not carry: however little is in each, a source that keeps to its
+// window is never told that it sends too much.
+TEST_F(DestinationTest, ManySmallBatchesWaitForTheirEpoch) {
+  constexpr uint64_t kBatches = 3000;
+  establish(1);
+  ASSERT_TRUE(lane().send({.type = FrameType::open}));
+  ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1}, json::to_cbor(test::model_blocks({8}).to_json())));
+  const auto content = test::noise(kModelPage, 3);
+  for (uint64_t i = 0; i < kBatches; ++i) {
+    const bool zero = i % 2;
+    if (!lane().send(batch_header(2 + i, 1), table(0, zero ? PageKind::zero : PageKind::raw, 1, i % 8),
+                     zero ? std::span<const uint8_t>() : std::span<const uint8_t>(content))) {
+      break;
+    }
+  }
+  // Another channel's opening, behind them on the lane: they are all there when it lands.
+  (void)lane().send({.type = FrameType::open, .channel = 1, .aux = 1});
+  for (uint16_t channel = 0; channel != 1;) {
+    auto ack = source_->control.receive();
+    ASSERT_TRUE(ack) << ack.error().message;
+    ASSERT_EQ(ack->type(), FrameType::ack) << ack->text();
+    channel = ack->head.header.channel;
+  }
+  session_->ready();
+  ASSERT_TRUE(lane().send({.type = FrameType::close, .sequence = 2 + kBatches}));
+  for (uint64_t i = 0; i < 1 + kBatches; ++i) {
+    auto ack = source_->control.receive();
+    ASSERT_TRUE(ack) << ack.error().message;
+    ASSERT_EQ(ack->type(), FrameType::ack) << ack->text();
+  }
+}
+
+TEST_F(DestinationTest, AbandonedItEndsAndTellsThePeer) {
+  establish(2);
+  session_.reset();
+  auto told = source_->control.receive(FrameType::failed);
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->text(), "the session was abandoned");
+}
+
+}  // namespace
+}  // namespace wherry

@@ -1,0 +1,451 @@
+// The source's end, against a real destination on loopback and against ones made by hand.
+#include "transport/source_session.h"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <random>
+#include <thread>
+
+#include "tests/transport/model_site.h"
+#include "tests/transport/raw_peer.h"
+#include "tests/transport/support.h"
+#include "transport/destination_session.h"
+
+namespace wherry {
+namespace {
+
+using nlohmann::json;
+using test::bytes_of;
+using test::kModelPage;
+using Log = test::ModelSite::Log;
+
+// What came back to the source.
+class Back {
+ public:
+  SourceSession::WayBack way() {
+    return {.bytes = [this](uint16_t channel, std::vector<uint8_t> bytes) { note(channel, test::text_of(bytes)); },
+            .closed = [this](uint16_t channel) { note(channel, "<closed>"); }};
+  }
+  bool wait(uint16_t channel, const std::string& text) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, test::kForever, [&] { return came_[channel] == text; });
+  }
+
+ private:
+  void note(uint16_t channel, const std::string& text) {
+    std::lock_guard lock(mutex_);
+    came_[channel] += text;
+    changed_.notify_all();
+  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<uint16_t, std::string> came_;
+};
+
+class SessionTest : public testing::Test {
+ protected:
+  SessionTest() : watchdog_("a session") {}
+  void establish(size_t lanes) {
+    auto listener = Listener::open({.path = {}, .host = "127.0.0.1", .port = 0});
+    ASSERT_TRUE(listener);
+    listener_ = std::make_unique<Listener>(std::move(*listener));
+    std::thread accepting([this] {
+      auto accepted =
+          DestinationSession::accept(*listener_, site_, [] { return json{{"side", "destination"}}; }, destination_failure_);
+      if (accepted) destination_ = std::move(*accepted);
+    });
+    auto connected = SourceSession::connect(
+        {.peers = {listener_->where()}, .lanes = lanes, .wishes = {{"wish", 1u}}}, back_.way(), source_failure_);
+    accepting.join();
+    ASSERT_TRUE(connected) << connected.error().message;
+    ASSERT_TRUE(destination_);
+    source_ = std::move(*connected);
+    destination_->start();
+  }
+  // Both ends take leave in peace.
+  void expect_good_end() {
+    auto theirs = source_->finish({{"side", "source"}});
+    ASSERT_TRUE(theirs) << theirs.error().message;
+    EXPECT_EQ(*theirs, (json{{"side", "destination"}}));
+    auto ours = destination_->finish();
+    ASSERT_TRUE(ours) << ours.error().message;
+    EXPECT_EQ(*ours, (json{{"side", "source"}}));
+    EXPECT_FALSE(source_failure_.failed());
+    EXPECT_FALSE(destination_failure_.failed());
+    const FlightWindow::State window = source_->totals().window;
+    EXPECT_EQ(window.in_flight, 0u);
+    EXPECT_LE(window.most_in_flight, window.largest_bound);
+  }
+  static void record(SourceChannel& channel, const std::string& text, uint16_t flags = 0, uint32_t aux = 0) {
+    ASSERT_EQ(channel.take_room(text.size(), true), text.size());
+    channel.record(bytes_of(text), flags, aux, text.size());
+  }
+
+  test::Watchdog watchdog_;
+  test::ModelSite site_;
+  Back back_;
+  std::unique_ptr<Listener> listener_;
+  Failure source_failure_;
+  Failure destination_failure_;
+  std::unique_ptr<DestinationSession> destination_;
+  std::unique_ptr<SourceSession> source_;
+};
+
+TEST_F(SessionTest, CarriesWishesAndAccounts) {
+  establish(1);
+  EXPECT_EQ(destination_->wishes(), (json{{"wish", 1u}}));
+  expect_good_end();
+}
+
+class SessionOverLanes : public SessionTest, public testing::WithParamInterface<size_t> {};
+
+// Channels that each send records and pages in several epochs: each arrives in its order, the guest's memory ends as
+// the source had it, and nothing lands before its time.
+TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
+  constexpr uint16_t kChannels = 4;
+  constexpr uint32_t kEpochs = 6;
+  constexpr uint64_t kPages = 64;
+  site_.participants = kChannels;
+  establish(GetParam());
+  std::vector<std::unique_ptr<SourceChannel>> channels;
+  for (uint16_t i = 0; i < kChannels; ++i) {
+    channels.push_back(source_->open_channel(i == 0 ? ChannelKind::main : ChannelKind::data));
+    EXPECT_EQ(channels.back()->number(), i);
+  }
+  channels[0]->blocks(test::model_blocks({kPages, kPages}));
+
+  // Which channel sends which page is drawn anew for each epoch.
+  std::mt19937 draw(5);
+  std::vector<std::vector<uint16_t>> sender(kEpochs, std::vector<uint16_t>(kPages));
+  for (auto& epoch : sender) {
+    for (uint16_t& channel : epoch) channel = static_cast<uint16_t>(draw() % kChannels);
+  }
+  auto content = [](uint32_t epoch, uint64_t page) {
+    auto bytes = test::noise(kModelPage, static_cast<uint32_t>(epoch * 1000 + page));
+    bytes[0] = static_cast<uint8_t>(epoch);
+    return bytes;
+  };
+  auto is_zero = [](uint32_t epoch, uint64_t page) { return (epoch + page) % 5 == 0; };
+
+  std::vector<Log> expected(kChannels);
+  std::vector<std::thread> readers;
+  for (uint16_t number = 0; number < kChannels; ++number) {
+    readers.emplace_back([&, number] {
+      SourceChannel& channel = *channels[number];
+      for (uint32_t epoch = 0; epoch < kEpochs; ++epoch) {
+        Slot slot = source_->take_slot();
+        size_t used = 0;
+        PageBatch batch;
+        batch.page_size = kModelPage;
+        auto flush = [&] {
+          if (batch.empty()) return;
+          const size_t charge = batch.data.size() * kModelPage;
+          for (size_t taken = 0; taken < charge;) taken += channel.take_room(charge - taken, true);
+          channel.pages(batch, slot, charge);
+          batch.clear();
+        };
+        for (uint64_t page = 0; page < kPages; ++page) {
+          if (sender[epoch][page] != number) continue;
+          uint8_t* at = nullptr;
+          if (!is_zero(epoch, page)) {
+            at = slot.get() + used;
+            const auto bytes = content(epoch, page);
+            std::copy(bytes.begin(), bytes.end(), at);
+            used += kModelPage;
+          }
+          batch.add(static_cast<uint16_t>(page % 2), page / 2, at);
+          if (page % 7 == 0) flush();
+        }
+        flush();
+        const std::string end = fmt::format("channel {} epoch {}", number, epoch);
+        record(channel, end, kEpochEnd, kChannels);
+        expected[number].push_back("r" + end);
+        if (epoch == 1 && number == 0) destination_->ready();
+      }
+      channel.close();
+      expected[number].push_back("c");
+    });
+  }
+  for (std::thread& reader : readers) reader.join();
+  expect_good_end();
+
+  EXPECT_EQ(site_.too_early(), 0);
+  for (uint16_t number = 0; number < kChannels; ++number) {
+    Log log = site_.log(number);
+    std::erase_if(log, [](const std::string& entry) { return entry[0] == 'p'; });
+    EXPECT_EQ(log, expected[number]);
+  }
+  for (uint64_t page = 0; page < kPages; ++page) {
+    const auto last = is_zero(kEpochs - 1, page) ? std::vector<uint8_t>(kModelPage, 0) : content(kEpochs - 1, page);
+    EXPECT_EQ(site_.page(static_cast<uint16_t>(page % 2), page / 2), last) << page;
+  }
+  const SourceSession::Totals totals = source_->totals();
+  EXPECT_EQ(totals.guest_bytes, kEpochs * kPages * kModelPage);
+  EXPECT_EQ(totals.raw_pages + totals.zero_pages, kEpochs * kPages);
+  EXPECT_GT(totals.zero_pages, 0u);
+  ASSERT_EQ(totals.lanes.size(), GetParam());
+  uint64_t on_lanes = 0;
+  for (const auto& lane : totals.lanes) on_lanes += lane.bytes;
+  EXPECT_GT(on_lanes, totals.raw_pages * kModelPage);
+  EXPECT_GT(totals.wire_bytes, on_lanes);
+  EXPECT_EQ(destination_->totals().landing.placed_pages, kEpochs * kPages);
+}
+
+INSTANTIATE_TEST_SUITE_P(Lanes, SessionOverLanes, testing::Values(1, 2, 4));
+
+TEST_F(SessionTest, TheWayBackArrivesInOrder) {
+  establish(2);
+  auto main = source_->open_channel(ChannelKind::main);
+  ASSERT_TRUE(destination_->send_back(0, bytes_of("one ")));
+  ASSERT_TRUE(destination_->send_back(0, bytes_of("two ")));
+  ASSERT_TRUE(destination_->send_back(7, bytes_of("other")));
+  ASSERT_TRUE(destination_->close_back(0));
+  EXPECT_TRUE(back_.wait(0, "one two <closed>"));
+  EXPECT_TRUE(back_.wait(7, "other"));
+  main->close();
+  expect_good_end();
+}
+
+TEST_F(SessionTest, EachDirectionEndsOnItsOwn) {
+  establish(1);
+  auto main = source_->open_channel(ChannelKind::main);
+  record(*main, "all");
+  main->close();
+  ASSERT_TRUE(site_.wait_log(0, 2));
+  EXPECT_EQ(site_.log(0), (Log{"rall", "c"}));
+  ASSERT_TRUE(destination_->send_back(0, bytes_of("still here")));
+  EXPECT_TRUE(back_.wait(0, "still here"));
+  expect_good_end();
+}
+
+TEST_F(SessionTest, AnUrgentChannelDoesNotWaitForPages) {
+  establish(1);
+  auto main = source_->open_channel(ChannelKind::main);
+  main->blocks(test::model_blocks({8}));
+  Slot slot = source_->take_slot();
+  PageBatch batch;
+  batch.page_size = kModelPage;
+  batch.add(0, 1, slot.get());
+  ASSERT_EQ(main->take_room(kModelPage, true), kModelPage);
+  main->pages(batch, slot, kModelPage);  // has to wait: the destination is not ready
+  record(*main, "behind");
+  auto urgent = source_->open_channel(ChannelKind::urgent);
+  EXPECT_EQ(urgent->number(), 1);
+  for (const char* text : {"a", "b", "c"}) record(*urgent, text);
+  urgent->close();
+  ASSERT_TRUE(site_.wait_log(1, 4));
+  EXPECT_EQ(site_.log(1), (Log{"ra", "rb", "rc", "c"}));
+  EXPECT_EQ(site_.kind(1), ChannelKind::urgent);
+  EXPECT_TRUE(site_.log(0).empty());
+  destination_->ready();
+  main->close();
+  expect_good_end();
+}
+
+TEST_F(SessionTest, AnErrorAtTheDestinationReachesTheSource) {
+  establish(2);
+  auto main = source_->open_channel(ChannelKind::main);
+  destination_failure_.fail({"the disk is full"});
+  main->close();
+  auto end = source_->finish(json::object());
+  ASSERT_FALSE(end);
+  EXPECT_FALSE(end.error().message.empty());
+  EXPECT_ERROR(destination_->finish(), "the disk is full");
+  EXPECT_FALSE(source_->take_slot()) << "everything of the session ends";
+  EXPECT_EQ(main->take_room(1, true), 0u);
+}
+
+TEST_F(SessionTest, AnErrorAtTheSourceReachesTheDestination) {
+  establish(2);
+  auto main = source_->open_channel(ChannelKind::main);
+  source_failure_.fail({"the guest crashed"});
+  auto end = destination_->finish();
+  ASSERT_FALSE(end);
+  EXPECT_FALSE(end.error().message.empty());
+  EXPECT_ERROR(source_->finish(json::object()), "the guest crashed");
+}
+
+TEST_F(SessionTest, AnAbandonedSourceEndsTheDestination) {
+  establish(2);
+  source_.reset();
+  EXPECT_FALSE(destination_->finish());
+}
+
+// By hand
+
+class SourceTest : public testing::Test {
+ protected:
+  SourceTest() : watchdog_("a source session") {}
+  Result<std::unique_ptr<SourceSession>> connect(size_t lanes = 1) {
+    return SourceSession::connect({.peers = {raw_.where()}, .lanes = lanes, .wishes = {{"wish", 1u}}}, back_.way(), failure_);
+  }
+  void establish(size_t lanes) {
+    std::thread welcoming([this] { raw_.welcome(); });
+    auto connected = connect(lanes);
+    welcoming.join();
+    ASSERT_TRUE(connected) << connected.error().message;
+    source_ = std::move(*connected);
+  }
+  // What a destination that answers the hello like this makes of it.
+  void expect_no_session(const std::function<void(test::RawConnection&)>& answer, const std::string& why) {
+    std::thread answering([&] {
+      test::RawConnection control = raw_.accept();
+      EXPECT_TRUE(control.receive(FrameType::hello));
+      answer(control);
+    });
+    auto connected = connect();
+    answering.join();
+    EXPECT_ERROR(connected, why);
+    if (!connected) {
+      EXPECT_NE(connected.error().message.find(raw_.where().str()), std::string::npos) << "it names the peer";
+    }
+  }
+
+  test::Watchdog watchdog_;
+  test::RawDestination raw_;
+  Back back_;
+  Failure failure_;
+  std::unique_ptr<SourceSession> source_;
+};
+
+TEST_F(SourceTest, SaysHelloOnEachConnection) {
+  establish(3);
+  EXPECT_EQ(raw_.hello.value("lanes", 0u), 3u);
+  EXPECT_EQ(raw_.hello.value("wishes", json()), (json{{"wish", 1u}}));
+  EXPECT_EQ(raw_.hello.value("requires", json()), json::array());
+  for (uint32_t i = 0; i < 3; ++i) EXPECT_EQ(raw_.lane_hellos[i], (json{{"token", "the token"}, {"lane", i}}));
+}
+
+TEST_F(SourceTest, ARefusalBecomesTheError) {
+  expect_no_session([](test::RawConnection& control) { (void)control.send({.type = FrameType::refuse}, bytes_of("no\nroom")); },
+                    "refused: no room");
+}
+
+TEST_F(SourceTest, AnotherAnswerThanAWelcomeIsAnError) {
+  expect_no_session([](test::RawConnection& control) { (void)control.send({.type = FrameType::ack}); }, "gave no welcome");
+}
+
+TEST_F(SourceTest, AWelcomeWithoutATokenIsAnError) {
+  std::thread answering([&] {
+    test::RawConnection control = raw_.accept();
+    EXPECT_TRUE(control.receive(FrameType::hello));
+    EXPECT_TRUE(control.send(FrameType::welcome, {{"token", 5u}}));
+    (void)control.receive();
+  });
+  EXPECT_ERROR(connect(), "lacks a sound \"token\"");
+  answering.join();
+}
+
+TEST_F(SourceTest, APeerOfAnotherVersionIsNamed) {
+  expect_no_session(
+      [](test::RawConnection& control) {
+        HeaderBytes bytes = encode_header({.type = FrameType::welcome}, {});
+        bytes[4] = 9;
+        (void)control.send_bytes(bytes);
+      },
+      "speaks version 9");
+}
+
+TEST_F(SourceTest, APeerThatHangsUpIsAnError) {
+  expect_no_session([](test::RawConnection& control) { control.shut(); }, "closed the connection instead of an answer");
+}
+
+TEST_F(SourceTest, NobodyThereIsAnErrorThatHelps) {
+  raw_.listener->stop();
+  const Endpoint gone = raw_.where();
+  raw_.listener = fail("closed");
+  EXPECT_ERROR(SourceSession::connect({.peers = {gone}}, back_.way(), failure_), "is `wherry receive` running there?");
+}
+
+TEST_F(SourceTest, APeerThatIsKilledEndsTheSession) {
+  establish(2);
+  auto main = source_->open_channel(ChannelKind::main);
+  raw_.control->shut();
+  for (auto& lane : raw_.lanes) lane.shut();
+  auto end = source_->finish(json::object());
+  ASSERT_FALSE(end);
+  EXPECT_FALSE(end.error().message.empty());
+  EXPECT_EQ(main->take_room(1, true), 0u);
+}
+
+TEST_F(SourceTest, ALaneThatIsKilledWhileItSendsEndsTheSession) {
+  establish(1);
+  auto main = source_->open_channel(ChannelKind::main);
+  raw_.lanes[0].shut();
+  // Whatever is sent now finds the lane gone, sooner or later.
+  while (!failure_.failed()) main->record(std::vector<uint8_t>(1000), 0, 0, 0);
+  EXPECT_ERROR(source_->finish(json::object()), "lane: ");
+}
+
+TEST_F(SourceTest, ADestinationThatGivesUpSaysWhy) {
+  establish(1);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::failed}, bytes_of("no\x1b room")));
+  EXPECT_ERROR(source_->finish(json::object()), "the destination gave up: no  room");
+}
+
+TEST_F(SourceTest, AnAcknowledgementOfNothingIsRefused) {
+  establish(1);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::ack, .channel = 3, .sequence = 4}));
+  EXPECT_ERROR(source_->finish(json::object()), "acknowledged a frame that was never sent");
+}
+
+TEST_F(SourceTest, AnAcknowledgementThatComesTwiceIsRefused) {
+  establish(1);
+  auto main = source_->open_channel(ChannelKind::main);
+  ASSERT_TRUE(raw_.lanes[0].receive(FrameType::open));
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::ack}));
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::ack}));
+  main->record(bytes_of("x"), 0, 0, 0);  // so that something is still waited for
+  EXPECT_ERROR(source_->finish(json::object()), "acknowledged a frame that was never sent");
+}
+
+TEST_F(SourceTest, AFrameThatDoesNotBelongOnTheControlConnectionIsRefused) {
+  establish(1);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::open}));
+  EXPECT_ERROR(source_->finish(json::object()), "a frame of type 1 on the control connection");
+}
+
+TEST_F(SourceTest, AnAccountThatIsNoMapIsRefused) {
+  establish(1);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::done}, bytes_of("?")));
+  EXPECT_ERROR(source_->finish(json::object()), "CBOR");
+}
+
+TEST_F(SourceTest, FramesLookAsTheyShould) {
+  establish(1);
+  auto main = source_->open_channel(ChannelKind::main);
+  auto data = source_->open_channel(ChannelKind::data);
+  data->record(bytes_of("sync"), kEpochEnd, 0, 0);
+  data->record(bytes_of("more"), kOpaque, 0, 0);
+  data->close();
+  auto frame = raw_.lanes[0].receive();
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(frame->type(), FrameType::open);
+  EXPECT_EQ(frame->head.header.channel, 0);
+  EXPECT_EQ(frame->head.header.aux, 0u);
+  struct Expected {
+    FrameType type;
+    uint64_t sequence;
+    uint32_t epoch;
+    uint32_t aux;
+    std::string body;
+  };
+  const std::vector<Expected> expected = {{FrameType::open, 0, 0, 1, ""},
+                                          {FrameType::record, 1, 0, 0, "sync"},
+                                          {FrameType::record, 2, 1, 0, "more"},
+                                          {FrameType::close, 3, 1, 0, ""}};
+  for (const Expected& one : expected) {
+    frame = raw_.lanes[0].receive();
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(frame->type(), one.type);
+    EXPECT_EQ(frame->head.header.channel, 1);
+    EXPECT_EQ(frame->head.header.sequence, one.sequence);
+    EXPECT_EQ(frame->head.header.epoch, one.epoch);
+    EXPECT_EQ(frame->head.header.aux, one.aux);
+    EXPECT_EQ(frame->text(), one.body);
+  }
+}
+
+}  // namespace
+}  // namespace wherry
