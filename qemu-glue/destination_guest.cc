@@ -46,9 +46,17 @@ void DestinationGuest::note_pages_done() {
   pages_done_ = true;
 }
 
-void DestinationGuest::note_source_closed() {
+void DestinationGuest::note_opaque() {
+  std::lock_guard lock(mutex_);
+  opaque_ = true;
+}
+
+// Said here, before the destination's QEMU sees it and fails as well: that would hide the cause.
+std::optional<Error> DestinationGuest::note_source_closed() {
   std::lock_guard lock(mutex_);
   source_closed_ = true;
+  if (opaque_ || pages_done_ || shut_) return std::nullopt;
+  return Error{outcome_locked().detail};
 }
 
 void DestinationGuest::note_shut(uint32_t value) {

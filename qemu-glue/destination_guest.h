@@ -35,7 +35,9 @@ class DestinationGuest {
 
   void note_unparsed();                // the main channel is opaque from its first byte
   void note_pages_done();
-  void note_source_closed();           // everything of the main channel is written
+  void note_opaque();                  // the main channel is opaque from here on
+  // Everything of the main channel is written. Returns why that is a failure, if it is.
+  std::optional<Error> note_source_closed();
   void note_shut(uint32_t value);      // QEMU has told the source how it went
   // QEMU has closed a channel. Returns why that is a failure, if it is.
   std::optional<Error> note_main_closed();
@@ -55,6 +57,7 @@ class DestinationGuest {
   bool have_blocks_ = false;
   bool dialled_ = false;
   bool unparsed_ = false;
+  bool opaque_ = false;
   bool pages_done_ = false;
   bool source_closed_ = false;
   bool closed_ = false;

@@ -12,6 +12,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::chrono::milliseconds kPoll{100};
+constexpr std::chrono::milliseconds kLastPoll{1};
 // In the switchover the source's monitor does not answer for as long as that takes.
 constexpr std::chrono::seconds kMonitorPatience{60};
 // No limit, for every QEMU.
@@ -256,7 +257,7 @@ Result<> Migration::resume_destination() {
       break;
     }
     if (*now != "inmigrate") break;  // it was started without -S, and has gone on by itself
-    (void)destination_->next_event(kPoll);
+    std::this_thread::sleep_for(kLastPoll);  // the guest is away: every millisecond counts
   }
   while (auto event = destination_->next_event(kPoll)) {
     if (event->name != "RESUME") continue;

@@ -51,6 +51,7 @@ Result<> QemuSink::record(std::span<const uint8_t> bytes, uint16_t flags) {
     if (auto dialled = dial(); !dialled) return dialled;
   }
   if (kind_ == ChannelKind::main && (flags & kPagesDone)) guest_.note_pages_done();
+  if (kind_ == ChannelKind::main && (flags & kOpaque)) guest_.note_opaque();
   std::array<iovec, 2> pieces{piece(bytes), {}};
   const auto ping = own_ping();
   if (kind_ == ChannelKind::main && (flags & kSetupDone) && guest_.placing()) pieces[1] = piece(ping);
@@ -73,7 +74,9 @@ Result<> QemuSink::write(std::span<iovec> pieces) {
 }
 
 Result<> QemuSink::close() {
-  if (kind_ == ChannelKind::main) guest_.note_source_closed();
+  if (kind_ == ChannelKind::main) {
+    if (auto error = guest_.note_source_closed()) return tl::make_unexpected(std::move(*error));
+  }
   if (connection_) ::shutdown(connection_.get(), SHUT_WR);
   return {};
 }

@@ -13,6 +13,8 @@ namespace {
 constexpr size_t kMostLanes = 64;
 // As many batches as a source may have in flight (see SourceSession), however little is in each.
 constexpr size_t kSlots = 1024;
+// A peer that ends its lanes says why on the control connection.
+constexpr std::chrono::milliseconds kExplanation{500};
 // How long a new connection may take to say what it is.
 constexpr std::chrono::milliseconds kPatience{2000};
 // Until the hello says how long a silent peer is to be borne.
@@ -178,6 +180,7 @@ void DestinationSession::run_lane(LaneReceiver& lane) {
   for (;;) {
     auto more = lane.next(head);
     if (done_) return;
+    if (!more || !*more) failure_.await_cause(kExplanation);
     if (!more) return failure_.fail({fmt::format("lane: {}", more.error().message)});
     if (!*more) return failure_.fail({fmt::format("lane: {} closed it (was the peer killed?)", lane.peer())});
     Arrival arrival;

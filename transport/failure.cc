@@ -26,6 +26,7 @@ void Failure::fail(Error error) {
     if (first_) return;
     first_ = std::move(error);
     closing_ = true;
+    closed_.notify_all();
   }
   // Nobody changes the list until closing_ falls.
   for (const Closer& close : closers_) close();
@@ -51,6 +52,11 @@ Failure::Guard Failure::on_fail(Closer closer) {
 bool Failure::failed() const {
   std::lock_guard lock(mutex_);
   return first_.has_value();
+}
+
+void Failure::await_cause(std::chrono::milliseconds longest) {
+  std::unique_lock lock(mutex_);
+  closed_.wait_for(lock, longest, [this] { return first_.has_value(); });
 }
 
 std::optional<Error> Failure::first() const {

@@ -5,6 +5,7 @@
 // them all. Thread-safe.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <list>
@@ -39,6 +40,8 @@ class Failure {
   [[nodiscard]] Guard on_fail(Closer closer);
 
   bool failed() const;
+  // For who sees an effect whose cause another is about to report: waits until there is a first error, or that long.
+  void await_cause(std::chrono::milliseconds longest);
   std::optional<Error> first() const;
 
  private:

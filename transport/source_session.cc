@@ -6,6 +6,8 @@ namespace {
 // The most bytes ever in flight. At the usual downtime target it is reached at 15 GB/s.
 constexpr size_t kMostInFlight = 128 * 1024 * 1024;
 constexpr std::chrono::seconds kConnectTimeout{10};
+// A peer that ends its lanes says why on the control connection.
+constexpr std::chrono::milliseconds kExplanation{500};
 
 // Slots for the largest flight, and for each channel one being filled and one half-way acknowledged.
 constexpr size_t kSlots = kMostInFlight / kBatchBytes + 2 * kMaxChannels;
@@ -197,7 +199,9 @@ void SourceSession::run_lane(LaneSender& lane) {
     if (!posted) break;
   }
   if (posted) posted = lane.complete();
-  if (!posted) failure_.fail({fmt::format("lane: {}", posted.error().message)});
+  if (posted) return;
+  failure_.await_cause(kExplanation);
+  failure_.fail({fmt::format("lane: {}", posted.error().message)});
 }
 
 void SourceSession::run_control() {

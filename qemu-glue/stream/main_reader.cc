@@ -1,5 +1,6 @@
 #include "qemu-glue/stream/main_reader.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "qemu-glue/stream/formats.h"
@@ -26,6 +27,11 @@ size_t MainReader::read(std::span<uint8_t> bytes) {
 }
 
 MainReader::Step MainReader::step(std::span<const uint8_t> bytes) {
+  if (plain_left_ > 0) {
+    const size_t length = std::min<uint64_t>(bytes.size(), plain_left_);
+    plain_left_ -= length;
+    return keep(bytes, length);
+  }
   switch (state_) {
     case State::file_header:
       return file_header(bytes);
@@ -39,6 +45,8 @@ MainReader::Step MainReader::step(std::span<const uint8_t> bytes) {
       return block_list(bytes);
     case State::ram_records:
       return ram_record(bytes);
+    case State::foreign_record:
+      return foreign(bytes);
     case State::footer:
       return footer(bytes);
     case State::opaque:
@@ -52,9 +60,9 @@ MainReader::Step MainReader::keep(std::span<const uint8_t> bytes, size_t length)
   return {length};
 }
 
-MainReader::Step MainReader::give_up(std::string_view why, bool needs_pages) {
+MainReader::Step MainReader::give_up(std::string_view why, Rest rest) {
   state_ = State::opaque;
-  events_.opaque(why, needs_pages);
+  events_.opaque(why, rest == Rest::may_refer_back && last_block_ >= 0);
   return {0};
 }
 
@@ -136,20 +144,28 @@ MainReader::Step MainReader::element(std::span<const uint8_t> bytes) {
 
 // u8 type, u32 section id, u8 length, name, u32 instance, u32 version
 MainReader::Step MainReader::section_start(std::span<const uint8_t> bytes) {
-  if (bytes.size() < 6 || bytes.size() < size_t{6} + bytes[5] + 8 + 8) return kNeedsMore;
+  if (bytes.size() < 6 || bytes.size() < size_t{6} + bytes[5] + 8) return kNeedsMore;
   const std::string name = text(&bytes[6], bytes[5]);
   const size_t payload = size_t{6} + bytes[5] + 8;
-  if (name != "ram") return give_up("unknown section " + name);
-  if (be32(&bytes[payload - 4]) != kRamVersion) return give_up("unknown version of the section ram");
-  const uint64_t word = be64(&bytes[payload]);
-  if ((word & (page_size_ - 1)) != kRamMemSize || !blocks_.blocks.empty()) return give_up("no list of RAM blocks");
+  const uint32_t version = be32(&bytes[payload - 4]);
+  if (name != "ram") {
+    format_ = foreign_section(name, version);
+    if (!format_) return give_up("unknown section " + name);
+    state_ = State::foreign_record;
+  } else {
+    if (version != kRamVersion) return give_up("unknown version of the section ram");
+    if (bytes.size() < payload + 8) return kNeedsMore;
+    const uint64_t word = be64(&bytes[payload]);
+    if ((word & (page_size_ - 1)) != kRamMemSize || !blocks_.blocks.empty()) return give_up("no list of RAM blocks");
+    format_.reset();
+    blocks_.page_size = page_size_;
+    unlisted_ = word & ~uint64_t{page_size_ - 1};
+    state_ = State::block_list;
+  }
   section_ = be32(&bytes[1]);
   section_type_ = kSectionStart;
-  ram_sections_.insert(section_);
-  blocks_.page_size = page_size_;
-  unlisted_ = word & ~uint64_t{page_size_ - 1};
-  state_ = State::block_list;
-  return keep(bytes, payload + 8);
+  sections_[section_] = format_;
+  return keep(bytes, format_ ? payload : payload + 8);
 }
 
 // u8 length, name, u64 used length [u64 page size: postcopy with huge pages] [u64 address: x-ignore-shared]
@@ -183,11 +199,12 @@ MainReader::Step MainReader::block_list(std::span<const uint8_t> bytes) {
 // u8 type, u32 section id
 MainReader::Step MainReader::section_more(std::span<const uint8_t> bytes) {
   if (bytes.size() < 5) return kNeedsMore;
-  const uint32_t id = be32(&bytes[1]);
-  if (!ram_sections_.contains(id)) return give_up("a section goes on that never began");
-  section_ = id;
+  auto known = sections_.find(be32(&bytes[1]));
+  if (known == sections_.end()) return give_up("a section goes on that never began");
+  section_ = known->first;
   section_type_ = bytes[0];
-  state_ = State::ram_records;
+  format_ = known->second;
+  state_ = format_ ? State::foreign_record : State::ram_records;
   return keep(bytes, 5);
 }
 
@@ -195,18 +212,17 @@ MainReader::Step MainReader::section_more(std::span<const uint8_t> bytes) {
 MainReader::Step MainReader::section_full(std::span<const uint8_t> bytes) {
   if (bytes.size() < 6 || bytes.size() < size_t{6} + bytes[5]) return kNeedsMore;
   const std::string name = text(&bytes[6], bytes[5]);
-  if (!name.ends_with(kVirtioMemSuffix)) return give_up("device state");
+  if (!name.ends_with(kVirtioMemSuffix)) return give_up("device state", Rest::stands_alone);
   const size_t payload = size_t{6} + bytes[5] + 8;
   if (bytes.size() < payload + kVirtioMemFixed) return kNeedsMore;
   const uint64_t region = be64(&bytes[payload + 8]);
   const uint64_t block = be64(&bytes[payload + 16]);
-  if (block == 0 || region / block / 8 > kLongestElement / 2) return give_up("malformed state of a virtio-mem device");
-  const size_t end = payload + kVirtioMemFixed + (region / block + 63) / 64 * 8;
-  if (bytes.size() < end) return kNeedsMore;
+  if (block < page_size_) return give_up("malformed state of a virtio-mem device");
   section_ = be32(&bytes[1]);
   section_type_ = kSectionFull;
+  plain_left_ = (region / block + 63) / 64 * 8;
   state_ = State::footer;
-  return keep(bytes, end);
+  return keep(bytes, payload + kVirtioMemFixed);
 }
 
 // u8 type, u16 command, u16 length, body
@@ -264,7 +280,7 @@ MainReader::Step MainReader::ram_record(std::span<const uint8_t> bytes) {
     case kRamCompress:
       return foreign_page(word);
     default:
-      return give_up("a RAM record with unknown flags", true);
+      return give_up("a RAM record with unknown flags");
   }
 }
 
@@ -276,17 +292,17 @@ MainReader::Step MainReader::page_record(std::span<const uint8_t> bytes, uint64_
     if (bytes.size() < at + 1 || bytes.size() < at + 1 + bytes[at]) return kNeedsMore;
     auto found = block_numbers_.find(
         std::string_view(reinterpret_cast<const char*>(&bytes[at] + 1), bytes[at]));
-    if (found == block_numbers_.end()) return give_up("a page of an unknown RAM block", true);
+    if (found == block_numbers_.end()) return give_up("a page of an unknown RAM block");
     block = found->second;
     at += size_t{1} + bytes[at];
   }
-  if (block < 0) return give_up("a page of no RAM block", true);
+  if (block < 0) return give_up("a page of no RAM block");
   const uint64_t index = word / page_size_;
-  if (index >= blocks_.blocks[block].length / page_size_) return give_up("a page outside its RAM block", true);
+  if (index >= blocks_.blocks[block].length / page_size_) return give_up("a page outside its RAM block");
   const bool zero = flags & kRamZero;
   const size_t end = at + (zero ? 1 : page_size_);
   if (bytes.size() < end) return kNeedsMore;
-  if (zero && bytes[at] != 0) return give_up("a page filled with another value than zero", true);
+  if (zero && bytes[at] != 0) return give_up("a page filled with another value than zero");
   last_block_ = block;
   events_.page(static_cast<uint16_t>(block), index, zero ? nullptr : &bytes[at], page_size_, end);
   return {end};
@@ -295,7 +311,7 @@ MainReader::Step MainReader::page_record(std::span<const uint8_t> bytes, uint64_
 // A page that QEMU has encoded itself, for its own decoder. From here on the stream is QEMU's affair; so that it
 // stands by itself even if earlier pages were left out of it, this record names its block.
 MainReader::Step MainReader::foreign_page(uint64_t word) {
-  give_up(word & kRamXbzrle ? "xbzrle" : "compress");
+  give_up(word & kRamXbzrle ? "xbzrle" : "compress", Rest::stands_alone);
   if (!(word & kRamContinue) || last_block_ < 0) return {0};
   const std::string& name = blocks_.blocks[last_block_].name;
   std::vector<uint8_t> named(8);
@@ -304,6 +320,23 @@ MainReader::Step MainReader::foreign_page(uint64_t word) {
   named.insert(named.end(), name.begin(), name.end());
   events_.replacement(std::move(named), 8);
   return {8};
+}
+
+MainReader::Step MainReader::foreign(std::span<const uint8_t> bytes) {
+  const ForeignRecord record = foreign_record(*format_, bytes);
+  switch (record.kind) {
+    case ForeignRecord::Kind::needs_more:
+      return kNeedsMore;
+    case ForeignRecord::Kind::unknown:
+      return give_up("an unknown record in a section beside RAM");
+    case ForeignRecord::Kind::inner:
+      plain_left_ = record.data;
+      break;
+    case ForeignRecord::Kind::last:
+      state_ = State::footer;
+      break;
+  }
+  return keep(bytes, record.head);
 }
 
 // QEMU keeps the five bytes of START's footer in its buffer until the first pages are sent, and with multifd those
@@ -321,7 +354,7 @@ void MainReader::send_footer() {
 MainReader::Step MainReader::footer(std::span<const uint8_t> bytes) {
   if (footer_sent_) {
     if (bytes.size() < 5) return kNeedsMore;
-    if (bytes[0] != kSectionFooter || be32(&bytes[1]) != section_) return give_up("a section without a footer", true);
+    if (bytes[0] != kSectionFooter || be32(&bytes[1]) != section_) return give_up("a section without a footer");
     footer_sent_ = false;
     state_ = State::element;
     events_.dropped(5);
@@ -334,7 +367,7 @@ MainReader::Step MainReader::footer(std::span<const uint8_t> bytes) {
     return {0};
   }
   if (bytes.size() < 5) return kNeedsMore;
-  if (be32(&bytes[1]) != section_) return give_up("a section ends that was not open", true);
+  if (be32(&bytes[1]) != section_) return give_up("a section ends that was not open");
   state_ = State::element;
   keep(bytes, 5);
   if (last) events_.pages_done();

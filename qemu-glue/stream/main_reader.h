@@ -10,10 +10,11 @@
 
 #include <cstdint>
 #include <map>
-#include <set>
+#include <optional>
 #include <span>
 #include <string>
 
+#include "qemu-glue/stream/foreign_sections.h"
 #include "qemu-glue/stream/stream_events.h"
 #include "qemu-glue/stream/stream_reader.h"
 
@@ -38,6 +39,7 @@ class MainReader : public StreamReader {
     element,         // a section, a command, or the end of what can be parsed
     block_list,      // in START(ram), behind the total: the blocks; then:
     ram_records,     // in a RAM section: page records up to EOS; then:
+    foreign_record,  // in another section whose format is known: records up to its own end; then footer
     footer,          // 0x7e and the section's id; then element again
     opaque,          // for ever
   };
@@ -61,9 +63,12 @@ class MainReader : public StreamReader {
   Step ram_record(std::span<const uint8_t> bytes);
   Step page_record(std::span<const uint8_t> bytes, uint64_t word, uint64_t flags);
   Step foreign_page(uint64_t word);
+  Step foreign(std::span<const uint8_t> bytes);
   void send_footer();
   Step footer(std::span<const uint8_t> bytes);
-  Step give_up(std::string_view why, bool needs_pages = false);
+  // Whether the rest may hold pages whose block only an earlier page names.
+  enum class Rest { may_refer_back, stands_alone };
+  Step give_up(std::string_view why, Rest rest = Rest::may_refer_back);
   Step keep(std::span<const uint8_t> bytes, size_t length);
 
   StreamEvents& events_;
@@ -71,10 +76,13 @@ class MainReader : public StreamReader {
   uint32_t page_size_ = 4096;  // target page size; the subsection target-page-bits changes it
   bool ignore_shared_ = false;
   bool postcopy_ = false;
-  std::set<uint32_t> ram_sections_;  // ids that START has bound to RAM
-  uint32_t section_ = 0;                      // the one being read
-  uint8_t section_type_ = 0;                  // START, PART, END or FULL
-  uint64_t unlisted_ = 0;                     // bytes of RAM whose block the list has not named yet
+  using Format = std::optional<ForeignSection>;  // none: RAM
+  std::map<uint32_t, Format> sections_;          // by the ids that START has given them
+  uint32_t section_ = 0;                         // the one being read
+  Format format_;                                // its format
+  uint8_t section_type_ = 0;                     // START, PART, END or FULL
+  uint64_t plain_left_ = 0;                      // bytes ahead that have no structure
+  uint64_t unlisted_ = 0;                        // bytes of RAM whose block the list has not named yet
   GuestBlocks blocks_;
   std::map<std::string, uint16_t, std::less<>> block_numbers_;
   int last_block_ = -1;

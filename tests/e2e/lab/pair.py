@@ -9,7 +9,10 @@ multifd      channels, 0 = none                qmp       whether the receiver ge
 placement    in the sender's URI               rate      of the link; None = unshaped
 source, destination      more arguments of Guest, for one end (`append` and `ram_kib` are the small guest's unless given)
 capabilities, parameters of the migration at both ends, as configure_migration takes them
-wherries     False: start no wherries; `start_wherries()` does, with the hosts and the `--qemu` given
+return_path  False: without that capability
+tcp          the QEMUs reach their wherries over TCP on loopback instead of unix sockets
+sender_qmp   whether the sender gets its QEMU's monitor
+wherries     False: start no wherries; `start_wherries()` does
 
 `src`, `dst`, `link`, `sender`, `receiver`. An exception that leaves the context carries what all four have printed.
 """
@@ -28,7 +31,9 @@ SMALL = {'ram_kib': 49160, 'append': f'pages={PAGES} rate=8000 mix=text:60,rando
 
 class Pair:
     def __init__(self, version='10.0', *, multifd=0, placement='relay', keys='streams=2', rate=None, qmp=True,
-                 source=None, destination=None, capabilities=(), parameters=None, wherries=True):
+                 source=None, destination=None, capabilities=(), parameters=None, return_path=True, tcp=False,
+                 sender_qmp=False, wherries=True):
+        self._return_path, self._tcp, self._sender_qmp = return_path, tcp, sender_qmp
         self.multifd, self.placement, self.keys, self.qmp = multifd, placement, keys, qmp
         self._version, self._capabilities, self._parameters = version, capabilities, parameters or {}
         self._destination = {**SMALL, **(destination or {})}
@@ -52,6 +57,8 @@ class Pair:
 
     def _configure(self, guest):
         guest.configure_migration(self.multifd, self._capabilities, **{'downtime_limit': 100, **self._parameters})
+        if not self._return_path:
+            guest.execute('migrate-set-capabilities', capabilities=[{'capability': 'return-path', 'state': False}])
 
     def renew_destination(self):
         """A fresh destination guest that waits for a migration; the one before ends."""
@@ -59,26 +66,40 @@ class Pair:
             self.dst.close()
         self.dst = self._enter(Guest(self._version, incoming=True, **self._destination, netns=self.link.netns('b')))
         self._configure(self.dst)
-        self.dst.execute('migrate-incoming', uri=self._qemu(self.dst, 'in'))
+        self.dst.execute('migrate-incoming', uri=self._uri(self._in()))
+
+    def _in(self):
+        return 'tcp:127.0.0.1:5001' if self._tcp else self.dst.path('in')
+
+    def _out(self):
+        return 'tcp:127.0.0.1:5000' if self._tcp else self.src.path('out')
 
     @staticmethod
-    def _qemu(guest, name):
-        return f'unix:{guest.path(name)}'
+    def _uri(endpoint):
+        return endpoint if endpoint.startswith('tcp:') else f'unix:{endpoint}'
 
     def start_wherries(self, listen=None, to=None, **both):
         """`listen`, `to`: hosts as in the URI, the link's IPv4 unless given."""
         address = self.link.address('b')
-        self.receiver = self._enter(Wherry.receive(f'wherry://{listen or address}', self.dst.path('in'),
+        self.receiver = self._enter(Wherry.receive(f'wherry://{listen or address}', self._in(),
                                                    qmp=self.dst.qmp_path if self.qmp else None,
                                                    netns=self.link.netns('b'), **both))
         self.receiver.wait_listening()
-        self.sender = self._enter(Wherry.send(self.src.path('out'),
+        self.sender = self._enter(Wherry.send(self._out(),
                                               f'wherry://{to or address}?placement={self.placement}&{self.keys}',
+                                              qmp=self.src.qmp_path if self._sender_qmp else None,
                                               netns=self.link.netns('a'), **both))
         self.sender.wait_for_socket()
 
     def migrate(self, **arguments):
-        self.src.execute('migrate', uri=self._qemu(self.src, 'out'), **arguments)
+        self.src.execute('migrate', uri=self._uri(self._out()), **arguments)
+
+    def hold(self, passes):
+        """Waits until the running migration is in that pass over the guest's memory, counted from 1."""
+        def reached():
+            ram = self.src.execute('query-migrate').get('ram')
+            return ram and ram['transferred'] > 1 << 20 and ram['dirty-sync-count'] >= passes
+        wait_until(reached, 20, f'pass {passes} of the migration')
 
     def complete(self, pages=PAGES, compare=True):
         """Waits for the end of a successful migration, to a destination that does not run by itself; checks exit

@@ -4,7 +4,7 @@
         receiver.wait_listening()
         with Wherry.send(src.path('out'), 'wherry://10.98.0.2?streams=2', netns=link.netns('a')) as sender: …
 
-Both run with --insecure unless `insecure=False`, and write a report, to `report` if given. After `wait()`: `returncode`,
+The way to QEMU is a path or 'tcp:HOST:PORT'. Both run with --insecure unless `insecure=False`, and write a report, to `report` if given. After `wait()`: `returncode`,
 `report` (dict), `stderr` (text).
 """
 import json
@@ -26,6 +26,10 @@ def wherry_binary():
     return os.path.abspath(path)
 
 
+def _endpoint(qemu):
+    return qemu if qemu.startswith('tcp:') else f'unix:{qemu}'
+
+
 class Wherry:
     def __init__(self, arguments, netns=None, insecure=True, report=None):
         self._directory = scratch()
@@ -37,14 +41,14 @@ class Wherry:
 
     @classmethod
     def send(cls, qemu, to, *, qmp=None, netns=None, extra=(), **options):
-        self = cls(['send', '--qemu', f'unix:{qemu}', '--to', to, *(['--qmp', f'unix:{qmp}'] if qmp else []), *extra],
+        self = cls(['send', '--qemu', _endpoint(qemu), '--to', to, *(['--qmp', f'unix:{qmp}'] if qmp else []), *extra],
                    netns, **options)
         self._qemu = qemu
         return self
 
     @classmethod
     def receive(cls, listen, qemu, *, qmp=None, netns=None, extra=(), **options):
-        return cls(['receive', '--listen', listen, '--qemu', f'unix:{qemu}',
+        return cls(['receive', '--listen', listen, '--qemu', _endpoint(qemu),
                     *(['--qmp', f'unix:{qmp}'] if qmp else []), *extra], netns, **options)
 
     def __enter__(self):
@@ -79,7 +83,9 @@ class Wherry:
         self._wait_for(listening, timeout, f'listener on port {port}')
 
     def wait_for_socket(self, timeout=10):
-        """send: until QEMU's socket is there."""
+        """send: until QEMU can connect."""
+        if self._qemu.startswith('tcp:'):
+            return self.wait_listening(int(self._qemu.split(':')[-1]), timeout)
         self._wait_for(lambda: os.path.exists(self._qemu), timeout, f'socket {self._qemu}')
 
     def _wait_for(self, condition, timeout, what):

@@ -1,0 +1,64 @@
+"""Postcopy through Wherry: the guest moves early, its pages follow, and a broken connection can be recovered.
+
+Needs userfaultfd (root). The link is slow, so that most pages are missing at the destination when the guest starts
+there; the guest then finds every page right and up to date.
+"""
+import unittest
+
+from lab import PAGES, VERSIONS, Pair, wait_until
+
+FAST = '10gbit'
+
+
+class Postcopy(unittest.TestCase):
+    def start(self, pair):
+        """To where the guest runs at the destination and most of its pages are still at the source."""
+        pair.migrate()
+        pair.hold(passes=1)
+        pair.src.execute('migrate-start-postcopy')
+        self.wait_status(pair.src, 'postcopy-active')
+
+    def wait_status(self, guest, status):
+        wait_until(lambda: guest.execute('query-migrate').get('status') == status, 20, f'state {status}')
+
+    def options(self, version, preempt):
+        return {'version': version, 'rate': '80mbit', 'placement': 'auto', 'destination': {'autostart': True},
+                'capabilities': ('postcopy-ram', *(['postcopy-preempt'] if preempt else []))}
+
+    def finish(self, pair):
+        pair.link.set_rate('a', FAST)
+        pair.src.wait_migrated(30)
+        self.assertEqual((pair.sender.wait(10), pair.receiver.wait(10)), (0, 0))
+        pair.dst.wait_verified(2 * PAGES)
+        self.assertEqual(pair.src.bad() + pair.dst.bad(), [])
+
+    def check(self, version, preempt):
+        with Pair(**self.options(version, preempt)) as pair:
+            self.start(pair)
+            self.finish(pair)
+            for report in (pair.sender.report, pair.receiver.report):
+                self.assertEqual((report['status'], report['placement']), ('completed', 'relay'))
+                self.assertRegex(report['placement_reason'], 'postcopy')
+
+    def check_recovery(self, version, preempt):
+        """Both wherries are killed; both QEMUs pause; a new pair and QEMU's own recovery carry the rest."""
+        with Pair(**self.options(version, preempt)) as pair:
+            self.start(pair)
+            pair.sender.kill()
+            pair.receiver.kill()
+            for guest in (pair.src, pair.dst):
+                self.wait_status(guest, 'postcopy-paused')
+            pair.dst.execute('migrate-recover', uri=f"unix:{pair.dst.path('in')}")
+            pair.start_wherries()
+            pair.migrate(resume=True)
+            self.finish(pair)
+
+
+for version in VERSIONS:
+    for preempt in (False, True):
+        name = f"{version.replace('.', '_')}{'_preempt' if preempt else ''}"
+        setattr(Postcopy, f'test_{name}', lambda self, v=version, p=preempt: self.check(v, p))
+        setattr(Postcopy, f'test_recovery_{name}', lambda self, v=version, p=preempt: self.check_recovery(v, p))
+
+if __name__ == '__main__':
+    unittest.main()

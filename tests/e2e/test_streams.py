@@ -1,0 +1,170 @@
+"""Streams of every kind that QEMU can send: what Wherry parses and what it must carry opaque.
+
+Each is one migration of a guest that goes on writing. Afterwards both RAMs are the same, the guest runs on and finds
+every page right, and the report names the placement taken, the reason, and the channels that were not parsed.
+"""
+import os
+import secrets
+import subprocess
+import unittest
+
+from lab import PAGES, Pair, scratch
+
+FAST = '10gbit'
+FLIP = f'pages={PAGES} rate=8000 mix=text:40,flip:60 verify=20000'
+
+
+def migrate(pair, passes=3):
+    """To its end; the link is slow until that pass, so that memory is sent again."""
+    pair.migrate()
+    pair.hold(passes)
+    pair.link.set_rate('a', FAST)
+    return pair.complete()
+
+
+class Streams(unittest.TestCase):
+    def check(self, placement=None, reason='', opaque=None, passes=3, **options):
+        """`placement`, `reason`: in the report; `opaque`: how many channels are, and why."""
+        with Pair(**{'rate': '80mbit', 'placement': 'auto', **options}) as pair:
+            sender, receiver = migrate(pair, passes)
+            for report in (sender, receiver):
+                self.assertEqual(report['status'], 'completed')
+                if placement:
+                    self.assertEqual(report['placement'], placement)
+                self.assertRegex(report['placement_reason'], reason)
+            count, why = opaque or (0, '')
+            self.assertEqual(len(sender['opaque']), count, sender['opaque'])
+            for text in sender['opaque'].values():
+                self.assertRegex(text, why)
+            return pair, sender
+
+    # What QEMU encodes itself
+
+    def test_xbzrle(self):
+        for placement in ('auto', 'relay'):
+            with self.subTest(placement):
+                self.check('relay', 'asked for|opaque', (1, 'xbzrle'), placement=placement, capabilities=('xbzrle',),
+                           parameters={'xbzrle_cache_size': 1 << 25}, passes=5)
+
+    def test_multifd_compression(self):
+        for version, method in (('7.2', 'zlib'), ('10.0', 'zlib'), ('10.0', 'zstd'), ('11.1', 'zstd')):
+            with self.subTest(f'{version} {method}'):
+                self.check('relay', 'opaque', (2, 'compress|zlib|zstd'), version=version, multifd=2,
+                           parameters={'multifd_compression': method})
+
+    def check_tls(self, multifd):
+        keys = scratch()
+        with open(os.path.join(keys, 'keys.psk'), 'w') as file:
+            file.write(f'qemu:{secrets.token_hex(32)}\n')
+
+        def end(endpoint):
+            return {'extra': ('-object', f'tls-creds-psk,id=tls,dir={keys},endpoint={endpoint}')}
+        self.check('relay', '', (1 + multifd, 'TLS'), multifd=multifd, source=end('client'), destination=end('server'),
+                   parameters={'tls_creds': 'tls', 'tls_hostname': 'peer'}, sender_qmp=True)
+
+    def test_tls_single(self):
+        self.check_tls(0)
+
+    def test_tls_multifd(self):
+        self.check_tls(2)
+
+    # Stream formats
+
+    def test_machine_types(self):
+        for version in ('10.0', '11.1'):
+            for machine in ('pc-i440fx-7.2', 'pc-q35-8.0'):
+                for placement, reported in (('direct', 'direct-mapped'), ('relay', 'relay')):
+                    with self.subTest(f'{version} {machine} {placement}'):
+                        self.check(reported, version=version, multifd=4, placement=placement,
+                                   source={'machine': machine}, destination={'machine': machine})
+
+    def test_zero_page_detection(self):
+        for detection in ('legacy', 'none'):
+            for placement, reported in (('direct', 'direct-mapped'), ('relay', 'relay')):
+                with self.subTest(f'{detection} {placement}'):
+                    self.check(reported, multifd=4, placement=placement, source={'append': FLIP},
+                               destination={'append': FLIP}, parameters={'zero_page_detection': detection}, passes=5)
+
+    def test_no_return_path(self):
+        for multifd in (0, 4):
+            with self.subTest(multifd=multifd):
+                self.check('relay', 'return-path is off', multifd=multifd, return_path=False)
+
+    def test_few_and_many_channels(self):
+        for multifd in (1, 16):
+            for placement, reported in (('direct', 'direct-mapped'), ('relay', 'relay')):
+                with self.subTest(f'{multifd} {placement}'):
+                    self.check(reported, multifd=multifd, placement=placement)
+
+    # Guests
+
+    def test_sparse_guest_stays_sparse(self):
+        """Zero pages that are placed take no memory at the destination."""
+        big = {'ram_kib': (1 << 20) + 8, 'ram': 'shm'}
+        for multifd in (0, 4):
+            with self.subTest(multifd=multifd), Pair(multifd=multifd, placement='direct', source=big,
+                                                     destination=big) as pair:
+                pair.migrate()
+                pair.complete(compare=False)
+                taken = os.stat(pair.dst.ram_file).st_blocks * 512
+                self.assertLess(taken, 2 * PAGES * 4096 + (8 << 20))
+
+    def test_memory_device(self):
+        """A pc-dimm whose pages are random, plugged into both ends."""
+        size, directory = 128 << 20, scratch('/dev/shm')
+        content = secrets.token_bytes(4 << 20)
+
+        def end(name):
+            path = os.path.join(directory, name)
+            return path, {'machine': 'q35', 'extra': (
+                '-m', 'slots=1,maxmem=1G', '-device', 'pc-dimm,memdev=dimm', '-object',
+                f'memory-backend-file,id=dimm,size={size},share=on,mem-path={path}')}
+        for placement, reported in (('direct', 'direct-mapped'), ('relay', 'relay')):
+            (src, source), (dst, destination) = end(placement + '-src'), end(placement + '-dst')
+            with self.subTest(placement), open(src, 'wb') as file:
+                file.truncate(size)
+                file.seek(size // 2)
+                file.write(content)
+                file.close()
+                self.check(reported, placement=placement, multifd=2, source=source, destination=destination)
+                with open(dst, 'rb') as file:
+                    file.seek(size // 2)
+                    self.assertEqual(file.read(len(content)), content)
+
+    # Networks
+
+    def test_streams(self):
+        for streams in (1, 8):
+            for multifd in (0, 4):
+                with self.subTest(f'{streams} {multifd}'):
+                    _, report = self.check('direct-mapped', multifd=multifd, keys=f'streams={streams}')
+                    self.assertEqual(len(report['lanes']), streams)
+
+    def check_hosts(self, listen, to, peers):
+        with Pair(wherries=False, keys='streams=4') as pair:
+            for side, last in (('a', 1), ('b', 2)):
+                subprocess.run(['ip', '-n', pair.link.netns(side), 'address', 'add', f'10.98.1.{last}/24', 'dev', 'cable'],
+                               check=True)
+            pair.start_wherries(listen=listen, to=to)
+            pair.migrate()
+            report, _ = pair.complete()
+            self.assertEqual([lane['peer'] for lane in report['lanes']], peers)
+            for lane in report['lanes']:
+                self.assertGreater(lane['bytes'], 0)
+
+    def test_ipv6(self):
+        self.check_hosts('[fd98::2]', '[fd98::2]', ['[fd98::2]:16520'] * 4)
+        self.check_hosts('[::]', '10.98.0.2', ['10.98.0.2:16520'] * 4)
+
+    def test_two_paths(self):
+        self.check_hosts('0.0.0.0', '10.98.0.2,10.98.1.2', ['10.98.0.2:16520', '10.98.1.2:16520'] * 2)
+        self.check_hosts('[::]', '[fd98::2],10.98.1.2:16520', ['[fd98::2]:16520', '10.98.1.2:16520'] * 2)
+
+    def test_qemu_over_tcp(self):
+        for multifd in (0, 4):
+            with self.subTest(multifd=multifd):
+                self.check('direct-mapped', multifd=multifd, tcp=True)
+
+
+if __name__ == '__main__':
+    unittest.main()

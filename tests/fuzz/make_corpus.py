@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Writes the hand-made seeds of tests/fuzz/corpus. Run it again after a change of a format.
+
+Real captures lie beside them under other names and are left alone.
+"""
+import pathlib
+import struct
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+
+
+def write(folder, name, data):
+    path = CORPUS / folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+# ---- main channel: one byte for the cut, then the stream
+
+def counted(text):
+    return bytes([len(text)]) + text
+
+
+def header(*subsections):
+    return struct.pack(">II", 0x5145564D, 3) + b"\x07" + struct.pack(">I", 13) + b"pc-i440fx-7.2" + b"".join(subsections)
+
+
+def subsection(name, body):
+    return b"\x05" + counted(name) + struct.pack(">I", 1) + body
+
+
+def command(number, body=b""):
+    return b"\x08" + struct.pack(">HH", number, len(body)) + body
+
+
+def footer(section):
+    return b"\x7e" + struct.pack(">I", section)
+
+
+EOS = struct.pack(">Q", 0x10)
+FLUSH = struct.pack(">Q", 0x200)
+
+
+def start(section, blocks, extra=lambda size: b"", end=EOS):
+    total = sum(size for _, size in blocks)
+    data = b"\x01" + struct.pack(">I", section) + counted(b"ram") + struct.pack(">II", 0, 4)
+    data += struct.pack(">Q", total | 4)
+    for name, size in blocks:
+        data += counted(name) + struct.pack(">Q", size) + extra(size)
+    return data + end + footer(section)
+
+
+def page(offset, block=None, fill=0x41, size=4096):
+    if block is None:
+        return struct.pack(">Q", offset | 0x28) + bytes([fill]) * size
+    return struct.pack(">Q", offset | 0x08) + counted(block) + bytes([fill]) * size
+
+
+def zero(offset, block=None):
+    if block is None:
+        return struct.pack(">Q", offset | 0x22) + b"\0"
+    return struct.pack(">Q", offset | 0x02) + counted(block) + b"\0"
+
+
+def section(kind, number, *records):
+    return bytes([kind]) + struct.pack(">I", number) + b"".join(records) + EOS + footer(number)
+
+
+BLOCKS = [(b"pc.ram", 1 << 20), (b"vga.vram", 8192)]
+DEVICE = b"\x04" + struct.pack(">I", 9) + counted(b"timer") + struct.pack(">II", 0, 2) + b"state" * 9 + footer(9)
+
+plain = (header() + command(1) + command(2, struct.pack(">I", 1)) + start(2, BLOCKS)
+         + section(2, 2, page(0, b"pc.ram"), zero(4096), zero(0, b"vga.vram"), page(8192, b"pc.ram", 0x42))
+         + section(3, 2, page(12288)) + DEVICE + b"\0" + b"\x06" + struct.pack(">I", 2) + b"{}")
+write("main_reader", "plain", b"\x07" + plain)
+write("main_reader", "bytewise", b"\x00" + plain[:400])
+write("main_reader", "multifd", b"\x05" + header() + command(1) + start(1, BLOCKS, end=FLUSH + EOS)
+      + section(2, 1, FLUSH) + section(3, 1, FLUSH, FLUSH) + command(11) + DEVICE)
+write("main_reader", "postcopy", b"\x09" + header() + command(1) + command(3, struct.pack(">QQ", 0x201000, 4096))
+      + start(2, BLOCKS, lambda size: struct.pack(">Q", 2 << 20) if size > 8192 else b"")
+      + section(2, 2, zero(0, b"pc.ram")) + command(6, b"\0" + counted(b"pc.ram") + b"\0" * 17) + command(7, struct.pack(">I", 4)) + b"abcd")
+write("main_reader", "subsections", b"\x03"
+      + header(subsection(b"configuration/target-page-bits", struct.pack(">I", 12)),
+               subsection(b"configuration/capabilities", struct.pack(">I", 1) + counted(b"x-ignore-shared")),
+               subsection(b"configuration/uuid", bytes(16)))
+      + start(2, BLOCKS, lambda size: struct.pack(">Q", 0xC0000)) + section(3, 2, zero(0, b"pc.ram")))
+early = (b"\x04" + struct.pack(">I", 5) + counted(b"0000:00:04.0/virtio-mem-device-early") + struct.pack(">II", 0, 1)
+         + struct.pack(">QQQIQ", 1 << 32, 1 << 28, 1 << 21, 0, 0) + bytes(16) + footer(5))
+write("main_reader", "virtio_mem", b"\x04" + header() + early + start(2, BLOCKS) + section(3, 2, zero(0, b"pc.ram")))
+write("main_reader", "xbzrle", b"\x02" + header() + start(2, BLOCKS)
+      + section(2, 2, page(0, b"pc.ram"), struct.pack(">Q", 4096 | 0x60) + b"\x01\0\x04abcd"))
+write("main_reader", "tls", b"\x11\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+
+
+# ---- multifd: one byte for the cut, one for the page size, then the stream
+
+def packet(flags, normal, zeros, block=b"pc.ram", size=4096, fill=0x61, stale=0):
+    slots = 524288 // size
+    offsets = normal + zeros
+    head = struct.pack(">IIIIIIQI", 0x11223344, 1, flags, slots, len(normal), stale or len(normal) * size, 3, len(zeros))
+    head += bytes(64 - len(head)) + block.ljust(256, b"\0")
+    head += b"".join(struct.pack(">Q", offset) for offset in offsets).ljust(8 * slots, b"\0")
+    return head + bytes([fill]) * (size * len(normal))
+
+
+GREETING = struct.pack(">II", 0x11223344, 1) + bytes(16) + b"\x01" + bytes(39)
+write("multifd_reader", "plain", b"\x07\x00" + GREETING + packet(1, [], []) + packet(0, [0, 8192], [4096])
+      + packet(0, [], [12288, 16384]) + packet(1, [], [], stale=7))
+write("multifd_reader", "sync_with_pages", b"\x21\x00" + GREETING + packet(1, [4096], []) + packet(0, [], []))
+write("multifd_reader", "large_pages", b"\x05\x02" + GREETING + packet(0, [65536], [0], b"a", 65536) + packet(1, [], [], size=65536))
+write("multifd_reader", "odd_block", b"\x05\x00" + GREETING + packet(0, [], [94208], b"odd"))
+device = struct.pack(">III", 0x11223344, 1, 0x40) + b"vfio".ljust(256, b"\0") + struct.pack(">II", 0, 100) + bytes(100)
+write("multifd_reader", "device_state", b"\x05\x00" + GREETING + packet(1, [], []) + device + device)
+write("multifd_reader", "zlib", b"\x05\x00" + GREETING + packet(2, [0], []))
+write("multifd_reader", "bytewise", b"\x00\x00" + GREETING + packet(0, [], [0]))
+write("multifd_reader", "no_blocks", b"\x03\xff" + GREETING + packet(0, [], [0]))
+
+
+# ---- frames: one byte that chooses what, then its bytes
+
+def frame(kind, channel=0, sequence=0, flags=0, epoch=0, pages=0, table=b"", body=b"", aux=0):
+    return struct.pack("<IBBHHHIQIIIIQQQ", 0x59524857, 1, kind, flags, channel, 0, epoch, sequence, pages, len(table),
+                       len(body), aux, 0, 0, 0) + table + body
+
+
+def entry(block, kind, count, first):
+    return struct.pack("<HBBIQ", block, kind, 0, count, first)
+
+
+def cbor(value):
+    def head(major, number):
+        if number < 24:
+            return bytes([major << 5 | number])
+        for info, code in ((24, ">B"), (25, ">H"), (26, ">I"), (27, ">Q")):
+            if number < 1 << 8 * struct.calcsize(code):
+                return bytes([major << 5 | info]) + struct.pack(code, number)
+        raise ValueError(number)
+    if isinstance(value, bool):
+        return b"\xf5" if value else b"\xf4"
+    if isinstance(value, int):
+        return head(0, value)
+    if isinstance(value, str):
+        return head(3, len(value)) + value.encode()
+    if isinstance(value, list):
+        return head(4, len(value)) + b"".join(map(cbor, value))
+    return head(5, len(value)) + b"".join(cbor(key) + cbor(item) for key, item in value.items())
+
+
+write("frames", "header", b"\x00" + frame(3, 1, 7, 0, 2, 3, entry(0, 0, 3, 256)))
+write("frames", "batch_raw", b"\x01\x02\x00" + entry(0, 1, 2, 7) + entry(3, 0, 5, 0) + b"p" * 2048)
+write("frames", "batch_zero", b"\x01\x01\x02" + entry(2, 0, 65536, 1 << 39))
+blocks = {"page_size": 4096, "blocks": [{"name": "pc.ram", "length": 1 << 30}, {"name": "rom", "length": 5000}],
+          "relay_because": "", "confirmed": True}
+write("frames", "blocks", b"\x02" + cbor(blocks))
+write("frames", "hello", b"\x02" + cbor({"lanes": 4, "most_in_flight": 1 << 27, "wishes": {}, "silence_s": 30, "requires": ["x"]}))
+write("frames", "text_in_pieces", b"\x02\xa1\x61x" + b"\x7f" * 40)
+write("frames", "stream", b"\x03" + frame(1) + frame(5, 0, 1, body=cbor(blocks)) + frame(2, 0, 2, 1, body=b"record", aux=3)
+      + frame(3, 0, 3, 0, 1, 2, entry(0, 1, 2, 0), b"p" * 2048) + frame(4, 0, 4, 0, 1))
+write("frames", "stream_cut", b"\x03" + frame(2, body=b"x" * 50)[:-7])
