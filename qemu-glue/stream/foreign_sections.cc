@@ -15,7 +15,7 @@ class Head {
     if (bytes_.size() - length_ < length) complete_ = false;
     if (!complete_) return kNothing;
     length_ += length;
-    return &bytes_[length_ - length];
+    return bytes_.data() + length_ - length;
   }
   uint8_t byte() { return *take(1); }
   uint64_t word() { return be64(take(8)); }

@@ -360,7 +360,7 @@ MainReader::Step MainReader::footer(std::span<const uint8_t> bytes) {
     events_.dropped(5);
     return {5};
   }
-  const bool last = section_type_ == kSectionEnd;
+  const bool last = section_type_ == kSectionEnd && !format_;
   if (bytes[0] != kSectionFooter) {
     state_ = State::element;
     if (last) events_.pages_done();
