@@ -10,7 +10,15 @@ DestinationGuest::DestinationGuest(Failure& failure) : failure_(failure) {
     stopped_ = true;
     changed_.notify_all();
   });
+  // When the source leaves, the destination's QEMU fails of it in one way or another. That is not the cause.
+  failure_.explain([this]() -> std::optional<Error> {
+    std::lock_guard lock(mutex_);
+    if (!source_left_) return std::nullopt;
+    return Error{outcome_locked().detail};
+  });
 }
+
+DestinationGuest::~DestinationGuest() { failure_.explain({}); }
 
 void DestinationGuest::set_blocks(const GuestBlocks& blocks, Skip placed) {
   std::lock_guard lock(mutex_);
@@ -51,23 +59,22 @@ void DestinationGuest::note_opaque() {
   opaque_ = true;
 }
 
-// Said here, before the destination's QEMU sees it and fails as well: that would hide the cause.
-std::optional<Error> DestinationGuest::note_source_closed() {
+void DestinationGuest::note_source_closed() {
   std::lock_guard lock(mutex_);
   source_closed_ = true;
-  if (opaque_ || pages_done_ || shut_) return std::nullopt;
-  return Error{outcome_locked().detail};
+  source_left_ = !opaque_ && !pages_done_ && !shut_ && !closed_;
 }
 
 void DestinationGuest::note_shut(uint32_t value) {
   std::lock_guard lock(mutex_);
-  shut_ = value;
+  if (!source_left_) shut_ = value;
 }
 
 std::optional<Error> DestinationGuest::note_main_closed() {
   std::lock_guard lock(mutex_);
   closed_ = true;
   changed_.notify_all();
+  if (source_left_) return Error{outcome_locked().detail};
   if (source_closed_) return std::nullopt;  // QEMU had the whole stream; outcome() says what it made of it
   const Outcome outcome = outcome_locked();
   if (outcome.kind != Outcome::Kind::failed) return std::nullopt;

@@ -22,6 +22,7 @@ class DestinationGuest {
   };
 
   explicit DestinationGuest(Failure& failure);
+  ~DestinationGuest();
 
   // The guest's blocks, and which of them are not written to QEMU once they are placed.
   void set_blocks(const GuestBlocks& blocks, Skip placed);
@@ -36,8 +37,7 @@ class DestinationGuest {
   void note_unparsed();                // the main channel is opaque from its first byte
   void note_pages_done();
   void note_opaque();                  // the main channel is opaque from here on
-  // Everything of the main channel is written. Returns why that is a failure, if it is.
-  std::optional<Error> note_source_closed();
+  void note_source_closed();           // everything of the main channel is written
   void note_shut(uint32_t value);      // QEMU has told the source how it went
   // QEMU has closed a channel. Returns why that is a failure, if it is.
   std::optional<Error> note_main_closed();
@@ -60,6 +60,7 @@ class DestinationGuest {
   bool opaque_ = false;
   bool pages_done_ = false;
   bool source_closed_ = false;
+  bool source_left_ = false;  // closed, with pages of the guest still to come
   bool closed_ = false;
   bool stopped_ = false;
   std::optional<uint32_t> shut_;

@@ -74,9 +74,7 @@ Result<> QemuSink::write(std::span<iovec> pieces) {
 }
 
 Result<> QemuSink::close() {
-  if (kind_ == ChannelKind::main) {
-    if (auto error = guest_.note_source_closed()) return tl::make_unexpected(std::move(*error));
-  }
+  if (kind_ == ChannelKind::main) guest_.note_source_closed();
   if (connection_) ::shutdown(connection_.get(), SHUT_WR);
   return {};
 }

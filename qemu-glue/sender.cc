@@ -63,18 +63,27 @@ Result<> Sender::open() {
 
 Result<> Sender::run() {
   acceptor_ = std::thread([this] { accept_channels(); });
+  bool left_early = false;
   {
     std::unique_lock lock(mutex_);
-    const auto over = [this] {
+    size_t probes = 0;  // connections that ended without a byte, before any channel came
+    const auto over = [&] {
+      size_t ended = 0;
       bool main_came = false;
+      bool channel_came = false;
       for (const auto& channel : channels_) {
-        if (!channel->ended()) return false;
+        ended += channel->ended();
         main_came = main_came || channel->is_main();
+        channel_came = channel_came || channel->in_epochs();
       }
-      return main_came || failure_.failed();
+      if (!channel_came) probes = ended;
+      // QEMU has given up while it was setting up: other channels came, but the main one never will.
+      left_early = channel_came && !main_came && ended > probes;
+      return left_early || (ended == channels_.size() && (main_came || failure_.failed()));
     };
     while (!channel_ended_.wait_for(lock, kSamplePeriod, over)) sample();
   }
+  if (left_early) failure_.fail({"the source's QEMU ended the migration before it had begun"});
   listener_->stop();
   acceptor_.join();
   auto finished = finish();

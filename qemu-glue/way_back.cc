@@ -1,5 +1,6 @@
 #include "qemu-glue/way_back.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include "transport/socket.h"
@@ -19,9 +20,9 @@ WayBack::~WayBack() {
   thread_.join();
 }
 
-void WayBack::attach(int fd) {
+void WayBack::attach(int connection) {
   std::lock_guard lock(mutex_);
-  fd_ = fd;
+  connection_ = Fd(::fcntl(connection, F_DUPFD_CLOEXEC, 0));
   changed_.notify_all();
 }
 
@@ -50,19 +51,19 @@ void WayBack::run() {
     std::vector<uint8_t> next;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return stopped_ || (fd_ >= 0 && (closed_ || !queue_.empty())); });
+      changed_.wait(lock, [this] { return stopped_ || (connection_ && (closed_ || !queue_.empty())); });
       if (stopped_) return;
       if (queue_.empty()) break;
       next = std::move(queue_.front());
       queue_.pop_front();
     }
     // A source QEMU that has closed no longer wants to know; its own end of the stream says so.
-    if (!send_all(fd_, next)) break;
+    if (!send_all(connection_.get(), next)) break;
     std::lock_guard lock(mutex_);
     unread_ -= next.size();
     changed_.notify_all();
   }
-  ::shutdown(fd_, SHUT_WR);
+  ::shutdown(connection_.get(), SHUT_WR);
   std::lock_guard lock(mutex_);
   stopped_ = true;  // push() must not wait for a reader that is gone
   changed_.notify_all();

@@ -11,14 +11,16 @@
 #include <thread>
 #include <vector>
 
+#include "transport/fd.h"
+
 namespace wherry::qemu {
 
 class WayBack {
  public:
   WayBack();
   ~WayBack();
-  // Where to write, once it is known. The descriptor must outlive stop().
-  void attach(int fd);
+  // Where to write, once it is known: the connection of this descriptor, which stays its owner's.
+  void attach(int connection);
   void push(std::vector<uint8_t> bytes);
   // The destination has closed: half-closes the connection behind all that was pushed.
   void close();
@@ -32,7 +34,7 @@ class WayBack {
   std::condition_variable changed_;
   std::deque<std::vector<uint8_t>> queue_;
   size_t unread_ = 0;
-  int fd_ = -1;
+  Fd connection_;
   bool closed_ = false;
   bool stopped_ = false;
   std::thread thread_;

@@ -176,37 +176,45 @@ void DestinationSession::refuse_others() {
 }
 
 void DestinationSession::run_lane(LaneReceiver& lane) {
+  auto ended = run_lane_until_end(lane);
+  if (ended || done_) return;
+  failure_.await_cause(kExplanation);
+  failure_.fail(std::move(ended.error()));
+}
+
+Result<> DestinationSession::run_lane_until_end(LaneReceiver& lane) {
+  auto codec = make_raw_codec();
   FrameHead head;
   for (;;) {
     auto more = lane.next(head);
-    if (done_) return;
-    if (!more || !*more) failure_.await_cause(kExplanation);
-    if (!more) return failure_.fail({fmt::format("lane: {}", more.error().message)});
-    if (!*more) return failure_.fail({fmt::format("lane: {} closed it (was the peer killed?)", lane.peer())});
-    Arrival arrival;
-    if (head.header.type == FrameType::batch) {
-      auto batch = receive_batch(lane, head);
-      if (!batch) return failure_.fail(std::move(batch.error()));
-      arrival = std::move(*batch);
-    } else {
-      arrival.header = head.header;
-      arrival.body.resize(head.header.body_length);
-      iovec all{arrival.body.data(), arrival.body.size()};
-      if (auto landed = lane.land({&all, 1}); !landed) return failure_.fail(std::move(landed.error()));
-      if (head.header.type == FrameType::blocks) {
-        auto map = read_map(arrival.body, lane.peer());
-        auto blocks = map ? GuestBlocks::from_json(*map) : pass_on(map);
-        if (!blocks) return failure_.fail(std::move(blocks.error()));
-        if (auto known = landing_.blocks(*blocks); !known) return failure_.fail(std::move(known.error()));
-      }
-    }
-    if (auto arrived = landing_.arrive(std::move(arrival)); !arrived) {
-      return failure_.fail({fmt::format("{}: {}", lane.peer(), arrived.error().message)});
+    if (!more) return fail("lane: {}", more.error().message);
+    if (!*more) return fail("lane: {} closed it (was the peer killed?)", lane.peer());
+    auto arrival = receive(lane, head, *codec);
+    if (!arrival) return pass_on(arrival);
+    if (auto arrived = landing_.arrive(std::move(*arrival)); !arrived) {
+      return fail("{}: {}", lane.peer(), arrived.error().message);
     }
   }
 }
 
-Result<Arrival> DestinationSession::receive_batch(LaneReceiver& lane, const FrameHead& head) {
+Result<Arrival> DestinationSession::receive(LaneReceiver& lane, const FrameHead& head, BatchCodec& codec) {
+  if (head.header.type == FrameType::batch) return receive_batch(lane, head, codec);
+  Arrival arrival;
+  arrival.header = head.header;
+  arrival.body.resize(head.header.body_length);
+  iovec all{arrival.body.data(), arrival.body.size()};
+  if (auto landed = lane.land({&all, 1}); !landed) return pass_on(landed);
+  if (head.header.type == FrameType::blocks) {
+    auto map = read_map(arrival.body, lane.peer());
+    auto blocks = map ? GuestBlocks::from_json(*map) : pass_on(map);
+    if (!blocks) return pass_on(blocks);
+    if (auto known = landing_.blocks(*blocks); !known) return pass_on(known);
+  }
+  return arrival;
+}
+
+Result<Arrival> DestinationSession::receive_batch(LaneReceiver& lane, const FrameHead& head,
+                                                         BatchCodec& codec) {
   const PageSpace* space = landing_.wait_blocks();
   if (!space) return fail("the session ended");
   Arrival arrival;
@@ -231,7 +239,7 @@ Result<Arrival> DestinationSession::receive_batch(LaneReceiver& lane, const Fram
   std::span<uint8_t> body(arrival.slot.get(), head.header.body_length);
   iovec all{body.data(), body.size()};
   if (auto landed = lane.land({&all, 1}); !landed) return pass_on(landed);
-  if (auto decoded = make_raw_codec()->decode(arrival.pages, body); !decoded) {
+  if (auto decoded = codec.decode(arrival.pages, body); !decoded) {
     return fail("{}: {}", lane.peer(), decoded.error().message);
   }
   if (placement) {

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "compression/batch_codec.h"
 #include "transport/channel.h"
 #include "transport/control.h"
 #include "transport/failure.h"
@@ -60,7 +61,9 @@ class DestinationSession {
   Result<bool> greet_lane(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello);
   void refuse_others();
   void run_lane(LaneReceiver& lane);
-  Result<Arrival> receive_batch(LaneReceiver& lane, const FrameHead& head);
+  Result<> run_lane_until_end(LaneReceiver& lane);
+  Result<Arrival> receive(LaneReceiver& lane, const FrameHead& head, BatchCodec& codec);
+  Result<Arrival> receive_batch(LaneReceiver& lane, const FrameHead& head, BatchCodec& codec);
   void run_control();
 
   const Listener& listener_;

@@ -24,7 +24,8 @@ void Failure::fail(Error error) {
   {
     std::lock_guard lock(mutex_);
     if (first_) return;
-    first_ = std::move(error);
+    std::optional<Error> cause = cause_ ? cause_() : std::nullopt;
+    first_ = cause ? std::move(*cause) : std::move(error);
     closing_ = true;
     closed_.notify_all();
   }
@@ -52,6 +53,11 @@ Failure::Guard Failure::on_fail(Closer closer) {
 bool Failure::failed() const {
   std::lock_guard lock(mutex_);
   return first_.has_value();
+}
+
+void Failure::explain(std::function<std::optional<Error>()> cause) {
+  std::lock_guard lock(mutex_);
+  cause_ = std::move(cause);
 }
 
 void Failure::await_cause(std::chrono::milliseconds longest) {

@@ -40,6 +40,8 @@ class Failure {
   [[nodiscard]] Guard on_fail(Closer closer);
 
   bool failed() const;
+  // Asked when the first error comes: a cause behind it that is known there takes its place. Must not block.
+  void explain(std::function<std::optional<Error>()> cause);
   // For who sees an effect whose cause another is about to report: waits until there is a first error, or that long.
   void await_cause(std::chrono::milliseconds longest);
   std::optional<Error> first() const;
@@ -48,6 +50,7 @@ class Failure {
   mutable std::mutex mutex_;
   std::condition_variable closed_;
   std::optional<Error> first_;
+  std::function<std::optional<Error>()> cause_;
   std::list<Closer> closers_;
   bool closing_ = false;
 };

@@ -71,5 +71,6 @@ inline constexpr uint32_t kMultifdPacketBytes = 512 * 1024;  // of page data
 inline constexpr uint16_t kRpShut = 1;
 inline constexpr uint16_t kRpPong = 2;
 inline constexpr uint16_t kRpRecvBitmap = 5;
+inline constexpr size_t kRpLongest = 512;
 
 }  // namespace wherry::qemu

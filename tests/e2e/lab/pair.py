@@ -97,7 +97,10 @@ class Pair:
     def hold(self, passes):
         """Waits until the running migration is in that pass over the guest's memory, counted from 1."""
         def reached():
-            ram = self.src.execute('query-migrate').get('ram')
+            info = self.src.execute('query-migrate')
+            if info.get('status') in ('completed', 'failed'):
+                raise RuntimeError(f"migration {info['status']} before pass {passes}: {info.get('error-desc', '')}")
+            ram = info.get('ram')
             return ram and ram['transferred'] > 1 << 20 and ram['dirty-sync-count'] >= passes
         wait_until(reached, 20, f'pass {passes} of the migration')
 

@@ -7,6 +7,7 @@
 The way to QEMU is a path or 'tcp:HOST:PORT'. Both run with --insecure unless `insecure=False`, and write a report, to `report` if given. After `wait()`: `returncode`,
 `report` (dict), `stderr` (text).
 """
+import contextlib
 import json
 import os
 import shutil
@@ -69,7 +70,10 @@ class Wherry:
         proc = Path(f'/proc/{self.process.pid}')
 
         def listening():
-            sockets = {os.readlink(fd) for fd in proc.glob('fd/*') if fd.is_symlink()}
+            sockets = set()
+            for fd in proc.glob('fd/*'):
+                with contextlib.suppress(OSError):  # closed since it was listed
+                    sockets.add(os.readlink(fd))
             for table in ('tcp', 'tcp6'):
                 try:
                     lines = (proc / 'net' / table).read_text().splitlines()[1:]

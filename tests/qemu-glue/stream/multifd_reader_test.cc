@@ -230,17 +230,15 @@ TEST_P(MultifdCaptures, ComeOutAsTheyWere) {
       EXPECT_EQ(seen.epochs, main.epochs);
       EXPECT_GE(seen.epochs, 4u);
     }
-    if (!compressed) EXPECT_EQ(test::landed_ram(capture, all), capture.made["ram_fnv1a"]);
+    if (!compressed) {
+      EXPECT_EQ(test::landed_ram(capture, all), capture.made["ram_fnv1a"]);
+    }
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(, MultifdCaptures,
                          testing::ValuesIn(test::captures([](const auto& made) { return made["multifd"] > 0; })),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::replace_if(name.begin(), name.end(), [](char c) { return !std::isalnum(c); }, '_');
-                           return name;
-                         });
+                         test::case_name);
 
 }  // namespace
 }  // namespace wherry::qemu

@@ -204,6 +204,12 @@ std::vector<std::string> captures(Wanted&& wanted) {
   return names;
 }
 
+inline std::string case_name(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
+  return name;
+}
+
 inline bool uses(const nlohmann::json& made, const std::string& capability) {
   const auto& all = made["capabilities"];
   return std::find(all.begin(), all.end(), capability) != all.end();
