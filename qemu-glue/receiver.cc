@@ -44,7 +44,7 @@ Result<> Receiver::run() {
     session_->start();
     auto ended = session_->finish();
     if (!ended) return pass_on(ended);
-    const auto outcome = guest_.outcome();
+    const auto outcome = this->outcome();
     if (outcome.kind != qemu::DestinationGuest::Outcome::Kind::completed) return fail("{}", outcome.detail);
     return {};
   };
@@ -106,9 +106,21 @@ Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
   return direct;
 }
 
-nlohmann::json Receiver::account() {
+// Where the stream was opaque only QEMU knows how it went.
+qemu::DestinationGuest::Outcome Receiver::outcome() {
+  using Kind = qemu::DestinationGuest::Outcome::Kind;
   const auto outcome = guest_.outcome();
+  if (outcome.kind == Kind::unknown && options_.arrived && options_.arrived()) return {Kind::completed, ""};
+  return outcome;
+}
+
+nlohmann::json Receiver::account() {
+  const auto outcome = this->outcome();
   std::lock_guard lock(mutex_);
+  if (report_.placement.empty()) {
+    report_.placement = "relay";
+    report_.placement_reason = "the main channel is opaque from its beginning";
+  }
   if (session_->totals().landing.withdrawn) {
     report_.placement = "relay";
     report_.placement_reason = "a channel became opaque";

@@ -31,6 +31,8 @@ class Receiver : public LandingSite {
     Endpoint qemu;                   // where the destination's QEMU waits for a migration
     // Finds the guest's memory, for direct placement; asked when a sender has come.
     std::function<Result<GuestRam>()> memory;
+    // Whether QEMU itself says that it has the guest; asked where the stream was opaque. May be empty.
+    std::function<bool()> arrived = {};
   };
 
   Receiver(Options options, Failure& failure);
@@ -48,6 +50,7 @@ class Receiver : public LandingSite {
 
  private:
   Result<> find_memory();
+  qemu::DestinationGuest::Outcome outcome();
   nlohmann::json account();
 
   const Options options_;

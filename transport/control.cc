@@ -10,6 +10,9 @@
 namespace wherry {
 namespace {
 
+// For one who is sending just now; who sends for longer is stuck.
+constexpr std::chrono::milliseconds kGiveUpPatience{50};
+
 // Stops a parse that goes deeper than any message of ours: the CBOR reader recurses for each level.
 class DepthLimit : public nlohmann::json_sax<nlohmann::json> {
  public:
@@ -49,7 +52,7 @@ Result<> Control::acknowledge(uint16_t channel, uint64_t sequence) {
 
 void Control::give_up(const std::string& why) {
   pollfd writable{socket_->fd(), POLLOUT, 0};
-  if (std::unique_lock lock(sending_, std::try_to_lock); lock && poll(&writable, 1, 0) == 1) {
+  if (std::unique_lock lock(sending_, kGiveUpPatience); lock && poll(&writable, 1, 0) == 1) {
     // The peer notices the end of the connection even if it does not get the reason.
     (void)socket_->send({.type = FrameType::failed}, {reinterpret_cast<const uint8_t*>(why.data()), why.size()});
   }

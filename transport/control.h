@@ -20,7 +20,7 @@ class Control {
   Result<> send(const FrameHeader& header, std::span<const uint8_t> body = {});
   Result<> send(FrameType type, const nlohmann::json& map);
   Result<> acknowledge(uint16_t channel, uint64_t sequence);
-  // Tells the peer why the session is over, if that needs no waiting, and ends the connection.
+  // Tells the peer why the session is over, if that needs no long waiting, and ends the connection.
   void give_up(const std::string& why);
 
   Result<bool> receive(FrameHead& head, std::vector<uint8_t>& body);
@@ -32,7 +32,7 @@ class Control {
 
  private:
   std::unique_ptr<FrameSocket> socket_;
-  std::mutex sending_;
+  std::timed_mutex sending_;
 };
 
 // A sentence from the peer, made fit to print: bounded, and without control characters.

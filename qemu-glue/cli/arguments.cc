@@ -1,5 +1,7 @@
 #include "qemu-glue/cli/arguments.h"
 
+#include <sys/un.h>
+
 #include <charconv>
 
 namespace wherry::cli {
@@ -9,6 +11,9 @@ Result<Endpoint> qemu_endpoint(const std::string& text) {
   if (text.starts_with("unix:")) {
     at.path = text.substr(5);
     if (at.path.empty()) return fail("--qemu {}: the path is missing", text);
+    if (at.path.size() >= sizeof(sockaddr_un::sun_path)) {
+      return fail("--qemu {}: the path is longer than {} bytes", text, sizeof(sockaddr_un::sun_path) - 1);
+    }
     return at;
   }
   const size_t colon = text.rfind(':');

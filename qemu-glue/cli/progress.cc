@@ -1,10 +1,13 @@
 #include "qemu-glue/cli/progress.h"
 
 #include <fmt/core.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdio>
+
+#include "qemu-glue/cli/commands.h"
 
 namespace wherry::cli {
 namespace {
@@ -79,6 +82,14 @@ void print_summary(const Report& report) {
   row("in flight", fmt::format("at most {} of {} allowed", bytes_text(static_cast<double>(report.in_flight_max)),
                                bytes_text(static_cast<double>(report.in_flight_bound))));
   for (const auto& [channel, why] : report.opaque) row("opaque", fmt::format("{}: {}", channel, why));
+}
+
+int give_up(ReportFile& file, Report report, const Error& error) {
+  report.status = "failed";
+  report.error = error.message;
+  if (auto written = file.write(report); !written) spdlog::warn("{}", written.error().message);
+  spdlog::error("{}", error.message);
+  return kFailed;
 }
 
 }  // namespace wherry::cli

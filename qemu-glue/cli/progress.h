@@ -33,4 +33,7 @@ class Progress {
 std::string bytes_text(double bytes);
 void print_summary(const Report& report);
 
+// For a migration that cannot begin: says why on standard error and in the report. Returns the exit status.
+int give_up(ReportFile& file, Report report, const Error& error);
+
 }  // namespace wherry::cli

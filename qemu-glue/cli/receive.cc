@@ -6,6 +6,7 @@
 #include "qemu-glue/cli/arguments.h"
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/cli/interrupt.h"
+#include "qemu-glue/cli/progress.h"
 #include "qemu-glue/memory/find_guest_ram.h"
 #include "qemu-glue/receiver.h"
 
@@ -27,6 +28,13 @@ Result<GuestRam> find_memory(const std::string& monitor) {
   return find_guest_ram(**qmp);
 }
 
+bool says_completed(const std::string& monitor) {
+  if (monitor.empty()) return false;
+  auto qmp = Qmp::connect(monitor_path(monitor));
+  auto answer = qmp ? (*qmp)->execute("query-migrate") : pass_on(qmp);
+  return answer && answer->value("status", "") == "completed";
+}
+
 int receive(const ReceiveOptions& options) {
   auto qemu = qemu_endpoint(options.qemu);
   auto uri = peer_uri(options.listen, options.insecure);
@@ -39,17 +47,15 @@ int receive(const ReceiveOptions& options) {
   Interrupt interrupt([&](const std::string& signal) { failure.fail({"interrupted by " + signal}); });
   Receiver receiver({.listen = *uri,
                      .qemu = *qemu,
-                     .memory = [&] { return find_memory(options.qmp); }},
+                     .memory = [&] { return find_memory(options.qmp); },
+                     .arrived = [&] { return says_completed(options.qmp); }},
                     failure);
   auto file = ReportFile::open(options.report, receiver.report());
   if (!file) {
     spdlog::error("{}", file.error().message);
     return kFailed;
   }
-  if (auto opened = receiver.open(); !opened) {
-    spdlog::error("{}", opened.error().message);
-    return kFailed;
-  }
+  if (auto opened = receiver.open(); !opened) return give_up(*file, receiver.report(), opened.error());
   spdlog::info("listening on {}", receiver.where().str());
   auto ended = receiver.run();
   if (auto written = file->write(receiver.report()); !written) spdlog::warn("{}", written.error().message);

@@ -56,16 +56,10 @@ int send(const SendOptions& options) {
   std::unique_ptr<Qmp> qmp;
   if (!options.qmp.empty()) {
     auto connected = Qmp::connect(monitor_path(options.qmp));
-    if (!connected) {
-      spdlog::error("{}", connected.error().message);
-      return kFailed;
-    }
+    if (!connected) return give_up(*file, sender.report(), connected.error());
     qmp = std::move(*connected);
   }
-  if (auto opened = sender.open(); !opened) {
-    spdlog::error("{}", opened.error().message);
-    return kFailed;
-  }
+  if (auto opened = sender.open(); !opened) return give_up(*file, sender.report(), opened.error());
   spdlog::info("ready: migrate QEMU to {}", options.qemu);
   {
     Progress progress([&] { return sender.report(); }, options.json);

@@ -35,8 +35,16 @@ class Head {
 
 // u8 flags [u8 length, node] [u8 length, bitmap], then what the flags say
 ForeignRecord dirty_bitmap_record(Head head) {
-  enum : uint8_t { kEos = 0x01, kZeroes = 0x02, kBitmap = 0x04, kNode = 0x08, kStart = 0x10, kComplete = 0x20,
-                   kBits = 0x40, kMoreFlags = 0x80 };
+  enum : uint8_t {
+    kEos = 0x01,
+    kZeroes = 0x02,
+    kBitmap = 0x04,
+    kNode = 0x08,
+    kStart = 0x10,
+    kComplete = 0x20,
+    kBits = 0x40,
+    kMoreFlags = 0x80
+  };
   const uint8_t flags = head.byte();
   const uint8_t what = flags & (kStart | kComplete | kBits | kEos);
   if (flags & kMoreFlags) return {Kind::unknown};

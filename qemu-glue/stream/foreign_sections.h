@@ -1,5 +1,5 @@
-// Sections of QEMU's main channel, other than RAM's, that go on beside the pages and say where they end: bitmaps
-// of disks, disks themselves (QEMU up to 9.0), VFIO devices. Only their extent is of interest.
+// Sections of QEMU's main channel, other than RAM's, that go on beside the pages and say where they end:
+// bitmaps of disks, disks themselves (QEMU up to 9.0), VFIO devices. Only their extent is of interest.
 #pragma once
 
 #include <cstddef>

@@ -8,7 +8,9 @@
 namespace wherry::qemu {
 namespace {
 
-std::string text(const uint8_t* at, size_t length) { return {reinterpret_cast<const char*>(at), length}; }
+std::string text(const uint8_t* at, size_t length) {
+  return {reinterpret_cast<const char*>(at), length};
+}
 
 // virtio-mem's early state: u64 addr, region size, block size; u32 node; u64 size; then a bitmap of blocks.
 constexpr size_t kVirtioMemFixed = 8 + 8 + 8 + 4 + 8;
@@ -156,7 +158,8 @@ MainReader::Step MainReader::section_start(std::span<const uint8_t> bytes) {
     if (version != kRamVersion) return give_up("unknown version of the section ram");
     if (bytes.size() < payload + 8) return kNeedsMore;
     const uint64_t word = be64(&bytes[payload]);
-    if ((word & (page_size_ - 1)) != kRamMemSize || !blocks_.blocks.empty()) return give_up("no list of RAM blocks");
+    if ((word & (page_size_ - 1)) != kRamMemSize || !blocks_.blocks.empty())
+      return give_up("no list of RAM blocks");
     format_.reset();
     blocks_.page_size = page_size_;
     unlisted_ = word & ~uint64_t{page_size_ - 1};
@@ -183,9 +186,11 @@ MainReader::Step MainReader::block_list(std::span<const uint8_t> bytes) {
   const uint64_t used = be64(&bytes[1 + length]);
   if (used > unlisted_) return give_up("malformed list of RAM blocks");
   const uint64_t behind = be64(&bytes[end]);
-  // A page size begins with a zero byte, the next block's length does not, and what may follow the list is known.
+  // A page size begins with a zero byte, the next block's length does not, and what may follow the list is
+  // known.
   if (postcopy_ && bytes[end] == 0 && behind != kRamEos && behind != kRamMultifdFlush) {
-    if (!std::has_single_bit(behind) || behind < page_size_) return give_up("malformed page size of a RAM block");
+    if (!std::has_single_bit(behind) || behind < page_size_)
+      return give_up("malformed page size of a RAM block");
     end += 8;
   }
   if (ignore_shared_) end += 8;
@@ -208,7 +213,8 @@ MainReader::Step MainReader::section_more(std::span<const uint8_t> bytes) {
   return keep(bytes, 5);
 }
 
-// A whole device state. Only virtio-mem's early one says how long it is; from any other on nothing can be parsed.
+// A whole device state. Only virtio-mem's early one says how long it is; from any other on nothing can be
+// parsed.
 MainReader::Step MainReader::section_full(std::span<const uint8_t> bytes) {
   if (bytes.size() < 6 || bytes.size() < size_t{6} + bytes[5]) return kNeedsMore;
   const std::string name = text(&bytes[6], bytes[5]);
@@ -290,8 +296,8 @@ MainReader::Step MainReader::page_record(std::span<const uint8_t> bytes, uint64_
   int block = last_block_;
   if (!(flags & kRamContinue)) {
     if (bytes.size() < at + 1 || bytes.size() < at + 1 + bytes[at]) return kNeedsMore;
-    auto found = block_numbers_.find(
-        std::string_view(reinterpret_cast<const char*>(&bytes[at] + 1), bytes[at]));
+    auto found =
+        block_numbers_.find(std::string_view(reinterpret_cast<const char*>(&bytes[at] + 1), bytes[at]));
     if (found == block_numbers_.end()) return give_up("a page of an unknown RAM block");
     block = found->second;
     at += size_t{1} + bytes[at];
@@ -308,8 +314,8 @@ MainReader::Step MainReader::page_record(std::span<const uint8_t> bytes, uint64_
   return {end};
 }
 
-// A page that QEMU has encoded itself, for its own decoder. From here on the stream is QEMU's affair; so that it
-// stands by itself even if earlier pages were left out of it, this record names its block.
+// A page that QEMU has encoded itself, for its own decoder. From here on the stream is QEMU's affair; so that
+// it stands by itself even if earlier pages were left out of it, this record names its block.
 MainReader::Step MainReader::foreign_page(uint64_t word) {
   give_up(word & kRamXbzrle ? "xbzrle" : "compress", Rest::stands_alone);
   if (!(word & kRamContinue) || last_block_ < 0) return {0};
@@ -339,9 +345,9 @@ MainReader::Step MainReader::foreign(std::span<const uint8_t> bytes) {
   return keep(bytes, record.head);
 }
 
-// QEMU keeps the five bytes of START's footer in its buffer until the first pages are sent, and with multifd those
-// may be many. But what they are is certain for every machine type whose stream has a configuration, and only
-// behind them is the setup over. So they are sent ahead.
+// QEMU keeps the five bytes of START's footer in its buffer until the first pages are sent, and with multifd
+// those may be many. But what they are is certain for every machine type whose stream has a configuration,
+// and only behind them is the setup over. So they are sent ahead.
 void MainReader::send_footer() {
   std::vector<uint8_t> footer(5, kSectionFooter);
   put_be32(&footer[1], section_);
@@ -354,7 +360,8 @@ void MainReader::send_footer() {
 MainReader::Step MainReader::footer(std::span<const uint8_t> bytes) {
   if (footer_sent_) {
     if (bytes.size() < 5) return kNeedsMore;
-    if (bytes[0] != kSectionFooter || be32(&bytes[1]) != section_) return give_up("a section without a footer");
+    if (bytes[0] != kSectionFooter || be32(&bytes[1]) != section_)
+      return give_up("a section without a footer");
     footer_sent_ = false;
     state_ = State::element;
     events_.dropped(5);

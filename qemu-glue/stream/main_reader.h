@@ -1,9 +1,9 @@
 // Reads QEMU's main migration channel, just far enough to find the guest's pages.
 //
 // read() consumes whole elements (a section header, a page record, a footer …) from the front of what it is
-// given and reports them; an element that is not there yet as a whole stays for the next call. What the reader
-// does not know makes the stream opaque from that byte on: it is carried, never guessed at. Device state is such
-// bytes, since it has no length in the stream.
+// given and reports them; an element that is not there yet as a whole stays for the next call. What the
+// reader does not know makes the stream opaque from that byte on: it is carried, never guessed at. Device
+// state is such bytes, since it has no length in the stream.
 //
 // Not thread-safe. Never fails.
 #pragma once

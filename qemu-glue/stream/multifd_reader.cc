@@ -24,8 +24,12 @@ constexpr size_t kCommonHeader = 12;
 
 }  // namespace
 
-uint32_t MultifdReader::slots() const { return kMultifdPacketBytes / (blocks_ ? blocks_->page_size : 4096); }
-size_t MultifdReader::header_length() const { return kOffsetsAt + size_t{8} * slots(); }
+uint32_t MultifdReader::slots() const {
+  return kMultifdPacketBytes / (blocks_ ? blocks_->page_size : 4096);
+}
+size_t MultifdReader::header_length() const {
+  return kOffsetsAt + size_t{8} * slots();
+}
 
 StreamReader::Want MultifdReader::wants(std::span<const uint8_t> remained) const {
   size_t length = header_length();
@@ -101,7 +105,8 @@ bool MultifdReader::know_blocks() {
 
 size_t MultifdReader::packet(std::span<uint8_t> bytes) {
   if (bytes.size() < kCommonHeader) return 0;
-  if (be32(&bytes[0]) != kMultifdMagic || be32(&bytes[4]) != kMultifdVersion) return give_up("no multifd packet");
+  if (be32(&bytes[0]) != kMultifdMagic || be32(&bytes[4]) != kMultifdVersion)
+    return give_up("no multifd packet");
   const uint32_t flags = be32(&bytes[kFlagsAt]);
   if (flags == kMultifdDeviceState) return device_state_header(bytes);
   if (flags & kMultifdCompression) return give_up("multifd-compression");
@@ -120,10 +125,11 @@ size_t MultifdReader::packet(std::span<uint8_t> bytes) {
     const char* name = reinterpret_cast<const char*>(&bytes[kBlockAt]);
     auto found = block_numbers_.find(std::string_view(name, strnlen(name, kBlockBytes)));
     if (found == block_numbers_.end()) return give_up("a multifd packet of an unknown RAM block");
-    const uint64_t length = blocks_->blocks[found->second].length;
+    const uint64_t pages = blocks_->blocks[found->second].length / page_size;
     for (uint32_t i = 0; i < normal + zero; ++i) {
       const uint64_t offset = be64(&bytes[kOffsetsAt + 8 * i]);
-      if (offset % page_size != 0 || offset >= length) return give_up("a multifd page outside its RAM block");
+      if (offset % page_size != 0 || offset / page_size >= pages)
+        return give_up("a multifd page outside its RAM block");
     }
     // The header's bytes are accounted to the first page.
     size_t element = header;

@@ -4,7 +4,8 @@
 // device-state packets are records. A packet with compression or unknown flags makes the channel opaque from
 // that packet on.
 //
-// Headers are read to their end and no further, so that page data is received where it stays. Not thread-safe.
+// Headers are read to their end and no further, so that page data is received where it stays. Not
+// thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -15,8 +15,10 @@ constexpr uint32_t kPage = 4096;
 constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
 
 // A run as the wire has it, put together without the code under test.
-std::vector<uint8_t> entry(uint16_t block, uint8_t kind, uint32_t count, uint64_t first, uint8_t reserved = 0) {
-  std::vector<uint8_t> bytes = {static_cast<uint8_t>(block), static_cast<uint8_t>(block >> 8), kind, reserved};
+std::vector<uint8_t> entry(uint16_t block, uint8_t kind, uint32_t count, uint64_t first,
+                           uint8_t reserved = 0) {
+  std::vector<uint8_t> bytes = {static_cast<uint8_t>(block), static_cast<uint8_t>(block >> 8), kind,
+                                reserved};
   for (int i = 0; i < 4; ++i) bytes.push_back(static_cast<uint8_t>(count >> (8 * i)));
   for (int i = 0; i < 8; ++i) bytes.push_back(static_cast<uint8_t>(first >> (8 * i)));
   return bytes;
@@ -36,14 +38,16 @@ std::vector<uint8_t> joined(const EncodedBatch& encoded) {
 
 const PageSpace kSpace{kPage, {1000, kMost, 70000}};
 
-void expect_refused(const std::vector<uint8_t>& bytes, const std::string& why, const PageSpace& space = kSpace) {
+void expect_refused(const std::vector<uint8_t>& bytes, const std::string& why,
+                    const PageSpace& space = kSpace) {
   auto batch = read_table(bytes, space);
   ASSERT_FALSE(batch) << "not refused: " << why;
   EXPECT_NE(batch.error().message.find(why), std::string::npos) << batch.error().message;
 }
 
 TEST(ReadTable, ReadsRunsAsTheyAre) {
-  auto batch = read_table(table({entry(0, 1, 3, 997), entry(2, 0, 60000, 10000), entry(1, 1, 1, kMost - 1)}), kSpace);
+  auto batch =
+      read_table(table({entry(0, 1, 3, 997), entry(2, 0, 60000, 10000), entry(1, 1, 1, kMost - 1)}), kSpace);
   ASSERT_TRUE(batch) << batch.error().message;
   const std::vector<PageRun> runs = {
       {0, PageKind::raw, 3, 997}, {2, PageKind::zero, 60000, 10000}, {1, PageKind::raw, 1, kMost - 1}};
@@ -97,7 +101,8 @@ TEST(ReadTable, RefusesMoreThanABatch) {
   expect_refused(table({entry(2, 0, kBatchPages, 0), entry(0, 0, 1, 0)}), "more pages than fit");
   EXPECT_TRUE(read_table(entry(0, 1, kBatchBytes / kPage, 0), kSpace));
   expect_refused(entry(0, 1, kBatchBytes / kPage + 1, 0), "more pages than fit");
-  expect_refused(table({entry(0, 1, 128, 0), entry(0, 0, 5, 200), entry(0, 1, 1, 300)}), "more pages than fit");
+  expect_refused(table({entry(0, 1, 128, 0), entry(0, 0, 5, 200), entry(0, 1, 1, 300)}),
+                 "more pages than fit");
   // Runs whose counts would overflow 32 bits together.
   expect_refused(table({entry(2, 0, 60000, 0), entry(1, 0, 0xffffffff, 0), entry(1, 0, 0xffffffff, 0)}),
                  "more pages than fit");

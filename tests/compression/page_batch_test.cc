@@ -16,7 +16,8 @@ using Seen = std::vector<std::tuple<uint16_t, uint64_t, const uint8_t*>>;
 
 Seen pages_of(const PageBatch& batch) {
   Seen seen;
-  batch.each([&](uint16_t block, uint64_t index, const uint8_t* bytes) { seen.emplace_back(block, index, bytes); });
+  batch.each(
+      [&](uint16_t block, uint64_t index, const uint8_t* bytes) { seen.emplace_back(block, index, bytes); });
   return seen;
 }
 
@@ -43,15 +44,18 @@ TEST(PageBatch, JoinsNeighboursOfOneKindToRuns) {
   EXPECT_TRUE(batch.empty());
   batch.add(1, 5, content(0));
   batch.add(1, 6, content(1));
-  batch.add(1, 7, nullptr);     // another kind
+  batch.add(1, 7, nullptr);  // another kind
   batch.add(1, 8, nullptr);
-  batch.add(1, 10, nullptr);    // a gap
-  batch.add(2, 11, nullptr);    // another block
-  batch.add(2, 10, content(2)); // backwards
+  batch.add(1, 10, nullptr);     // a gap
+  batch.add(2, 11, nullptr);     // another block
+  batch.add(2, 10, content(2));  // backwards
   batch.add(2, 11, content(3));
 
-  const std::vector<PageRun> runs = {{1, PageKind::raw, 2, 5},  {1, PageKind::zero, 2, 7}, {1, PageKind::zero, 1, 10},
-                                     {2, PageKind::zero, 1, 11}, {2, PageKind::raw, 2, 10}};
+  const std::vector<PageRun> runs = {{1, PageKind::raw, 2, 5},
+                                     {1, PageKind::zero, 2, 7},
+                                     {1, PageKind::zero, 1, 10},
+                                     {2, PageKind::zero, 1, 11},
+                                     {2, PageKind::raw, 2, 10}};
   EXPECT_EQ(batch.runs, runs);
   EXPECT_EQ(batch.page_count(), 8u);
   EXPECT_EQ(batch.bytes(), 8u * kPage);

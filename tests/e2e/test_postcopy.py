@@ -16,7 +16,8 @@ class Postcopy(unittest.TestCase):
         pair.migrate()
         pair.hold(passes=1)
         pair.src.execute('migrate-start-postcopy')
-        self.wait_status(pair.src, 'postcopy-active')
+        for guest in (pair.src, pair.dst):
+            self.wait_status(guest, 'postcopy-active')
 
     def wait_status(self, guest, status):
         wait_until(lambda: guest.execute('query-migrate').get('status') == status, 20, f'state {status}')

@@ -17,12 +17,12 @@
 
 namespace wherry::qemu {
 
-#define PROMISE(held)                                                                  \
-  do {                                                                                 \
-    if (!(held)) {                                                                     \
-      std::fprintf(stderr, "%s:%d: broken promise: %s\n", __FILE__, __LINE__, #held);  \
-      std::abort();                                                                    \
-    }                                                                                  \
+#define PROMISE(held)                                                                 \
+  do {                                                                                \
+    if (!(held)) {                                                                    \
+      std::fprintf(stderr, "%s:%d: broken promise: %s\n", __FILE__, __LINE__, #held); \
+      std::abort();                                                                   \
+    }                                                                                 \
   } while (false)
 
 class CheckedEvents : public StreamEvents {
@@ -61,7 +61,8 @@ class CheckedEvents : public StreamEvents {
     note("dropped " + std::to_string(element));
   }
   void epoch_end() override { note("epoch"); }
-  void page(uint16_t block, uint64_t index, const uint8_t* content, uint32_t page_size, size_t element) override {
+  void page(uint16_t block, uint64_t index, const uint8_t* content, uint32_t page_size,
+            size_t element) override {
     PROMISE(known_);
     PROMISE(!opaque_);
     PROMISE(page_size == space_.page_size);
@@ -73,7 +74,8 @@ class CheckedEvents : public StreamEvents {
     }
     accounted_ += element;
     PROMISE(accounted_ <= bytes_.size());
-    note("page " + std::to_string(block) + ":" + std::to_string(index) + (content ? " " + std::to_string(sum) : ""));
+    note("page " + std::to_string(block) + ":" + std::to_string(index) +
+         (content ? " " + std::to_string(sum) : ""));
   }
   void blocks(const GuestBlocks& blocks, bool has_setup_end) override {
     PROMISE(!known_);
@@ -131,8 +133,8 @@ class CheckedEvents : public StreamEvents {
   std::string found_;
 };
 
-// Feeds a stream as ChannelReader does: what a read leaves comes again, moved, with up to `chunk()` bytes behind it.
-// Returns what was found, and what the reader never consumed.
+// Feeds a stream as ChannelReader does: what a read leaves comes again, moved, with up to `chunk()` bytes
+// behind it. Returns what was found, and what the reader never consumed.
 inline std::string feed(StreamReader& reader, CheckedEvents& events, std::span<const uint8_t> stream,
                         const std::function<size_t()>& chunk) {
   std::vector<uint8_t> remained;

@@ -15,12 +15,12 @@
 namespace wherry {
 namespace {
 
-#define PROMISE(held)                                                                  \
-  do {                                                                                 \
-    if (!(held)) {                                                                     \
-      std::fprintf(stderr, "%s:%d: broken promise: %s\n", __FILE__, __LINE__, #held);  \
-      std::abort();                                                                    \
-    }                                                                                  \
+#define PROMISE(held)                                                                 \
+  do {                                                                                \
+    if (!(held)) {                                                                    \
+      std::fprintf(stderr, "%s:%d: broken promise: %s\n", __FILE__, __LINE__, #held); \
+      std::abort();                                                                   \
+    }                                                                                 \
   } while (false)
 
 using Bytes = std::span<const uint8_t>;
@@ -89,8 +89,8 @@ void blocks(Bytes input) {
   PROMISE(again && again->to_json() == read->to_json());
 }
 
-// Bytes cut into frames whose sums are made right, so that what lies behind them is reached; a frame of type 0
-// leaves its sums wrong. Then the connection ends.
+// Bytes cut into frames whose sums are made right, so that what lies behind them is reached; a frame of type
+// 0 leaves its sums wrong. Then the connection ends.
 void stream(Bytes input) {
   std::vector<uint8_t> wire;
   size_t frames = 0;
@@ -101,22 +101,24 @@ void stream(Bytes input) {
     auto decoded = decode_header(bytes);
     if (decoded) {
       const Bytes table = input.first(std::min<size_t>(decoded->table_length, input.size()));
-      const Bytes body = input.subspan(table.size()).first(
-          std::min<size_t>(decoded->body_length, input.size() - table.size()));
+      const Bytes body = input.subspan(table.size())
+                             .first(std::min<size_t>(decoded->body_length, input.size() - table.size()));
       Checksum sum;
       sum.add(body);
       decoded->body_sum = sum.value();
       bytes = encode_header(*decoded, table);
       if (table.size() == decoded->table_length && body.size() == decoded->body_length) ++frames;
       wire.insert(wire.end(), bytes.begin(), bytes.end());
-      wire.insert(wire.end(), input.begin(), input.begin() + static_cast<ptrdiff_t>(table.size() + body.size()));
+      wire.insert(wire.end(), input.begin(),
+                  input.begin() + static_cast<ptrdiff_t>(table.size() + body.size()));
       input = input.subspan(table.size() + body.size());
     } else {
       wire.insert(wire.end(), bytes.begin(), bytes.end());
       break;
     }
   }
-  wire.insert(wire.end(), input.begin(), input.begin() + static_cast<ptrdiff_t>(std::min<size_t>(input.size(), 100)));
+  wire.insert(wire.end(), input.begin(),
+              input.begin() + static_cast<ptrdiff_t>(std::min<size_t>(input.size(), 100)));
   if (wire.size() > 150000) return;  // more than the socket takes at once
   int fds[2];
   PROMISE(::socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);

@@ -1,4 +1,5 @@
-// The main channel's reader on hostile streams. Input: a byte that says how to cut the stream, then the stream.
+// The main channel's reader on hostile streams. Input: a byte that says how to cut the stream, then the
+// stream.
 #include "qemu-glue/stream/main_reader.h"
 #include "tests/fuzz/checked_events.h"
 

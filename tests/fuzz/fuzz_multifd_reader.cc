@@ -1,5 +1,5 @@
-// The reader of multifd channels on hostile streams. Input: a byte that says how to cut the stream, one that chooses
-// the guest's page size, then the stream.
+// The reader of multifd channels on hostile streams. Input: a byte that says how to cut the stream, one that
+// chooses the guest's page size, then the stream.
 #include "qemu-glue/stream/multifd_reader.h"
 #include "tests/fuzz/checked_events.h"
 

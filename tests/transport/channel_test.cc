@@ -13,7 +13,8 @@ using nlohmann::json;
 GuestBlocks some_blocks() {
   GuestBlocks blocks;
   blocks.page_size = 4096;
-  blocks.blocks = {{"pc.ram", uint64_t{3} << 40}, {"vga.vram", 16777216}, {"/rom@etc/acpi/tables", 131072}, {"odd", 5000}};
+  blocks.blocks = {
+      {"pc.ram", uint64_t{3} << 40}, {"vga.vram", 16777216}, {"/rom@etc/acpi/tables", 131072}, {"odd", 5000}};
   blocks.relay_because = "postcopy is enabled";
   blocks.confirmed = true;
   return blocks;

@@ -28,7 +28,8 @@ TEST(ReadMap, RefusesWhatIsNoMap) {
 TEST(ReadMap, RefusesWhatIsNoSoundCbor) {
   const auto sound = json::to_cbor(json{{"lanes", 4}, {"token", "abc"}});
   for (size_t length = 0; length < sound.size(); ++length) {
-    EXPECT_ERROR(read_map(std::span(sound).first(length), "peer-x"), "peer-x sent a message that is no sound CBOR");
+    EXPECT_ERROR(read_map(std::span(sound).first(length), "peer-x"),
+                 "peer-x sent a message that is no sound CBOR");
   }
   auto longer = sound;
   longer.push_back(0);
@@ -64,7 +65,8 @@ TEST(ReadMap, RefusesDepthBombs) {
   EXPECT_ERROR(read_map(json::to_cbor(json{{"x", deep}}), "peer-x"), "no sound CBOR");
 }
 
-// Text and bytes of indefinite length consist of pieces, which the reader takes for such again: it recurses there too.
+// Text and bytes of indefinite length consist of pieces, which the reader takes for such again: it recurses
+// there too.
 TEST(ReadMap, RefusesDepthBombsOfTextAndBytes) {
   for (uint8_t head : {0x7f, 0x5f}) {
     std::vector<uint8_t> bomb(kMaxBody, head);
@@ -78,7 +80,8 @@ TEST(ReadMap, RefusesDepthBombsOfTextAndBytes) {
 }
 
 TEST(Member, TakesOnlyTheRightType) {
-  const json map = {{"number", 7u}, {"negative", -7}, {"real", 7.0}, {"text", "seven"}, {"large", uint64_t{1} << 40}};
+  const json map = {
+      {"number", 7u}, {"negative", -7}, {"real", 7.0}, {"text", "seven"}, {"large", uint64_t{1} << 40}};
   EXPECT_EQ(*member<uint32_t>(map, "number"), 7u);
   EXPECT_EQ(*member<uint64_t>(map, "large"), uint64_t{1} << 40);
   EXPECT_EQ(*member<std::string>(map, "text"), "seven");
@@ -94,7 +97,9 @@ TEST(Member, DoesNotCutANumberToSize) {
 }
 
 TEST(PeerText, IsBoundedAndWithoutControlCharacters) {
-  EXPECT_EQ(peer_text(bytes_of("a\nb\x1b[31mc\x7f" "d\te")), "a b [31mc d e");
+  EXPECT_EQ(peer_text(bytes_of("a\nb\x1b[31mc\x7f"
+                               "d\te")),
+            "a b [31mc d e");
   EXPECT_EQ(peer_text(bytes_of(std::string(5000, 'x'))), std::string(1000, 'x'));
   EXPECT_EQ(peer_text({}), "");
 }
@@ -192,7 +197,9 @@ TEST_F(ControlTest, GivingUpDoesNotWait) {
   sender.join();
 }
 
-TEST_F(ControlTest, RoundTripOfNoTcpConnectionIsNothing) { EXPECT_EQ(control_->round_trip().count(), 0); }
+TEST_F(ControlTest, RoundTripOfNoTcpConnectionIsNothing) {
+  EXPECT_EQ(control_->round_trip().count(), 0);
+}
 
 }  // namespace
 }  // namespace wherry

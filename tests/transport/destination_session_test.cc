@@ -29,7 +29,12 @@ class DestinationTest : public testing::Test {
     ASSERT_TRUE(listener);
     listener_ = std::make_unique<Listener>(std::move(*listener));
     accepting_ = std::thread([this] {
-      auto accepted = DestinationSession::accept(*listener_, site_, [] { return json{{"side", "destination"}}; }, failure_);
+      auto accepted = DestinationSession::accept(
+          *listener_, site_,
+          [] {
+            return json{{"side", "destination"}};
+          },
+          failure_);
       if (accepted) session_ = std::move(*accepted);
     });
   }
@@ -53,7 +58,8 @@ class DestinationTest : public testing::Test {
     establish(1);
     session_->ready();
     ASSERT_TRUE(lane().send({.type = FrameType::open}));
-    ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1}, json::to_cbor(test::model_blocks({8}).to_json())));
+    ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1},
+                            json::to_cbor(test::model_blocks({8}).to_json())));
   }
   // The session fails cleanly: finish() says so, so does the peer's control connection, and all threads end.
   void expect_failure(const std::string& why) {
@@ -97,7 +103,8 @@ TEST_F(DestinationTest, AFailedAcceptLeavesNothingBehind) {
 
 TEST_F(DestinationTest, GarbageIsRefusedAndTheWaitingGoesOn) {
   RawConnection garbage(where());
-  ASSERT_TRUE(garbage.send_bytes(bytes_of("GET / HTTP/1.1\r\nHost: example.org\r\nAccept: everything\r\n\r\n        ")));
+  ASSERT_TRUE(garbage.send_bytes(
+      bytes_of("GET / HTTP/1.1\r\nHost: example.org\r\nAccept: everything\r\n\r\n        ")));
   EXPECT_NE(garbage.refusal().find("not a Wherry frame"), std::string::npos);
   { RawConnection silent(where()); }
   RawConnection shorter(where());
@@ -112,7 +119,8 @@ TEST_F(DestinationTest, APeerOfAnotherWireVersionIsRefusedByNumber) {
   HeaderBytes hello = encode_header({.type = FrameType::hello}, {});
   hello[4] = 2;
   ASSERT_TRUE(other.send_bytes(hello));
-  EXPECT_NE(other.refusal().find("speaks version 2 of the wire format, this Wherry speaks 1"), std::string::npos);
+  EXPECT_NE(other.refusal().find("speaks version 2 of the wire format, this Wherry speaks 1"),
+            std::string::npos);
   establish(1);
 }
 
@@ -127,15 +135,22 @@ TEST_F(DestinationTest, AHelloThatIsNoMapIsRefused) {
 }
 
 TEST_F(DestinationTest, AHelloOutOfBoundsIsRefused) {
-  const std::vector<std::pair<const char*, json>> wrong = {
-      {"lanes", 0u},      {"lanes", 65u},      {"lanes", "4"},     {"lanes", -1}, {"lanes", (uint64_t{1} << 32) + 1},
-      {"silence_s", 0u}, {"silence_s", 3601u}, {"silence_s", 1.5}, {"silence_s", nullptr}};
+  const std::vector<std::pair<const char*, json>> wrong = {{"lanes", 0u},
+                                                           {"lanes", 65u},
+                                                           {"lanes", "4"},
+                                                           {"lanes", -1},
+                                                           {"lanes", (uint64_t{1} << 32) + 1},
+                                                           {"silence_s", 0u},
+                                                           {"silence_s", 3601u},
+                                                           {"silence_s", 1.5},
+                                                           {"silence_s", nullptr}};
   for (const auto& [key, value] : wrong) {
     json hello = test::sound_hello(1);
     hello[key] = value;
     RawConnection other(where());
     ASSERT_TRUE(other.send(FrameType::hello, hello));
-    EXPECT_EQ(other.refusal(), "the hello lacks a sound number of lanes or seconds of silence") << key << value;
+    EXPECT_EQ(other.refusal(), "the hello lacks a sound number of lanes or seconds of silence")
+        << key << value;
   }
   establish(1);
 }
@@ -356,7 +371,8 @@ TEST_F(DestinationTest, AHeaderThatEndsEarlyIsAnError) {
 
 TEST_F(DestinationTest, ADamagedBodyIsAnError) {
   begin();
-  ASSERT_TRUE(lane().send_bytes(encode_header({.type = FrameType::record, .sequence = 2, .body_length = 4}, {})));
+  ASSERT_TRUE(
+      lane().send_bytes(encode_header({.type = FrameType::record, .sequence = 2, .body_length = 4}, {})));
   ASSERT_TRUE(lane().send_bytes(bytes_of("abcd")));
   expect_failure("damaged on its way (channel 0, frame 2, 4 bytes)");
 }
@@ -371,7 +387,8 @@ TEST_F(DestinationTest, ADamagedHeadIsAnError) {
 
 TEST_F(DestinationTest, LengthsOutOfBoundsAreRefused) {
   begin();
-  ASSERT_TRUE(lane().send_bytes(encode_header({.type = FrameType::record, .sequence = 2, .body_length = kMaxBody + 1}, {})));
+  ASSERT_TRUE(lane().send_bytes(
+      encode_header({.type = FrameType::record, .sequence = 2, .body_length = kMaxBody + 1}, {})));
   expect_failure("a body of 1048577 bytes");
 }
 
@@ -385,7 +402,8 @@ TEST_F(DestinationTest, ABatchLongerThanASlotIsRefused) {
 
 TEST_F(DestinationTest, ABatchThatMiscountsIsRefused) {
   begin();
-  ASSERT_TRUE(lane().send(batch_header(2, 2), table(0, PageKind::raw, 1, 0), std::vector<uint8_t>(kModelPage)));
+  ASSERT_TRUE(
+      lane().send(batch_header(2, 2), table(0, PageKind::raw, 1, 0), std::vector<uint8_t>(kModelPage)));
   expect_failure("miscounts its pages");
 }
 
@@ -403,14 +421,16 @@ TEST_F(DestinationTest, ABatchWithoutATableIsRefused) {
 
 TEST_F(DestinationTest, ABatchOfAnotherLengthIsRefusedWhereItIsPlaced) {
   begin();
-  ASSERT_TRUE(lane().send(batch_header(2, 1), table(0, PageKind::raw, 1, 0), std::vector<uint8_t>(kModelPage - 1)));
+  ASSERT_TRUE(
+      lane().send(batch_header(2, 1), table(0, PageKind::raw, 1, 0), std::vector<uint8_t>(kModelPage - 1)));
   expect_failure("not as long as its table says");
 }
 
 TEST_F(DestinationTest, ABatchOfAnotherLengthIsRefusedWhereItIsRelayed) {
   site_.direct = false;
   begin();
-  ASSERT_TRUE(lane().send(batch_header(2, 1), table(0, PageKind::raw, 1, 0), std::vector<uint8_t>(kModelPage + 1)));
+  ASSERT_TRUE(
+      lane().send(batch_header(2, 1), table(0, PageKind::raw, 1, 0), std::vector<uint8_t>(kModelPage + 1)));
   expect_failure("longer than its table says");
 }
 
@@ -422,7 +442,8 @@ TEST_F(DestinationTest, BlocksThatAreNoMapAreRefused) {
 
 TEST_F(DestinationTest, ASecondListOfBlocksIsRefused) {
   begin();
-  ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 2}, json::to_cbor(test::model_blocks({9}).to_json())));
+  ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 2},
+                          json::to_cbor(test::model_blocks({9}).to_json())));
   expect_failure("twice");
 }
 
@@ -455,13 +476,14 @@ TEST_F(DestinationTest, ABrokenSinkEndsTheSessionAtBothEnds) {
   expect_failure("the sink of channel 0 is broken");
 }
 
-// A batch takes no room for bytes that it does not carry: however little is in each, a source that keeps to its
-// window is never told that it sends too much.
+// A batch takes no room for bytes that it does not carry: however little is in each, a source that keeps to
+// its window is never told that it sends too much.
 TEST_F(DestinationTest, ManySmallBatchesWaitForTheirEpoch) {
   constexpr uint64_t kBatches = 3000;
   establish(1);
   ASSERT_TRUE(lane().send({.type = FrameType::open}));
-  ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1}, json::to_cbor(test::model_blocks({8}).to_json())));
+  ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1},
+                          json::to_cbor(test::model_blocks({8}).to_json())));
   const auto content = test::noise(kModelPage, 3);
   for (uint64_t i = 0; i < kBatches; ++i) {
     const bool zero = i % 2;

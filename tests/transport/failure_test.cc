@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
@@ -84,6 +85,17 @@ TEST(Failure, ACloserMayReportAnErrorItself) {
   const auto guard = failure.on_fail([&] { failure.fail({"of the closer"}); });
   failure.fail({"first"});
   EXPECT_EQ(failure.first()->message, "first");
+}
+
+TEST(Failure, AwaitCauseReturnsWithTheFirstError) {
+  Failure failure;
+  failure.await_cause(std::chrono::milliseconds(1));
+  EXPECT_FALSE(failure.failed()) << "it does not wait for ever";
+  std::thread failing([&] { failure.fail({"the cause"}); });
+  failure.await_cause(std::chrono::hours(1));
+  EXPECT_EQ(failure.first()->message, "the cause");
+  failing.join();
+  failure.await_cause(std::chrono::hours(1));
 }
 
 TEST(Failure, OneOfManyThreadsIsTheFirst) {

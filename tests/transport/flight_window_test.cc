@@ -129,8 +129,8 @@ TEST(FlightWindow, TheCapHoldsWhateverTheGoodput) {
   EXPECT_EQ(window.try_take(0, 100 * kShare), 3 * kShare);
 }
 
-// Many channels at random, and one that starves: there is never more in flight than the largest bound that ever
-// held, and whoever has less than a slot in flight gets the rest of it at once.
+// Many channels at random, and one that starves: there is never more in flight than the largest bound that
+// ever held, and whoever has less than a slot in flight gets the rest of it at once.
 TEST(FlightWindow, HoldsItsPromisesUnderRandomLoad) {
   constexpr uint16_t kChannels = 6;
   FlightWindow window(limits(9));

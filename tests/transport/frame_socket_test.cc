@@ -81,7 +81,8 @@ TEST_F(FrameSocketTest, CarriesFramesOfAnySizeAndPieces) {
   };
   std::vector<Frame> frames;
   for (uint32_t i = 0; i < 60; ++i) {
-    Frame frame{noise(random() % 3 ? 16 * (random() % 64) : 0, i), noise(random() % 5 ? random() % 200000 : 0, 100 + i)};
+    Frame frame{noise(random() % 3 ? 16 * (random() % 64) : 0, i),
+                noise(random() % 5 ? random() % 200000 : 0, 100 + i)};
     frames.push_back(std::move(frame));
   }
   frames.push_back({noise(kMaxTable, 1), noise(kMaxBody, 2)});
@@ -182,7 +183,8 @@ TEST_F(FrameSocketTest, AnEndInTheHeaderIsAnError) {
   const auto bytes = wire(kRecord, {}, {});
   send_raw(std::span(bytes).first(63));
   end_sending();
-  EXPECT_ERROR(receiver_->receive_head(head_), "receiving from peer-x failed: the connection ended in the middle");
+  EXPECT_ERROR(receiver_->receive_head(head_),
+               "receiving from peer-x failed: the connection ended in the middle");
 }
 
 TEST_F(FrameSocketTest, AnEndAtOrInTheTableIsAnError) {

@@ -55,7 +55,9 @@ HeaderBytes with(size_t at, std::vector<uint8_t> bytes) {
   return changed;
 }
 
-TEST(Frame, EncodesTheGoldenHeader) { EXPECT_EQ(encode_header(kHeader, golden_table()), kGolden); }
+TEST(Frame, EncodesTheGoldenHeader) {
+  EXPECT_EQ(encode_header(kHeader, golden_table()), kGolden);
+}
 
 TEST(Frame, DecodesTheGoldenHeader) {
   auto header = decode_header(kGolden);

@@ -93,7 +93,8 @@ class LandingTest : public testing::Test {
  protected:
   void SetUp() override {
     landing_.emplace(
-        site_, [this](uint16_t channel, uint64_t sequence) { return acknowledge(channel, sequence); }, failure_);
+        site_, [this](uint16_t channel, uint64_t sequence) { return acknowledge(channel, sequence); },
+        failure_);
   }
   void TearDown() override {
     if (landing_ && !landing_->all_closed()) failure_.fail({"the test is over"});
@@ -112,8 +113,9 @@ class LandingTest : public testing::Test {
   }
   bool wait_acknowledged(size_t frames) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, test::kForever, [&] { return acknowledged_.size() >= frames || failure_.failed(); }) &&
-           !failure_.failed();
+    return changed_.wait_for(lock, test::kForever, [&] {
+      return acknowledged_.size() >= frames || failure_.failed();
+    }) && !failure_.failed();
   }
   // The error that the landing ends with.
   std::string wait_failure() {
@@ -477,7 +479,8 @@ TEST_F(LandingTest, BlocksAreNamedOnce) {
 TEST_F(LandingTest, WaitBlocksWaitsAndEndsWithTheSession) {
   std::atomic<int> known = 0;
   std::thread waiter([&] {
-    if (const PageSpace* space = landing_->wait_blocks()) known = static_cast<int>(space->pages_of_block.size());
+    if (const PageSpace* space = landing_->wait_blocks())
+      known = static_cast<int>(space->pages_of_block.size());
   });
   begin({4, 5});
   waiter.join();
@@ -524,8 +527,9 @@ TEST_F(LandingTest, TheSinksErrorsEndTheSession) {
   EXPECT_EQ(wait_failure(), "the sink of channel 0 is broken");
 }
 
-// Frames of several channels and epochs arrive shuffled on several threads. Every page must end as its last epoch
-// had it, no page may be placed before all channels have finished the epoch before, every sink gets its order.
+// Frames of several channels and epochs arrive shuffled on several threads. Every page must end as its last
+// epoch had it, no page may be placed before all channels have finished the epoch before, every sink gets its
+// order.
 class RandomLanding : public LandingTest, public testing::WithParamInterface<uint32_t> {};
 
 TEST_P(RandomLanding, EndsWithTheLastVersionOfEachPage) {
@@ -582,7 +586,8 @@ TEST_P(RandomLanding, EndsWithTheLastVersionOfEachPage) {
     });
   }
   for (std::thread& lane : lanes) lane.join();
-  ASSERT_TRUE(wait_acknowledged(frames.size())) << (failure_.failed() ? failure_.first()->message : "too slow");
+  ASSERT_TRUE(wait_acknowledged(frames.size()))
+      << (failure_.failed() ? failure_.first()->message : "too slow");
   EXPECT_TRUE(landing_->all_closed());
   EXPECT_EQ(site_.too_early(), 0);
   for (const auto& [where, content] : model) {

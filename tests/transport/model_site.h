@@ -21,19 +21,22 @@ inline constexpr uint32_t kModelPage = 1024;
 inline GuestBlocks model_blocks(std::vector<uint64_t> pages) {
   GuestBlocks blocks;
   blocks.page_size = kModelPage;
-  for (size_t i = 0; i < pages.size(); ++i) blocks.blocks.push_back({"block" + std::to_string(i), pages[i] * kModelPage});
+  for (size_t i = 0; i < pages.size(); ++i)
+    blocks.blocks.push_back({"block" + std::to_string(i), pages[i] * kModelPage});
   return blocks;
 }
 
 class ModelSite : public LandingSite {
  public:
-  // What a channel's sink was given, in order: "r<bytes>" a record, "p<pages>" pages of a batch, "c" the close.
+  // What a channel's sink was given, in order: "r<bytes>" a record, "p<pages>" pages of a batch, "c" the
+  // close.
   using Log = std::vector<std::string>;
 
   // Set before the session begins.
-  bool direct = true;             // pages can be placed
-  bool by_iovec = true;           // … where they arrive
-  uint16_t participants = 0;      // of epochs: checks that none is entered too early, if the first bytes say which
+  bool direct = true;    // pages can be placed
+  bool by_iovec = true;  // … where they arrive
+  uint16_t participants =
+      0;  // of epochs: checks that none is entered too early, if the first bytes say which
   std::vector<uint16_t> relayed;  // blocks that the placement does not take
 
   Result<std::unique_ptr<ChannelSink>> open(uint16_t channel, ChannelKind kind) override {
@@ -158,7 +161,9 @@ class ModelSite : public LandingSite {
     ModelSite& site_;
   };
 
-  bool is_relayed(uint16_t block) const { return std::find(relayed.begin(), relayed.end(), block) != relayed.end(); }
+  bool is_relayed(uint16_t block) const {
+    return std::find(relayed.begin(), relayed.end(), block) != relayed.end();
+  }
   uint8_t* at(uint16_t block, uint64_t index) { return memory_[block].data() + index * kModelPage; }
   void write(uint16_t block, uint64_t index, const uint8_t* bytes) {
     uint8_t* to = at(block, index);

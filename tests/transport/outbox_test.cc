@@ -64,7 +64,8 @@ TEST(Outbox, AFrameOutlivesItsAcknowledgementWhileSomebodySendsIt) {
   outbox.push(std::move(out));
   Outbox::Frame sending = outbox.pop();
   outbox.acknowledge(0, 0);
-  EXPECT_EQ(std::vector<uint8_t>(sending->bytes.begin(), sending->bytes.end()), (std::vector<uint8_t>{1, 2, 3}));
+  EXPECT_EQ(std::vector<uint8_t>(sending->bytes.begin(), sending->bytes.end()),
+            (std::vector<uint8_t>{1, 2, 3}));
 }
 
 TEST(Outbox, WaitsUntilAllIsAcknowledged) {

@@ -38,7 +38,9 @@ class RawConnection {
   }
   explicit RawConnection(Fd fd) { take(std::move(fd)); }
 
-  Result<> send(FrameHeader header, std::span<const uint8_t> body = {}) { return frames_->send(header, body); }
+  Result<> send(FrameHeader header, std::span<const uint8_t> body = {}) {
+    return frames_->send(header, body);
+  }
   Result<> send(FrameHeader header, std::span<const uint8_t> table, std::span<const uint8_t> body) {
     return frames_->send(header, table, {&body, 1});
   }

@@ -19,8 +19,12 @@ namespace {
 
 using std::chrono::seconds;
 
-Endpoint unix_at(const std::string& path) { return {.path = path, .host = {}, .port = 0}; }
-Endpoint tcp(const std::string& host, uint16_t port) { return {.path = {}, .host = host, .port = port}; }
+Endpoint unix_at(const std::string& path) {
+  return {.path = path, .host = {}, .port = 0};
+}
+Endpoint tcp(const std::string& host, uint16_t port) {
+  return {.path = {}, .host = host, .port = port};
+}
 
 bool exists(const std::string& path) {
   struct stat info {};
@@ -236,7 +240,8 @@ TEST(SendAndReceive, WholeThroughASmallBuffer) {
     EXPECT_TRUE(send_all(fd, pieces));
   });
   std::vector<uint8_t> received(sent.size());
-  std::vector<iovec> where = {{received.data(), 0}, {received.data(), 7}, {received.data() + 7, received.size() - 7}};
+  std::vector<iovec> where = {
+      {received.data(), 0}, {received.data(), 7}, {received.data() + 7, received.size() - 7}};
   auto got = recv_all(b.get(), where);
   EXPECT_TRUE(got && *got);
   EXPECT_EQ(received, sent);
@@ -272,7 +277,9 @@ TEST(SendAndReceive, SendingToNobodyIsAnErrorAndNoSignal) {
   EXPECT_ERROR(send_all(a.get(), test::bytes_of("x")), "Broken pipe");
 }
 
-TEST(Reason, IsWhatTheSystemCallsIt) { EXPECT_EQ(reason(ECONNREFUSED), "Connection refused"); }
+TEST(Reason, IsWhatTheSystemCallsIt) {
+  EXPECT_EQ(reason(ECONNREFUSED), "Connection refused");
+}
 
 }  // namespace
 }  // namespace wherry

@@ -24,7 +24,8 @@ using Log = test::ModelSite::Log;
 class Back {
  public:
   SourceSession::WayBack way() {
-    return {.bytes = [this](uint16_t channel, std::vector<uint8_t> bytes) { note(channel, test::text_of(bytes)); },
+    return {.bytes = [this](uint16_t channel,
+                            std::vector<uint8_t> bytes) { note(channel, test::text_of(bytes)); },
             .closed = [this](uint16_t channel) { note(channel, "<closed>"); }};
   }
   bool wait(uint16_t channel, const std::string& text) {
@@ -51,12 +52,17 @@ class SessionTest : public testing::Test {
     ASSERT_TRUE(listener);
     listener_ = std::make_unique<Listener>(std::move(*listener));
     std::thread accepting([this] {
-      auto accepted =
-          DestinationSession::accept(*listener_, site_, [] { return json{{"side", "destination"}}; }, destination_failure_);
+      auto accepted = DestinationSession::accept(
+          *listener_, site_,
+          [] {
+            return json{{"side", "destination"}};
+          },
+          destination_failure_);
       if (accepted) destination_ = std::move(*accepted);
     });
-    auto connected = SourceSession::connect(
-        {.peers = {listener_->where()}, .lanes = lanes, .wishes = {{"wish", 1u}}}, back_.way(), source_failure_);
+    auto connected =
+        SourceSession::connect({.peers = {listener_->where()}, .lanes = lanes, .wishes = {{"wish", 1u}}},
+                               back_.way(), source_failure_);
     accepting.join();
     ASSERT_TRUE(connected) << connected.error().message;
     ASSERT_TRUE(destination_);
@@ -100,8 +106,8 @@ TEST_F(SessionTest, CarriesWishesAndAccounts) {
 
 class SessionOverLanes : public SessionTest, public testing::WithParamInterface<size_t> {};
 
-// Channels that each send records and pages in several epochs: each arrives in its order, the guest's memory ends as
-// the source had it, and nothing lands before its time.
+// Channels that each send records and pages in several epochs: each arrives in its order, the guest's memory
+// ends as the source had it, and nothing lands before its time.
 TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
   constexpr uint16_t kChannels = 4;
   constexpr uint32_t kEpochs = 6;
@@ -177,7 +183,8 @@ TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
     EXPECT_EQ(log, expected[number]);
   }
   for (uint64_t page = 0; page < kPages; ++page) {
-    const auto last = is_zero(kEpochs - 1, page) ? std::vector<uint8_t>(kModelPage, 0) : content(kEpochs - 1, page);
+    const auto last =
+        is_zero(kEpochs - 1, page) ? std::vector<uint8_t>(kModelPage, 0) : content(kEpochs - 1, page);
     EXPECT_EQ(site_.page(static_cast<uint16_t>(page % 2), page / 2), last) << page;
   }
   const SourceSession::Totals totals = source_->totals();
@@ -278,7 +285,8 @@ class SourceTest : public testing::Test {
  protected:
   SourceTest() : watchdog_("a source session") {}
   Result<std::unique_ptr<SourceSession>> connect(size_t lanes = 1) {
-    return SourceSession::connect({.peers = {raw_.where()}, .lanes = lanes, .wishes = {{"wish", 1u}}}, back_.way(), failure_);
+    return SourceSession::connect({.peers = {raw_.where()}, .lanes = lanes, .wishes = {{"wish", 1u}}},
+                                  back_.way(), failure_);
   }
   void establish(size_t lanes) {
     std::thread welcoming([this] { raw_.welcome(); });
@@ -314,16 +322,21 @@ TEST_F(SourceTest, SaysHelloOnEachConnection) {
   EXPECT_EQ(raw_.hello.value("lanes", 0u), 3u);
   EXPECT_EQ(raw_.hello.value("wishes", json()), (json{{"wish", 1u}}));
   EXPECT_EQ(raw_.hello.value("requires", json()), json::array());
-  for (uint32_t i = 0; i < 3; ++i) EXPECT_EQ(raw_.lane_hellos[i], (json{{"token", "the token"}, {"lane", i}}));
+  for (uint32_t i = 0; i < 3; ++i)
+    EXPECT_EQ(raw_.lane_hellos[i], (json{{"token", "the token"}, {"lane", i}}));
 }
 
 TEST_F(SourceTest, ARefusalBecomesTheError) {
-  expect_no_session([](test::RawConnection& control) { (void)control.send({.type = FrameType::refuse}, bytes_of("no\nroom")); },
-                    "refused: no room");
+  expect_no_session(
+      [](test::RawConnection& control) {
+        (void)control.send({.type = FrameType::refuse}, bytes_of("no\nroom"));
+      },
+      "refused: no room");
 }
 
 TEST_F(SourceTest, AnotherAnswerThanAWelcomeIsAnError) {
-  expect_no_session([](test::RawConnection& control) { (void)control.send({.type = FrameType::ack}); }, "gave no welcome");
+  expect_no_session([](test::RawConnection& control) { (void)control.send({.type = FrameType::ack}); },
+                    "gave no welcome");
 }
 
 TEST_F(SourceTest, AWelcomeWithoutATokenIsAnError) {
@@ -348,14 +361,16 @@ TEST_F(SourceTest, APeerOfAnotherVersionIsNamed) {
 }
 
 TEST_F(SourceTest, APeerThatHangsUpIsAnError) {
-  expect_no_session([](test::RawConnection& control) { control.shut(); }, "closed the connection instead of an answer");
+  expect_no_session([](test::RawConnection& control) { control.shut(); },
+                    "closed the connection instead of an answer");
 }
 
 TEST_F(SourceTest, NobodyThereIsAnErrorThatHelps) {
   raw_.listener->stop();
   const Endpoint gone = raw_.where();
   raw_.listener = fail("closed");
-  EXPECT_ERROR(SourceSession::connect({.peers = {gone}}, back_.way(), failure_), "is `wherry receive` running there?");
+  EXPECT_ERROR(SourceSession::connect({.peers = {gone}}, back_.way(), failure_),
+               "is `wherry receive` running there?");
 }
 
 TEST_F(SourceTest, APeerThatIsKilledEndsTheSession) {

@@ -23,7 +23,8 @@ namespace wherry::test {
 // Long enough for any condition on a loaded machine; only a failing test waits that long.
 inline constexpr std::chrono::seconds kForever{60};
 
-// Ends the process if the scope it guards is not left in time: a thread that hangs cannot be failed otherwise.
+// Ends the process if the scope it guards is not left in time: a thread that hangs cannot be failed
+// otherwise.
 class Watchdog {
  public:
   explicit Watchdog(std::string what)
@@ -73,8 +74,12 @@ inline std::pair<Fd, Fd> socket_pair() {
   return {Fd(fds[0]), Fd(fds[1])};
 }
 
-inline std::vector<uint8_t> bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
-inline std::string text_of(std::span<const uint8_t> bytes) { return {bytes.begin(), bytes.end()}; }
+inline std::vector<uint8_t> bytes_of(const std::string& text) {
+  return {text.begin(), text.end()};
+}
+inline std::string text_of(std::span<const uint8_t> bytes) {
+  return {bytes.begin(), bytes.end()};
+}
 
 // Bytes that differ from seed to seed and repeat nowhere soon.
 inline std::vector<uint8_t> noise(size_t length, uint32_t seed) {
@@ -88,13 +93,13 @@ inline std::vector<uint8_t> noise(size_t length, uint32_t seed) {
 }
 
 // EXPECT_ERROR(result, "part of the message")
-#define EXPECT_ERROR(result, part)                                                                     \
-  do {                                                                                                 \
-    const auto& checked = (result);                                                                    \
-    EXPECT_FALSE(checked) << "no error: " << (part);                                                   \
-    if (!checked) {                                                                                    \
-      EXPECT_NE(checked.error().message.find(part), std::string::npos) << checked.error().message;     \
-    }                                                                                                  \
+#define EXPECT_ERROR(result, part)                                                                 \
+  do {                                                                                             \
+    const auto& checked = (result);                                                                \
+    EXPECT_FALSE(checked) << "no error: " << (part);                                               \
+    if (!checked) {                                                                                \
+      EXPECT_NE(checked.error().message.find(part), std::string::npos) << checked.error().message; \
+    }                                                                                              \
   } while (false)
 
 }  // namespace wherry::test

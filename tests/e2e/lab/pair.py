@@ -12,6 +12,7 @@ capabilities, parameters of the migration at both ends, as configure_migration t
 return_path  False: without that capability
 tcp          the QEMUs reach their wherries over TCP on loopback instead of unix sockets
 sender_qmp   whether the sender gets its QEMU's monitor
+incoming     False: the destination is not told to wait for a migration
 wherries     False: start no wherries; `start_wherries()` does
 
 `src`, `dst`, `link`, `sender`, `receiver`. An exception that leaves the context carries what all four have printed.
@@ -32,7 +33,8 @@ SMALL = {'ram_kib': 49160, 'append': f'pages={PAGES} rate=8000 mix=text:60,rando
 class Pair:
     def __init__(self, version='10.0', *, multifd=0, placement='relay', keys='streams=2', rate=None, qmp=True,
                  source=None, destination=None, capabilities=(), parameters=None, return_path=True, tcp=False,
-                 sender_qmp=False, wherries=True):
+                 sender_qmp=False, incoming=True, wherries=True):
+        self._incoming = incoming
         self._return_path, self._tcp, self._sender_qmp = return_path, tcp, sender_qmp
         self.multifd, self.placement, self.keys, self.qmp = multifd, placement, keys, qmp
         self._version, self._capabilities, self._parameters = version, capabilities, parameters or {}
@@ -66,7 +68,8 @@ class Pair:
             self.dst.close()
         self.dst = self._enter(Guest(self._version, incoming=True, **self._destination, netns=self.link.netns('b')))
         self._configure(self.dst)
-        self.dst.execute('migrate-incoming', uri=self._uri(self._in()))
+        if self._incoming:
+            self.dst.execute('migrate-incoming', uri=self._uri(self._in()))
 
     def _in(self):
         return 'tcp:127.0.0.1:5001' if self._tcp else self.dst.path('in')

@@ -90,7 +90,13 @@ class Wherry:
         """send: until QEMU can connect."""
         if self._qemu.startswith('tcp:'):
             return self.wait_listening(int(self._qemu.split(':')[-1]), timeout)
-        self._wait_for(lambda: os.path.exists(self._qemu), timeout, f'socket {self._qemu}')
+        def listening():  # the file alone may be that of one that was killed
+            with contextlib.suppress(OSError):
+                for fields in map(str.split, Path(f'/proc/{self.process.pid}/net/unix').read_text().splitlines()):
+                    if fields[-1] == self._qemu and fields[3] == '00010000':
+                        return True
+            return False
+        self._wait_for(listening, timeout, f'socket {self._qemu}')
 
     def _wait_for(self, condition, timeout, what):
         def check():

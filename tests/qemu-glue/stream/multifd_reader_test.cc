@@ -16,11 +16,14 @@ using test::Page;
 using test::Recorder;
 
 const GuestBlocks& some_blocks() {
-  static const GuestBlocks blocks{4096, {{"pc.ram", 1 << 20}, {"vga.vram", 8 * kPage}}, "", true};
+  static const GuestBlocks blocks{
+      4096, {{"pc.ram", 1 << 20}, {"vga.vram", 8 * kPage}, {"odd", 100000}}, "", true};
   return blocks;
 }
 
-Bytes greeting() { return Bytes().u32(kMultifdMagic).u32(kMultifdVersion).fill(56, 0); }
+Bytes greeting() {
+  return Bytes().u32(kMultifdMagic).u32(kMultifdVersion).fill(56, 0);
+}
 
 struct Packet {
   uint32_t flags = 0;
@@ -58,8 +61,10 @@ Recorder read(const ByteVector& stream, const GuestBlocks* blocks = &some_blocks
 }
 
 // A packet that the reader refuses is carried, and so is everything behind it.
-void expect_opaque(const ByteVector& packet, const std::string& why, const GuestBlocks* blocks = &some_blocks()) {
-  const ByteVector stream = Bytes().add(greeting()).add(Packet{kMultifdSync}).add(packet).add(Packet{.normal = 1});
+void expect_opaque(const ByteVector& packet, const std::string& why,
+                   const GuestBlocks* blocks = &some_blocks()) {
+  const ByteVector stream =
+      Bytes().add(greeting()).add(Packet{kMultifdSync}).add(packet).add(Packet{.normal = 1});
   const Recorder seen = read(stream, blocks);
   EXPECT_EQ(seen.opaque_because, why);
   EXPECT_TRUE(seen.opaque_needs_pages);
@@ -85,7 +90,8 @@ TEST(MultifdReader, FindsPagesAndEpochs) {
 
 // QEMU before 9.0
 TEST(MultifdReader, PutsASyncBehindThePagesOfItsPacket) {
-  const Recorder seen = read(Bytes().add(greeting()).add(Packet{.flags = kMultifdSync, .normal = 1, .offsets = {kPage}}));
+  const Recorder seen =
+      read(Bytes().add(greeting()).add(Packet{.flags = kMultifdSync, .normal = 1, .offsets = {kPage}}));
   EXPECT_EQ(seen.epochs, 1u);
   ASSERT_EQ(seen.pages.size(), 1u);
   EXPECT_EQ(seen.pages[0].epoch, 0u);
@@ -112,7 +118,13 @@ TEST(MultifdReader, IgnoresStaleFieldsOfAnEmptyPacket) {
 
 TEST(MultifdReader, CarriesDeviceStateOfAnyLength) {
   auto device_state = [](uint32_t length) {
-    return Bytes().u32(kMultifdMagic).u32(kMultifdVersion).u32(kMultifdDeviceState).fill(260, 'x').u32(length).fill(length, 'd');
+    return Bytes()
+        .u32(kMultifdMagic)
+        .u32(kMultifdVersion)
+        .u32(kMultifdDeviceState)
+        .fill(260, 'x')
+        .u32(length)
+        .fill(length, 'd');
   };
   const ByteVector stream = Bytes()
                                 .add(greeting())
@@ -131,7 +143,15 @@ TEST(MultifdReader, CarriesDeviceStateOfAnyLength) {
 TEST(MultifdReader, TakesPageSizesOtherThan4K) {
   GuestBlocks blocks{65536, {{"mach-virt.ram", 1 << 20}}, "", true};
   Bytes stream;
-  stream.add(greeting()).u32(kMultifdMagic).u32(kMultifdVersion).u32(0).u32(8).u32(8).u32(8 * 65536).u64(0).fill(32, 0);
+  stream.add(greeting())
+      .u32(kMultifdMagic)
+      .u32(kMultifdVersion)
+      .u32(0)
+      .u32(8)
+      .u32(8)
+      .u32(8 * 65536)
+      .u64(0)
+      .fill(32, 0);
   const std::string name = "mach-virt.ram";
   stream.add(ByteVector(name.begin(), name.end())).fill(256 - name.size(), 0);
   for (int i = 0; i < 8; ++i) stream.u64(65536u * i);
@@ -153,7 +173,8 @@ TEST(MultifdReader, RefusesWhatItDoesNotKnow) {
   expect_opaque(Bytes(Packet{.flags = 4 | kMultifdSync}), "multifd-compression");
   expect_opaque(Bytes(Packet{.flags = 0x20}), "multifd-compression");
   expect_opaque(Bytes(Packet{.flags = 0x80}), "a multifd packet with unknown flags");
-  expect_opaque(Bytes(Packet{.flags = kMultifdDeviceState | kMultifdSync}), "a multifd packet with unknown flags");
+  expect_opaque(Bytes(Packet{.flags = kMultifdDeviceState | kMultifdSync}),
+                "a multifd packet with unknown flags");
 }
 
 TEST(MultifdReader, RefusesPagesThatCannotBe) {
@@ -161,10 +182,15 @@ TEST(MultifdReader, RefusesPagesThatCannotBe) {
   expect_opaque(Bytes(Packet{.normal = 100, .zero = 29}), "a multifd packet with too many pages");
   expect_opaque(Bytes(Packet{.normal = 1, .zero = UINT32_MAX}), "a multifd packet with too many pages");
   expect_opaque(Bytes(Packet{.zero = 1, .block = "pc.rom"}), "a multifd packet of an unknown RAM block");
-  expect_opaque(Bytes(Packet{.zero = 1, .block = std::string(256, 'x')}), "a multifd packet of an unknown RAM block");
-  expect_opaque(Bytes(Packet{.normal = 1, .offsets = {8 * kPage}, .block = "vga.vram"}), "a multifd page outside its RAM block");
+  expect_opaque(Bytes(Packet{.zero = 1, .block = std::string(256, 'x')}),
+                "a multifd packet of an unknown RAM block");
+  expect_opaque(Bytes(Packet{.normal = 1, .offsets = {8 * kPage}, .block = "vga.vram"}),
+                "a multifd page outside its RAM block");
+  expect_opaque(Bytes(Packet{.zero = 1, .offsets = {24 * kPage}, .block = "odd"}),
+                "a multifd page outside its RAM block");
   expect_opaque(Bytes(Packet{.zero = 1, .offsets = {12}}), "a multifd page outside its RAM block");
-  expect_opaque(Bytes(Packet{.normal = 1, .zero = 1, .offsets = {0, UINT64_MAX - 4095}}), "a multifd page outside its RAM block");
+  expect_opaque(Bytes(Packet{.normal = 1, .zero = 1, .offsets = {0, UINT64_MAX - 4095}}),
+                "a multifd page outside its RAM block");
 }
 
 TEST(MultifdReader, RefusesPagesOfAGuestThatNobodyDescribes) {
@@ -236,8 +262,9 @@ TEST_P(MultifdCaptures, ComeOutAsTheyWere) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, MultifdCaptures,
-                         testing::ValuesIn(test::captures([](const auto& made) { return made["multifd"] > 0; })),
+INSTANTIATE_TEST_SUITE_P(, MultifdCaptures, testing::ValuesIn(test::captures([](const auto& made) {
+                           return made["multifd"] > 0;
+                         })),
                          test::case_name);
 
 }  // namespace

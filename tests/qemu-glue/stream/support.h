@@ -1,4 +1,5 @@
-// What the tests of the stream readers share: QEMU's captured streams, hand-made ones, and who listens to a reader.
+// What the tests of the stream readers share: QEMU's captured streams, hand-made ones, and who listens to a
+// reader.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -30,8 +31,12 @@ class Bytes {
  public:
   Bytes& u8(uint8_t value) { return add({value}); }
   Bytes& u16(uint16_t value) { return u8(static_cast<uint8_t>(value >> 8)).u8(static_cast<uint8_t>(value)); }
-  Bytes& u32(uint32_t value) { return u16(static_cast<uint16_t>(value >> 16)).u16(static_cast<uint16_t>(value)); }
-  Bytes& u64(uint64_t value) { return u32(static_cast<uint32_t>(value >> 32)).u32(static_cast<uint32_t>(value)); }
+  Bytes& u32(uint32_t value) {
+    return u16(static_cast<uint16_t>(value >> 16)).u16(static_cast<uint16_t>(value));
+  }
+  Bytes& u64(uint64_t value) {
+    return u32(static_cast<uint32_t>(value >> 32)).u32(static_cast<uint32_t>(value));
+  }
   Bytes& fill(size_t length, uint8_t value) { return add(ByteVector(length, value)); }
   // u8 length, text
   Bytes& text(const std::string& text) {
@@ -63,7 +68,8 @@ class Recorder : public StreamEvents {
  public:
   using MakeWriter = std::unique_ptr<PageWriter> (*)(const GuestBlocks&);
   // For a multifd channel the blocks are known from the main one.
-  explicit Recorder(MakeWriter make_writer, const GuestBlocks& blocks = {}) : known(blocks), make_writer_(make_writer) {}
+  explicit Recorder(MakeWriter make_writer, const GuestBlocks& blocks = {})
+      : known(blocks), make_writer_(make_writer) {}
 
   void record(std::span<const uint8_t> bytes) override {
     flush();
@@ -77,7 +83,8 @@ class Recorder : public StreamEvents {
     ++replacements;
   }
   void epoch_end() override { ++epochs; }
-  void page(uint16_t block, uint64_t index, const uint8_t* content, uint32_t page_size, size_t element) override {
+  void page(uint16_t block, uint64_t index, const uint8_t* content, uint32_t page_size,
+            size_t element) override {
     EXPECT_FALSE(over) << "a page behind the last one";
     pages.push_back({known.blocks.at(block).name, index * page_size, {}, epochs});
     if (content) pages.back().content.assign(content, content + page_size);
@@ -134,9 +141,10 @@ class Recorder : public StreamEvents {
   PageBatch batch_;
 };
 
-// Feeds a reader the way ChannelReader does, with at most `chunk` bytes at once (random lengths), and returns what
-// it has not consumed at the end.
-inline ByteVector feed(StreamReader& reader, const ByteVector& stream, size_t chunk = SIZE_MAX, uint32_t seed = 0) {
+// Feeds a reader the way ChannelReader does, with at most `chunk` bytes at once (random lengths), and returns
+// what it has not consumed at the end.
+inline ByteVector feed(StreamReader& reader, const ByteVector& stream, size_t chunk = SIZE_MAX,
+                       uint32_t seed = 0) {
   std::mt19937 random(seed);
   auto slot = std::make_unique<ByteVector>(kSlotBytes);
   size_t parsed = 0, filled = 0, sent = 0;
@@ -146,7 +154,8 @@ inline ByteVector feed(StreamReader& reader, const ByteVector& stream, size_t ch
     EXPECT_GT(want.at_most, 0u);
     if (kSlotBytes - parsed < want.contiguous || filled == kSlotBytes) {
       auto next = std::make_unique<ByteVector>(kSlotBytes);
-      std::copy(slot->begin() + static_cast<ptrdiff_t>(parsed), slot->begin() + static_cast<ptrdiff_t>(filled), next->begin());
+      std::copy(slot->begin() + static_cast<ptrdiff_t>(parsed),
+                slot->begin() + static_cast<ptrdiff_t>(filled), next->begin());
       filled -= parsed;
       parsed = 0;
       slot = std::move(next);
@@ -168,7 +177,8 @@ struct Capture {
     const auto directory = std::filesystem::path(WHERRY_TEST_DATA) / "streams" / name;
     std::ifstream(directory / "case.json") >> made;
     for (int i = 0; std::filesystem::exists(directory / fmt::format("{}.forward.zst", i)); ++i) {
-      connections.push_back({unpack(directory / fmt::format("{}.forward.zst", i)), unpack(directory / fmt::format("{}.back.zst", i))});
+      connections.push_back({unpack(directory / fmt::format("{}.forward.zst", i)),
+                             unpack(directory / fmt::format("{}.back.zst", i))});
     }
     // In order of connecting, the main channel is the first.
     EXPECT_FALSE(connections.empty());
@@ -193,7 +203,8 @@ struct Capture {
 template <class Wanted>
 std::vector<std::string> captures(Wanted&& wanted) {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(WHERRY_TEST_DATA) / "streams")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(WHERRY_TEST_DATA) / "streams")) {
     if (!entry.is_directory()) continue;
     nlohmann::json made;
     std::ifstream(entry.path() / "case.json") >> made;
@@ -206,7 +217,8 @@ std::vector<std::string> captures(Wanted&& wanted) {
 
 inline std::string case_name(const testing::TestParamInfo<std::string>& info) {
   std::string name = info.param;
-  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c); }, '_');
   return name;
 }
 

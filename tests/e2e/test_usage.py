@@ -1,0 +1,66 @@
+"""The command line: what is wrong is refused at once, with exit code 2 and a message that names it."""
+import subprocess
+import unittest
+
+from lab import wherry_binary
+
+SEND = ['send', '--qemu', 'unix:/nonexistent/out', '--to']
+RECEIVE = ['receive', '--qemu', 'unix:/nonexistent/in', '--listen']
+
+
+class Usage(unittest.TestCase):
+    def check(self, arguments, code, says):
+        done = subprocess.run([wherry_binary(), *arguments], capture_output=True, text=True, timeout=10)
+        self.assertEqual(done.returncode, code, done)
+        for text in says:
+            self.assertIn(text, done.stderr + done.stdout)
+
+    def test_beyond_loopback_needs_insecure(self):
+        for command in (SEND, RECEIVE):
+            for host in ('192.0.2.1', '[2001:db8::1]', '0.0.0.0', '[::]', 'example.org', '127.0.0.1,192.0.2.1'):
+                with self.subTest(f'{command[0]} {host}'):
+                    self.check([*command, f'wherry://{host}'], 2, ['--insecure', f'wherry://{host}'])
+
+    def test_loopback_does_not(self):
+        for host in ('127.0.0.1', '[::1]', 'localhost', '127.1.2.3:9'):
+            with self.subTest(host):
+                self.check([*SEND, f'wherry://{host}'], 1, ['refused'])
+
+    def test_uri(self):
+        for uri, named in {
+                'wherry://h?stream=2': 'stream', 'wherry://h?streams=0': 'streams=0', 'wherry://h?streams=65': 'streams=65',
+                'wherry://h?streams=2x': 'streams=2x', 'wherry://h?streams=': 'streams=', 'wherry://h?streams': 'streams',
+                'wherry://h?downtime=300': 'downtime=300', 'wherry://h?downtime=-1ms': 'downtime=-1ms',
+                'wherry://h?bandwidth=5': 'bandwidth=5', 'wherry://h?bandwidth=nanGbps': 'bandwidth=nanGbps',
+                'wherry://h?placement=here': 'placement=here', 'wherry://h?resume=0s': 'resume=0s',
+                'wherry://h?compress=lzma': 'compress=lzma', 'wherry://h:port': 'port', 'wherry://h:70000': '70000',
+                'wherry://[::1': '[::1', 'wherry://': 'wherry://', 'wherry://h,': 'wherry://h,', 'http://h': 'http://h',
+                'h': 'expected wherry://', 'wherry+rdma://h': 'wherry+rdma://h', '': 'expected wherry://'}.items():
+            for command in (SEND, RECEIVE):
+                with self.subTest(f'{command[0]} {uri}'):
+                    self.check([*command, uri, '--insecure'], 2, [named])
+
+    def test_qemu(self):
+        for qemu, named in {'/path': '/path', 'unix:': 'unix:', 'tcp:127.0.0.1': 'tcp:127.0.0.1',
+                            'tcp:127.0.0.1:x': 'tcp:127.0.0.1:x', 'tcp:192.0.2.1:5000': 'loopback',
+                            'tcp:127.0.0.1:70000': '70000', 'unix:/' + 'x' * 108: 'longer'}.items():
+            for command, where in ((['send', '--to'], 'wherry://127.0.0.1'), (['receive', '--listen'], 'wherry://127.0.0.1:0')):
+                with self.subTest(f'{command[0]} {qemu}'):
+                    self.check([*command, where, '--qemu', qemu], 2, [named])
+
+    def test_options(self):
+        for arguments, named in (([], 'subcommand'), (['carry'], 'subcommand'), (['send'], '--qemu'),
+                                 (['send', '--qemu', 'unix:/x'], '--to'), (['receive', '--qemu', 'unix:/x'], '--listen'),
+                                 ([*SEND, 'wherry://127.0.0.1', '--fast'], '--fast'), ([*SEND], '--to'),
+                                 ([*SEND, 'wherry://127.0.0.1', '--report'], '--report')):
+            with self.subTest(' '.join(arguments)):
+                self.check(arguments, 2, [named])
+
+    def test_help_and_version(self):
+        self.check(['--help'], 0, ['send', 'receive'])
+        self.check(['send', '--help'], 0, ['--qemu', '--to', '--insecure'])
+        self.check(['--version'], 0, ['0'])
+
+
+if __name__ == '__main__':
+    unittest.main()

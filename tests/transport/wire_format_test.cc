@@ -1,0 +1,317 @@
+// Holds the code to docs/wire-format.md: its tables and examples are read from the page and compared.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "compression/batch_codec.h"
+#include "tests/transport/raw_peer.h"
+#include "tests/transport/support.h"
+#include "transport/channel.h"
+#include "transport/frame.h"
+#include "transport/source_session.h"
+
+namespace wherry {
+namespace {
+
+using Row = std::vector<std::string>;
+
+// Tables and examples of the page.
+class Page {
+ public:
+  Page() {
+    std::ifstream file(WHERRY_DOCS "/wire-format.md");
+    EXPECT_TRUE(file) << "no " WHERRY_DOCS "/wire-format.md";
+    std::string section;    // the heading that a table stands under
+    std::string paragraph;  // the first word of the paragraph above it
+    std::string example;
+    for (std::string line; std::getline(file, line);) {
+      if (!example.empty()) {
+        if (line == "```") {
+          example.clear();
+          continue;
+        }
+        std::istringstream bytes(line);
+        for (unsigned byte; bytes >> std::hex >> byte;)
+          examples_[example].push_back(static_cast<uint8_t>(byte));
+      } else if (line.starts_with("```hex ")) {
+        example = line.substr(7);
+      } else if (line.starts_with("| ---")) {
+        continue;
+      } else if (line.starts_with("|")) {
+        Row row;
+        std::istringstream cells(line.substr(1));
+        for (std::string cell; std::getline(cells, cell, '|');) row.push_back(trimmed(cell));
+        if (tables_.empty() || !in_table_) tables_.push_back({section, paragraph, {}});
+        in_table_ = true;
+        tables_.back().rows.push_back(row);
+      } else {
+        in_table_ = false;
+        if (line.starts_with("## ")) {
+          section = line.substr(3);
+          paragraph.clear();
+        } else if (!line.empty()) {
+          paragraph = line.substr(0, line.find(' '));
+        }
+      }
+    }
+  }
+  // The rows of the table under that heading or paragraph whose own first column is headed so.
+  std::vector<Row> table(const std::string& above, const std::string& column) const {
+    for (const Table& table : tables_) {
+      if ((table.section == above || table.paragraph == above) && table.rows[0][0] == column) {
+        return {table.rows.begin() + 1, table.rows.end()};
+      }
+    }
+    ADD_FAILURE() << "the page has no table of " << column << " under " << above;
+    return {};
+  }
+  std::vector<uint8_t> example(const std::string& name) const {
+    auto found = examples_.find(name);
+    return found == examples_.end() ? std::vector<uint8_t>{} : found->second;
+  }
+
+ private:
+  static std::string trimmed(const std::string& cell) {
+    const size_t from = cell.find_first_not_of(' ');
+    return from == std::string::npos ? "" : cell.substr(from, cell.find_last_not_of(' ') - from + 1);
+  }
+  struct Table {
+    std::string section;
+    std::string paragraph;
+    std::vector<Row> rows;
+  };
+  std::vector<Table> tables_;
+  bool in_table_ = false;
+  std::map<std::string, std::vector<uint8_t>> examples_;
+};
+
+const Page& page() {
+  static const Page the_page;
+  return the_page;
+}
+
+uint64_t number(std::span<const uint8_t> bytes, size_t offset, size_t size) {
+  uint64_t value = 0;
+  for (size_t i = size; i-- > 0;) value = value << 8 | bytes[offset + i];
+  return value;
+}
+
+// Compares a table of offset, size and field with bytes; fields must lie side by side and fill them.
+void expect_layout(const std::vector<Row>& rows, std::span<const uint8_t> bytes,
+                   const std::map<std::string, uint64_t>& values) {
+  size_t next = 0;
+  std::set<std::string> seen;
+  for (const Row& row : rows) {
+    const size_t offset = std::stoul(row[0]);
+    const size_t size = std::stoul(row[1]);
+    EXPECT_EQ(offset, next) << row[2];
+    next = offset + size;
+    ASSERT_LE(next, bytes.size()) << row[2];
+    auto value = values.find(row[2]);
+    ASSERT_NE(value, values.end()) << "the page has a field that the test does not know: " << row[2];
+    EXPECT_EQ(number(bytes, offset, size), value->second) << row[2];
+    seen.insert(row[2]);
+  }
+  EXPECT_EQ(next, bytes.size());
+  for (const auto& [field, value] : values) EXPECT_TRUE(seen.contains(field)) << "the page lacks " << field;
+}
+
+std::set<std::string> keys(const nlohmann::json& map) {
+  std::set<std::string> all;
+  for (const auto& [key, value] : map.items()) all.insert(key);
+  return all;
+}
+
+// The keys on the page with their types are those of a message of ours.
+void expect_map(const std::string& label, const nlohmann::json& map) {
+  std::set<std::string> on_page;
+  for (const Row& row : page().table(label, "key")) {
+    on_page.insert(row[0]);
+    if (!map.contains(row[0])) continue;
+    const nlohmann::json& value = map[row[0]];
+    const bool right = row[1] == "unsigned"  ? value.is_number_unsigned()
+                       : row[1] == "text"    ? value.is_string()
+                       : row[1] == "array"   ? value.is_array()
+                       : row[1] == "map"     ? value.is_object()
+                       : row[1] == "boolean" ? value.is_boolean()
+                                             : false;
+    EXPECT_TRUE(right) << label << " " << row[0] << " is no " << row[1];
+  }
+  EXPECT_EQ(on_page, keys(map)) << label;
+}
+
+TEST(WireFormat, TheHeaderIsAsOnThePage) {
+  const FrameHeader header{.type = FrameType::batch,
+                           .flags = 0x1112,
+                           .channel = 0x2122,
+                           .epoch = 0x31323334,
+                           .sequence = 0x4142434445464748,
+                           .pages = 0x51525354,
+                           .table_length = 0x61,
+                           .body_length = 0x71,
+                           .aux = 0x81828384,
+                           .body_sum = 0x9192939495969798};
+  const HeaderBytes bytes = encode_header(header, {});
+  const std::map<std::string, uint64_t> values = {{"magic", 0x59524857},
+                                                  {"version", 1},
+                                                  {"type", 3},
+                                                  {"flags", header.flags},
+                                                  {"channel", header.channel},
+                                                  {"reserved", 0},
+                                                  {"epoch", header.epoch},
+                                                  {"sequence", header.sequence},
+                                                  {"pages", header.pages},
+                                                  {"table_length", header.table_length},
+                                                  {"body_length", header.body_length},
+                                                  {"aux", header.aux},
+                                                  {"head_sum", number(bytes, 48, 8)},
+                                                  {"body_sum", header.body_sum}};
+  expect_layout(page().table("Frame header", "offset"), bytes, values);
+}
+
+TEST(WireFormat, TheHeadSumIsOfWhatThePageSays) {
+  const std::vector<uint8_t> table(32, 7);
+  const HeaderBytes bytes = encode_header({.type = FrameType::batch, .body_sum = 99}, table);
+  Checksum sum;
+  sum.add(std::span(bytes).first(48));
+  sum.add(std::span(bytes).subspan(56));
+  sum.add(table);
+  EXPECT_EQ(number(bytes, 48, 8), sum.value());
+}
+
+TEST(WireFormat, ExactlyTheTypesOnThePageAreKnown) {
+  const std::map<std::string, FrameType> ours = {{"open", FrameType::open},
+                                                 {"record", FrameType::record},
+                                                 {"batch", FrameType::batch},
+                                                 {"close", FrameType::close},
+                                                 {"blocks", FrameType::blocks},
+                                                 {"hello", FrameType::hello},
+                                                 {"welcome", FrameType::welcome},
+                                                 {"refuse", FrameType::refuse},
+                                                 {"lane_hello", FrameType::lane_hello},
+                                                 {"ack", FrameType::ack},
+                                                 {"reverse", FrameType::reverse},
+                                                 {"reverse_close", FrameType::reverse_close},
+                                                 {"failed", FrameType::failed},
+                                                 {"done", FrameType::done}};
+  std::map<std::string, FrameType> on_page;
+  std::set<int> numbers;
+  for (const Row& row : page().table("Frame types", "type")) {
+    on_page[row[1]] = static_cast<FrameType>(std::stoi(row[0]));
+    numbers.insert(std::stoi(row[0]));
+  }
+  EXPECT_EQ(on_page, ours);
+  HeaderBytes bytes = encode_header({.type = FrameType::open}, {});
+  for (int type = 0; type < 256; ++type) {
+    bytes[5] = static_cast<uint8_t>(type);
+    EXPECT_EQ(decode_header(bytes).has_value(), numbers.contains(type)) << type;
+  }
+}
+
+TEST(WireFormat, FlagsAndKindsAreThoseOnThePage) {
+  const std::map<std::string, int> flags = {{"epoch_end", kEpochEnd},
+                                            {"setup_done", kSetupDone},
+                                            {"opaque", kOpaque},
+                                            {"pages_done", kPagesDone},
+                                            {"needs_pages", kNeedsPages}};
+  std::map<std::string, int> on_page;
+  for (const Row& row : page().table("Flags of a record", "flag")) on_page[row[1]] = std::stoi(row[0]);
+  EXPECT_EQ(on_page, flags);
+  const std::map<std::string, int> kinds = {{"main", static_cast<int>(ChannelKind::main)},
+                                            {"data", static_cast<int>(ChannelKind::data)},
+                                            {"urgent", static_cast<int>(ChannelKind::urgent)}};
+  on_page.clear();
+  for (const Row& row : page().table("Kinds", "kind")) on_page[row[1]] = std::stoi(row[0]);
+  EXPECT_EQ(on_page, kinds);
+}
+
+TEST(WireFormat, ThePageTableIsAsOnThePage) {
+  PageBatch batch;
+  batch.page_size = 4096;
+  batch.add_run({0x1112, PageKind::raw, 0x21222324, 0x3132333435363738});
+  EncodedBatch encoded;
+  make_raw_codec()->encode(batch, encoded);
+  expect_layout(page().table("Page table", "offset"), encoded.table,
+                {{"block", 0x1112},
+                 {"kind", 1},
+                 {"reserved", 0},
+                 {"count", 0x21222324},
+                 {"first", 0x3132333435363738}});
+}
+
+TEST(WireFormat, ExactlyThePageKindsOnThePageAreKnown) {
+  std::set<int> numbers;
+  for (const Row& row : page().table("Page table", "kind")) numbers.insert(std::stoi(row[0]));
+  EXPECT_EQ(numbers, (std::set<int>{static_cast<int>(PageKind::zero), static_cast<int>(PageKind::raw)}));
+  for (int kind = 0; kind < 256; ++kind) {
+    std::vector<uint8_t> entry(kRunBytes);
+    entry[2] = static_cast<uint8_t>(kind);
+    entry[4] = 1;
+    EXPECT_EQ(read_table(entry, {4096, {1}}).has_value(), numbers.contains(kind)) << kind;
+  }
+}
+
+TEST(WireFormat, LimitsAreThoseOnThePage) {
+  const std::map<std::string, uint64_t> ours = {{"bytes of a table", kMaxTable},
+                                                {"bytes of a body", kMaxBody},
+                                                {"entries of a page table", kBatchRuns},
+                                                {"pages of a batch", kBatchPages},
+                                                {"page bytes of a batch", kBatchBytes},
+                                                {"channels", kMaxChannels},
+                                                {"blocks", kMaxBlocks}};
+  std::map<std::string, uint64_t> on_page;
+  for (const Row& row : page().table("Limits", "limit")) on_page[row[0]] = std::stoull(row[1]);
+  EXPECT_EQ(on_page, ours);
+}
+
+TEST(WireFormat, MessagesHaveTheKeysOnThePage) {
+  test::Watchdog watchdog("a handshake");
+  test::RawDestination raw;
+  std::thread welcoming([&] { raw.welcome(); });
+  Failure failure;
+  auto source = SourceSession::connect({.peers = {raw.where()}, .lanes = 1}, {}, failure);
+  welcoming.join();
+  ASSERT_TRUE(source) << source.error().message;
+  expect_map("hello", raw.hello);
+  expect_map("lane_hello", raw.lane_hellos.at(0));
+  expect_map("welcome", {{"token", "as destination_session_test.cc checks"}});
+  GuestBlocks blocks;
+  blocks.page_size = 4096;
+  blocks.blocks = {{"pc.ram", 4096}};
+  const nlohmann::json map = blocks.to_json();
+  expect_map("blocks", map);
+  expect_map("block", map["blocks"][0]);
+}
+
+TEST(WireFormat, TheExamplesAreWhatTheCodeSends) {
+  auto sent = [](FrameHeader header, const std::vector<uint8_t>& table, const std::string& body) {
+    auto [a, b] = test::socket_pair();
+    FrameSocket socket(std::move(a), "");
+    const std::vector<uint8_t> bytes = test::bytes_of(body);
+    const std::span<const uint8_t> part = bytes;
+    EXPECT_TRUE(socket.send(header, table, {&part, 1}));
+    std::vector<uint8_t> wire(kFrameHeaderBytes + table.size() + body.size());
+    EXPECT_TRUE(recv_all(b.get(), wire));
+    return wire;
+  };
+  EXPECT_EQ(sent({.type = FrameType::ack, .channel = 3, .sequence = 517}, {}, ""), page().example("ack"));
+  EXPECT_EQ(sent({.type = FrameType::record, .flags = kEpochEnd, .sequence = 4, .aux = 3}, {}, "wharf"),
+            page().example("record"));
+  PageBatch batch;
+  batch.page_size = 4096;
+  batch.add_run({0, PageKind::zero, 3, 256});
+  EncodedBatch encoded;
+  make_raw_codec()->encode(batch, encoded);
+  EXPECT_EQ(sent({.type = FrameType::batch, .channel = 1, .epoch = 2, .sequence = 7, .pages = 3},
+                 encoded.table, ""),
+            page().example("batch"));
+}
+
+}  // namespace
+}  // namespace wherry
