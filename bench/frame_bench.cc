@@ -1,4 +1,5 @@
-// Framing a batch of raw pages: table, header and checksum; and reading it back. Bytes of pages a second on one core.
+// Framing a batch of raw pages: table, header and checksum; and reading it back. Bytes of pages a second on
+// one core.
 #include <benchmark/benchmark.h>
 
 #include "compression/batch_codec.h"
@@ -26,7 +27,8 @@ void frame_batch(benchmark::State& state) {
     codec->encode(batch, encoded);
     sum.reset();
     for (std::span<const uint8_t> part : encoded.body) sum.add(part);
-    benchmark::DoNotOptimize(encode_header({.type = FrameType::batch, .body_sum = sum.value()}, encoded.table));
+    benchmark::DoNotOptimize(
+        encode_header({.type = FrameType::batch, .body_sum = sum.value()}, encoded.table));
   }
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * batch.bytes()));
 }

@@ -35,7 +35,8 @@ class NullPlacement : public Placement {
  public:
   bool takes_all(const PageBatch&) const override { return true; }
   bool targets(const PageBatch& batch, std::vector<iovec>& where) override {
-    for (const PageRun& run : batch.runs) where.push_back({&ram_[run.first * kPage], size_t{run.count} * kPage});
+    for (const PageRun& run : batch.runs)
+      where.push_back({&ram_[run.first * kPage], size_t{run.count} * kPage});
     return true;
   }
   Result<> place(const PageBatch&, bool) override { return {}; }
@@ -54,7 +55,9 @@ class NullSink : public ChannelSink {
 class NullSite : public LandingSite {
  public:
   explicit NullSite(bool relay) : relay_(relay) {}
-  Result<std::unique_ptr<ChannelSink>> open(uint16_t, ChannelKind) override { return std::make_unique<NullSink>(); }
+  Result<std::unique_ptr<ChannelSink>> open(uint16_t, ChannelKind) override {
+    return std::make_unique<NullSink>();
+  }
   Result<std::unique_ptr<Placement>> blocks(const GuestBlocks&) override {
     if (relay_) return nullptr;
     return std::make_unique<NullPlacement>();
@@ -71,13 +74,15 @@ void session(benchmark::State& state) {
   auto listener = Listener::open(loopback());
   std::unique_ptr<DestinationSession> destination;
   std::thread accepting([&] {
-    auto accepted = DestinationSession::accept(*listener, site, [] { return nlohmann::json::object(); }, failure);
+    auto accepted = DestinationSession::accept(
+        *listener, site, [] { return nlohmann::json::object(); }, failure);
     destination = std::move(*accepted);
     destination->start();
     destination->ready();
   });
-  auto source = SourceSession::connect({.peers = {listener->where()}, .lanes = static_cast<size_t>(state.range(1))},
-                                       {[](uint16_t, std::vector<uint8_t>) {}, [](uint16_t) {}}, failure);
+  auto source =
+      SourceSession::connect({.peers = {listener->where()}, .lanes = static_cast<size_t>(state.range(1))},
+                             {[](uint16_t, std::vector<uint8_t>) {}, [](uint16_t) {}}, failure);
   accepting.join();
   if (!source) return state.SkipWithError(source.error().message.c_str());
   auto channel = (*source)->open_channel(ChannelKind::main);

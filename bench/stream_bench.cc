@@ -80,12 +80,14 @@ void main_reader(benchmark::State& state) {
   Ignore events;
   MainReader reader(events);
   std::vector<uint8_t> head = stream_head();
-  if (reader.read(head) != head.size()) return state.SkipWithError("the head of the stream is not understood");
+  if (reader.read(head) != head.size())
+    return state.SkipWithError("the head of the stream is not understood");
   for (auto _ : state) {
     if (reader.read(pages) != pages.size()) return state.SkipWithError("a page is not understood");
   }
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * pages.size()));
-  state.counters["pages/s"] = benchmark::Counter(static_cast<double>(events.pages), benchmark::Counter::kIsRate);
+  state.counters["pages/s"] =
+      benchmark::Counter(static_cast<double>(events.pages), benchmark::Counter::kIsRate);
 }
 BENCHMARK(main_reader)->ArgName("zero")->Arg(0)->Arg(1);
 

@@ -15,7 +15,8 @@ void put_run(const PageRun& run, uint8_t* out) {
 Result<PageRun> get_run(const uint8_t* in) {
   PageRun run;
   run.block = static_cast<uint16_t>(in[0] | in[1] << 8);
-  if (in[2] > static_cast<uint8_t>(PageKind::raw)) return fail("a batch has a page of unknown kind {}", in[2]);
+  if (in[2] > static_cast<uint8_t>(PageKind::raw))
+    return fail("a batch has a page of unknown kind {}", in[2]);
   if (in[3] != 0) return fail("a batch has a run whose reserved byte is {}", in[3]);
   run.kind = static_cast<PageKind>(in[2]);
   for (int i = 0; i < 4; ++i) run.count |= static_cast<uint32_t>(in[4 + i]) << (8 * i);
@@ -58,7 +59,9 @@ class RawCodec : public BatchCodec {
 
 }  // namespace
 
-std::unique_ptr<BatchCodec> make_raw_codec() { return std::make_unique<RawCodec>(); }
+std::unique_ptr<BatchCodec> make_raw_codec() {
+  return std::make_unique<RawCodec>();
+}
 
 Result<PageBatch> read_table(std::span<const uint8_t> table, const PageSpace& space) {
   if (table.empty() || table.size() % kRunBytes != 0 || table.size() / kRunBytes > kBatchRuns) {
@@ -72,8 +75,8 @@ Result<PageBatch> read_table(std::span<const uint8_t> table, const PageSpace& sp
     auto run = get_run(&table[at]);
     if (!run) return pass_on(run);
     if (!space.contains(*run)) {
-      return fail("a batch names pages {}+{} of block {}, which are outside guest memory", run->first, run->count,
-                  run->block);
+      return fail("a batch names pages {}+{} of block {}, which are outside guest memory", run->first,
+                  run->count, run->block);
     }
     pages += run->count;
     if (run->kind != PageKind::zero) bytes += uint64_t{run->count} * space.page_size;

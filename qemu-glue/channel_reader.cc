@@ -32,8 +32,8 @@ class OpaqueReader : public StreamReader {
 
 }  // namespace
 
-ChannelReader::ChannelReader(Fd connection, SourceSession& session, SourceGuest& guest,
-                             WayBack& way_back, std::function<void()> ended)
+ChannelReader::ChannelReader(Fd connection, SourceSession& session, SourceGuest& guest, WayBack& way_back,
+                             std::function<void()> ended)
     : connection_(std::move(connection)),
       session_(session),
       guest_(guest),
@@ -42,9 +42,13 @@ ChannelReader::ChannelReader(Fd connection, SourceSession& session, SourceGuest&
   thread_ = std::thread([this] { run(); });
 }
 
-ChannelReader::~ChannelReader() { thread_.join(); }
+ChannelReader::~ChannelReader() {
+  thread_.join();
+}
 
-void ChannelReader::shut() { ::shutdown(connection_.get(), SHUT_RDWR); }
+void ChannelReader::shut() {
+  ::shutdown(connection_.get(), SHUT_RDWR);
+}
 
 bool ChannelReader::in_epochs() const {
   std::lock_guard lock(mutex_);
@@ -77,6 +81,7 @@ std::optional<ChannelReader::Kind> ChannelReader::first_bytes() {
   const uint32_t magic = got == 4 ? be32(first.data()) : 0;
   if (magic == kFileMagic) return Kind::main;
   if (magic == kMultifdMagic) return Kind::multifd;
+  recovers_ = first[0] == kCommand;
   return guest_.postcopy() ? Kind::urgent : Kind::opaque;
 }
 
@@ -95,8 +100,9 @@ void ChannelReader::open(Kind kind) {
   }
   channel_ = session_.open_channel(as);
   if (as == ChannelKind::main) way_back_.attach(connection_.get());
-  const std::string name = kind == Kind::multifd ? fmt::format("multifd ({})", channel_->number())
-                           : as == ChannelKind::main ? "main" : fmt::format("unknown ({})", channel_->number());
+  const std::string name = kind == Kind::multifd     ? fmt::format("multifd ({})", channel_->number())
+                           : as == ChannelKind::main ? "main"
+                                                     : fmt::format("unknown ({})", channel_->number());
   batcher_ = std::make_unique<Batcher>(
       *channel_, Batcher::Notices{
                      .blocks = [this](const GuestBlocks& blocks) { guest_.publish(blocks); },
@@ -129,7 +135,15 @@ void ChannelReader::open(Kind kind) {
 }
 
 void ChannelReader::run() {
-  if (auto kind = first_bytes()) open(*kind);
+  if (auto kind = first_bytes()) {
+    open(*kind);
+    if (recovers_ && is_main()) {
+      // The destination answers on the main channel only when it has the preempt channel, which is silent
+      // till then.
+      guest_.note_postcopy();
+      (void)guest_.participants();
+    }
+  }
   bool opened = false;
   {
     std::lock_guard lock(mutex_);

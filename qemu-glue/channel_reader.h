@@ -3,8 +3,9 @@
 //
 //   waiting for the first bytes ─▶ main | multifd | urgent | opaque ─▶ end of stream
 //
-// The kind shows in the first four bytes. A connection that stays silent while postcopy is advised and the main
-// channel is past its setup is the postcopy-preempt channel (QEMU 7.2 opens it early): settle() says so.
+// The kind shows in the first four bytes. A connection that stays silent while postcopy is advised and the
+// main channel is past its setup, or while postcopy is being recovered, is the postcopy-preempt channel
+// (QEMU 7.2 opens it early): settle() says so.
 #pragma once
 
 #include <atomic>
@@ -32,7 +33,8 @@ class ChannelReader {
                 std::function<void()> ended);
   ~ChannelReader();
 
-  // Waits until the kind is known, unless nothing has come yet; then it is an urgent channel if `urgent_if_silent`.
+  // Waits until the kind is known, unless nothing has come yet; then it is an urgent channel if
+  // `urgent_if_silent`.
   void settle(bool urgent_if_silent);
   // Whether this is the main or a multifd channel: those take part in epochs.
   bool in_epochs() const;
@@ -65,6 +67,8 @@ class ChannelReader {
   std::unique_ptr<Batcher> batcher_;
   std::unique_ptr<StreamReader> reader_;
   std::atomic<bool> ended_ = false;
+  bool recovers_ =
+      false;  // the first byte is a command's: the main channel of a postcopy that is being recovered
   std::thread thread_;
 };
 

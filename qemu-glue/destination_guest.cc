@@ -18,7 +18,9 @@ DestinationGuest::DestinationGuest(Failure& failure) : failure_(failure) {
   });
 }
 
-DestinationGuest::~DestinationGuest() { failure_.explain({}); }
+DestinationGuest::~DestinationGuest() {
+  failure_.explain({});
+}
 
 void DestinationGuest::set_blocks(const GuestBlocks& blocks, Skip placed) {
   std::lock_guard lock(mutex_);
@@ -101,7 +103,8 @@ DestinationGuest::Outcome DestinationGuest::outcome_locked() const {
   }
   if (unparsed_) {
     return {Outcome::Kind::unknown,
-            "the stream was opaque, so only QEMU knows how the migration ended: ask the source with query-migrate"};
+            "the stream was opaque, so only QEMU knows how the migration ended: ask the source with "
+            "query-migrate"};
   }
   if (pages_done_ && have_blocks_ && !blocks_.confirmed) return {Outcome::Kind::completed, ""};
   return {Outcome::Kind::failed,

@@ -34,11 +34,11 @@ class DestinationGuest {
   // Waits until the main channel is dialled; false if the session ended.
   bool wait_main_dialled();
 
-  void note_unparsed();                // the main channel is opaque from its first byte
+  void note_unparsed();  // the main channel is opaque from its first byte
   void note_pages_done();
-  void note_opaque();                  // the main channel is opaque from here on
-  void note_source_closed();           // everything of the main channel is written
-  void note_shut(uint32_t value);      // QEMU has told the source how it went
+  void note_opaque();              // the main channel is opaque from here on
+  void note_source_closed();       // everything of the main channel is written
+  void note_shut(uint32_t value);  // QEMU has told the source how it went
   // QEMU has closed a channel. Returns why that is a failure, if it is.
   std::optional<Error> note_main_closed();
   bool may_close_data() const;

@@ -19,8 +19,8 @@ constexpr std::chrono::seconds kMonitorPatience{60};
 constexpr uint64_t kUnlimited = 10'000'000'000'000;
 
 // Capabilities that both ends must agree on, when the source has them on.
-constexpr std::array kShared{"multifd", "postcopy-ram", "postcopy-preempt", "dirty-bitmaps", "validate-uuid",
-                             "x-ignore-shared"};
+constexpr std::array kShared{"multifd",       "postcopy-ram",  "postcopy-preempt",
+                             "dirty-bitmaps", "validate-uuid", "x-ignore-shared"};
 
 // A directory of our own for the sockets, gone with its owner.
 class SocketDirectory {
@@ -74,7 +74,9 @@ struct Migration::Settings {
   json parameters;
 };
 
-Migration::Migration(Options options) : options_(std::move(options)) { report_.uri = options_.via.text; }
+Migration::Migration(Options options) : options_(std::move(options)) {
+  report_.uri = options_.via.text;
+}
 Migration::~Migration() = default;
 
 Result<> Migration::run() {
@@ -104,8 +106,8 @@ Result<> Migration::connect() {
   auto there = status(*destination_);
   if (!there) return pass_on(there);
   if (*there != "inmigrate") {
-    return fail("the QEMU at {} does not wait for a migration (it is {}): start it with -incoming defer", options_.to,
-                *there);
+    return fail("the QEMU at {} does not wait for a migration (it is {}): start it with -incoming defer",
+                options_.to, *there);
   }
   was_running_ = *here == "running";
   return {};
@@ -117,14 +119,16 @@ Result<> Migration::prepare() {
   auto parameters = source_->execute("query-migrate-parameters");
   if (!parameters) return pass_on(parameters);
   settings_ = std::make_unique<Settings>();
-  for (const char* name : {"return-path", "events"}) settings_->capabilities[name] = before->value(name, false);
+  for (const char* name : {"return-path", "events"})
+    settings_->capabilities[name] = before->value(name, false);
   for (const char* name : {"max-bandwidth", "downtime-limit"}) {
     if (parameters->contains(name)) settings_->parameters[name] = (*parameters)[name];
   }
   if (auto set = set_capabilities(*source_, {{"return-path", true}, {"events", true}}); !set) return set;
-  auto limits = source_->execute("migrate-set-parameters",
-                                 {{"max-bandwidth", options_.via.bandwidth ? options_.via.bandwidth : kUnlimited},
-                                  {"downtime-limit", options_.via.downtime.count()}});
+  auto limits =
+      source_->execute("migrate-set-parameters",
+                       {{"max-bandwidth", options_.via.bandwidth ? options_.via.bandwidth : kUnlimited},
+                        {"downtime-limit", options_.via.downtime.count()}});
   if (!limits) return pass_on(limits);
 
   json shared = json::object();
@@ -176,7 +180,8 @@ Result<> Migration::carry() {
   {
     std::lock_guard lock(mutex_);
     receiver_ = std::make_unique<Receiver>(
-        Receiver::Options{.listen = options_.via, .qemu = *socket, .memory = [&memory] { return std::move(memory); }},
+        Receiver::Options{
+            .listen = options_.via, .qemu = *socket, .memory = [&memory] { return std::move(memory); }},
         failure_);
   }
   if (auto opened = receiver_->open(); !opened) return opened;
@@ -256,7 +261,7 @@ Result<> Migration::resume_destination() {
       }
       break;
     }
-    if (*now != "inmigrate") break;  // it was started without -S, and has gone on by itself
+    if (*now != "inmigrate") break;          // it was started without -S, and has gone on by itself
     std::this_thread::sleep_for(kLastPoll);  // the guest is away: every millisecond counts
   }
   while (auto event = destination_->next_event(kPoll)) {

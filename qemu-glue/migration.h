@@ -2,9 +2,9 @@
 //
 //   ask both ─▶ set capabilities and limits ─▶ [stop] ─▶ receiver, sender ─▶ migrate ─▶ wait ─▶ [cont] there
 //
-// The guest is resumed at the destination only when the source's QEMU has given it up. After a failure it runs
-// on at the source, and what was set there is set back. run() is called once, by one thread; cancel() and
-// report() by any.
+// The guest is resumed at the destination only when the source's QEMU has given it up. After a failure it
+// runs on at the source, and what was set there is set back. run() is called once, by one thread; cancel()
+// and report() by any.
 #pragma once
 
 #include <atomic>
@@ -56,8 +56,8 @@ class Migration {
   std::unique_ptr<Qmp> destination_;
   std::unique_ptr<Settings> settings_;  // the source's, as they were
   bool was_running_ = false;
-  bool gone_ = false;  // the source's QEMU has given the guest up
-  std::optional<double> stop_s_;    // when the guest stopped at the source, and went on at the destination
+  bool gone_ = false;             // the source's QEMU has given the guest up
+  std::optional<double> stop_s_;  // when the guest stopped at the source, and went on at the destination
   std::optional<double> resume_s_;
 
   Failure failure_;

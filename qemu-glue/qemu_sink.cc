@@ -61,7 +61,8 @@ Result<> QemuSink::record(std::span<const uint8_t> bytes, uint16_t flags) {
 Result<> QemuSink::pages(const PageBatch& batch, bool placed) {
   if (!connection_) return fail("channel {} begins with pages", channel_);
   if (!writer_) {
-    writer_ = kind_ == ChannelKind::main ? make_main_writer(guest_.blocks()) : make_multifd_writer(guest_.blocks());
+    writer_ =
+        kind_ == ChannelKind::main ? make_main_writer(guest_.blocks()) : make_multifd_writer(guest_.blocks());
   }
   static const Skip nothing;
   return write(writer_->write(batch, placed ? guest_.placed() : nothing));
@@ -69,7 +70,9 @@ Result<> QemuSink::pages(const PageBatch& batch, bool placed) {
 
 Result<> QemuSink::write(std::span<iovec> pieces) {
   auto sent = send_all(connection_.get(), pieces);
-  if (!sent) return fail("the destination's QEMU at {} no longer takes channel {}: {}", qemu_.str(), channel_, sent.error().message);
+  if (!sent)
+    return fail("the destination's QEMU at {} no longer takes channel {}: {}", qemu_.str(), channel_,
+                sent.error().message);
   return {};
 }
 
@@ -90,7 +93,8 @@ void QemuSink::listen() {
   if (kind_ == ChannelKind::main) {
     if (auto error = guest_.note_main_closed()) failure_.fail(std::move(*error));
   } else if (kind_ == ChannelKind::data && !guest_.may_close_data()) {
-    failure_.fail({fmt::format("the destination's QEMU closed channel {} before its end; its log says why", channel_)});
+    failure_.fail(
+        {fmt::format("the destination's QEMU closed channel {} before its end; its log says why", channel_)});
   }
   // If the session is over already there is nobody to tell.
   (void)session_.close_back(channel_);

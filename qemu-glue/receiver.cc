@@ -2,11 +2,12 @@
 
 #include <spdlog/spdlog.h>
 
-
 namespace wherry {
 namespace {
 
-const char* name(GuestRam::Way way) { return way == GuestRam::Way::mapped ? "direct-mapped" : "direct-process"; }
+const char* name(GuestRam::Way way) {
+  return way == GuestRam::Way::mapped ? "direct-mapped" : "direct-process";
+}
 
 const char* name(qemu::DestinationGuest::Outcome::Kind kind) {
   using Kind = qemu::DestinationGuest::Outcome::Kind;
@@ -16,7 +17,10 @@ const char* name(qemu::DestinationGuest::Outcome::Kind kind) {
 }  // namespace
 
 Receiver::Receiver(Options options, Failure& failure)
-    : options_(std::move(options)), failure_(failure), start_(std::chrono::steady_clock::now()), guest_(failure) {
+    : options_(std::move(options)),
+      failure_(failure),
+      start_(std::chrono::steady_clock::now()),
+      guest_(failure) {
   report_.role = "destination";
   report_.uri = options_.listen.text;
 }
@@ -33,7 +37,8 @@ Result<> Receiver::open() {
 
 Result<> Receiver::run() {
   auto run = [this]() -> Result<> {
-    auto session = DestinationSession::accept(*listener_, *this, [this] { return account(); }, failure_);
+    auto session = DestinationSession::accept(
+        *listener_, *this, [this] { return account(); }, failure_);
     if (!session) return pass_on(session);
     session_ = std::move(*session);
     if (auto found = find_memory(); !found) {
@@ -60,7 +65,8 @@ Result<> Receiver::run() {
 // Direct placement needs the guest's memory; without it, or where it is only wished for, pages are relayed.
 Result<> Receiver::find_memory() {
   mode_ = options_.listen.placement;
-  if (auto wish = session_->wishes().find("placement"); wish != session_->wishes().end() && wish->is_string()) {
+  if (auto wish = session_->wishes().find("placement");
+      wish != session_->wishes().end() && wish->is_string()) {
     auto asked = placement_mode(wish->get<std::string>());
     if (asked && *asked != PlacementMode::automatic && mode_ != PlacementMode::relay) mode_ = *asked;
   }
@@ -90,7 +96,8 @@ Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
   std::lock_guard lock(mutex_);
   std::string reason = report_.placement_reason;
   if (ram_) {
-    auto made = blocks.relay_because.empty() ? DirectPlacement::make(*ram_, blocks) : fail("{}", blocks.relay_because);
+    auto made = blocks.relay_because.empty() ? DirectPlacement::make(*ram_, blocks)
+                                             : fail("{}", blocks.relay_because);
     if (made) {
       direct = std::move(*made);
     } else if (mode_ == PlacementMode::direct) {
@@ -121,7 +128,7 @@ nlohmann::json Receiver::account() {
     report_.placement = "relay";
     report_.placement_reason = "the main channel is opaque from its beginning";
   }
-  if (session_->totals().landing.withdrawn) {
+  if (session_->totals().landing.withdrawn && report_.placement != "relay") {
     report_.placement = "relay";
     report_.placement_reason = "a channel became opaque";
   }

@@ -2,9 +2,10 @@
 //
 //   open() ─▶ run(): wait for a source ─▶ learn where guest RAM is ─▶ land ─▶ outcome
 //
-// QEMU is dialled once for each channel, the main one first, and only with that channel's first bytes in hand: a
-// silent or a probing connection would count as a channel. Whatever fails, all connections are closed, so that
-// QEMU gives up what it has loaded. Thread-safe: report() and the Failure may be used by others while run() runs.
+// QEMU is dialled once for each channel, the main one first, and only with that channel's first bytes in
+// hand: a silent or a probing connection would count as a channel. Whatever fails, all connections are
+// closed, so that QEMU gives up what it has loaded. Thread-safe: report() and the Failure may be used by
+// others while run() runs.
 #pragma once
 
 #include <functional>
@@ -27,8 +28,8 @@ namespace wherry {
 class Receiver : public LandingSite {
  public:
   struct Options {
-    Uri listen;                      // its first host is where to listen; its placement is this side's wish
-    Endpoint qemu;                   // where the destination's QEMU waits for a migration
+    Uri listen;     // its first host is where to listen; its placement is this side's wish
+    Endpoint qemu;  // where the destination's QEMU waits for a migration
     // Finds the guest's memory, for direct placement; asked when a sender has come.
     std::function<Result<GuestRam>()> memory;
     // Whether QEMU itself says that it has the guest; asked where the stream was opaque. May be empty.

@@ -14,7 +14,7 @@
 namespace wherry {
 
 struct Report {
-  std::string role;              // source or destination
+  std::string role;                // source or destination
   std::string status = "running";  // running, completed, failed, unknown
   std::string error;
   std::string uri;
@@ -37,9 +37,9 @@ struct Report {
   uint64_t in_flight_max = 0;
   uint64_t in_flight_bound = 0;  // the largest that held
   struct Point {
-    double t = 0;         // seconds since the beginning
-    double goodput = 0;   // guest bytes a second
-    double ratio = 0;     // guest bytes for each byte on the wire, so far
+    double t = 0;        // seconds since the beginning
+    double goodput = 0;  // guest bytes a second
+    double ratio = 0;    // guest bytes for each byte on the wire, so far
     uint64_t in_flight = 0;
   };
   std::vector<Point> timeline;

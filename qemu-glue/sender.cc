@@ -27,21 +27,20 @@ Sender::~Sender() {
 }
 
 Result<> Sender::open() {
-  auto session = SourceSession::connect(
-      {.peers = options_.uri.hosts,
-       .lanes = options_.uri.streams,
-       .downtime = options_.uri.downtime,
-       .silence = options_.uri.resume,
-       .wishes = {{"placement", name(options_.uri.placement)}}},
-      {.bytes =
-           [this](uint16_t channel, std::vector<uint8_t> bytes) {
-             if (channel == kMainChannel) way_back_.push(std::move(bytes));
-           },
-       .closed =
-           [this](uint16_t channel) {
-             if (channel == kMainChannel) way_back_.close();
-           }},
-      failure_);
+  auto session = SourceSession::connect({.peers = options_.uri.hosts,
+                                         .lanes = options_.uri.streams,
+                                         .downtime = options_.uri.downtime,
+                                         .silence = options_.uri.resume,
+                                         .wishes = {{"placement", name(options_.uri.placement)}}},
+                                        {.bytes =
+                                             [this](uint16_t channel, std::vector<uint8_t> bytes) {
+                                               if (channel == kMainChannel) way_back_.push(std::move(bytes));
+                                             },
+                                         .closed =
+                                             [this](uint16_t channel) {
+                                               if (channel == kMainChannel) way_back_.close();
+                                             }},
+                                        failure_);
   if (!session) return pass_on(session);
   session_ = std::move(*session);
   auto listener = Listener::open(options_.qemu);
@@ -66,19 +65,19 @@ Result<> Sender::run() {
   bool left_early = false;
   {
     std::unique_lock lock(mutex_);
-    size_t probes = 0;  // connections that ended without a byte, before any channel came
     const auto over = [&] {
       size_t ended = 0;
       bool main_came = false;
       bool channel_came = false;
+      bool silent = false;  // a connection that may yet turn out to be the main channel
       for (const auto& channel : channels_) {
         ended += channel->ended();
         main_came = main_came || channel->is_main();
         channel_came = channel_came || channel->in_epochs();
+        silent = silent || (!channel->in_epochs() && !channel->ended());
       }
-      if (!channel_came) probes = ended;
-      // QEMU has given up while it was setting up: other channels came, but the main one never will.
-      left_early = channel_came && !main_came && ended > probes;
+      // QEMU connects the main channel first. If that ended without a byte and others came, QEMU has given up.
+      left_early = channel_came && !main_came && !silent;
       return left_early || (ended == channels_.size() && (main_came || failure_.failed()));
     };
     while (!channel_ended_.wait_for(lock, kSamplePeriod, over)) sample();
@@ -105,10 +104,11 @@ void Sender::accept_channels() {
 }
 
 void Sender::add_channel(Fd connection) {
-  channels_.push_back(std::make_unique<qemu::ChannelReader>(std::move(connection), *session_, guest_, way_back_, [this] {
-    std::lock_guard lock(mutex_);
-    channel_ended_.notify_all();
-  }));
+  channels_.push_back(
+      std::make_unique<qemu::ChannelReader>(std::move(connection), *session_, guest_, way_back_, [this] {
+        std::lock_guard lock(mutex_);
+        channel_ended_.notify_all();
+      }));
 }
 
 uint32_t Sender::settle() {
@@ -133,13 +133,15 @@ void Sender::sample() {
   for (const auto& lane : totals.lanes) report_.lanes.push_back({lane.peer, lane.bytes});
   report_.opaque = guest_.opaque();
   report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  for (const auto& channel : channels_) report_.passes = std::max(report_.passes.value_or(0), channel->passes());
+  for (const auto& channel : channels_)
+    report_.passes = std::max(report_.passes.value_or(0), channel->passes());
   if (channels_.empty()) return;
-  report_.timeline.push_back(
-      {.t = report_.total_s,
-       .goodput = totals.window.goodput,
-       .ratio = totals.wire_bytes ? static_cast<double>(totals.guest_bytes) / static_cast<double>(totals.wire_bytes) : 0,
-       .in_flight = totals.window.in_flight});
+  report_.timeline.push_back({.t = report_.total_s,
+                              .goodput = totals.window.goodput,
+                              .ratio = totals.wire_bytes ? static_cast<double>(totals.guest_bytes) /
+                                                               static_cast<double>(totals.wire_bytes)
+                                                         : 0,
+                              .in_flight = totals.window.in_flight});
 }
 
 Result<> Sender::finish() {

@@ -1,9 +1,10 @@
-// One migration's end at the source: takes the connections of the source's QEMU and carries them to a receiver.
+// One migration's end at the source: takes the connections of the source's QEMU and carries them to a
+// receiver.
 //
 //   open() ─▶ run(): accept channels … all have ended ─▶ take leave ─▶ outcome
 //
-// Whatever fails, every connection of QEMU's is closed promptly, so that QEMU reports a failed migration and its
-// guest runs on. Thread-safe: report() and the Failure may be used by others while run() runs.
+// Whatever fails, every connection of QEMU's is closed promptly, so that QEMU reports a failed migration and
+// its guest runs on. Thread-safe: report() and the Failure may be used by others while run() runs.
 #pragma once
 
 #include <chrono>

@@ -28,8 +28,8 @@ class SourceGuest {
 
   // True for the first who asks: its channel is the main one.
   bool claim_main() { return !main_claimed_.exchange(true); }
-  // Asked by the main channel at its first epoch's end. QEMU's barrier guarantees that by then all channels that
-  // take part are connected and have sent their first bytes; the number stays.
+  // Asked by the main channel at its first epoch's end. QEMU's barrier guarantees that by then all channels
+  // that take part are connected and have sent their first bytes; the number stays.
   uint32_t participants();
 
   // Channels that could not be parsed to their last page, and why.

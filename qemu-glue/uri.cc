@@ -62,7 +62,8 @@ Result<> set(Uri& uri, std::string_view key, std::string_view value) {
     uri.streams = *streams;
   } else if (key == "downtime") {
     auto ms = quantity(value, {{"ms", 1}, {"s", 1000}});
-    if (!ms || *ms < 1 || *ms > 2'000'000) return fail("downtime={}: expected 1ms to 2000s, like 300ms", value);
+    if (!ms || *ms < 1 || *ms > 2'000'000)
+      return fail("downtime={}: expected 1ms to 2000s, like 300ms", value);
     uri.downtime = std::chrono::milliseconds(static_cast<int64_t>(*ms));
   } else if (key == "bandwidth") {
     auto bits = quantity(value, {{"Gbps", 1e9}, {"Mbps", 1e6}, {"Kbps", 1e3}});
@@ -77,10 +78,12 @@ Result<> set(Uri& uri, std::string_view key, std::string_view value) {
     if (!mode) return fail("placement={}: expected auto, direct or relay", value);
     uri.placement = *mode;
   } else if (key == "compress") {
-    if (value != "off") return fail("compress={}: this version sends pages as they are (compress=off)", value);
+    if (value != "off")
+      return fail("compress={}: this version sends pages as they are (compress=off)", value);
   } else {
-    return fail("unknown key \"{}\" in the URI (known: streams, downtime, bandwidth, placement, compress, resume)",
-                key);
+    return fail(
+        "unknown key \"{}\" in the URI (known: streams, downtime, bandwidth, placement, compress, resume)",
+        key);
   }
   return {};
 }

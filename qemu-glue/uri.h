@@ -1,7 +1,7 @@
 // The migration URI: wherry://HOST[:PORT][,HOST2[:PORT]…]?key=value&…
 //
-// Several hosts are several network paths to the same receiver. An IPv6 address stands in brackets. A key that
-// is unknown or a value out of range is an error that names it.
+// Several hosts are several network paths to the same receiver. An IPv6 address stands in brackets. A key
+// that is unknown or a value out of range is an error that names it.
 #pragma once
 
 #include <chrono>
@@ -26,11 +26,11 @@ std::optional<PlacementMode> placement_mode(std::string_view name);
 struct Uri {
   std::string text;  // as it was given
   std::vector<Endpoint> hosts;
-  uint32_t streams = 2;                              // lanes, 1…64
-  std::chrono::milliseconds downtime{300};           // target
-  uint64_t bandwidth = 0;                            // bytes a second for QEMU's max-bandwidth; 0: no limit
+  uint32_t streams = 2;                     // lanes, 1…64
+  std::chrono::milliseconds downtime{300};  // target
+  uint64_t bandwidth = 0;                   // bytes a second for QEMU's max-bandwidth; 0: no limit
   PlacementMode placement = PlacementMode::automatic;
-  std::chrono::seconds resume{30};                   // how long the peer may be unreachable
+  std::chrono::seconds resume{30};  // how long the peer may be unreachable
 
   static Result<Uri> parse(std::string_view text);
   bool is_loopback() const;

@@ -15,7 +15,8 @@ PageSpace GuestBlocks::space() const {
 nlohmann::json GuestBlocks::to_json() const {
   nlohmann::json list = nlohmann::json::array();
   for (const Block& block : blocks) list.push_back({{"name", block.name}, {"length", block.length}});
-  return {{"page_size", page_size}, {"blocks", list}, {"relay_because", relay_because}, {"confirmed", confirmed}};
+  return {
+      {"page_size", page_size}, {"blocks", list}, {"relay_because", relay_because}, {"confirmed", confirmed}};
 }
 
 Result<GuestBlocks> GuestBlocks::from_json(const nlohmann::json& map) {
@@ -41,7 +42,8 @@ Result<GuestBlocks> GuestBlocks::from_json(const nlohmann::json& map) {
     if (!name) return pass_on(name);
     auto length = member<uint64_t>(entry, "length");
     if (!length) return pass_on(length);
-    if (name->empty() || name->size() > 255) return fail("the peer names a RAM block of {} letters", name->size());
+    if (name->empty() || name->size() > 255)
+      return fail("the peer names a RAM block of {} letters", name->size());
     result.blocks.push_back({*name, *length});
   }
   return result;

@@ -13,9 +13,9 @@ namespace wherry {
 
 // One connection of the VMM's. Channel 0 is `main`. The numbers are the wire's.
 enum class ChannelKind : uint8_t {
-  main = 0,     // the stream itself; has a way back
-  data = 1,     // one of several parallel streams of pages
-  urgent = 2,   // small, latency-critical, outside all epochs: travels on the control connection
+  main = 0,    // the stream itself; has a way back
+  data = 1,    // one of several parallel streams of pages
+  urgent = 2,  // small, latency-critical, outside all epochs: travels on the control connection
 };
 
 inline constexpr uint16_t kMainChannel = 0;

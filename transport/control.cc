@@ -6,34 +6,49 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <thread>
 
 namespace wherry {
 namespace {
 
+using namespace std::chrono_literals;
+
 // For one who is sending just now; who sends for longer is stuck.
 constexpr std::chrono::milliseconds kGiveUpPatience{50};
 
-// Stops a parse that goes deeper than any message of ours: the CBOR reader recurses for each level.
-class DepthLimit : public nlohmann::json_sax<nlohmann::json> {
- public:
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t&) override { return true; }
-  bool string(string_t&) override { return true; }
-  bool binary(binary_t&) override { return true; }
-  bool start_object(size_t) override { return ++depth_ <= kDeepest; }
-  bool key(string_t&) override { return true; }
-  bool end_object() override { return depth_-- > 0; }
-  bool start_array(size_t) override { return ++depth_ <= kDeepest; }
-  bool end_array() override { return depth_-- > 0; }
-  bool parse_error(size_t, const std::string&, const nlohmann::json::exception&) override { return false; }
-
- private:
-  static constexpr int kDeepest = 8;
-  int depth_ = 0;
-};
+// Whether a parser that recurses may be let loose on the bytes: definite lengths only, no tags, no deeper
+// than any message of ours. The JSON library's CBOR reader recurses for each level, and for each piece of a
+// text.
+bool is_plain_cbor(std::span<const uint8_t> bytes) {
+  constexpr size_t kDeepest = 8;
+  std::vector<uint64_t> left{1};  // items still to come at each level
+  while (!left.empty()) {
+    if (left.back() == 0) {
+      left.pop_back();
+      continue;
+    }
+    --left.back();
+    if (bytes.empty()) return false;
+    const uint8_t major = bytes[0] >> 5;
+    const uint8_t info = bytes[0] & 0x1f;
+    const size_t extra = info < 24 ? 0 : size_t{1} << (info - 24);
+    if (info > 27 || bytes.size() < 1 + extra) return false;
+    uint64_t value = info;
+    if (extra > 0) value = 0;
+    for (size_t i = 0; i < extra; ++i) value = value << 8 | bytes[1 + i];
+    bytes = bytes.subspan(1 + extra);
+    if (major == 2 || major == 3) {  // bytes, text
+      if (value > bytes.size()) return false;
+      bytes = bytes.subspan(value);
+    } else if (major == 4 || major == 5) {  // array, map
+      if (value > bytes.size() || left.size() > kDeepest) return false;
+      left.push_back(major == 5 ? 2 * value : value);
+    } else if (major == 6) {  // tag
+      return false;
+    }
+  }
+  return bytes.empty();
+}
 
 }  // namespace
 
@@ -51,10 +66,17 @@ Result<> Control::acknowledge(uint16_t channel, uint64_t sequence) {
 }
 
 void Control::give_up(const std::string& why) {
+  // No std::timed_mutex: GCC 12's ThreadSanitizer does not know pthread_mutex_clocklock().
+  std::unique_lock lock(sending_, std::try_to_lock);
+  for (auto waited = 0ms; !lock && waited < kGiveUpPatience; waited += 1ms) {
+    std::this_thread::sleep_for(1ms);
+    (void)lock.try_lock();
+  }
   pollfd writable{socket_->fd(), POLLOUT, 0};
-  if (std::unique_lock lock(sending_, kGiveUpPatience); lock && poll(&writable, 1, 0) == 1) {
+  if (lock && poll(&writable, 1, 0) == 1) {
     // The peer notices the end of the connection even if it does not get the reason.
-    (void)socket_->send({.type = FrameType::failed}, {reinterpret_cast<const uint8_t*>(why.data()), why.size()});
+    (void)socket_->send({.type = FrameType::failed},
+                        {reinterpret_cast<const uint8_t*>(why.data()), why.size()});
   }
   socket_->shut();
 }
@@ -68,6 +90,11 @@ Result<bool> Control::receive(FrameHead& head, std::vector<uint8_t>& body) {
   return true;
 }
 
+bool Control::gone() const {
+  pollfd state{socket_->fd(), POLLRDHUP, 0};
+  return poll(&state, 1, 0) == 1;
+}
+
 std::chrono::microseconds Control::round_trip() const {
   tcp_info info{};
   socklen_t length = sizeof info;
@@ -79,17 +106,15 @@ std::string peer_text(std::span<const uint8_t> body) {
   constexpr size_t kLongest = 1000;
   std::string text;
   for (uint8_t byte : body.first(std::min(body.size(), kLongest))) {
-    text += byte < 0x20 || byte == 0x7f ? ' ' : static_cast<char>(byte);
+    text += byte < 0x20 || byte == 0x7f ? ' ' : byte < 0x80 ? static_cast<char>(byte) : '?';
   }
   return text;
 }
 
 Result<nlohmann::json> read_map(std::span<const uint8_t> body, const std::string& peer) {
-  DepthLimit limit;
-  if (!nlohmann::json::sax_parse(body.begin(), body.end(), &limit, nlohmann::json::input_format_t::cbor)) {
-    return fail("{} sent a message that is no sound CBOR", peer);
-  }
+  if (!is_plain_cbor(body)) return fail("{} sent a message that is no sound CBOR", peer);
   auto map = nlohmann::json::from_cbor(body.begin(), body.end(), true, false);
+  if (map.is_discarded()) return fail("{} sent a message that is no sound CBOR", peer);
   if (!map.is_object()) return fail("{} sent a message that is no CBOR map", peer);
   return map;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -25,6 +26,9 @@ class Control {
 
   Result<bool> receive(FrameHead& head, std::vector<uint8_t>& body);
 
+  // Whether the peer has ended the connection; nothing of it is taken.
+  bool gone() const;
+
   // The link's shortest round trip so far, as the kernel has measured it.
   std::chrono::microseconds round_trip() const;
   uint64_t bytes_sent() const { return socket_->bytes_sent(); }
@@ -32,10 +36,10 @@ class Control {
 
  private:
   std::unique_ptr<FrameSocket> socket_;
-  std::timed_mutex sending_;
+  std::mutex sending_;
 };
 
-// A sentence from the peer, made fit to print: bounded, and without control characters.
+// A sentence from the peer, made fit to print and to report: bounded, ASCII, without control characters.
 std::string peer_text(std::span<const uint8_t> body);
 
 // A CBOR map from the peer; anything else is an error.
@@ -49,7 +53,9 @@ Result<T> member(const nlohmann::json& map, const char* key) {
     if constexpr (std::is_same_v<T, std::string>) {
       if (found->is_string()) return found->template get<std::string>();
     } else {
-      if (found->is_number_unsigned()) return found->template get<T>();
+      if (found->is_number_unsigned() && found->template get<uint64_t>() <= std::numeric_limits<T>::max()) {
+        return found->template get<T>();
+      }
     }
   }
   return fail("the peer's message lacks a sound \"{}\"", key);

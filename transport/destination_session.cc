@@ -2,6 +2,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 
 #include "compression/batch_codec.h"
@@ -11,8 +12,11 @@ namespace wherry {
 namespace {
 
 constexpr size_t kMostLanes = 64;
-// As many batches as a source may have in flight (see SourceSession), however little is in each.
+// As many batches of more than kSmallBody as a source may have in flight (see SourceSession).
 constexpr size_t kSlots = 1024;
+// Up to that length the memory behind a batch's pages is no slot: 1024 longer ones are 128 MiB, which is all
+// that a source may have in flight.
+constexpr size_t kSmallBody = 128 * 1024;
 // A peer that ends its lanes says why on the control connection.
 constexpr std::chrono::milliseconds kExplanation{500};
 // How long a new connection may take to say what it is.
@@ -53,13 +57,14 @@ DestinationSession::DestinationSession(const Listener& listener, LandingSite& si
       token_(make_token()),
       pool_(kSlots),
       landing_(
-          site, [this](uint16_t channel, uint64_t sequence) { return control_->acknowledge(channel, sequence); },
+          site,
+          [this](uint16_t channel, uint64_t sequence) { return control_->acknowledge(channel, sequence); },
           failure) {}
 
-Result<std::unique_ptr<DestinationSession>> DestinationSession::accept(const Listener& listener, LandingSite& site,
-                                                                       std::function<nlohmann::json()> account,
-                                                                       Failure& failure) {
-  std::unique_ptr<DestinationSession> session(new DestinationSession(listener, site, std::move(account), failure));
+Result<std::unique_ptr<DestinationSession>> DestinationSession::accept(
+    const Listener& listener, LandingSite& site, std::function<nlohmann::json()> account, Failure& failure) {
+  std::unique_ptr<DestinationSession> session(
+      new DestinationSession(listener, site, std::move(account), failure));
   for (bool complete = false; !complete;) {
     auto fd = listener.accept(kSilence);
     if (auto error = failure.first()) return tl::make_unexpected(std::move(*error));
@@ -94,7 +99,13 @@ Result<bool> DestinationSession::greet(std::unique_ptr<FrameSocket> socket) {
   return control ? greet_control(std::move(socket), *hello) : greet_lane(std::move(socket), *hello);
 }
 
-Result<bool> DestinationSession::greet_control(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello) {
+Result<bool> DestinationSession::greet_control(std::unique_ptr<FrameSocket> socket,
+                                               const nlohmann::json& hello) {
+  if (control_ && lanes_missing() && control_->gone()) {
+    control_.reset();  // that source died before its lanes came
+    lanes_.clear();
+    token_ = make_token();
+  }
   if (control_) {
     refuse(*socket, "this receiver is busy with another migration");
     return false;
@@ -106,11 +117,15 @@ Result<bool> DestinationSession::greet_control(std::unique_ptr<FrameSocket> sock
     return false;
   }
   for (const nlohmann::json& capability : hello.value("requires", nlohmann::json::array())) {
-    const std::string name = capability.is_string() ? capability.get<std::string>() : capability.dump();
-    refuse(*socket, fmt::format("this Wherry lacks the required capability \"{}\"; update it", name));
+    constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
+    const std::string name =
+        capability.is_string() ? capability.get<std::string>() : capability.dump(-1, ' ', true, kReplace);
+    refuse(*socket,
+           fmt::format("this Wherry lacks the required capability \"{}\"; update it", name.substr(0, 200)));
     return false;
   }
-  if (auto sent = socket->send({.type = FrameType::welcome}, nlohmann::json::to_cbor({{"token", token_}})); !sent) {
+  if (auto sent = socket->send({.type = FrameType::welcome}, nlohmann::json::to_cbor({{"token", token_}}));
+      !sent) {
     return pass_on(sent);
   }
   tune_tcp(socket->fd(), std::chrono::seconds(*silence));
@@ -121,7 +136,8 @@ Result<bool> DestinationSession::greet_control(std::unique_ptr<FrameSocket> sock
   return false;
 }
 
-Result<bool> DestinationSession::greet_lane(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello) {
+Result<bool> DestinationSession::greet_lane(std::unique_ptr<FrameSocket> socket,
+                                            const nlohmann::json& hello) {
   auto token = member<std::string>(hello, "token");
   auto number = member<uint32_t>(hello, "lane");
   if (!token || !control_ || !same_token(*token, token_)) {
@@ -132,16 +148,18 @@ Result<bool> DestinationSession::greet_lane(std::unique_ptr<FrameSocket> socket,
     refuse(*socket, "the session has no such lane, or has it already");
     return false;
   }
-  if (auto sent = socket->send({.type = FrameType::welcome}, nlohmann::json::to_cbor(nlohmann::json::object()));
+  if (auto sent =
+          socket->send({.type = FrameType::welcome}, nlohmann::json::to_cbor(nlohmann::json::object()));
       !sent) {
     return pass_on(sent);
   }
   socket->set_patience({});
   lanes_[*number] = std::make_unique<TcpLaneReceiver>(std::move(socket));
-  for (const auto& lane : lanes_) {
-    if (!lane) return false;
-  }
-  return true;
+  return !lanes_missing();
+}
+
+bool DestinationSession::lanes_missing() const {
+  return std::any_of(lanes_.begin(), lanes_.end(), [](const auto& lane) { return !lane; });
 }
 
 void DestinationSession::start() {
@@ -214,7 +232,7 @@ Result<Arrival> DestinationSession::receive(LaneReceiver& lane, const FrameHead&
 }
 
 Result<Arrival> DestinationSession::receive_batch(LaneReceiver& lane, const FrameHead& head,
-                                                         BatchCodec& codec) {
+                                                  BatchCodec& codec) {
   const PageSpace* space = landing_.wait_blocks();
   if (!space) return fail("the session ended");
   Arrival arrival;
@@ -222,21 +240,29 @@ Result<Arrival> DestinationSession::receive_batch(LaneReceiver& lane, const Fram
   auto pages = read_table(head.table, *space);
   if (!pages) return fail("{}: {}", lane.peer(), pages.error().message);
   arrival.pages = std::move(*pages);
-  if (arrival.pages.page_count() != head.header.pages) return fail("{}: a batch miscounts its pages", lane.peer());
+  if (arrival.pages.page_count() != head.header.pages)
+    return fail("{}: a batch miscounts its pages", lane.peer());
   Placement* placement = landing_.open_placement(head.header, arrival.pages);
   std::vector<iovec> where;
   if (placement && placement->targets(arrival.pages, where)) {
     uint64_t bytes = 0;
     for (const iovec& piece : where) bytes += piece.iov_len;
-    if (bytes != head.header.body_length) return fail("{}: a batch is not as long as its table says", lane.peer());
+    if (bytes != head.header.body_length)
+      return fail("{}: a batch is not as long as its table says", lane.peer());
     if (auto landed = lane.land(where); !landed) return pass_on(landed);
     if (auto placed = placement->place(arrival.pages, true); !placed) return pass_on(placed);
     return Arrival{.header = head.header, .pages = {}, .body = {}, .slot = {}, .placed = true};
   }
-  if (head.header.body_length > kSlotBytes) return fail("{}: a batch of {} bytes", lane.peer(), head.header.body_length);
-  arrival.slot = pool_.try_take();
-  if (!arrival.slot) return fail("{} sends more than agreed", lane.peer());
-  std::span<uint8_t> body(arrival.slot.get(), head.header.body_length);
+  if (head.header.body_length > kSlotBytes)
+    return fail("{}: a batch of {} bytes", lane.peer(), head.header.body_length);
+  // A slot is for a full batch; small ones may be many more than there are slots, in as many bytes.
+  const size_t length = head.header.body_length;
+  if (length <= kSmallBody) {
+    arrival.body.resize(length);
+  } else if (arrival.slot = pool_.try_take(); !arrival.slot) {
+    return fail("{} sends more than agreed", lane.peer());
+  }
+  std::span<uint8_t> body(arrival.slot ? arrival.slot.get() : arrival.body.data(), length);
   iovec all{body.data(), body.size()};
   if (auto landed = lane.land({&all, 1}); !landed) return pass_on(landed);
   if (auto decoded = codec.decode(arrival.pages, body); !decoded) {
@@ -255,12 +281,14 @@ void DestinationSession::run_control() {
   for (;;) {
     auto more = control_->receive(head, body);
     if (!more) return failure_.fail({fmt::format("control connection: {}", more.error().message)});
-    if (!*more) return failure_.fail({fmt::format("the Wherry at {} went away (was it killed?)", control_->peer())});
+    if (!*more)
+      return failure_.fail({fmt::format("the Wherry at {} went away (was it killed?)", control_->peer())});
     switch (head.header.type) {
       case FrameType::open:
       case FrameType::record:
       case FrameType::close:
-        if (auto arrived = landing_.arrive({.header = head.header, .pages = {}, .body = std::move(body), .slot = {}});
+        if (auto arrived =
+                landing_.arrive({.header = head.header, .pages = {}, .body = std::move(body), .slot = {}});
             !arrived) {
           return failure_.fail(std::move(arrived.error()));
         }
@@ -273,12 +301,13 @@ void DestinationSession::run_control() {
         if (!landing_.all_closed()) return failure_.fail({"the source took leave with channels still open"});
         peer_account_ = std::move(*map);
         done_ = true;
-        if (auto sent = control_->send(FrameType::done, account_()); !sent) failure_.fail(std::move(sent.error()));
+        if (auto sent = control_->send(FrameType::done, account_()); !sent)
+          failure_.fail(std::move(sent.error()));
         return;
       }
       default:
-        return failure_.fail({fmt::format("{} sent a frame of type {} on the control connection", control_->peer(),
-                                          static_cast<int>(head.header.type))});
+        return failure_.fail({fmt::format("{} sent a frame of type {} on the control connection",
+                                          control_->peer(), static_cast<int>(head.header.type))});
     }
   }
 }

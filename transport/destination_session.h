@@ -1,7 +1,7 @@
 // The destination's end of a session: lanes in, channels out (to a LandingSite).
 //
-// accept() waits for one source; while the session runs, further peers are refused. Errors while running go to
-// the Failure given. Thread-safe.
+// accept() waits for one source; while the session runs, further peers are refused. Errors while running go
+// to the Failure given. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -59,6 +59,7 @@ class DestinationSession {
   Result<bool> greet(std::unique_ptr<FrameSocket> socket);
   Result<bool> greet_control(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello);
   Result<bool> greet_lane(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello);
+  bool lanes_missing() const;
   void refuse_others();
   void run_lane(LaneReceiver& lane);
   Result<> run_lane_until_end(LaneReceiver& lane);
@@ -69,7 +70,7 @@ class DestinationSession {
   const Listener& listener_;
   const std::function<nlohmann::json()> account_;
   Failure& failure_;
-  const std::string token_;
+  std::string token_;
   std::unique_ptr<Control> control_;
   std::vector<std::unique_ptr<LaneReceiver>> lanes_;
   SlotPool pool_;

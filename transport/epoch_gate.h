@@ -1,15 +1,15 @@
 // Which pages may land now.
 //
-// Pages of one epoch may land in any order, on any lane; those of epoch e+1 only when every channel that takes
-// part has delivered epoch e whole, because the same page may be in both. A channel's landing thread reports
-// each epoch it has finished: everything of it placed or written. Channel 0 says with each of its epochs how
-// many channels take part.
+// Pages of one epoch may land in any order, on any lane; those of epoch e+1 only when every channel that
+// takes part has delivered epoch e whole, because the same page may be in both. A channel's landing thread
+// reports each epoch it has finished: everything of it placed or written. Channel 0 says with each of its
+// epochs how many channels take part.
 //
-// The gate opens when ready() says that the destination stands past its setup. It can be withdrawn: from then on
-// nothing lands by placement any more and what has not landed goes through the channels.
+// The gate opens when ready() says that the destination stands past its setup. It can be withdrawn: from then
+// on nothing lands by placement any more and what has not landed goes through the channels.
 //
-// Thread-safe. Nobody blocks here but the landing thread of the channel concerned, so channels cannot stop one
-// another in any other way than their order demands.
+// Thread-safe. Nobody blocks here but the landing thread of the channel concerned, so channels cannot stop
+// one another in any other way than their order demands.
 #pragma once
 
 #include <condition_variable>

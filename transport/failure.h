@@ -20,7 +20,8 @@ class Failure {
  public:
   using Closer = std::function<void()>;
 
-  // Keeps a closer registered; when it goes, the closer has run or never will. Not to be destroyed by a closer.
+  // Keeps a closer registered; when it goes, the closer has run or never will. Not to be destroyed by a
+  // closer.
   class Guard {
    public:
     Guard() = default;
@@ -42,7 +43,8 @@ class Failure {
   bool failed() const;
   // Asked when the first error comes: a cause behind it that is known there takes its place. Must not block.
   void explain(std::function<std::optional<Error>()> cause);
-  // For who sees an effect whose cause another is about to report: waits until there is a first error, or that long.
+  // For who sees an effect whose cause another is about to report: waits until there is a first error, or
+  // that long.
   void await_cause(std::chrono::milliseconds longest);
   std::optional<Error> first() const;
 

@@ -7,12 +7,14 @@
 namespace wherry {
 namespace {
 
-constexpr double kExcess = 0.1;       // ε: how much of the downtime target may go to bytes in flight
-constexpr double kQemuWindow = 0.1;   // W in seconds: QEMU's BUFFER_DELAY
+constexpr double kExcess = 0.1;      // ε: how much of the downtime target may go to bytes in flight
+constexpr double kQemuWindow = 0.1;  // W in seconds: QEMU's BUFFER_DELAY
 
 }  // namespace
 
-FlightWindow::FlightWindow(const Limits& limits) : limits_(limits) { rebound(); }
+FlightWindow::FlightWindow(const Limits& limits) : limits_(limits) {
+  rebound();
+}
 
 void FlightWindow::rebound() {
   const double target = std::chrono::duration<double>(limits_.downtime).count();

@@ -1,15 +1,15 @@
 // How many bytes may be in flight: taken from a channel and not yet acknowledged as placed.
 //
-// The source guest's QEMU decides when to stop the guest from its own send rate, and takes what Wherry holds for
-// sent. All of that becomes downtime, so the bound is a time, not a size. With E the goodput, L the downtime
-// target and W = 0.1 s, the window over which QEMU measures its bandwidth:
+// The source guest's QEMU decides when to stop the guest from its own send rate, and takes what Wherry holds
+// for sent. All of that becomes downtime, so the bound is a time, not a size. With E the goodput, L the
+// downtime target and W = 0.1 s, the window over which QEMU measures its bandwidth:
 //
 //     bound = 0.1 · E · W·L / (W+L)  +  E · R        (R: the round trip of the link)
 //
 // The first term keeps the excess under a tenth of L. The second is what the link itself holds: without it a
-// long link would never fill. It is never less than one slot a lane, nor than one slot a channel: each channel
-// may always have a slot's worth in flight (a batch, with what the stream has around its pages), because QEMU's
-// barriers wait for every channel and one that starves would stop all others for ever.
+// long link would never fill. It is never less than one slot a lane, nor than one slot a channel: each
+// channel may always have a slot's worth in flight (a batch, with what the stream has around its pages),
+// because QEMU's barriers wait for every channel and one that starves would stop all others for ever.
 //
 // Thread-safe.
 #pragma once
@@ -34,7 +34,7 @@ class FlightWindow {
   struct State {
     size_t in_flight = 0;
     size_t most_in_flight = 0;
-    size_t bound = 0;         // now
+    size_t bound = 0;  // now
     size_t largest_bound = 0;
     double goodput = 0;  // bytes a second
   };

@@ -75,10 +75,12 @@ HeaderBytes encode_header(const FrameHeader& header, std::span<const uint8_t> ta
 Result<FrameHeader> decode_header(const HeaderBytes& bytes) {
   if (get<uint32_t>(bytes, 0) != kFrameMagic) return fail("not a Wherry frame (wrong magic)");
   if (bytes[4] != kWireVersion) {
-    return fail("the peer speaks version {} of the wire format, this Wherry speaks {}", bytes[4], kWireVersion);
+    return fail("the peer speaks version {} of the wire format, this Wherry speaks {}", bytes[4],
+                kWireVersion);
   }
   if (!known(bytes[5])) return fail("a frame has the unknown type {}", bytes[5]);
-  if (get<uint16_t>(bytes, 10) != 0 || get<uint64_t>(bytes, 40) != 0) return fail("a frame has reserved bits set");
+  if (get<uint16_t>(bytes, 10) != 0 || get<uint64_t>(bytes, 40) != 0)
+    return fail("a frame has reserved bits set");
   FrameHeader header;
   header.type = static_cast<FrameType>(bytes[5]);
   header.flags = get<uint16_t>(bytes, 6);
@@ -106,12 +108,18 @@ struct Checksum::State {
   XXH3_state_t xxh;
 };
 
-Checksum::Checksum() : state_(std::make_unique<State>()) { reset(); }
+Checksum::Checksum() : state_(std::make_unique<State>()) {
+  reset();
+}
 Checksum::~Checksum() = default;
-void Checksum::reset() { XXH3_64bits_reset(&state_->xxh); }
+void Checksum::reset() {
+  XXH3_64bits_reset(&state_->xxh);
+}
 void Checksum::add(std::span<const uint8_t> bytes) {
   XXH3_64bits_update_dispatch(&state_->xxh, bytes.data(), bytes.size());
 }
-uint64_t Checksum::value() const { return XXH3_64bits_digest(&state_->xxh); }
+uint64_t Checksum::value() const {
+  return XXH3_64bits_digest(&state_->xxh);
+}
 
 }  // namespace wherry

@@ -73,11 +73,12 @@ Result<> FrameSocket::receive_body(std::span<iovec> where) {
     if (!got || !*got) {
       return fail("receiving from {} failed: {}", peer_, got ? "the connection ended" : got.error().message);
     }
-    for (const iovec& piece : landed) receive_sum_.add({static_cast<const uint8_t*>(piece.iov_base), piece.iov_len});
+    for (const iovec& piece : landed)
+      receive_sum_.add({static_cast<const uint8_t*>(piece.iov_base), piece.iov_len});
   }
   if (receive_sum_.value() != received_.body_sum) {
-    return fail("{}: a frame was damaged on its way (channel {}, frame {}, {} bytes)", peer_, received_.channel,
-                received_.sequence, received_.body_length);
+    return fail("{}: a frame was damaged on its way (channel {}, frame {}, {} bytes)", peer_,
+                received_.channel, received_.sequence, received_.body_length);
   }
   return {};
 }
@@ -95,6 +96,8 @@ void FrameSocket::set_patience(std::chrono::milliseconds longest) {
   setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
 }
 
-void FrameSocket::shut() { ::shutdown(socket_.get(), SHUT_RDWR); }
+void FrameSocket::shut() {
+  ::shutdown(socket_.get(), SHUT_RDWR);
+}
 
 }  // namespace wherry

@@ -24,7 +24,8 @@ class FrameSocket {
   FrameSocket(Fd socket, std::string peer);
 
   // Sends a frame; fills in lengths and sums.
-  Result<> send(FrameHeader header, std::span<const uint8_t> table, std::span<const std::span<const uint8_t>> body);
+  Result<> send(FrameHeader header, std::span<const uint8_t> table,
+                std::span<const std::span<const uint8_t>> body);
   Result<> send(FrameHeader header, std::span<const uint8_t> body = {});
 
   // Receives header and table and checks them; false at the orderly end of the stream.

@@ -1,5 +1,7 @@
 #include "transport/landing.h"
 
+#include <utility>
+
 namespace wherry {
 namespace {
 
@@ -46,6 +48,8 @@ Result<> Landing::arrive(Arrival arrival) {
   Channel& to = channel(arrival.header.channel);
   std::lock_guard lock(to.mutex);
   const uint64_t sequence = arrival.header.sequence;
+  if (to.closed)
+    return fail("frame {} of channel {} came behind its close", sequence, arrival.header.channel);
   if (to.waiting.size() >= kMostWaiting) return fail("the peer sends more than agreed");
   if (!to.waiting.emplace(sequence, std::move(arrival)).second) {
     return fail("frame {} of a channel came twice", sequence);
@@ -55,10 +59,13 @@ Result<> Landing::arrive(Arrival arrival) {
 }
 
 Result<> Landing::blocks(const GuestBlocks& blocks) {
+  {
+    std::lock_guard lock(mutex_);
+    if (std::exchange(blocks_named_, true)) return fail("the peer named its RAM blocks twice");
+  }
   auto placement = site_.blocks(blocks);
   if (!placement) return pass_on(placement);
   std::lock_guard lock(mutex_);
-  if (have_blocks_) return fail("the peer named its RAM blocks twice");
   space_ = blocks.space();
   placement_ = std::move(*placement);
   have_blocks_ = true;
@@ -89,13 +96,22 @@ void Landing::run(uint16_t number, Channel& channel) {
         return stopped_ || (!channel.waiting.empty() && channel.waiting.begin()->first <= next);
       });
       if (stopped_) return;
-      auto first = channel.waiting.extract(channel.waiting.begin());
-      if (first.key() != next) return failure_.fail({fmt::format("frame {} of channel {} came twice", first.key(), number)});
-      arrival = std::move(first.mapped());
+      arrival = std::move(channel.waiting.extract(channel.waiting.begin()).mapped());
+    }
+    if (const uint64_t sequence = arrival.header.sequence; sequence != next) {
+      return failure_.fail({fmt::format("frame {} of channel {} came twice", sequence, number)});
     }
     auto more = land(number, channel, arrival);
     if (!more) return failure_.fail(std::move(more.error()));
-    if (!*more) --open_channels_;
+    if (!*more) {
+      std::unique_lock lock(channel.mutex);
+      channel.closed = true;
+      if (!channel.waiting.empty()) {
+        lock.unlock();
+        return failure_.fail({fmt::format("channel {} has frames behind its close", number)});
+      }
+      --open_channels_;
+    }
     if (!arrival.placed) {
       arrival.slot.reset();
       auto told = acknowledge_(number, next);
@@ -111,7 +127,8 @@ Result<bool> Landing::land(uint16_t number, Channel& channel, Arrival& arrival) 
   if (header.epoch != channel.epoch) return fail("channel {} has a frame of another epoch", number);
   if (header.type == FrameType::open) {
     if (channel.sink) return fail("channel {} was opened twice", number);
-    if (header.aux > static_cast<uint32_t>(ChannelKind::urgent)) return fail("channel {} is of unknown kind", number);
+    if (header.aux > static_cast<uint32_t>(ChannelKind::urgent))
+      return fail("channel {} is of unknown kind", number);
     channel.kind = static_cast<ChannelKind>(header.aux);
     if ((channel.kind == ChannelKind::main) != (number == kMainChannel)) {
       return fail("channel {} is of the wrong kind", number);
@@ -174,16 +191,19 @@ Result<> Landing::land_pages(Channel& channel, Arrival& arrival) {
   return channel.sink->pages(arrival.pages, placed);
 }
 
-// A channel whose pages are no longer seen may carry pages past the gate: from here on the VMM has to order them.
-// It can as long as it has received, itself, everything that it has to remember of: so not behind placed pages
-// of other channels (the VMM skips zero pages that it believes untouched), and not if the stream refers back.
+// A channel whose pages are no longer seen may carry pages past the gate: from here on the VMM has to order
+// them. It can as long as it has received, itself, everything that it has to remember of: so not behind
+// placed pages of other channels (the VMM skips zero pages that it believes untouched), and not if the stream
+// refers back.
 Result<> Landing::go_opaque(Channel& channel, const FrameHeader& header) {
-  if (channel.pages_done || !placement_) return {};
+  if (channel.pages_done) return {};
+  // Even if the blocks are not known yet: this channel's own pages may come ahead of them.
   gate_.withdraw();
   withdrawn_ = true;
   if (placed_beside_main_ || (placed_ && (header.flags & kNeedsPages))) {
     return fail(
-        "channel {} can no longer be parsed, after pages were placed directly; the guest stays at the source. "
+        "channel {} can no longer be parsed, after pages were placed directly; the guest stays at the "
+        "source. "
         "Migrate with placement=relay",
         header.channel);
   }

@@ -46,7 +46,8 @@ class Placement {
   virtual ~Placement() = default;
   // Whether it takes every page of the batch.
   virtual bool takes_all(const PageBatch& batch) const = 0;
-  // If the memory of all pages of the batch that carry bytes can be written here: fills `where` with it, in order.
+  // If the memory of all pages of the batch that carry bytes can be written here: fills `where` with it, in
+  // order.
   virtual bool targets(const PageBatch& batch, std::vector<iovec>& where) = 0;
   // Writes the pages that it takes; with `bytes_there`, those that carry bytes are written already.
   virtual Result<> place(const PageBatch& batch, bool bytes_there) = 0;
@@ -65,9 +66,9 @@ class LandingSite {
 struct Arrival {
   FrameHeader header;
   PageBatch pages;            // of a batch
-  std::vector<uint8_t> body;  // of anything else
-  Slot slot;                  // the memory behind pages
-  bool placed = false;  // all pages of the batch are in place, and their memory is no longer needed
+  std::vector<uint8_t> body;  // of anything else; or the memory behind pages
+  Slot slot;                  // the memory behind pages, if there are many
+  bool placed = false;        // all pages of the batch are in place, and their memory is no longer needed
 };
 
 class Landing {
@@ -105,6 +106,7 @@ class Landing {
     ChannelKind kind = ChannelKind::main;
     uint32_t epoch = 0;
     bool pages_done = false;
+    bool closed = false;  // nothing may follow
     std::unique_ptr<ChannelSink> sink;
     std::thread thread;
   };
@@ -125,6 +127,7 @@ class Landing {
   std::map<uint16_t, std::unique_ptr<Channel>> channels_;
   PageSpace space_;
   std::unique_ptr<Placement> placement_;
+  bool blocks_named_ = false;
   bool have_blocks_ = false;
   std::atomic<size_t> open_channels_ = 0;
   std::atomic<bool> stopped_ = false;

@@ -1,8 +1,9 @@
-// A lane: one network path from source to destination, as the session sees it. TCP implements it (tcp_lane.h);
-// an RDMA queue pair can, because memory is attached before it is posted from, posting is apart from completion,
-// and a receiver says where a body goes once it knows the head.
+// A lane: one network path from source to destination, as the session sees it. TCP implements it
+// (tcp_lane.h); an RDMA queue pair can, because memory is attached before it is posted from, posting is apart
+// from completion, and a receiver says where a body goes once it knows the head.
 //
-// Each half is used by one thread, its worker; only shut() may come from another. Errors are final for the lane.
+// Each half is used by one thread, its worker; only shut() may come from another. Errors are final for the
+// lane.
 #pragma once
 
 #include <sys/uio.h>
@@ -28,8 +29,8 @@ class LaneSender {
   virtual ~LaneSender() = default;
   // Memory that bodies are going to be posted from, for as long as the lane lives.
   virtual Result<> attach(std::span<uint8_t> memory) = 0;
-  // Hands one frame to the network; waits while there is no room. Lengths and sums of the header are filled in
-  // here. The memory of the body must stay as it is until the frame is acknowledged.
+  // Hands one frame to the network; waits while there is no room. Lengths and sums of the header are filled
+  // in here. The memory of the body must stay as it is until the frame is acknowledged.
   virtual Result<> post(FrameHeader header, std::span<const uint8_t> table,
                         std::span<const std::span<const uint8_t>> body) = 0;
   // Waits until the network has taken all that was posted.

@@ -29,6 +29,7 @@ Outbox::Frame Outbox::pop() {
 }
 
 Outbox::Frame Outbox::acknowledge(uint16_t channel, uint64_t sequence) {
+  if (sequence >> 48 != 0) return nullptr;  // no channel has that many
   std::lock_guard lock(mutex_);
   auto found = unacknowledged_.find(key(channel, sequence));
   if (found == unacknowledged_.end()) return nullptr;

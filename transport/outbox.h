@@ -1,7 +1,7 @@
 // Frames of all channels on their way: queued for the lanes, then kept until they are acknowledged.
 //
-// Any lane takes the next frame, whichever channel it is of; what a channel's reader may add is bounded by the
-// flight window, so the queue itself needs no bound. Thread-safe.
+// Any lane takes the next frame, whichever channel it is of; what a channel's reader may add is bounded by
+// the flight window, so the queue itself needs no bound. Thread-safe.
 #pragma once
 
 #include <condition_variable>

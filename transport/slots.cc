@@ -14,7 +14,9 @@ SlotPool::SlotPool(size_t slots) : slots_(slots) {
   for (size_t i = slots; i-- > 0;) free_.push_back(base_ + i * kSlotBytes);
 }
 
-SlotPool::~SlotPool() { munmap(base_, slots_ * kSlotBytes); }
+SlotPool::~SlotPool() {
+  munmap(base_, slots_ * kSlotBytes);
+}
 
 Slot SlotPool::take() {
   std::unique_lock lock(mutex_);

@@ -16,7 +16,6 @@ namespace wherry {
 // Room for the pages of a batch with what QEMU puts around them.
 inline constexpr size_t kSlotBytes = 576 * 1024;
 
-
 // Shared ownership of one slot; the last reference returns it to the pool. The pool must outlive it.
 using Slot = std::shared_ptr<uint8_t>;
 

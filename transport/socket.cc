@@ -63,16 +63,23 @@ int finish_connect(int fd, std::chrono::milliseconds timeout) {
   return error;
 }
 
-void set_blocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK); }
+void set_blocking(int fd) {
+  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+}
 
-Result<Fd> connect_unix(const Endpoint& to) {
+Result<Fd> connect_unix(const Endpoint& to, std::chrono::milliseconds timeout) {
   auto address = unix_address(to.path);
   if (!address) return pass_on(address);
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return fail("cannot make a socket: {}", reason(errno));
+  // Bounds the wait for a listener whose queue is full.
+  timeval wait{timeout.count() / 1000, (timeout.count() % 1000) * 1000};
+  setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
   if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) != 0) {
-    return fail("cannot connect to {}: {}", to.str(), reason(errno));
+    return fail("cannot connect to {}: {}", to.str(), reason(errno == EAGAIN ? ETIMEDOUT : errno));
   }
+  wait = {};
+  setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
   return fd;
 }
 
@@ -98,7 +105,9 @@ msghdr message(std::span<iovec> pieces) {
 
 }  // namespace
 
-std::string reason(int error) { return std::system_category().message(error); }
+std::string reason(int error) {
+  return std::system_category().message(error);
+}
 
 std::string peer_address(int fd) {
   sockaddr_storage address{};
@@ -123,7 +132,8 @@ bool Endpoint::is_loopback() const {
 
 std::string Endpoint::str() const {
   if (is_unix()) return path;
-  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
+  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
+                                             : fmt::format("[{}]:{}", host, port);
 }
 
 void tune_tcp(int fd, std::chrono::seconds silence) {
@@ -139,7 +149,7 @@ void tune_tcp(int fd, std::chrono::seconds silence) {
 }
 
 Result<Fd> connect_to(const Endpoint& to, std::chrono::milliseconds timeout, std::chrono::seconds silence) {
-  if (to.is_unix()) return connect_unix(to);
+  if (to.is_unix()) return connect_unix(to, timeout);
   auto found = resolve(to, false);
   if (!found) return pass_on(found);
   int error = EADDRNOTAVAIL;
@@ -164,10 +174,14 @@ Result<Listener> Listener::open(const Endpoint& at) {
   if (at.is_unix()) {
     auto address = unix_address(at.path);
     if (!address) return pass_on(address);
-    if (connect_unix(at)) return fail("{} is in use: another process listens there", at.path);
     struct stat left {};
     if (::lstat(at.path.c_str(), &left) == 0) {
       if (!S_ISSOCK(left.st_mode)) return fail("{} exists and is no socket", at.path);
+      // Only a path that nobody listens on any more is replaced. A full queue (EAGAIN) is somebody's.
+      const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      const bool there = ::connect(probe.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) == 0;
+      if (there || errno == EAGAIN) return fail("{} is in use: another process listens there", at.path);
+      if (errno != ECONNREFUSED) return fail("cannot tell whether {} is in use: {}", at.path, reason(errno));
       ::unlink(at.path.c_str());
     }
     listener.fd_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -198,8 +212,9 @@ Result<Listener> Listener::open(const Endpoint& at) {
     socklen_t length = sizeof bound;
     getsockname(listener.fd_.get(), reinterpret_cast<sockaddr*>(&bound), &length);
     listener.where_ = at;
-    listener.where_.port = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
-                                                             : reinterpret_cast<sockaddr_in&>(bound).sin_port);
+    listener.where_.port =
+        ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
+                                          : reinterpret_cast<sockaddr_in&>(bound).sin_port);
   }
   if (::listen(listener.fd_.get(), SOMAXCONN) != 0) {
     return fail("cannot listen on {}: {}", at.str(), reason(errno));
@@ -218,14 +233,20 @@ Result<Fd> Listener::accept(std::chrono::seconds silence) const {
       return fd;
     }
     pollfd ready{fd_.get(), POLLIN, 0};
-    if (poll(&ready, 1, -1) < 0 && errno != EINTR) return fail("cannot wait for {}: {}", where_.str(), reason(errno));
-    if (ready.revents & (POLLHUP | POLLERR | POLLNVAL)) return fail("no longer listening on {}", where_.str());
+    if (poll(&ready, 1, -1) < 0 && errno != EINTR)
+      return fail("cannot wait for {}: {}", where_.str(), reason(errno));
+    if (ready.revents & (POLLHUP | POLLERR | POLLNVAL))
+      return fail("no longer listening on {}", where_.str());
   }
 }
 
-Fd Listener::accept_waiting() const { return Fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
+Fd Listener::accept_waiting() const {
+  return Fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+}
 
-void Listener::stop() const { ::shutdown(fd_.get(), SHUT_RDWR); }
+void Listener::stop() const {
+  ::shutdown(fd_.get(), SHUT_RDWR);
+}
 
 Result<> send_all(int fd, std::span<iovec> pieces) {
   while (!pieces.empty()) {

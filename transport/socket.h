@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "compression/result.h"
@@ -40,7 +41,12 @@ class Listener {
   // socket's mode is 0600.
   static Result<Listener> open(const Endpoint& at);
   Listener(Listener&&) = default;
-  Listener& operator=(Listener&&) = default;
+  Listener& operator=(Listener&& other) noexcept {
+    const Listener old = std::move(*this);  // removes its path
+    fd_ = std::move(other.fd_);
+    where_ = std::move(other.where_);
+    return *this;
+  }
   ~Listener();
 
   // Waits for a connection; fails once stop() was called.

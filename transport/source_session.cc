@@ -41,7 +41,9 @@ size_t SourceChannel::take_room(size_t want, bool wait) {
   return wait ? session_.window_.take(number_, want) : session_.window_.try_take(number_, want);
 }
 
-void SourceChannel::give_back(size_t bytes) { session_.window_.give_back(number_, bytes); }
+void SourceChannel::give_back(size_t bytes) {
+  session_.window_.give_back(number_, bytes);
+}
 
 void SourceChannel::record(std::span<const uint8_t> bytes, Slot memory, uint16_t flags, uint32_t aux,
                            size_t charge) {
@@ -103,7 +105,8 @@ void SourceChannel::send(OutFrame frame) {
   const std::span<const uint8_t> bytes = frame.bytes;
   const Slot memory = frame.slot;
   session_.outbox_.keep(std::move(frame));
-  if (auto sent = session_.control_->send(header, bytes); !sent) session_.failure_.fail(std::move(sent.error()));
+  if (auto sent = session_.control_->send(header, bytes); !sent)
+    session_.failure_.fail(std::move(sent.error()));
 }
 
 SourceSession::SourceSession(const Options& options, WayBack way_back, Failure& failure)

@@ -2,8 +2,8 @@
 //
 //   connect() → open_channel()* → each channel: record / pages … close → finish()
 //
-// A SourceChannel is used by one thread, the reader of its connection. Session and failure outlive the channels.
-// Errors while running go to the Failure given, which ends every call here.
+// A SourceChannel is used by one thread, the reader of its connection. Session and failure outlive the
+// channels. Errors while running go to the Failure given, which ends every call here.
 #pragma once
 
 #include <array>
@@ -36,13 +36,13 @@ class SourceChannel {
   SourceChannel(SourceSession& session, uint16_t number, ChannelKind kind)
       : session_(session), number_(number), kind_(kind) {}
 
-  // The right to hold up to `want` more bytes of the channel: see FlightWindow. Each byte taken is given back, or
-  // charged to a frame below. 0: none now; with `wait`, the session is over.
+  // The right to hold up to `want` more bytes of the channel: see FlightWindow. Each byte taken is given
+  // back, or charged to a frame below. 0: none now; with `wait`, the session is over.
   size_t take_room(size_t want, bool wait);
   void give_back(size_t bytes);
 
-  // `bytes` must stay as they are while `memory` lives. `charge` is how many bytes of the channel a frame stands
-  // for.
+  // `bytes` must stay as they are while `memory` lives. `charge` is how many bytes of the channel a frame
+  // stands for.
   void record(std::span<const uint8_t> bytes, Slot memory, uint16_t flags, uint32_t aux, size_t charge);
   void record(std::vector<uint8_t> bytes, uint16_t flags, uint32_t aux, size_t charge);
   void pages(PageBatch batch, Slot memory, size_t charge);
@@ -71,7 +71,7 @@ class SourceSession {
     std::vector<Endpoint> peers;  // lanes are spread over them; control goes to the first
     size_t lanes = 2;
     std::chrono::milliseconds downtime{300};
-    std::chrono::seconds silence{30};  // how long the peer may be unreachable
+    std::chrono::seconds silence{30};                  // how long the peer may be unreachable
     nlohmann::json wishes = nlohmann::json::object();  // for the other side's VMM glue, in the hello
   };
   // Called by the control thread; must not block for long: acknowledgements wait behind them.
@@ -93,7 +93,8 @@ class SourceSession {
   };
 
   // Connects control and all lanes.
-  static Result<std::unique_ptr<SourceSession>> connect(const Options& options, WayBack way_back, Failure& failure);
+  static Result<std::unique_ptr<SourceSession>> connect(const Options& options, WayBack way_back,
+                                                        Failure& failure);
   ~SourceSession();
 
   std::unique_ptr<SourceChannel> open_channel(ChannelKind kind);

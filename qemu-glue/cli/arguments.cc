@@ -25,8 +25,10 @@ Result<Endpoint> qemu_endpoint(const std::string& text) {
   const char* begin = text.data() + colon + 1;
   const char* end = text.data() + text.size();
   auto [stop, error] = std::from_chars(begin, end, at.port);
-  if (error != std::errc{} || stop != end || begin == end) return fail("--qemu {}: the port is no number", text);
-  if (!at.is_loopback()) return fail("--qemu {}: the way to QEMU is not protected; use unix: or loopback", text);
+  if (error != std::errc{} || stop != end || begin == end)
+    return fail("--qemu {}: the port is no number", text);
+  if (!at.is_loopback())
+    return fail("--qemu {}: the way to QEMU is not protected; use unix: or loopback", text);
   return at;
 }
 
@@ -41,8 +43,10 @@ Result<Uri> peer_uri(const std::string& text, bool insecure) {
   auto uri = Uri::parse(text);
   if (!uri) return uri;
   if (!insecure && !uri->is_loopback()) {
-    return fail("{}: guest memory would cross the network in the clear, open to anyone on it. "
-                "Give --insecure if that network is trusted (sealing does not exist yet)", text);
+    return fail(
+        "{}: guest memory would cross the network in the clear, open to anyone on it. "
+        "Give --insecure if that network is trusted (sealing does not exist yet)",
+        text);
   }
   return uri;
 }

@@ -9,8 +9,8 @@
 
 namespace wherry::cli {
 
-// Must be made before any other thread, which inherits the blocked signals. `act` runs once, in a thread of its
-// own, with the name of the signal.
+// Must be made before any other thread, which inherits the blocked signals. `act` runs once, in a thread of
+// its own, with the name of the signal.
 class Interrupt {
  public:
   explicit Interrupt(std::function<void(const std::string& signal)> act);

@@ -30,8 +30,10 @@ int migrate(const MigrateOptions& options) {
   }
   std::unique_ptr<Migration> migration;
   Interrupt interrupt([&](const std::string& signal) { migration->cancel("interrupted by " + signal); });
-  migration = std::make_unique<Migration>(Migration::Options{
-      .from = monitor_path(options.from), .to = monitor_path(options.to), .via = *uri, .paused = options.paused});
+  migration = std::make_unique<Migration>(Migration::Options{.from = monitor_path(options.from),
+                                                             .to = monitor_path(options.to),
+                                                             .via = *uri,
+                                                             .paused = options.paused});
   auto file = ReportFile::open(options.report, migration->report());
   if (!file) {
     spdlog::error("{}", file.error().message);
@@ -56,7 +58,8 @@ void add_migrate(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<MigrateOptions>();
   CLI::App* command = app.add_subcommand("migrate", "Migrate a guest between two QEMUs on this host");
   command->add_option("--from", options->from, "The source's monitor: qmp:PATH")->required();
-  command->add_option("--to", options->to, "The destination's monitor: qmp:PATH (started with -incoming defer)")
+  command
+      ->add_option("--to", options->to, "The destination's monitor: qmp:PATH (started with -incoming defer)")
       ->required();
   command->add_option("--via", options->via, "The way between them: wherry://ADDR[:PORT][?key=value…]");
   command->add_flag("--paused", options->paused, "Not live: stop the guest first");

@@ -14,11 +14,13 @@ namespace {
 
 std::string line(const Report& report) {
   const double goodput = report.timeline.empty() ? 0 : report.timeline.back().goodput;
-  const double ratio =
-      report.wire_bytes ? static_cast<double>(report.guest_bytes) / static_cast<double>(report.wire_bytes) : 0;
-  std::string text = fmt::format("{:6.1f} s  pass {}  {} of pages sent  {}/s  ratio {:.2f}", report.total_s,
-                                 report.passes.value_or(0) + 1, bytes_text(static_cast<double>(report.guest_bytes)),
-                                 bytes_text(goodput), ratio);
+  const double ratio = report.wire_bytes
+                           ? static_cast<double>(report.guest_bytes) / static_cast<double>(report.wire_bytes)
+                           : 0;
+  std::string text =
+      fmt::format("{:6.1f} s  pass {}  {} of pages sent  {}/s  ratio {:.2f}", report.total_s,
+                  report.passes.value_or(0) + 1, bytes_text(static_cast<double>(report.guest_bytes)),
+                  bytes_text(goodput), ratio);
   if (report.remaining) text += fmt::format("  {} left", bytes_text(static_cast<double>(*report.remaining)));
   return text;
 }
@@ -68,7 +70,9 @@ void Progress::run() {
 }
 
 void print_summary(const Report& report) {
-  const auto row = [](const char* name, const std::string& value) { fmt::print("  {:<12} {}\n", name, value); };
+  const auto row = [](const char* name, const std::string& value) {
+    fmt::print("  {:<12} {}\n", name, value);
+  };
   fmt::print("migration {}\n", report.status);
   if (!report.error.empty()) row("cause", report.error);
   row("total", fmt::format("{:.2f} s", report.total_s));
@@ -78,9 +82,11 @@ void print_summary(const Report& report) {
   row("on the wire", fmt::format("{} over {} lanes", bytes_text(static_cast<double>(report.wire_bytes)),
                                  report.lanes.size()));
   row("pages", fmt::format("{} zero, {} raw", report.zero_pages, report.raw_pages));
-  row("placement", report.placement + (report.placement_reason.empty() ? "" : " (" + report.placement_reason + ")"));
-  row("in flight", fmt::format("at most {} of {} allowed", bytes_text(static_cast<double>(report.in_flight_max)),
-                               bytes_text(static_cast<double>(report.in_flight_bound))));
+  row("placement",
+      report.placement + (report.placement_reason.empty() ? "" : " (" + report.placement_reason + ")"));
+  row("in flight",
+      fmt::format("at most {} of {} allowed", bytes_text(static_cast<double>(report.in_flight_max)),
+                  bytes_text(static_cast<double>(report.in_flight_bound))));
   for (const auto& [channel, why] : report.opaque) row("opaque", fmt::format("{}: {}", channel, why));
 }
 

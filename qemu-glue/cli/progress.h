@@ -1,5 +1,5 @@
-// What a user sees of a migration: a line that renews itself on a terminal, or with --json an object a second;
-// and the summary at the end.
+// What a user sees of a migration: a line that renews itself on a terminal, or with --json an object a
+// second; and the summary at the end.
 #pragma once
 
 #include <condition_variable>

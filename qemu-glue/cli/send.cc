@@ -29,7 +29,8 @@ Result<> ask_qemu(Qmp& qmp, Report& report) {
   const std::string status = answer->value("status", "");
   if (report.status == "unknown" && (status == "completed" || status == "failed" || status == "cancelled")) {
     report.status = status == "completed" ? "completed" : "failed";
-    report.error = status == "completed" ? "" : "the source's QEMU says: " + answer->value("error-desc", status);
+    report.error =
+        status == "completed" ? "" : "the source's QEMU says: " + answer->value("error-desc", status);
   }
   if (auto downtime = answer->find("downtime"); downtime != answer->end() && downtime->is_number()) {
     report.switchover_ms = downtime->get<double>();
@@ -81,7 +82,9 @@ int send(const SendOptions& options) {
 void add_send(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<SendOptions>();
   CLI::App* command = app.add_subcommand("send", "Carry one migration away from this host's QEMU");
-  command->add_option("--qemu", options->qemu, "Where to listen for QEMU: unix:PATH, or tcp:HOST:PORT on loopback")
+  command
+      ->add_option("--qemu", options->qemu,
+                   "Where to listen for QEMU: unix:PATH, or tcp:HOST:PORT on loopback")
       ->required();
   command->add_option("--to", options->to, "The receiver: wherry://HOST[:PORT][?key=value…]")->required();
   command->add_option("--qmp", options->qmp, "QEMU's monitor, unix:PATH: asked at the end how it went");

@@ -40,7 +40,9 @@ void Batcher::replacement(std::vector<uint8_t> bytes, size_t element) {
   record_charge_ = element;
 }
 
-void Batcher::epoch_end() { record_flags_ |= kEpochEnd; }
+void Batcher::epoch_end() {
+  record_flags_ |= kEpochEnd;
+}
 
 void Batcher::page(uint16_t block, uint64_t index, const uint8_t* content, uint32_t page_size,
                    size_t element) {

@@ -1,7 +1,8 @@
-// Turns what a reader finds in one channel into frames of that channel: pages into batches, the rest into records.
+// Turns what a reader finds in one channel into frames of that channel: pages into batches, the rest into
+// records.
 //
-// A batch closes when it is full or a record follows; flush() closes what is open, when the socket has nothing
-// more to read or its memory comes to its end. Used by the channel's reader thread only.
+// A batch closes when it is full or a record follows; flush() closes what is open, when the socket has
+// nothing more to read or its memory comes to its end. Used by the channel's reader thread only.
 #pragma once
 
 #include <atomic>
@@ -20,9 +21,9 @@ class Batcher : public StreamEvents {
  public:
   // What concerns more than this channel.
   struct Notices {
-    std::function<void(const GuestBlocks&)> blocks;       // the main channel has named them
-    std::function<uint32_t()> participants;               // how many channels take part in epochs, now
-    std::function<void(std::string why)> opaque;          // before the last page of the guest
+    std::function<void(const GuestBlocks&)> blocks;  // the main channel has named them
+    std::function<uint32_t()> participants;          // how many channels take part in epochs, now
+    std::function<void(std::string why)> opaque;     // before the last page of the guest
     std::function<void()> pages_done;
     std::function<void()> postcopy;
   };
@@ -38,7 +39,8 @@ class Batcher : public StreamEvents {
   void record(std::span<const uint8_t> bytes) override;
   void replacement(std::vector<uint8_t> bytes, size_t element) override;
   void epoch_end() override;
-  void page(uint16_t block, uint64_t index, const uint8_t* content, uint32_t page_size, size_t element) override;
+  void page(uint16_t block, uint64_t index, const uint8_t* content, uint32_t page_size,
+            size_t element) override;
   void dropped(size_t element) override { channel_.give_back(element); }
   void setup_done() override { record_flags_ |= kSetupDone; }
   void blocks(const GuestBlocks& blocks, bool has_setup_end) override;
@@ -61,7 +63,7 @@ class Batcher : public StreamEvents {
   size_t batch_charge_ = 0;
 
   uint16_t next_flags_ = 0;  // of the record that comes next
-  bool postcopy_ = false;  // advised
+  bool postcopy_ = false;    // advised
   bool return_path_ = false;
   bool pages_done_ = false;
   std::pair<int, uint64_t> position_{-1, 0};  // of the last batch

@@ -7,9 +7,15 @@
 
 namespace wherry::qemu {
 
-inline uint16_t be16(const uint8_t* at) { return static_cast<uint16_t>(at[0] << 8 | at[1]); }
-inline uint32_t be32(const uint8_t* at) { return static_cast<uint32_t>(be16(at)) << 16 | be16(at + 2); }
-inline uint64_t be64(const uint8_t* at) { return static_cast<uint64_t>(be32(at)) << 32 | be32(at + 4); }
+inline uint16_t be16(const uint8_t* at) {
+  return static_cast<uint16_t>(at[0] << 8 | at[1]);
+}
+inline uint32_t be32(const uint8_t* at) {
+  return static_cast<uint32_t>(be16(at)) << 16 | be16(at + 2);
+}
+inline uint64_t be64(const uint8_t* at) {
+  return static_cast<uint64_t>(be32(at)) << 32 | be32(at + 4);
+}
 inline void put_be32(uint8_t* at, uint32_t value) {
   for (int i = 0; i < 4; ++i) at[i] = static_cast<uint8_t>(value >> (24 - 8 * i));
 }

@@ -8,8 +8,8 @@
 namespace wherry::qemu {
 namespace {
 
-// Collects headers, and pieces of headers and pages in order. Headers move while they grow, so pieces name them
-// by offset until finish().
+// Collects headers, and pieces of headers and pages in order. Headers move while they grow, so pieces name
+// them by offset until finish().
 class Pieces {
  public:
   void clear() {
@@ -42,10 +42,12 @@ class Pieces {
   std::vector<iovec> pieces_;
 };
 
-bool skipped(const Skip& skip, uint16_t block) { return block < skip.size() && skip[block]; }
+bool skipped(const Skip& skip, uint16_t block) {
+  return block < skip.size() && skip[block];
+}
 
-// ram.c:save_page_header: u64 offset and flags; the block's name unless it is that of the record before, which is
-// remembered across sections. The first record of a stream names it.
+// ram.c:save_page_header: u64 offset and flags; the block's name unless it is that of the record before,
+// which is remembered across sections. The first record of a stream names it.
 class MainWriter : public PageWriter {
  public:
   explicit MainWriter(const GuestBlocks& blocks) : blocks_(blocks) {}

@@ -1,7 +1,7 @@
 // Rebuilds what QEMU's loader expects around pages: page records for the main channel, packets for multifd.
 //
-// The output is a list of pieces to be written in order; they point into the writer and into the batch and are
-// valid until the next call. Used by one thread, the channel's.
+// The output is a list of pieces to be written in order; they point into the writer and into the batch and
+// are valid until the next call. Used by one thread, the channel's.
 #pragma once
 
 #include <sys/uio.h>

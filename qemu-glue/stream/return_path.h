@@ -1,8 +1,8 @@
 // Reads QEMU's return path: messages of u16 type, u16 length, payload, from destination to source.
 //
-// Passes bytes on as they come, but for one message that Wherry has caused itself: the PONG to its own PING. It
-// also notes how the destination ends the migration. Not thread-safe. What cannot be a message (TLS) ends its
-// reading: that and all behind it is passed on.
+// Passes bytes on as they come, but for one message that Wherry has caused itself: the PONG to its own PING.
+// It also notes how the destination ends the migration. Not thread-safe. What cannot be a message (TLS) ends
+// its reading: that and all behind it is passed on.
 #pragma once
 
 #include <array>

@@ -23,12 +23,14 @@ class StreamEvents {
   virtual void epoch_end() = 0;
   // One page with its position in the stream; `content` is null for a zero page. `element` is the number
   // of bytes that it takes in the stream.
-  virtual void page(uint16_t block, uint64_t index, const uint8_t* content, uint32_t page_size, size_t element) = 0;
+  virtual void page(uint16_t block, uint64_t index, const uint8_t* content, uint32_t page_size,
+                    size_t element) = 0;
   // The blocks of the guest; comes before any page. Without `has_setup_end`, setup_done() never comes.
   virtual void blocks(const GuestBlocks& blocks, bool has_setup_end) = 0;
   // `element` bytes of the stream that need not be carried.
   virtual void dropped(size_t element) = 0;
-  // The record that was just given ends the setup of RAM: nothing that comes before the pages can change memory.
+  // The record that was just given ends the setup of RAM: nothing that comes before the pages can change
+  // memory.
   virtual void setup_done() = 0;
   // The next record follows the last page of the stream.
   virtual void pages_done() = 0;

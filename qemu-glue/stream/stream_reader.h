@@ -10,8 +10,8 @@ namespace wherry::qemu {
 class StreamReader {
  public:
   virtual ~StreamReader() = default;
-  // Consumes whole elements from the front and returns their length; what remains comes again, with more behind.
-  // The bytes are the reader's to change.
+  // Consumes whole elements from the front and returns their length; what remains comes again, with more
+  // behind. The bytes are the reader's to change.
   virtual size_t read(std::span<uint8_t> bytes) = 0;
   struct Want {
     size_t contiguous;  // this many, what remained included, must be able to lie side by side

@@ -110,7 +110,7 @@ def add_killed(victim, moment, combination, version='10.0'):
 
 for victim in VICTIMS:
     for moment in MOMENTS:
-        for combination in ('single_relay', 'multifd_direct'):
+        for combination in ('single_relay', 'multifd_direct')[moment == 'first_pass':]:
             add_killed(victim, moment, combination)
     for combination in ('single_direct', 'multifd_relay'):
         add_killed(victim, 'switchover', combination)

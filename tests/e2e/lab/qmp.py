@@ -1,7 +1,7 @@
 """Qmp: a QEMU monitor connection. Blocking, for one thread.
 
 Events are kept as QEMU sends them, in `events`, each with a `time`: QEMU's own time stamp as seconds (wall clock, so
-comparable between QEMUs of one host).
+comparable between QEMUs of one host). With `oob`, events and execute_oob() also work while QEMU's main loop is stuck.
 """
 import json
 import socket
@@ -15,7 +15,7 @@ class QmpError(Exception):
 
 
 class Qmp:
-    def __init__(self, path, timeout=10, alive=lambda: True):
+    def __init__(self, path, timeout=10, alive=lambda: True, oob=False):
         self.events = []
         self._buffer = b''
         self._socket = socket.socket(socket.AF_UNIX)
@@ -28,7 +28,7 @@ class Qmp:
         try:
             wait_until(connect, timeout, f'QMP at {path}')
             self._read(time.monotonic() + timeout)  # the greeting
-            self.execute('qmp_capabilities')
+            self.execute('qmp_capabilities', **({'enable': ['oob']} if oob else {}))
         except BaseException:
             self.close()
             raise
@@ -38,9 +38,15 @@ class Qmp:
 
     def execute(self, command, timeout=60, /, **arguments):
         """The command's result. Argument names are written with _ for -: execute('migrate-incoming', uri=…)."""
+        return self._execute('execute', command, timeout, arguments)
+
+    def execute_oob(self, command, timeout=60, /, **arguments):
+        return self._execute('exec-oob', command, timeout, arguments)
+
+    def _execute(self, how, command, timeout, arguments):
         arguments = {name.replace('_', '-'): value for name, value in arguments.items()}
         self._socket.settimeout(timeout)
-        self._socket.sendall(json.dumps({'execute': command, 'arguments': arguments}).encode())
+        self._socket.sendall(json.dumps({how: command, 'arguments': arguments}).encode())
         deadline = time.monotonic() + timeout
         while True:
             message = self._read(deadline)
