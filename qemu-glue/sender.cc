@@ -71,10 +71,13 @@ Result<> Sender::run() {
       bool channel_came = false;
       bool silent = false;  // a connection that may yet turn out to be the main channel
       for (const auto& channel : channels_) {
-        ended += channel->ended();
+        // In this order: a connection that becomes the main channel meanwhile is seen as silent or as main.
+        const bool known = channel->in_epochs();
+        const bool done = channel->ended();
+        ended += done;
+        channel_came = channel_came || known;
+        silent = silent || (!known && !done);
         main_came = main_came || channel->is_main();
-        channel_came = channel_came || channel->in_epochs();
-        silent = silent || (!channel->in_epochs() && !channel->ended());
       }
       // QEMU connects the main channel first. If that ended without a byte and others came, QEMU has given up.
       left_early = channel_came && !main_came && !silent;

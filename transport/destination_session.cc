@@ -58,7 +58,9 @@ DestinationSession::DestinationSession(const Listener& listener, LandingSite& si
       pool_(kSlots),
       landing_(
           site,
-          [this](uint16_t channel, uint64_t sequence) { return control_->acknowledge(channel, sequence); },
+          [this](uint16_t channel, uint64_t sequence) {
+            return explained(control_->acknowledge(channel, sequence));
+          },
           failure) {}
 
 Result<std::unique_ptr<DestinationSession>> DestinationSession::accept(
@@ -312,12 +314,18 @@ void DestinationSession::run_control() {
   }
 }
 
+// A peer that no longer takes what we send has said why, perhaps, and that is being read.
+Result<> DestinationSession::explained(Result<> sent) {
+  if (!sent) failure_.await_cause(kExplanation);
+  return sent;
+}
+
 Result<> DestinationSession::send_back(uint16_t channel, std::span<const uint8_t> bytes) {
-  return control_->send({.type = FrameType::reverse, .channel = channel}, bytes);
+  return explained(control_->send({.type = FrameType::reverse, .channel = channel}, bytes));
 }
 
 Result<> DestinationSession::close_back(uint16_t channel) {
-  return control_->send({.type = FrameType::reverse_close, .channel = channel});
+  return explained(control_->send({.type = FrameType::reverse_close, .channel = channel}));
 }
 
 Result<nlohmann::json> DestinationSession::finish() {

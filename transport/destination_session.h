@@ -66,6 +66,7 @@ class DestinationSession {
   Result<Arrival> receive(LaneReceiver& lane, const FrameHead& head, BatchCodec& codec);
   Result<Arrival> receive_batch(LaneReceiver& lane, const FrameHead& head, BatchCodec& codec);
   void run_control();
+  Result<> explained(Result<> sent);
 
   const Listener& listener_;
   const std::function<nlohmann::json()> account_;

@@ -162,9 +162,10 @@ inline std::string feed(StreamReader& reader, CheckedEvents& events, std::span<c
   return events.found() + "left " + std::to_string(remained.size());
 }
 
-// Chunk sizes that the input decides: one byte after the other, the whole, or a mixture of small and large.
+// Chunk sizes that the input decides: one byte after the other at first, or a mixture of small and large. Not
+// byte by byte for long: each step copies what remains.
 inline std::function<size_t()> chunks(uint8_t how) {
-  if (how == 0) return [] { return size_t{1}; };
+  if (how == 0) return [fed = size_t{0}]() mutable { return ++fed < 2000 ? size_t{1} : size_t{6000}; };
   return [state = uint32_t{how}]() mutable {
     state = state * 1664525 + 1013904223;
     const size_t most = state >> 31 ? 16 : 6000;
