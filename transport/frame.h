@@ -43,7 +43,7 @@ enum class FrameType : uint8_t {
 // Flags of a record.
 enum FrameFlag : uint16_t {
   kEpochEnd =
-      1,  // with this record the channel ends its epoch; `aux`: channels that take part in the next one
+      1,  // with this record the channel ends its epoch; `aux`, on main: channels that take part in it
   kSetupDone = 2,    // behind this record the VMM can be asked whether it is past its setup
   kOpaque = 4,       // from this record on the channel is not parsed
   kPagesDone = 8,    // no page of the guest follows on this channel

@@ -27,6 +27,9 @@ Result<> FrameSocket::send(FrameHeader header, std::span<const uint8_t> table,
     header.body_length += static_cast<uint32_t>(part.size());
     pieces_.push_back(piece(part));
   }
+  if (header.body_length > kMaxBody || table.size() > kMaxTable) {
+    return fail("a frame for {} is too long: {} bytes", peer_, header.body_length);
+  }
   header.body_sum = send_sum_.value();
   const HeaderBytes head = encode_header(header, table);
   pieces_[0] = piece(head);

@@ -5,8 +5,11 @@
 namespace wherry {
 namespace {
 
-// A peer that keeps to its flight window never has this many frames of a channel waiting for their turn.
-constexpr size_t kMostWaiting = 1 << 20;
+// A peer that keeps to its flight window (at most 128 MiB) never has this much waiting for its turn.
+constexpr size_t kMostHeld = 256 * 1024 * 1024;
+
+// What a waiting frame costs here: its body, and what every frame costs.
+size_t held(const Arrival& arrival) { return arrival.body.size() + (arrival.slot ? kSlotBytes : 0) + 256; }
 
 }  // namespace
 
@@ -50,7 +53,7 @@ Result<> Landing::arrive(Arrival arrival) {
   const uint64_t sequence = arrival.header.sequence;
   if (to.closed)
     return fail("frame {} of channel {} came behind its close", sequence, arrival.header.channel);
-  if (to.waiting.size() >= kMostWaiting) return fail("the peer sends more than agreed");
+  if ((held_bytes_ += held(arrival)) > kMostHeld) return fail("the peer sends more than agreed");
   if (!to.waiting.emplace(sequence, std::move(arrival)).second) {
     return fail("frame {} of a channel came twice", sequence);
   }
@@ -97,6 +100,7 @@ void Landing::run(uint16_t number, Channel& channel) {
       });
       if (stopped_) return;
       arrival = std::move(channel.waiting.extract(channel.waiting.begin()).mapped());
+      held_bytes_ -= held(arrival);
     }
     if (const uint64_t sequence = arrival.header.sequence; sequence != next) {
       return failure_.fail({fmt::format("frame {} of channel {} came twice", sequence, number)});

@@ -134,6 +134,7 @@ class Landing {
   std::atomic<bool> placed_beside_main_ = false;  // pages of other channels than main
   std::atomic<bool> placed_ = false;
   std::atomic<bool> withdrawn_ = false;
+  std::atomic<size_t> held_bytes_ = 0;  // of frames that wait for their turn
   std::atomic<uint64_t> placed_pages_ = 0;
   std::atomic<uint64_t> relayed_pages_ = 0;
   Failure::Guard closer_;

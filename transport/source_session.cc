@@ -228,6 +228,7 @@ Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> b
       auto frame = outbox_.acknowledge(head.header.channel, head.header.sequence);
       if (!frame) return fail("{} acknowledged a frame that was never sent", control_->peer());
       window_.acknowledge(head.header.channel, frame->charge);
+      if (frame->header.type == FrameType::close) window_.close(head.header.channel);
       return true;
     }
     case FrameType::reverse:

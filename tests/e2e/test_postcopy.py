@@ -1,7 +1,8 @@
 """Postcopy through Wherry: the guest moves early, its pages follow, and a broken connection can be recovered.
 
 Needs userfaultfd (root). The link is slow, so that most pages are missing at the destination when the guest starts
-there; the guest then finds every page right and up to date.
+there; the guest then finds every page right and up to date. With QEMU 11.1 the guest only reads: under TCG that version
+loses a page that was written shortly before the switch in 2 of 75 migrations, without Wherry as well.
 """
 import unittest
 
@@ -23,7 +24,9 @@ class Postcopy(unittest.TestCase):
         wait_until(lambda: guest.execute('query-migrate').get('status') == status, 20, f'state {status}')
 
     def options(self, version, preempt):
-        return {'version': version, 'rate': '80mbit', 'placement': 'auto', 'destination': {'autostart': True},
+        guest = {'append': f'pages={PAGES} rate=0 verify=20000'} if version == '11.1' else {}
+        return {'version': version, 'rate': '80mbit', 'placement': 'auto', 'source': guest,
+                'destination': {'autostart': True, **guest},
                 'capabilities': ('postcopy-ram', *(['postcopy-preempt'] if preempt else []))}
 
     def finish(self, pair):

@@ -59,8 +59,8 @@ class Streams(unittest.TestCase):
 
         def end(endpoint):
             return {'extra': ('-object', f'tls-creds-psk,id=tls,dir={keys},endpoint={endpoint}')}
-        self.check('relay', '.*', (1 + multifd, 'TLS'), multifd=multifd, source=end('client'), destination=end('server'),
-                   parameters={'tls_creds': 'tls', 'tls_hostname': 'peer'}, sender_qmp=True)
+        self.check('relay', '.*', (1 + multifd, 'TLS'), multifd=multifd, source=end('client'),
+                   destination=end('server'), parameters={'tls_creds': 'tls', 'tls_hostname': 'peer'}, sender_qmp=True)
 
     def test_tls_single(self):
         self.check_tls(0)
@@ -144,8 +144,8 @@ class Streams(unittest.TestCase):
     def check_hosts(self, listen, to, peers):
         with Pair(wherries=False, keys='streams=4') as pair:
             for side, last in (('a', 1), ('b', 2)):
-                subprocess.run(['ip', '-n', pair.link.netns(side), 'address', 'add', f'10.98.1.{last}/24', 'dev', 'cable'],
-                               check=True)
+                subprocess.run(['ip', '-n', pair.link.netns(side), 'address', 'add', f'10.98.1.{last}/24',
+                                'dev', 'cable'], check=True)
             pair.start_wherries(listen=listen, to=to)
             pair.migrate()
             report, _ = pair.complete()

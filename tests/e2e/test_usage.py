@@ -28,8 +28,9 @@ class Usage(unittest.TestCase):
 
     def test_uri(self):
         for uri, named in {
-                'wherry://h?stream=2': 'stream', 'wherry://h?streams=0': 'streams=0', 'wherry://h?streams=65': 'streams=65',
-                'wherry://h?streams=2x': 'streams=2x', 'wherry://h?streams=': 'streams=', 'wherry://h?streams': 'streams',
+                'wherry://h?stream=2': 'stream', 'wherry://h?streams=0': 'streams=0',
+                'wherry://h?streams=65': 'streams=65', 'wherry://h?streams=2x': 'streams=2x',
+                'wherry://h?streams=': 'streams=', 'wherry://h?streams': 'streams',
                 'wherry://h?downtime=300': 'downtime=300', 'wherry://h?downtime=-1ms': 'downtime=-1ms',
                 'wherry://h?bandwidth=5': 'bandwidth=5', 'wherry://h?bandwidth=nanGbps': 'bandwidth=nanGbps',
                 'wherry://h?placement=here': 'placement=here', 'wherry://h?resume=0s': 'resume=0s',
@@ -44,13 +45,15 @@ class Usage(unittest.TestCase):
         for qemu, named in {'/path': '/path', 'unix:': 'unix:', 'tcp:127.0.0.1': 'tcp:127.0.0.1',
                             'tcp:127.0.0.1:x': 'tcp:127.0.0.1:x', 'tcp:192.0.2.1:5000': 'loopback',
                             'tcp:127.0.0.1:70000': '70000', 'unix:/' + 'x' * 108: 'longer'}.items():
-            for command, where in ((['send', '--to'], 'wherry://127.0.0.1'), (['receive', '--listen'], 'wherry://127.0.0.1:0')):
+            for command, where in ((['send', '--to'], 'wherry://127.0.0.1'),
+                                   (['receive', '--listen'], 'wherry://127.0.0.1:0')):
                 with self.subTest(f'{command[0]} {qemu}'):
                     self.check([*command, where, '--qemu', qemu], 2, [named])
 
     def test_options(self):
         for arguments, named in (([], 'subcommand'), (['carry'], 'subcommand'), (['send'], '--qemu'),
-                                 (['send', '--qemu', 'unix:/x'], '--to'), (['receive', '--qemu', 'unix:/x'], '--listen'),
+                                 (['send', '--qemu', 'unix:/x'], '--to'),
+                                 (['receive', '--qemu', 'unix:/x'], '--listen'),
                                  ([*SEND, 'wherry://127.0.0.1', '--fast'], '--fast'), ([*SEND], '--to'),
                                  ([*SEND, 'wherry://127.0.0.1', '--report'], '--report')):
             with self.subTest(' '.join(arguments)):

@@ -13,4 +13,5 @@ from .qmp import Qmp, QmpError
 from .wherry import DEFAULT_PORT, Wherry, wherry_binary
 
 __all__ = ['DEFAULT_PORT', 'Guest', 'Link', 'PAGES', 'Pair', 'Qmp', 'QmpError', 'VERSIONS', 'Wherry', 'compare_ram',
-           'downtime_ms', 'guest_kernel', 'native_migrate', 'qemu_path', 'scratch', 'spawn', 'wait_until', 'wherry_binary']
+           'downtime_ms', 'guest_kernel', 'native_migrate', 'qemu_path', 'scratch', 'spawn', 'wait_until',
+           'wherry_binary']

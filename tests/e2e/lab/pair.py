@@ -7,7 +7,7 @@
 version      of QEMU, of both guests           keys      more of the sender's URI: 'streams=8&resume=2s'
 multifd      channels, 0 = none                qmp       whether the receiver gets its QEMU's monitor
 placement    in the sender's URI               rate      of the link; None = unshaped
-source, destination      more arguments of Guest, for one end (`append` and `ram_kib` are the small guest's unless given)
+source, destination      more arguments of Guest, for one end; otherwise it is a small guest
 capabilities, parameters of the migration at both ends, as configure_migration takes them
 return_path  False: without that capability
 tcp          the QEMUs reach their wherries over TCP on loopback instead of unix sockets

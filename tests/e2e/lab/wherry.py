@@ -4,8 +4,8 @@
         receiver.wait_listening()
         with Wherry.send(src.path('out'), 'wherry://10.98.0.2?streams=2', netns=link.netns('a')) as sender: …
 
-The way to QEMU is a path or 'tcp:HOST:PORT'. Both run with --insecure unless `insecure=False`, and write a report, to `report` if given. After `wait()`: `returncode`,
-`report` (dict), `stderr` (text).
+The way to QEMU is a path or 'tcp:HOST:PORT'. Both run with --insecure unless `insecure=False`, and write a report, to
+`report` if given. After `wait()`: `returncode`, `report` (dict), `stderr` (text).
 """
 import contextlib
 import json
