@@ -116,7 +116,7 @@ Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
 // Where the stream was opaque only QEMU knows how it went.
 qemu::DestinationGuest::Outcome Receiver::outcome() {
   using Kind = qemu::DestinationGuest::Outcome::Kind;
-  const auto outcome = guest_.outcome();
+  auto outcome = guest_.outcome();
   if (outcome.kind == Kind::unknown && options_.arrived && options_.arrived()) return {Kind::completed, ""};
   return outcome;
 }

@@ -79,7 +79,8 @@ Result<> Sender::run() {
         silent = silent || (!known && !done);
         main_came = main_came || channel->is_main();
       }
-      // QEMU connects the main channel first. If that ended without a byte and others came, QEMU has given up.
+      // QEMU connects the main channel first. If that ended without a byte and others came, QEMU has given
+      // up.
       left_early = channel_came && !main_came && !silent;
       return left_early || (ended == channels_.size() && (main_came || failure_.failed()));
     };

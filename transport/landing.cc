@@ -9,7 +9,9 @@ namespace {
 constexpr size_t kMostHeld = 256 * 1024 * 1024;
 
 // What a waiting frame costs here: its body, and what every frame costs.
-size_t held(const Arrival& arrival) { return arrival.body.size() + (arrival.slot ? kSlotBytes : 0) + 256; }
+size_t held(const Arrival& arrival) {
+  return arrival.body.size() + (arrival.slot ? kSlotBytes : 0) + 256;
+}
 
 }  // namespace
 

@@ -28,23 +28,22 @@ int migrate(const MigrateOptions& options) {
     spdlog::error("{}", uri.error().message);
     return kUsage;
   }
-  std::unique_ptr<Migration> migration;
-  Interrupt interrupt([&](const std::string& signal) { migration->cancel("interrupted by " + signal); });
-  migration = std::make_unique<Migration>(Migration::Options{.from = monitor_path(options.from),
-                                                             .to = monitor_path(options.to),
-                                                             .via = *uri,
-                                                             .paused = options.paused});
-  auto file = ReportFile::open(options.report, migration->report());
+  Migration migration({.from = monitor_path(options.from),
+                       .to = monitor_path(options.to),
+                       .via = *uri,
+                       .paused = options.paused});
+  Interrupt interrupt([&](const std::string& signal) { migration.cancel("interrupted by " + signal); });
+  auto file = ReportFile::open(options.report, migration.report());
   if (!file) {
     spdlog::error("{}", file.error().message);
     return kFailed;
   }
   Result<> done;
   {
-    Progress progress([&] { return migration->report(); }, options.json);
-    done = migration->run();
+    Progress progress([&] { return migration.report(); }, options.json);
+    done = migration.run();
   }
-  const Report report = migration->report();
+  const Report report = migration.report();
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
   if (!options.json) print_summary(report);
   if (done) return kCompleted;

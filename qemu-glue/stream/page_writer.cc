@@ -1,7 +1,6 @@
 #include "qemu-glue/stream/page_writer.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "qemu-glue/stream/formats.h"
 
@@ -64,7 +63,7 @@ class MainWriter : public PageWriter {
         const std::string& name = blocks_.blocks[block].name;
         uint8_t* at = pieces_.header(1 + name.size());
         at[0] = static_cast<uint8_t>(name.size());
-        std::memcpy(at + 1, name.data(), name.size());
+        std::copy(name.begin(), name.end(), at + 1);
         last_block_ = block;
       }
       if (content) {
@@ -121,7 +120,7 @@ class MultifdWriter : public PageWriter {
     put_be64(header + 24, packets_++);
     put_be32(header + 32, static_cast<uint32_t>(zero_.size()));
     const std::string& name = blocks_.blocks[block_].name;
-    std::memcpy(header + 64, name.data(), name.size());
+    std::copy(name.begin(), name.end(), header + 64);
     uint8_t* offset = header + 320;
     for (const Page& page : normal_) {
       put_be64(offset, page.index * page_size);

