@@ -32,12 +32,11 @@ class OpaqueReader : public StreamReader {
 
 }  // namespace
 
-ChannelReader::ChannelReader(Fd connection, SourceSession& session, SourceGuest& guest, WayBack& way_back,
+ChannelReader::ChannelReader(Fd connection, SourceSession& session, SourceGuest& guest,
                              std::function<void()> ended)
     : connection_(std::move(connection)),
       session_(session),
       guest_(guest),
-      way_back_(way_back),
       on_end_(std::move(ended)) {
   thread_ = std::thread([this] { run(); });
 }
@@ -46,8 +45,19 @@ ChannelReader::~ChannelReader() {
   thread_.join();
 }
 
+WayBack* ChannelReader::way_back(uint16_t channel) {
+  std::lock_guard lock(mutex_);
+  return channel_ && channel_->number() == channel ? way_back_.get() : nullptr;
+}
+
+void ChannelReader::drain(std::chrono::seconds longest) {
+  if (way_back_) way_back_->drain(longest);
+}
+
 void ChannelReader::shut() {
   ::shutdown(connection_.get(), SHUT_RDWR);
+  std::lock_guard lock(mutex_);
+  if (way_back_) way_back_->stop();
 }
 
 bool ChannelReader::in_epochs() const {
@@ -98,8 +108,8 @@ void ChannelReader::open(Kind kind) {
       kind = Kind::opaque;
     }
   }
+  way_back_ = std::make_unique<WayBack>(connection_.get());
   channel_ = session_.open_channel(as);
-  if (as == ChannelKind::main) way_back_.attach(connection_.get());
   const std::string name = kind == Kind::multifd     ? fmt::format("multifd ({})", channel_->number())
                            : as == ChannelKind::main ? "main"
                                                      : fmt::format("unknown ({})", channel_->number());

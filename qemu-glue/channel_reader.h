@@ -29,8 +29,7 @@ namespace wherry::qemu {
 class ChannelReader {
  public:
   // `ended` is called when the stream has ended, as the last thing.
-  ChannelReader(Fd connection, SourceSession& session, SourceGuest& guest, WayBack& way_back,
-                std::function<void()> ended);
+  ChannelReader(Fd connection, SourceSession& session, SourceGuest& guest, std::function<void()> ended);
   ~ChannelReader();
 
   // Waits until the kind is known, unless nothing has come yet; then it is an urgent channel if
@@ -41,6 +40,10 @@ class ChannelReader {
   bool is_main() const;
   bool ended() const { return ended_; }
   uint32_t passes() const;
+  // Where what comes back on a channel of the session goes; null if this is not that channel.
+  WayBack* way_back(uint16_t channel);
+  // Waits until what came back is written, for at most that long.
+  void drain(std::chrono::seconds longest);
   // Ends the connection in both directions.
   void shut();
 
@@ -57,13 +60,13 @@ class ChannelReader {
   const Fd connection_;
   SourceSession& session_;
   SourceGuest& guest_;
-  WayBack& way_back_;
   const std::function<void()> on_end_;
 
   mutable std::mutex mutex_;
   std::condition_variable kind_known_;
   std::optional<Kind> kind_;
-  std::unique_ptr<SourceChannel> channel_;  // set together with kind_
+  std::unique_ptr<SourceChannel> channel_;  // this and the next three are set together with kind_
+  std::unique_ptr<WayBack> way_back_;
   std::unique_ptr<Batcher> batcher_;
   std::unique_ptr<StreamReader> reader_;
   std::atomic<bool> ended_ = false;

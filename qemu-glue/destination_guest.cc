@@ -13,7 +13,7 @@ DestinationGuest::DestinationGuest(Failure& failure) : failure_(failure) {
   // When the source leaves, the destination's QEMU fails of it in one way or another. That is not the cause.
   failure_.explain([this]() -> std::optional<Error> {
     std::lock_guard lock(mutex_);
-    if (!source_left_) return std::nullopt;
+    if (!source_left_ && !cut_short()) return std::nullopt;
     return Error{outcome_locked().detail};
   });
 }
@@ -67,6 +67,11 @@ void DestinationGuest::note_source_closed() {
   source_left_ = !opaque_ && !pages_done_ && !shut_ && !closed_;
 }
 
+void DestinationGuest::note_data_ended() {
+  std::lock_guard lock(mutex_);
+  data_ended_ = true;
+}
+
 void DestinationGuest::note_shut(uint32_t value) {
   std::lock_guard lock(mutex_);
   if (!source_left_) shut_ = value;
@@ -88,6 +93,12 @@ std::optional<Error> DestinationGuest::note_main_closed() {
 bool DestinationGuest::may_close_data() const {
   std::lock_guard lock(mutex_);
   return pages_done_ || unparsed_ || source_closed_ || !blocks_.relay_because.empty();
+}
+
+// A source that leaves ends its data channels at about the same time as main, perhaps amid a packet, and the
+// destination's QEMU may fail of any of them first.
+bool DestinationGuest::cut_short() const {
+  return data_ended_ && have_blocks_ && !pages_done_ && !shut_;
 }
 
 DestinationGuest::Outcome DestinationGuest::outcome() {

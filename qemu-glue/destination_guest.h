@@ -39,8 +39,10 @@ class DestinationGuest {
   void note_opaque();              // the main channel is opaque from here on
   void note_source_closed();       // everything of the main channel is written
   void note_shut(uint32_t value);  // QEMU has told the source how it went
-  // QEMU has closed a channel. Returns why that is a failure, if it is.
+  void note_data_ended();          // everything of a data channel is written
+  // QEMU has closed the main channel. Returns why that is a failure, if it is.
   std::optional<Error> note_main_closed();
+  // Whether QEMU may close a data channel now.
   bool may_close_data() const;
 
   // Waits until QEMU has closed the main channel.
@@ -48,6 +50,7 @@ class DestinationGuest {
 
  private:
   Outcome outcome_locked() const;
+  bool cut_short() const;
 
   Failure& failure_;
   mutable std::mutex mutex_;
@@ -61,6 +64,7 @@ class DestinationGuest {
   bool pages_done_ = false;
   bool source_closed_ = false;
   bool source_left_ = false;  // closed, with pages of the guest still to come
+  bool data_ended_ = false;
   bool closed_ = false;
   bool stopped_ = false;
   std::optional<uint32_t> shut_;

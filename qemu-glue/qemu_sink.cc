@@ -70,6 +70,8 @@ Result<> QemuSink::pages(const PageBatch& batch, bool placed) {
 
 Result<> QemuSink::write(std::span<iovec> pieces) {
   auto sent = send_all(connection_.get(), pieces);
+  // Where QEMU may close a data channel it has all it wants of it; a TLS farewell, say, comes too late.
+  if (!sent && kind_ == ChannelKind::data && guest_.may_close_data()) return {};
   if (!sent)
     return fail("the destination's QEMU at {} no longer takes channel {}: {}", qemu_.str(), channel_,
                 sent.error().message);
@@ -78,6 +80,7 @@ Result<> QemuSink::write(std::span<iovec> pieces) {
 
 Result<> QemuSink::close() {
   if (kind_ == ChannelKind::main) guest_.note_source_closed();
+  if (kind_ == ChannelKind::data) guest_.note_data_ended();
   if (connection_) ::shutdown(connection_.get(), SHUT_WR);
   return {};
 }
@@ -88,7 +91,7 @@ void QemuSink::listen() {
     ssize_t got = ::recv(connection_.get(), buffer.data(), buffer.size(), 0);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) break;
-    if (kind_ == ChannelKind::main) hear({buffer.data(), static_cast<size_t>(got)});
+    hear({buffer.data(), static_cast<size_t>(got)});
   }
   if (kind_ == ChannelKind::main) {
     if (auto error = guest_.note_main_closed()) failure_.fail(std::move(*error));
@@ -101,13 +104,16 @@ void QemuSink::listen() {
 }
 
 void QemuSink::hear(std::span<const uint8_t> bytes) {
-  std::vector<uint8_t> pass_on;
-  const bool had_pong = return_path_.ponged();
-  return_path_.feed(bytes, pass_on);
-  if (return_path_.ponged() && !had_pong) session_.ready();
-  if (return_path_.shut()) guest_.note_shut(*return_path_.shut());
-  if (pass_on.empty()) return;
-  if (auto sent = session_.send_back(channel_, pass_on); !sent) failure_.fail(std::move(sent.error()));
+  std::vector<uint8_t> without_pong;
+  if (kind_ == ChannelKind::main) {
+    const bool had_pong = return_path_.ponged();
+    return_path_.feed(bytes, without_pong);
+    if (return_path_.ponged() && !had_pong) session_.ready();
+    if (return_path_.shut()) guest_.note_shut(*return_path_.shut());
+    bytes = without_pong;
+  }
+  if (bytes.empty()) return;
+  if (auto sent = session_.send_back(channel_, bytes); !sent) failure_.fail(std::move(sent.error()));
 }
 
 }  // namespace wherry::qemu

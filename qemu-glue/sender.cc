@@ -22,7 +22,6 @@ Sender::~Sender() {
   if (listener_) listener_->stop();
   if (acceptor_.joinable()) acceptor_.join();
   for (auto& channel : channels_) channel->shut();
-  way_back_.stop();
   channels_.clear();
 }
 
@@ -34,11 +33,11 @@ Result<> Sender::open() {
                                          .wishes = {{"placement", name(options_.uri.placement)}}},
                                         {.bytes =
                                              [this](uint16_t channel, std::vector<uint8_t> bytes) {
-                                               if (channel == kMainChannel) way_back_.push(std::move(bytes));
+                                               if (auto* way = way_back(channel)) way->push(std::move(bytes));
                                              },
                                          .closed =
                                              [this](uint16_t channel) {
-                                               if (channel == kMainChannel) way_back_.close();
+                                               if (auto* way = way_back(channel)) way->close();
                                              }},
                                         failure_);
   if (!session) return pass_on(session);
@@ -52,7 +51,6 @@ Result<> Sender::open() {
   closer_ = failure_.on_fail([this] {
     listener_->stop();
     guest_.give_up();
-    way_back_.stop();
     std::lock_guard lock(mutex_);
     for (auto& channel : channels_) channel->shut();
     channel_ended_.notify_all();
@@ -98,6 +96,15 @@ Result<> Sender::run() {
   return finished;
 }
 
+// A channel's reader lives as long as this, and so does its way back.
+qemu::WayBack* Sender::way_back(uint16_t channel) {
+  std::lock_guard lock(mutex_);
+  for (auto& reader : channels_) {
+    if (auto* found = reader->way_back(channel)) return found;
+  }
+  return nullptr;
+}
+
 void Sender::accept_channels() {
   while (auto connection = listener_->accept(options_.uri.resume)) {
     std::lock_guard lock(mutex_);
@@ -109,7 +116,7 @@ void Sender::accept_channels() {
 
 void Sender::add_channel(Fd connection) {
   channels_.push_back(
-      std::make_unique<qemu::ChannelReader>(std::move(connection), *session_, guest_, way_back_, [this] {
+      std::make_unique<qemu::ChannelReader>(std::move(connection), *session_, guest_, [this] {
         std::lock_guard lock(mutex_);
         channel_ended_.notify_all();
       }));
@@ -151,6 +158,7 @@ void Sender::sample() {
 Result<> Sender::finish() {
   auto account = session_->finish(nlohmann::json::object());
   if (!account) return pass_on(account);
+  for (auto& channel : channels_) channel->drain(options_.uri.resume);
   auto outcome = member<std::string>(*account, "outcome");
   auto detail = member<std::string>(*account, "detail");
   auto placement = member<std::string>(*account, "placement");

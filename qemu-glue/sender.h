@@ -18,7 +18,6 @@
 #include "qemu-glue/report.h"
 #include "qemu-glue/source_guest.h"
 #include "qemu-glue/uri.h"
-#include "qemu-glue/way_back.h"
 #include "transport/failure.h"
 #include "transport/source_session.h"
 
@@ -43,6 +42,7 @@ class Sender {
   Report report() const;
 
  private:
+  qemu::WayBack* way_back(uint16_t channel);
   void accept_channels();
   void add_channel(Fd connection);
   uint32_t settle();
@@ -52,7 +52,6 @@ class Sender {
   const Options options_;
   Failure& failure_;
   const std::chrono::steady_clock::time_point start_;
-  qemu::WayBack way_back_;
   qemu::SourceGuest guest_;
   std::unique_ptr<SourceSession> session_;
   std::optional<Listener> listener_;

@@ -13,17 +13,12 @@ constexpr size_t kMostUnread = 16 * 1024 * 1024;
 
 }  // namespace
 
-WayBack::WayBack() : thread_([this] { run(); }) {}
+WayBack::WayBack(int connection)
+    : connection_(::fcntl(connection, F_DUPFD_CLOEXEC, 0)), thread_([this] { run(); }) {}
 
 WayBack::~WayBack() {
   stop();
   thread_.join();
-}
-
-void WayBack::attach(int connection) {
-  std::lock_guard lock(mutex_);
-  connection_ = Fd(::fcntl(connection, F_DUPFD_CLOEXEC, 0));
-  changed_.notify_all();
 }
 
 void WayBack::push(std::vector<uint8_t> bytes) {
@@ -40,6 +35,11 @@ void WayBack::close() {
   changed_.notify_all();
 }
 
+void WayBack::drain(std::chrono::seconds longest) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, longest, [this] { return stopped_ || unread_ == 0; });
+}
+
 void WayBack::stop() {
   std::lock_guard lock(mutex_);
   stopped_ = true;
@@ -51,7 +51,7 @@ void WayBack::run() {
     std::vector<uint8_t> next;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return stopped_ || (connection_ && (closed_ || !queue_.empty())); });
+      changed_.wait(lock, [this] { return stopped_ || closed_ || !queue_.empty(); });
       if (stopped_) return;
       if (queue_.empty()) break;
       next = std::move(queue_.front());

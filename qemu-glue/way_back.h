@@ -1,9 +1,11 @@
-// What the destination's QEMU says on the main channel, written to the source's QEMU.
+// What the destination's QEMU says on one channel, written to the source's QEMU: the return path of the main channel,
+// a TLS handshake on any.
 //
 // A thread and a queue of its own, so that a QEMU that does not read holds back neither acknowledgements nor
 // other channels. push() waits only while very much is unread. Thread-safe.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -17,24 +19,25 @@ namespace wherry::qemu {
 
 class WayBack {
  public:
-  WayBack();
+  // Writes to the connection of this descriptor, which stays its owner's.
+  explicit WayBack(int connection);
   ~WayBack();
-  // Where to write, once it is known: the connection of this descriptor, which stays its owner's.
-  void attach(int connection);
   void push(std::vector<uint8_t> bytes);
   // The destination has closed: half-closes the connection behind all that was pushed.
   void close();
+  // Waits until all that was pushed is written or stop() was called, for at most that long.
+  void drain(std::chrono::seconds longest);
   // Ends at once.
   void stop();
 
  private:
   void run();
 
+  const Fd connection_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::vector<uint8_t>> queue_;
   size_t unread_ = 0;
-  Fd connection_;
   bool closed_ = false;
   bool stopped_ = false;
   std::thread thread_;

@@ -65,7 +65,6 @@ class Streams(unittest.TestCase):
     def test_tls_single(self):
         self.check_tls(0)
 
-    @unittest.skip('multifd channels have no way back yet, which their TLS handshake needs: the setup hangs')
     def test_tls_multifd(self):
         self.check_tls(2)
 
