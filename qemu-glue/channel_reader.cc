@@ -34,10 +34,7 @@ class OpaqueReader : public StreamReader {
 
 ChannelReader::ChannelReader(Fd connection, SourceSession& session, SourceGuest& guest,
                              std::function<void()> ended)
-    : connection_(std::move(connection)),
-      session_(session),
-      guest_(guest),
-      on_end_(std::move(ended)) {
+    : connection_(std::move(connection)), session_(session), guest_(guest), on_end_(std::move(ended)) {
   thread_ = std::thread([this] { run(); });
 }
 

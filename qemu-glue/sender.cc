@@ -115,11 +115,10 @@ void Sender::accept_channels() {
 }
 
 void Sender::add_channel(Fd connection) {
-  channels_.push_back(
-      std::make_unique<qemu::ChannelReader>(std::move(connection), *session_, guest_, [this] {
-        std::lock_guard lock(mutex_);
-        channel_ended_.notify_all();
-      }));
+  channels_.push_back(std::make_unique<qemu::ChannelReader>(std::move(connection), *session_, guest_, [this] {
+    std::lock_guard lock(mutex_);
+    channel_ended_.notify_all();
+  }));
 }
 
 uint32_t Sender::settle() {

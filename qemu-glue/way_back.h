@@ -1,5 +1,5 @@
-// What the destination's QEMU says on one channel, written to the source's QEMU: the return path of the main channel,
-// a TLS handshake on any.
+// What the destination's QEMU says on one channel, written to the source's QEMU: the return path of the main
+// channel, a TLS handshake on any.
 //
 // A thread and a queue of its own, so that a QEMU that does not read holds back neither acknowledgements nor
 // other channels. push() waits only while very much is unread. Thread-safe.

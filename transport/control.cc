@@ -78,7 +78,29 @@ void Control::give_up(const std::string& why) {
     (void)socket_->send({.type = FrameType::failed},
                         {reinterpret_cast<const uint8_t*>(why.data()), why.size()});
   }
-  socket_->shut();
+  ::shutdown(socket_->fd(), SHUT_WR);
+  given_up_ = true;
+  over_ = true;
+  over_.notify_all();
+}
+
+void Control::start(std::function<void()> loop) {
+  thread_ = std::thread([this, loop = std::move(loop)] {
+    loop();
+    over_ = true;
+    over_.notify_all();
+  });
+}
+
+void Control::join() {
+  if (!thread_.joinable()) return;
+  over_.wait(false);
+  if (given_up_) {
+    pollfd peer{socket_->fd(), POLLRDHUP, 0};
+    poll(&peer, 1, static_cast<int>(kExplanation.count()));
+    socket_->shut();
+  }
+  thread_.join();
 }
 
 Result<bool> Control::receive(FrameHead& head, std::vector<uint8_t>& body) {

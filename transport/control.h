@@ -1,18 +1,26 @@
 // The control connection of a session: handshake, acknowledgements, the way back, urgent channels, the end.
 //
-// send() may be called by any thread; one thread receives. What is sent here never waits behind page data.
+//     start(): a thread of its own receives ─▶ its loop ends, or give_up() ─▶ join()
+//
+// send() and give_up() may be called by any thread. What is sent here never waits behind page data.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "compression/result.h"
 #include "transport/frame_socket.h"
 
 namespace wherry {
+
+// Who sees a connection end waits that long for the reason, which the peer gives on the control connection.
+inline constexpr std::chrono::milliseconds kExplanation{1000};
 
 class Control {
  public:
@@ -21,8 +29,17 @@ class Control {
   Result<> send(const FrameHeader& header, std::span<const uint8_t> body = {});
   Result<> send(FrameType type, const nlohmann::json& map);
   Result<> acknowledge(uint16_t channel, uint64_t sequence);
-  // Tells the peer why the session is over, if that needs no long waiting, and ends the connection.
+  // Tells the peer why the session is over, if that needs no long waiting, and ends this side of the
+  // connection.
   void give_up(const std::string& why);
+
+  // Runs the loop that receives, in a thread.
+  void start(std::function<void()> loop);
+  // Whether start() was called and join() not yet.
+  bool running() const { return thread_.joinable(); }
+  // Waits for the loop's end. After give_up() the peer has kExplanation to take the reason and end its side:
+  // a connection that is closed with bytes unread may take what was sent before along.
+  void join();
 
   Result<bool> receive(FrameHead& head, std::vector<uint8_t>& body);
 
@@ -37,6 +54,9 @@ class Control {
  private:
   std::unique_ptr<FrameSocket> socket_;
   std::mutex sending_;
+  std::thread thread_;
+  std::atomic<bool> over_ = false;  // the loop has ended, or give_up() was called
+  std::atomic<bool> given_up_ = false;
 };
 
 // A sentence from the peer, made fit to print and to report: bounded, ASCII, without control characters.

@@ -17,8 +17,6 @@ constexpr size_t kSlots = 1024;
 // Up to that length the memory behind a batch's pages is no slot: 1024 longer ones are 128 MiB, which is all
 // that a source may have in flight.
 constexpr size_t kSmallBody = 128 * 1024;
-// A peer that ends its lanes says why on the control connection.
-constexpr std::chrono::milliseconds kExplanation{500};
 // How long a new connection may take to say what it is.
 constexpr std::chrono::milliseconds kPatience{2000};
 // Until the hello says how long a silent peer is to be borne.
@@ -173,17 +171,17 @@ void DestinationSession::start() {
   });
   for (auto& lane : lanes_) threads_.emplace_back([this, &lane] { run_lane(*lane); });
   threads_.emplace_back([this] { refuse_others(); });
-  control_thread_ = std::thread([this] { run_control(); });
+  control_->start([this] { run_control(); });
 }
 
 DestinationSession::~DestinationSession() {
-  if (control_thread_.joinable()) failure_.fail({"the session was abandoned"});
+  if (control_ && control_->running()) failure_.fail({"the session was abandoned"});
   listener_.stop();
   for (auto& lane : lanes_) {
     if (lane) lane->shut();
   }
   for (std::thread& thread : threads_) thread.join();
-  if (control_thread_.joinable()) control_thread_.join();
+  if (control_) control_->join();
 }
 
 // The session is complete: whoever comes now, with or without a token, is told so.
@@ -329,7 +327,7 @@ Result<> DestinationSession::close_back(uint16_t channel) {
 }
 
 Result<nlohmann::json> DestinationSession::finish() {
-  control_thread_.join();
+  control_->join();
   if (auto error = failure_.first()) return tl::make_unexpected(std::move(*error));
   return peer_account_;
 }

@@ -80,7 +80,6 @@ class DestinationSession {
   nlohmann::json wishes_ = nlohmann::json::object();
   nlohmann::json peer_account_;  // written by the control thread before it ends
   std::vector<std::thread> threads_;
-  std::thread control_thread_;
   Failure::Guard closer_;
 };
 

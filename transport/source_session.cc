@@ -6,8 +6,6 @@ namespace {
 // The most bytes ever in flight. At the usual downtime target it is reached at 15 GB/s.
 constexpr size_t kMostInFlight = 128 * 1024 * 1024;
 constexpr std::chrono::seconds kConnectTimeout{10};
-// A peer that ends its lanes says why on the control connection.
-constexpr std::chrono::milliseconds kExplanation{500};
 
 // Slots for the largest flight, and for each channel one being filled and one half-way acknowledged.
 constexpr size_t kSlots = kMostInFlight / kBatchBytes + 2 * kMaxChannels;
@@ -166,14 +164,14 @@ void SourceSession::start() {
     for (auto& lane : lanes_) lane->shut();
   });
   for (auto& lane : lanes_) threads_.emplace_back([this, &lane] { run_lane(*lane); });
-  control_thread_ = std::thread([this] { run_control(); });
+  control_->start([this] { run_control(); });
 }
 
 SourceSession::~SourceSession() {
-  if (control_thread_.joinable()) failure_.fail({"the session was abandoned"});
+  if (control_ && control_->running()) failure_.fail({"the session was abandoned"});
   outbox_.stop();
   for (std::thread& thread : threads_) thread.join();
-  if (control_thread_.joinable()) control_thread_.join();
+  if (control_) control_->join();
 }
 
 std::unique_ptr<SourceChannel> SourceSession::open_channel(ChannelKind kind) {
@@ -255,7 +253,7 @@ Result<nlohmann::json> SourceSession::finish(const nlohmann::json& account) {
   if (outbox_.wait_acknowledged()) {
     if (auto sent = control_->send(FrameType::done, account); !sent) failure_.fail(std::move(sent.error()));
   }
-  control_thread_.join();
+  control_->join();
   if (auto error = failure_.first()) return tl::make_unexpected(std::move(*error));
   return peer_account_;
 }

@@ -130,7 +130,6 @@ class SourceSession {
   std::atomic<uint64_t> raw_pages_ = 0;
   nlohmann::json peer_account_;  // written by the control thread before it ends
   std::vector<std::thread> threads_;
-  std::thread control_thread_;
   Failure::Guard closer_;
 };
 

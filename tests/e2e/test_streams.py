@@ -3,6 +3,7 @@
 Each is one migration of a guest that goes on writing. Afterwards both RAMs are the same, the guest runs on and finds
 every page right, and the report names the placement taken, the reason, and the channels that were not parsed.
 """
+import contextlib
 import os
 import secrets
 import subprocess
@@ -109,6 +110,23 @@ class Streams(unittest.TestCase):
                 pair.complete(compare=False)
                 taken = os.stat(pair.dst.ram_file).st_blocks * 512
                 self.assertLess(taken, 2 * PAGES * 4096 + (8 << 20))
+
+    def test_memory_stays_bounded(self):
+        """A guest of 2 GiB; either end of Wherry's holds no more than 64 MiB and the slots in flight."""
+        big = {'ram_kib': (2 << 20) + 8, 'append': 'pages=16384 rate=5000 mix=text:60,random:40 verify=20000'}
+        for multifd, placement in ((4, 'direct'), (0, 'relay')):
+            with self.subTest(f'{multifd} {placement}'), Pair(multifd=multifd, placement=placement, source=big,
+                                                              destination=big) as pair:
+                pair.migrate()
+                most, running = 0, True
+                while running:
+                    for wherry in (pair.sender, pair.receiver):
+                        with contextlib.suppress(OSError, TypeError):  # it has just ended
+                            most = max(most, wherry.private_bytes)
+                    running = pair.src.execute('query-migrate')['status'] != 'completed'
+                report, _ = pair.complete(compare=False)
+                self.assertLessEqual(report['in_flight_max'], report['in_flight_bound'])
+                self.assertLess(most, (64 << 20) + report['in_flight_bound'])
 
     def test_memory_device(self):
         """A pc-dimm whose pages are random, plugged into both ends."""

@@ -201,6 +201,42 @@ TEST_F(ControlTest, GivingUpDoesNotWait) {
   sender.join();
 }
 
+// The thread waits for a peer that says nothing and does not end its side.
+TEST_F(ControlTest, JoiningAfterGivingUpEndsByItself) {
+  test::Watchdog watchdog("join() with a silent peer");
+  bool ended = false;
+  control_->start([&] {
+    FrameHead head;
+    std::vector<uint8_t> body;
+    auto more = control_->receive(head, body);
+    ended = !more || !*more;
+  });
+  EXPECT_TRUE(control_->running());
+  control_->give_up("out of paper");
+  control_->join();
+  EXPECT_TRUE(ended);
+  EXPECT_FALSE(control_->running());
+}
+
+// What the peer sent before it learned of the end is still taken.
+TEST_F(ControlTest, GivingUpLeavesThePeersSideOpen) {
+  test::Watchdog watchdog("the peer's last frame");
+  uint64_t sequence = 0;
+  control_->start([&] {
+    FrameHead head;
+    std::vector<uint8_t> body;
+    while (auto more = control_->receive(head, body)) {
+      if (!*more) break;
+      sequence = head.header.sequence;
+    }
+  });
+  control_->give_up("out of paper");
+  EXPECT_TRUE(other_->acknowledge(1, 517));
+  other_.reset();
+  control_->join();
+  EXPECT_EQ(sequence, 517u);
+}
+
 TEST_F(ControlTest, RoundTripOfNoTcpConnectionIsNothing) {
   EXPECT_EQ(control_->round_trip().count(), 0);
 }

@@ -10,6 +10,7 @@ The way to QEMU is a path or 'tcp:HOST:PORT'. Both run with --insecure unless `i
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -104,6 +105,12 @@ class Wherry:
                 raise RuntimeError(f'wherry ended with {self.process.returncode}: {self.stderr}')
             return condition()
         wait_until(check, timeout, what)
+
+    @property
+    def private_bytes(self):
+        """The memory that the running process has of its own: without what it maps of a guest's."""
+        status = Path(f'/proc/{self.process.pid}/status').read_text()
+        return int(re.search(r'RssAnon:\s*(\d+)', status)[1]) * 1024
 
     def wait(self, timeout=60):
         try:
