@@ -22,12 +22,14 @@ void PageBatch::add_run(const PageRun& run) {
 }
 
 bool PageBatch::has_room() const {
-  return pages_ < kBatchPages && runs.size() < kBatchRuns && (data.size() + 1) * page_size <= kBatchBytes;
+  return pages_ < kBatchPages && runs.size() + data.size() < kBatchRuns &&
+         (data.size() + 1) * page_size <= kBatchBytes;
 }
 
 void PageBatch::clear() {
   runs.clear();
   data.clear();
+  sums = nullptr;
   pages_ = 0;
 }
 

@@ -17,7 +17,13 @@ inline constexpr uint32_t kBatchPages = 64 * 1024;
 inline constexpr uint32_t kBatchRuns = 1024;
 
 // How the bytes of a page reach the other side. The numbers are the wire's.
-enum class PageKind : uint8_t { zero = 0, raw = 1 };
+enum class PageKind : uint8_t {
+  zero = 0,
+  raw = 1,
+  packed = 2,  // in the pack, as it is
+  lines = 3,   // in the pack, the lines that have changed (line_delta.h)
+};
+inline constexpr PageKind kLastPageKind = PageKind::lines;
 
 struct PageRun {
   uint16_t block = 0;
@@ -44,6 +50,7 @@ struct PageBatch {
   uint32_t page_size = 0;
   std::vector<PageRun> runs;
   std::vector<const uint8_t*> data;  // one for each page of the runs that are not zero, in order
+  const uint8_t* sums = nullptr;     // XXH3-64 of each of them, little-endian, if the batch carries that
 
   bool empty() const { return runs.empty(); }
   uint32_t page_count() const { return pages_; }

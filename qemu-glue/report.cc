@@ -13,25 +13,31 @@ nlohmann::json Report::to_json() const {
     lanes_json.push_back({{"peer", lane.peer}, {"bytes", lane.bytes}, {"reconnects", 0}});
   nlohmann::json points = nlohmann::json::array();
   for (const Point& point : timeline) {
-    points.push_back(
-        {{"t", point.t}, {"goodput", point.goodput}, {"ratio", point.ratio}, {"in_flight", point.in_flight}});
+    points.push_back({{"t", point.t},
+                      {"goodput", point.goodput},
+                      {"ratio", point.ratio},
+                      {"in_flight", point.in_flight},
+                      {"encoding", point.encoding}});
   }
-  nlohmann::json json = {{"role", role},
-                         {"status", status},
-                         {"error", error},
-                         {"uri", uri},
-                         {"transport", "tcp"},
-                         {"placement", placement},
-                         {"placement_reason", placement_reason},
-                         {"total_s", total_s},
-                         {"wire_bytes", wire_bytes},
-                         {"guest_bytes", guest_bytes},
-                         {"pages", {{"zero", zero_pages}, {"raw", raw_pages}}},
-                         {"lanes", lanes_json},
-                         {"opaque", opaque},
-                         {"in_flight_max", in_flight_max},
-                         {"in_flight_bound", in_flight_bound},
-                         {"timeline", points}};
+  nlohmann::json json = {
+      {"role", role},
+      {"status", status},
+      {"error", error},
+      {"uri", uri},
+      {"transport", "tcp"},
+      {"placement", placement},
+      {"placement_reason", placement_reason},
+      {"total_s", total_s},
+      {"wire_bytes", wire_bytes},
+      {"guest_bytes", guest_bytes},
+      {"pages", {{"zero", pages.zero}, {"delta", pages.delta}, {"zstd", pages.zstd}, {"raw", pages.raw}}},
+      {"history_bytes", history_bytes},
+      {"history_budget", history_budget},
+      {"lanes", lanes_json},
+      {"opaque", opaque},
+      {"in_flight_max", in_flight_max},
+      {"in_flight_bound", in_flight_bound},
+      {"timeline", points}};
   if (switchover_ms) json["switchover_ms"] = *switchover_ms;
   if (remaining) json["remaining"] = *remaining;
   if (passes) json["passes"] = *passes;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "compression/batch_encoder.h"
 #include "compression/result.h"
 #include "transport/fd.h"
 
@@ -24,8 +25,9 @@ struct Report {
   std::optional<double> switchover_ms;
   uint64_t wire_bytes = 0;
   uint64_t guest_bytes = 0;
-  uint64_t zero_pages = 0;
-  uint64_t raw_pages = 0;
+  PageCounts pages;
+  uint64_t history_bytes = 0;  // taken for remembering pages, at most
+  uint64_t history_budget = 0;
   std::optional<uint32_t> passes;
   std::optional<uint64_t> remaining;  // guest bytes, as QEMU says
   struct Lane {
@@ -41,6 +43,7 @@ struct Report {
     double goodput = 0;  // guest bytes a second
     double ratio = 0;    // guest bytes for each byte on the wire, so far
     uint64_t in_flight = 0;
+    std::string encoding;  // what is chosen for pages of either kind
   };
   std::vector<Point> timeline;
 

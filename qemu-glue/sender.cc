@@ -30,6 +30,7 @@ Result<> Sender::open() {
                                          .lanes = options_.uri.streams,
                                          .downtime = options_.uri.downtime,
                                          .silence = options_.uri.resume,
+                                         .compression = options_.uri.compression,
                                          .wishes = {{"placement", name(options_.uri.placement)}}},
                                         {.bytes =
                                              [this](uint16_t channel, std::vector<uint8_t> bytes) {
@@ -135,8 +136,9 @@ void Sender::sample() {
   const SourceSession::Totals totals = session_->totals();
   report_.wire_bytes = totals.wire_bytes;
   report_.guest_bytes = totals.guest_bytes;
-  report_.zero_pages = totals.zero_pages;
-  report_.raw_pages = totals.raw_pages;
+  report_.pages = totals.pages;
+  report_.history_bytes = totals.history_bytes;
+  report_.history_budget = totals.history_budget;
   report_.in_flight_max = totals.window.most_in_flight;
   report_.in_flight_bound = totals.window.largest_bound;
   report_.lanes.clear();
@@ -151,7 +153,8 @@ void Sender::sample() {
                               .ratio = totals.wire_bytes ? static_cast<double>(totals.guest_bytes) /
                                                                static_cast<double>(totals.wire_bytes)
                                                          : 0,
-                              .in_flight = totals.window.in_flight});
+                              .in_flight = totals.window.in_flight,
+                              .encoding = totals.encoding});
 }
 
 Result<> Sender::finish() {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <map>
 
 namespace wherry {
 namespace {
@@ -55,6 +56,17 @@ Result<Endpoint> parse_host(std::string_view text) {
   return host;
 }
 
+std::optional<Compression::Mode> compression_mode(std::string_view name) {
+  using Mode = Compression::Mode;
+  static const std::map<std::string_view, Mode> modes{{"auto", Mode::automatic},
+                                                      {"off", Mode::off},
+                                                      {"zstd", Mode::zstd},
+                                                      {"delta", Mode::delta},
+                                                      {"delta+zstd", Mode::delta_zstd}};
+  const auto found = modes.find(name);
+  return found == modes.end() ? std::nullopt : std::optional(found->second);
+}
+
 Result<> set(Uri& uri, std::string_view key, std::string_view value) {
   if (key == "streams") {
     auto streams = number<uint32_t>(value);
@@ -78,11 +90,26 @@ Result<> set(Uri& uri, std::string_view key, std::string_view value) {
     if (!mode) return fail("placement={}: expected auto, direct or relay", value);
     uri.placement = *mode;
   } else if (key == "compress") {
-    if (value != "off")
-      return fail("compress={}: this version sends pages as they are (compress=off)", value);
+    auto mode = compression_mode(value);
+    if (!mode) return fail("compress={}: expected auto, off, zstd, delta or delta+zstd", value);
+    uri.compression.mode = *mode;
+  } else if (key == "level") {
+    auto level = number<int>(value);
+    if (!level || *level < -50 || *level > 19 || *level == 0)
+      return fail("level={}: expected -50 to 19, not 0", value);
+    uri.compression.level = *level;
+  } else if (key == "history") {
+    auto bytes = quantity(value, {{"GiB", 1ull << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}});
+    if (!bytes || *bytes > 1e15) return fail("history={}: expected a size like 512MiB", value);
+    uri.compression.history = static_cast<uint64_t>(*bytes);
+  } else if (key == "verify") {
+    if (value != "on" && value != "off") return fail("verify={}: expected on or off", value);
+    uri.compression.verify = value == "on";
   } else {
     return fail(
-        "unknown key \"{}\" in the URI (known: streams, downtime, bandwidth, placement, compress, resume)",
+        "unknown key \"{}\" in the URI (known: streams, downtime, bandwidth, placement, compress, level, "
+        "history, "
+        "verify, resume)",
         key);
   }
   return {};

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "compression/compression.h"
 #include "compression/result.h"
 #include "transport/socket.h"
 
@@ -30,6 +31,7 @@ struct Uri {
   std::chrono::milliseconds downtime{300};  // target
   uint64_t bandwidth = 0;                   // bytes a second for QEMU's max-bandwidth; 0: no limit
   PlacementMode placement = PlacementMode::automatic;
+  Compression compression;
   std::chrono::seconds resume{30};  // how long the peer may be unreachable
 
   static Result<Uri> parse(std::string_view text);

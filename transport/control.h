@@ -81,4 +81,19 @@ Result<T> member(const nlohmann::json& map, const char* key) {
   return fail("the peer's message lacks a sound \"{}\"", key);
 }
 
+// A member that is a list of numbers of this type.
+template <class T>
+Result<std::vector<T>> numbers(const nlohmann::json& map, const char* key) {
+  auto found = map.find(key);
+  if (found == map.end() || !found->is_array()) return fail("the peer's message lacks a list \"{}\"", key);
+  std::vector<T> list;
+  for (const nlohmann::json& item : *found) {
+    if (!item.is_number_unsigned() || item.get<uint64_t>() > std::numeric_limits<T>::max()) {
+      return fail("the peer's message has an unsound number in \"{}\"", key);
+    }
+    list.push_back(item.get<T>());
+  }
+  return list;
+}
+
 }  // namespace wherry

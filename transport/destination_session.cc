@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "compression/batch_codec.h"
+#include "compression/batch_table.h"
 #include "transport/tcp_lane.h"
 
 namespace wherry {
@@ -58,6 +58,11 @@ DestinationSession::DestinationSession(const Listener& listener, LandingSite& si
           site,
           [this](uint16_t channel, uint64_t sequence) {
             return explained(control_->acknowledge(channel, sequence));
+          },
+          [this](uint16_t channel, uint64_t sequence) {
+            ++asked_again_;
+            return explained(
+                control_->send({.type = FrameType::again, .channel = channel, .sequence = sequence}));
           },
           failure) {}
 
@@ -201,78 +206,97 @@ void DestinationSession::run_lane(LaneReceiver& lane) {
 }
 
 Result<> DestinationSession::run_lane_until_end(LaneReceiver& lane) {
-  auto codec = make_raw_codec();
+  Unpacking unpacking;
   FrameHead head;
   for (;;) {
     auto more = lane.next(head);
     if (!more) return fail("lane: {}", more.error().message);
     if (!*more) return fail("lane: {} closed it (was the peer killed?)", lane.peer());
-    auto arrival = receive(lane, head, *codec);
-    if (!arrival) return pass_on(arrival);
-    if (auto arrived = landing_.arrive(std::move(*arrival)); !arrived) {
+    auto arrival = head.header.type == FrameType::batch ? receive_batch(lane, head, unpacking)
+                                                        : receive_bytes(lane, head, unpacking);
+    if (!arrival) return fail("{}: {}", lane.peer(), arrival.error().message);
+    if (!*arrival) continue;
+    if (auto arrived = landing_.arrive(std::move(**arrival)); !arrived) {
       return fail("{}: {}", lane.peer(), arrived.error().message);
     }
   }
 }
 
-Result<Arrival> DestinationSession::receive(LaneReceiver& lane, const FrameHead& head, BatchCodec& codec) {
-  if (head.header.type == FrameType::batch) return receive_batch(lane, head, codec);
+// Receives the body of a frame as its pack's plain bytes and what lies behind the pack.
+Result<> DestinationSession::receive_plain(LaneReceiver& lane, const FrameHeader& header,
+                                           Unpacking& unpacking, std::span<uint8_t> plain) {
+  if (header.pack_length == header.plain_length) {
+    iovec all{plain.data(), plain.size()};
+    return lane.land({&all, 1});
+  }
+  unpacking.pack.resize(header.pack_length);
+  std::array<iovec, 2> pieces{iovec{unpacking.pack.data(), unpacking.pack.size()},
+                              iovec{plain.data() + header.plain_length, plain.size() - header.plain_length}};
+  if (auto landed = lane.land(pieces); !landed) return landed;
+  return unpacking.decoder.unpack(unpacking.pack, plain.first(header.plain_length));
+}
+
+Result<std::optional<Arrival>> DestinationSession::receive_bytes(LaneReceiver& lane, const FrameHead& head,
+                                                                 Unpacking& unpacking) {
+  const FrameHeader& header = head.header;
+  if (header.pack_length != 0 && header.pack_length != header.body_length) {
+    return fail("a frame without pages has more than its pack");
+  }
   Arrival arrival;
-  arrival.header = head.header;
-  arrival.body.resize(head.header.body_length);
-  iovec all{arrival.body.data(), arrival.body.size()};
-  if (auto landed = lane.land({&all, 1}); !landed) return pass_on(landed);
-  if (head.header.type == FrameType::blocks) {
+  arrival.header = header;
+  arrival.body.resize(header.body_length - header.pack_length + header.plain_length);
+  if (auto landed = receive_plain(lane, header, unpacking, arrival.body); !landed) return pass_on(landed);
+  if (header.type == FrameType::blocks) {
     auto map = read_map(arrival.body, lane.peer());
     auto blocks = map ? GuestBlocks::from_json(*map) : pass_on(map);
     if (!blocks) return pass_on(blocks);
     if (auto known = landing_.blocks(*blocks); !known) return pass_on(known);
+    const nlohmann::json bases = {{"blocks", landing_.placed_blocks()}};
+    if (auto sent = explained(control_->send(FrameType::bases, bases)); !sent) return pass_on(sent);
   }
   return arrival;
 }
 
-Result<Arrival> DestinationSession::receive_batch(LaneReceiver& lane, const FrameHead& head,
-                                                  BatchCodec& codec) {
+Result<std::optional<Arrival>> DestinationSession::receive_batch(LaneReceiver& lane, const FrameHead& head,
+                                                                 Unpacking& unpacking) {
   const PageSpace* space = landing_.wait_blocks();
   if (!space) return fail("the session ended");
-  Arrival arrival;
-  arrival.header = head.header;
+  const FrameHeader& header = head.header;
   auto pages = read_table(head.table, *space);
-  if (!pages) return fail("{}: {}", lane.peer(), pages.error().message);
+  if (!pages) return pass_on(pages);
+  if (pages->page_count() != header.pages) return fail("a batch miscounts its pages");
+  Arrival arrival;
+  arrival.header = header;
   arrival.pages = std::move(*pages);
-  if (arrival.pages.page_count() != head.header.pages)
-    return fail("{}: a batch miscounts its pages", lane.peer());
-  Placement* placement = landing_.open_placement(head.header, arrival.pages);
+  const Arrival placed{.header = header, .pages = {}, .body = {}, .slot = {}, .placed = true};
+  Placement* placement = landing_.open_placement(header, arrival.pages);
   std::vector<iovec> where;
-  if (placement && placement->targets(arrival.pages, where)) {
+  if (placement && header.pack_length == 0 && placement->targets(arrival.pages, where)) {
     uint64_t bytes = 0;
     for (const iovec& piece : where) bytes += piece.iov_len;
-    if (bytes != head.header.body_length)
-      return fail("{}: a batch is not as long as its table says", lane.peer());
+    if (bytes != header.body_length) return fail("a batch is not as long as its table says");
     if (auto landed = lane.land(where); !landed) return pass_on(landed);
-    if (auto placed = placement->place(arrival.pages, true); !placed) return pass_on(placed);
-    return Arrival{.header = head.header, .pages = {}, .body = {}, .slot = {}, .placed = true};
+    if (auto done = placement->place(arrival.pages, true); !done) return pass_on(done);
+    return placed;
   }
-  if (head.header.body_length > kSlotBytes)
-    return fail("{}: a batch of {} bytes", lane.peer(), head.header.body_length);
+  const size_t length = uint64_t{header.body_length} - header.pack_length + header.plain_length;
+  if (length > kSlotBytes || header.plain_length > kMostPlain) return fail("a batch of {} bytes", length);
   // A slot is for a full batch; small ones may be many more than there are slots, in as many bytes.
-  const size_t length = head.header.body_length;
   if (length <= kSmallBody) {
     arrival.body.resize(length);
   } else if (arrival.slot = pool_.try_take(); !arrival.slot) {
-    return fail("{} sends more than agreed", lane.peer());
+    return fail("the peer sends more than agreed");
   }
-  std::span<uint8_t> body(arrival.slot ? arrival.slot.get() : arrival.body.data(), length);
-  iovec all{body.data(), body.size()};
-  if (auto landed = lane.land({&all, 1}); !landed) return pass_on(landed);
-  if (auto decoded = codec.decode(arrival.pages, body); !decoded) {
-    return fail("{}: {}", lane.peer(), decoded.error().message);
-  }
-  if (placement) {
-    if (auto placed = placement->place(arrival.pages, false); !placed) return pass_on(placed);
-    return Arrival{.header = head.header, .pages = {}, .body = {}, .slot = {}, .placed = true};
-  }
-  return arrival;
+  const std::span<uint8_t> body(arrival.slot ? arrival.slot.get() : arrival.body.data(), length);
+  if (auto landed = receive_plain(lane, header, unpacking, body); !landed) return pass_on(landed);
+  const size_t plain = header.plain_length;
+  auto seen = view(arrival.pages, body.first(plain), body.subspan(plain), header.flags & kSums);
+  if (!seen) return pass_on(seen);
+  if (!placement) return arrival;
+  auto done = landing_.place(*placement, header, arrival.pages, unpacking.scratch);
+  if (!done) return pass_on(done);
+  if (!*done) return std::nullopt;
+  return placed;
 }
 
 void DestinationSession::run_control() {
@@ -333,7 +357,7 @@ Result<nlohmann::json> DestinationSession::finish() {
 }
 
 DestinationSession::Totals DestinationSession::totals() const {
-  return {.wire_bytes = control_->bytes_sent(), .landing = landing_.totals()};
+  return {.wire_bytes = control_->bytes_sent(), .asked_again = asked_again_, .landing = landing_.totals()};
 }
 
 }  // namespace wherry

@@ -8,11 +8,12 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "compression/batch_codec.h"
+#include "compression/batch_decoder.h"
 #include "transport/channel.h"
 #include "transport/control.h"
 #include "transport/failure.h"
@@ -26,7 +27,8 @@ namespace wherry {
 class DestinationSession {
  public:
   struct Totals {
-    uint64_t wire_bytes = 0;  // sent by this side
+    uint64_t wire_bytes = 0;   // sent by this side
+    uint64_t asked_again = 0;  // batches that did not fit what is here
     Landing::Totals landing;
   };
 
@@ -63,8 +65,19 @@ class DestinationSession {
   void refuse_others();
   void run_lane(LaneReceiver& lane);
   Result<> run_lane_until_end(LaneReceiver& lane);
-  Result<Arrival> receive(LaneReceiver& lane, const FrameHead& head, BatchCodec& codec);
-  Result<Arrival> receive_batch(LaneReceiver& lane, const FrameHead& head, BatchCodec& codec);
+  // What a lane needs to unpack what it receives.
+  struct Unpacking {
+    BatchDecoder decoder;
+    std::vector<uint8_t> pack;
+    std::vector<uint8_t> scratch;
+  };
+  Result<> receive_plain(LaneReceiver& lane, const FrameHeader& header, Unpacking& unpacking,
+                         std::span<uint8_t> plain);
+  // Nothing: the frame will come once more.
+  Result<std::optional<Arrival>> receive_bytes(LaneReceiver& lane, const FrameHead& head,
+                                               Unpacking& unpacking);
+  Result<std::optional<Arrival>> receive_batch(LaneReceiver& lane, const FrameHead& head,
+                                               Unpacking& unpacking);
   void run_control();
   Result<> explained(Result<> sent);
 
@@ -77,6 +90,7 @@ class DestinationSession {
   SlotPool pool_;
   Landing landing_;
   std::atomic<bool> done_ = false;
+  std::atomic<uint64_t> asked_again_ = 0;
   nlohmann::json wishes_ = nlohmann::json::object();
   nlohmann::json peer_account_;  // written by the control thread before it ends
   std::vector<std::thread> threads_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compression/page_batch.h"
 #include "transport/slots.h"
 
 namespace wherry {
@@ -9,6 +10,8 @@ namespace {
 
 constexpr double kExcess = 0.1;      // ε: how much of the downtime target may go to bytes in flight
 constexpr double kQemuWindow = 0.1;  // W in seconds: QEMU's BUFFER_DELAY
+
+constexpr size_t kShortBatch = 64 * 1024;
 
 }  // namespace
 
@@ -25,6 +28,7 @@ void FlightWindow::rebound() {
   state_.bound = std::min(std::max(wanted, least), std::max(limits_.cap, least));
   state_.largest_bound = std::max(state_.largest_bound, state_.bound);
   state_.goodput = goodput_.bytes_per_second();
+  batch_bytes_ = std::clamp<size_t>(state_.bound / (4 * limits_.lanes), kShortBatch, kBatchBytes);
 }
 
 void FlightWindow::open(uint16_t channel) {

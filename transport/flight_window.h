@@ -11,9 +11,13 @@
 // channel may always have a slot's worth in flight (a batch, with what the stream has around its pages),
 // because QEMU's barriers wait for every channel and one that starves would stop all others for ever.
 //
+// A batch should be a small part of what may be in flight, so that every lane has one to encode while another
+// drains: batch_bytes() is a quarter of a lane's share.
+//
 // Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -55,6 +59,8 @@ class FlightWindow {
   void set_round_trip(std::chrono::microseconds round_trip);
   void stop();
   State state() const;
+  // How long batches should be: 64 KiB to kBatchBytes.
+  size_t batch_bytes() const { return batch_bytes_; }
 
  private:
   size_t room(uint16_t channel, size_t want) const;
@@ -67,6 +73,7 @@ class FlightWindow {
   Goodput goodput_;
   std::chrono::microseconds round_trip_{0};
   State state_;
+  std::atomic<size_t> batch_bytes_ = 0;
   bool stopped_ = false;
 };
 

@@ -38,6 +38,8 @@ bool known(uint8_t type) {
     case FrameType::reverse_close:
     case FrameType::failed:
     case FrameType::done:
+    case FrameType::bases:
+    case FrameType::again:
       return true;
   }
   return false;
@@ -67,6 +69,8 @@ HeaderBytes encode_header(const FrameHeader& header, std::span<const uint8_t> ta
   put(bytes, 28, header.table_length);
   put(bytes, 32, header.body_length);
   put(bytes, 36, header.aux);
+  put(bytes, 40, header.pack_length);
+  put(bytes, 44, header.plain_length);
   put(bytes, kBodySumAt, header.body_sum);
   put(bytes, kHeadSumAt, head_sum(bytes, table));
   return bytes;
@@ -79,8 +83,7 @@ Result<FrameHeader> decode_header(const HeaderBytes& bytes) {
                 kWireVersion);
   }
   if (!known(bytes[5])) return fail("a frame has the unknown type {}", bytes[5]);
-  if (get<uint16_t>(bytes, 10) != 0 || get<uint64_t>(bytes, 40) != 0)
-    return fail("a frame has reserved bits set");
+  if (get<uint16_t>(bytes, 10) != 0) return fail("a frame has reserved bits set");
   FrameHeader header;
   header.type = static_cast<FrameType>(bytes[5]);
   header.flags = get<uint16_t>(bytes, 6);
@@ -91,9 +94,15 @@ Result<FrameHeader> decode_header(const HeaderBytes& bytes) {
   header.table_length = get<uint32_t>(bytes, 28);
   header.body_length = get<uint32_t>(bytes, 32);
   header.aux = get<uint32_t>(bytes, 36);
+  header.pack_length = get<uint32_t>(bytes, 40);
+  header.plain_length = get<uint32_t>(bytes, 44);
   header.body_sum = get<uint64_t>(bytes, kBodySumAt);
   if (header.table_length > kMaxTable) return fail("a frame has a table of {} bytes", header.table_length);
   if (header.body_length > kMaxBody) return fail("a frame has a body of {} bytes", header.body_length);
+  if (header.pack_length > header.body_length || header.plain_length > kMaxBody ||
+      (header.pack_length == 0) != (header.plain_length == 0)) {
+    return fail("a frame has a pack of {} bytes that unpack to {}", header.pack_length, header.plain_length);
+  }
   return header;
 }
 

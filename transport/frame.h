@@ -38,9 +38,11 @@ enum class FrameType : uint8_t {
   reverse_close = 26,  // the channel ended in that direction
   failed = 27,         // the session is over, text says why
   done = 28,           // this side has finished; its account of the session, CBOR
+  bases = 29,          // of which blocks the destination can read what it was sent, CBOR
+  again = 30,          // the batch `sequence` of `channel` is needed once more, whole
 };
 
-// Flags of a record.
+// Flags of a record, and one of a batch.
 enum FrameFlag : uint16_t {
   kEpochEnd =
       1,  // with this record the channel ends its epoch; `aux`, on main: channels that take part in it
@@ -48,6 +50,7 @@ enum FrameFlag : uint16_t {
   kOpaque = 4,       // from this record on the channel is not parsed
   kPagesDone = 8,    // no page of the guest follows on this channel
   kNeedsPages = 16,  // makes sense only behind the channel's earlier pages, in the same stream
+  kSums = 32,        // of a batch: its pack ends with a hash of each page
 };
 
 struct FrameHeader {
@@ -60,6 +63,8 @@ struct FrameHeader {
   uint32_t table_length = 0;
   uint32_t body_length = 0;
   uint32_t aux = 0;
+  uint32_t pack_length = 0;   // bytes at the body's beginning that unpack to
+  uint32_t plain_length = 0;  // so many; equal: they are plain
   uint64_t body_sum = 0;
 
   bool operator==(const FrameHeader&) const = default;

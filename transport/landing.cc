@@ -15,8 +15,8 @@ size_t held(const Arrival& arrival) {
 
 }  // namespace
 
-Landing::Landing(LandingSite& site, Acknowledge acknowledge, Failure& failure)
-    : site_(site), acknowledge_(std::move(acknowledge)), failure_(failure) {
+Landing::Landing(LandingSite& site, Tell acknowledge, Tell again, Failure& failure)
+    : site_(site), acknowledge_(std::move(acknowledge)), again_(std::move(again)), failure_(failure) {
   closer_ = failure_.on_fail([this] {
     gate_.stop();
     std::lock_guard lock(mutex_);
@@ -92,6 +92,29 @@ Placement* Landing::open_placement(const FrameHeader& header, const PageBatch& b
   return gate_.open(header.epoch) ? placement_.get() : nullptr;
 }
 
+std::vector<uint16_t> Landing::placed_blocks() const {
+  std::vector<uint16_t> blocks;
+  for (size_t block = 0; placement_ && block < space_.pages_of_block.size(); ++block) {
+    if (placement_->takes(static_cast<uint16_t>(block))) blocks.push_back(static_cast<uint16_t>(block));
+  }
+  return blocks;
+}
+
+Result<bool> Landing::place(Placement& placement, const FrameHeader& header, PageBatch& batch,
+                            std::vector<uint8_t>& scratch) {
+  if (has_deltas(batch)) {
+    auto resolved = resolve(batch, placement, scratch);
+    if (!resolved) return resolved;
+    if (!*resolved) {
+      if (auto told = again_(header.channel, header.sequence); !told) return pass_on(told);
+      return false;
+    }
+  }
+  if (auto sound = check_sums(batch); !sound) return pass_on(sound);
+  if (auto placed = placement.place(batch, false); !placed) return pass_on(placed);
+  return true;
+}
+
 void Landing::run(uint16_t number, Channel& channel) {
   for (uint64_t next = 0;; ++next) {
     Arrival arrival;
@@ -107,9 +130,13 @@ void Landing::run(uint16_t number, Channel& channel) {
     if (const uint64_t sequence = arrival.header.sequence; sequence != next) {
       return failure_.fail({fmt::format("frame {} of channel {} came twice", sequence, number)});
     }
-    auto more = land(number, channel, arrival);
-    if (!more) return failure_.fail(std::move(more.error()));
-    if (!*more) {
+    auto landed = land(number, channel, arrival);
+    if (!landed) return failure_.fail(std::move(landed.error()));
+    if (*landed == Landed::asked_again) {
+      --next;
+      continue;
+    }
+    if (*landed == Landed::closed) {
       std::unique_lock lock(channel.mutex);
       channel.closed = true;
       if (!channel.waiting.empty()) {
@@ -123,12 +150,11 @@ void Landing::run(uint16_t number, Channel& channel) {
       auto told = acknowledge_(number, next);
       if (!told) return failure_.fail(std::move(told.error()));
     }
-    if (!*more) return;
+    if (*landed == Landed::closed) return;
   }
 }
 
-// Returns whether the channel goes on.
-Result<bool> Landing::land(uint16_t number, Channel& channel, Arrival& arrival) {
+Result<Landing::Landed> Landing::land(uint16_t number, Channel& channel, Arrival& arrival) {
   const FrameHeader& header = arrival.header;
   if (header.epoch != channel.epoch) return fail("channel {} has a frame of another epoch", number);
   if (header.type == FrameType::open) {
@@ -142,7 +168,7 @@ Result<bool> Landing::land(uint16_t number, Channel& channel, Arrival& arrival) 
     auto sink = site_.open(number, channel.kind);
     if (!sink) return pass_on(sink);
     channel.sink = std::move(*sink);
-    return true;
+    return Landed::yes;
   }
   if (!channel.sink) return fail("channel {} does not begin with its opening", number);
   Result<> landed;
@@ -151,19 +177,18 @@ Result<bool> Landing::land(uint16_t number, Channel& channel, Arrival& arrival) 
       landed = land_record(number, channel, arrival);
       break;
     case FrameType::batch:
-      landed = land_pages(channel, arrival);
-      break;
+      return land_pages(channel, arrival);
     case FrameType::blocks:  // taken on arrival; here it only keeps its place in the order
       break;
     case FrameType::close:
       landed = channel.sink->close();
-      if (landed) return false;
+      if (landed) return Landed::closed;
       break;
     default:
       return fail("channel {} has a frame of type {}", number, static_cast<int>(header.type));
   }
   if (!landed) return pass_on(landed);
-  return true;
+  return Landed::yes;
 }
 
 Result<> Landing::land_record(uint16_t number, Channel& channel, Arrival& arrival) {
@@ -177,9 +202,9 @@ Result<> Landing::land_record(uint16_t number, Channel& channel, Arrival& arriva
   return {};
 }
 
-Result<> Landing::land_pages(Channel& channel, Arrival& arrival) {
+Result<Landing::Landed> Landing::land_pages(Channel& channel, Arrival& arrival) {
   if (channel.pages_done) return fail("pages came behind the last pages of a channel");
-  if (arrival.placed) return {};
+  if (arrival.placed) return Landed::yes;
   bool placed = false;
   if (placement_) {
     switch (gate_.wait(arrival.header.epoch)) {
@@ -188,13 +213,20 @@ Result<> Landing::land_pages(Channel& channel, Arrival& arrival) {
       case EpochGate::Verdict::withdrawn:
         break;
       case EpochGate::Verdict::land:
-        if (auto done = placement_->place(arrival.pages, false); !done) return done;
+        auto done = place(*placement_, arrival.header, arrival.pages, channel.scratch);
+        if (!done) return pass_on(done);
+        if (!*done) return Landed::asked_again;
         placed_pages_ += arrival.pages.page_count();
         placed = true;
     }
   }
-  if (!placed) relayed_pages_ += arrival.pages.page_count();
-  return channel.sink->pages(arrival.pages, placed);
+  if (!placed) {
+    if (has_deltas(arrival.pages)) return fail("a batch refers to pages that are not placed here");
+    if (auto sound = check_sums(arrival.pages); !sound) return pass_on(sound);
+    relayed_pages_ += arrival.pages.page_count();
+  }
+  if (auto written = channel.sink->pages(arrival.pages, placed); !written) return pass_on(written);
+  return Landed::yes;
 }
 
 // A channel whose pages are no longer seen may carry pages past the gate: from here on the VMM has to order

@@ -20,6 +20,7 @@
 #include <thread>
 #include <vector>
 
+#include "compression/batch_decoder.h"
 #include "compression/page_batch.h"
 #include "transport/channel.h"
 #include "transport/epoch_gate.h"
@@ -40,10 +41,12 @@ class ChannelSink {
   virtual Result<> close() = 0;
 };
 
-// Guest memory as a place for pages. Thread-safe for different pages.
-class Placement {
+// Guest memory as a place for pages, and as the base of those that come as what changed. Thread-safe for
+// different pages.
+class Placement : public PageBases {
  public:
-  virtual ~Placement() = default;
+  // Whether it takes the pages of a block.
+  virtual bool takes(uint16_t block) const = 0;
   // Whether it takes every page of the batch.
   virtual bool takes_all(const PageBatch& batch) const = 0;
   // If the memory of all pages of the batch that carry bytes can be written here: fills `where` with it, in
@@ -78,9 +81,11 @@ class Landing {
     uint64_t relayed_pages = 0;
     bool withdrawn = false;
   };
-  using Acknowledge = std::function<Result<>(uint16_t channel, uint64_t sequence)>;
+  // Something that the source is told of a frame.
+  using Tell = std::function<Result<>(uint16_t channel, uint64_t sequence)>;
 
-  Landing(LandingSite& site, Acknowledge acknowledge, Failure& failure);
+  // `again` asks for a batch to be sent once more, whole.
+  Landing(LandingSite& site, Tell acknowledge, Tell again, Failure& failure);
   // The session has failed or everything is closed.
   ~Landing();
 
@@ -92,6 +97,11 @@ class Landing {
   const PageSpace* wait_blocks();
   // The placement if it takes all pages of this frame and they may land now, else null.
   Placement* open_placement(const FrameHeader& header, const PageBatch& batch);
+  // Places the pages that `placement` takes. False: the source was asked for the batch once more.
+  Result<bool> place(Placement& placement, const FrameHeader& header, PageBatch& batch,
+                     std::vector<uint8_t>& scratch);
+  // The blocks whose pages are placed.
+  std::vector<uint16_t> placed_blocks() const;
   // The VMM can take pages now.
   void ready() { gate_.ready(); }
   // Whether every channel that ever came has ended.
@@ -108,18 +118,21 @@ class Landing {
     bool pages_done = false;
     bool closed = false;  // nothing may follow
     std::unique_ptr<ChannelSink> sink;
+    std::vector<uint8_t> scratch;
     std::thread thread;
   };
 
   Channel& channel(uint16_t number);
   void run(uint16_t number, Channel& channel);
-  Result<bool> land(uint16_t number, Channel& channel, Arrival& arrival);
+  enum class Landed { yes, asked_again, closed };
+  Result<Landed> land(uint16_t number, Channel& channel, Arrival& arrival);
   Result<> land_record(uint16_t number, Channel& channel, Arrival& arrival);
-  Result<> land_pages(Channel& channel, Arrival& arrival);
+  Result<Landed> land_pages(Channel& channel, Arrival& arrival);
   Result<> go_opaque(Channel& channel, const FrameHeader& header);
 
   LandingSite& site_;
-  const Acknowledge acknowledge_;
+  const Tell acknowledge_;
+  const Tell again_;
   Failure& failure_;
   EpochGate gate_;
   std::mutex mutex_;

@@ -38,6 +38,8 @@ class LaneSender {
   // Ends all calls of the worker, from any thread.
   virtual void shut() = 0;
   virtual uint64_t bytes_sent() const = 0;
+  // How many of them wait for the network, as far as that is known.
+  virtual uint64_t bytes_waiting() const = 0;
   virtual std::string peer() const = 0;
 };
 

@@ -1,12 +1,14 @@
 // Frames of all channels on their way: queued for the lanes, then kept until they are acknowledged.
 //
 // Any lane takes the next frame, whichever channel it is of; what a channel's reader may add is bounded by
-// the flight window, so the queue itself needs no bound. Thread-safe.
+// the flight window, so the queue itself needs no bound. But a batch is only handed out when all batches of
+// the epochs before its own are encoded: it may be encoded as what changed since them. Thread-safe.
 #pragma once
 
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,6 +16,7 @@
 #include <vector>
 
 #include "compression/page_batch.h"
+#include "transport/epoch_gate.h"
 #include "transport/frame.h"
 #include "transport/slots.h"
 
@@ -26,17 +29,26 @@ struct OutFrame {
   Slot slot;                       // the memory behind bytes or pages
   std::vector<uint8_t> owned;      // or here
   size_t charge = 0;               // bytes of the channel that it stands for
+  bool whole = false;              // a batch that the destination asked for again
 };
 
 class Outbox {
  public:
   using Frame = std::shared_ptr<const OutFrame>;
 
+  Outbox();
   void push(OutFrame frame);
   // Keeps a frame for its acknowledgement that somebody else sends.
   void keep(OutFrame frame);
   // The next frame to send; null once stop() was called.
   Frame pop();
+  // A batch from pop() is encoded now.
+  void encoded(const OutFrame& batch);
+  // Batches are no longer in the order of their epochs, so that none may refer to another: none waits any
+  // more.
+  void lose_order();
+  // Queues a batch once more, to be sent whole; false if there is no such batch, or it was whole already.
+  bool again(uint16_t channel, uint64_t sequence);
   // Forgets a frame; returns it, or null if there is no such frame.
   Frame acknowledge(uint16_t channel, uint64_t sequence);
   // Waits until everything is acknowledged; false if stop() was called before.
@@ -46,11 +58,15 @@ class Outbox {
  private:
   static uint64_t key(uint16_t channel, uint64_t sequence) { return uint64_t{channel} << 48 | sequence; }
   Frame hold(OutFrame frame);
+  bool ready(const OutFrame& frame) const;
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Frame> queue_;
   std::unordered_map<uint64_t, Frame> unacknowledged_;
+  EpochGate gate_;                          // which epochs are all there
+  std::map<uint32_t, size_t> not_encoded_;  // batches, by epoch
+  bool order_lost_ = false;
   bool stopped_ = false;
 };
 

@@ -2,10 +2,12 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -107,6 +109,11 @@ msghdr message(std::span<iovec> pieces) {
 
 std::string reason(int error) {
   return std::system_category().message(error);
+}
+
+uint64_t unsent_bytes(int fd) {
+  int unsent = 0;
+  return ::ioctl(fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 ? static_cast<uint64_t>(unsent) : 0;
 }
 
 std::string peer_address(int fd) {

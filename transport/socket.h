@@ -78,6 +78,10 @@ inline iovec piece(std::span<const uint8_t> bytes) {
   return {const_cast<uint8_t*>(bytes.data()), bytes.size()};
 }
 
+// Bytes that a TCP socket has taken and the kernel has not sent once yet: they wait for a window or for the
+// link.
+uint64_t unsent_bytes(int fd);
+
 // "host:port" of the peer of a connected TCP socket.
 std::string peer_address(int fd);
 

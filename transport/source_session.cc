@@ -1,11 +1,16 @@
 #include "transport/source_session.h"
 
+#include "compression/idle_processors.h"
+
 namespace wherry {
 namespace {
 
 // The most bytes ever in flight. At the usual downtime target it is reached at 15 GB/s.
 constexpr size_t kMostInFlight = 128 * 1024 * 1024;
 constexpr std::chrono::seconds kConnectTimeout{10};
+// Records are compressed at a level that costs next to nothing.
+constexpr int kRecordLevel = 1;
+constexpr size_t kLongRecord = 1024;
 
 // Slots for the largest flight, and for each channel one being filled and one half-way acknowledged.
 constexpr size_t kSlots = kMostInFlight / kBatchBytes + 2 * kMaxChannels;
@@ -39,6 +44,10 @@ size_t SourceChannel::take_room(size_t want, bool wait) {
   return wait ? session_.window_.take(number_, want) : session_.window_.try_take(number_, want);
 }
 
+size_t SourceChannel::batch_bytes() const {
+  return session_.window_.batch_bytes();
+}
+
 void SourceChannel::give_back(size_t bytes) {
   session_.window_.give_back(number_, bytes);
 }
@@ -63,14 +72,14 @@ void SourceChannel::send_record(OutFrame frame, uint16_t flags, uint32_t aux, si
   frame.header.flags = flags;
   frame.header.aux = aux;
   frame.charge = charge;
+  if (flags & kPagesDone) pages_done_ = true;
+  if (flags & kOpaque && !pages_done_) session_.lose_order();
   send(std::move(frame));
   if (flags & kEpochEnd) ++epoch_;
 }
 
 void SourceChannel::pages(PageBatch batch, Slot memory, size_t charge) {
   session_.guest_bytes_ += batch.bytes();
-  session_.raw_pages_ += batch.data.size();
-  session_.zero_pages_ += batch.page_count() - batch.data.size();
   OutFrame frame;
   frame.header.type = FrameType::batch;
   frame.header.pages = batch.page_count();
@@ -81,6 +90,9 @@ void SourceChannel::pages(PageBatch batch, Slot memory, size_t charge) {
 }
 
 void SourceChannel::blocks(const GuestBlocks& blocks) {
+  session_.history_.set_space(blocks.space());
+  session_.blocks_sent_ = true;
+  if (!blocks.relay_because.empty()) session_.lose_order();
   OutFrame frame;
   frame.header.type = FrameType::blocks;
   frame.owned = nlohmann::json::to_cbor(blocks.to_json());
@@ -112,7 +124,9 @@ SourceSession::SourceSession(const Options& options, WayBack way_back, Failure& 
       way_back_(std::move(way_back)),
       failure_(failure),
       pool_(kSlots),
-      window_({.lanes = options.lanes, .downtime = options.downtime, .cap = kMostInFlight}) {}
+      window_({.lanes = options.lanes, .downtime = options.downtime, .cap = kMostInFlight}),
+      history_(options.compression.history),
+      chooser_(options.compression, options.lanes, idle_processors) {}
 
 Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& options, WayBack way_back,
                                                               Failure& failure) {
@@ -163,7 +177,7 @@ void SourceSession::start() {
     control_->give_up(failure_.first()->message);
     for (auto& lane : lanes_) lane->shut();
   });
-  for (auto& lane : lanes_) threads_.emplace_back([this, &lane] { run_lane(*lane); });
+  for (size_t lane = 0; lane < lanes_.size(); ++lane) threads_.emplace_back([this, lane] { run_lane(lane); });
   control_->start([this] { run_control(); });
 }
 
@@ -185,24 +199,76 @@ std::unique_ptr<SourceChannel> SourceSession::open_channel(ChannelKind kind) {
   return channel;
 }
 
-void SourceSession::run_lane(LaneSender& lane) {
-  auto codec = make_raw_codec();
+// From here on batches may reach the destination's VMM past the order of epochs, or go there unseen.
+void SourceSession::lose_order() {
+  history_.disable();
+  outbox_.lose_order();
+}
+
+void SourceSession::run_lane(size_t number) {
+  LaneSender& lane = *lanes_[number];
+  const bool remembers = options_.compression.mode != Compression::Mode::off;
+  BatchEncoder encoder(remembers ? &history_ : nullptr);
   EncodedBatch encoded;
   Result<> posted;
   while (Outbox::Frame frame = outbox_.pop()) {
-    if (frame->header.type == FrameType::batch) {
-      codec->encode(frame->pages, encoded);
-      posted = lane.post(frame->header, encoded.table, encoded.body);
-    } else {
-      const std::span<const uint8_t> bytes = frame->bytes;
-      posted = lane.post(frame->header, {}, {&bytes, bytes.empty() ? 0u : 1u});
-    }
+    posted = frame->header.type == FrameType::batch ? send_batch(number, encoder, encoded, *frame)
+                                                    : send_bytes(lane, encoder, *frame);
     if (!posted) break;
   }
   if (posted) posted = lane.complete();
   if (posted) return;
   failure_.await_cause(kExplanation);
   failure_.fail({fmt::format("lane: {}", posted.error().message)});
+}
+
+Result<> SourceSession::send_batch(size_t number, BatchEncoder& encoder, EncodedBatch& encoded,
+                                   const OutFrame& frame) {
+  LaneSender& lane = *lanes_[number];
+  const auto start = Chooser::Clock::now();
+  chooser_.network(number, lane.bytes_sent(), lane.bytes_waiting(), start);
+  if (frame.whole) {
+    Encoding whole;
+    whole.sums = options_.compression.verify;
+    encoder.encode(frame.pages, whole, encoded);
+  } else {
+    const PageRun& first = frame.pages.runs.front();
+    const bool again = history_.knows(first.block, first.first);
+    const Chooser::Pick pick =
+        chooser_.choose(number, again ? Chooser::Population::again : Chooser::Population::first);
+    encoder.encode(frame.pages, pick.encoding, encoded);
+    outbox_.encoded(frame);
+    const auto now = Chooser::Clock::now();
+    chooser_.encoded(pick, frame.pages.data.size() * frame.pages.page_size, encoded.body_size, now - start);
+    chooser_.network(number, lane.bytes_sent(), lane.bytes_waiting(), now);
+    count(encoded.counts);
+  }
+  FrameHeader header = frame.header;
+  header.pages = frame.pages.page_count();
+  header.pack_length = encoded.pack_size;
+  header.plain_length = encoded.plain_size;
+  if (options_.compression.verify) header.flags |= kSums;
+  return lane.post(header, encoded.table, encoded.body);
+}
+
+// The rest, such as device state and its description, is compressed where that pays.
+Result<> SourceSession::send_bytes(LaneSender& lane, BatchEncoder& encoder, const OutFrame& frame) {
+  FrameHeader header = frame.header;
+  std::span<const uint8_t> bytes = frame.bytes;
+  if (header.type == FrameType::record && bytes.size() >= kLongRecord &&
+      options_.compression.mode != Compression::Mode::off) {
+    if (const auto pack = encoder.pack(bytes, kRecordLevel); !pack.empty()) {
+      header.pack_length = static_cast<uint32_t>(pack.size());
+      header.plain_length = static_cast<uint32_t>(bytes.size());
+      bytes = pack;
+    }
+  }
+  return lane.post(header, {}, {&bytes, bytes.empty() ? 0u : 1u});
+}
+
+void SourceSession::count(const PageCounts& pages) {
+  std::lock_guard lock(counting_);
+  pages_ += pages;
 }
 
 void SourceSession::run_control() {
@@ -235,6 +301,18 @@ Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> b
     case FrameType::reverse_close:
       way_back_.closed(head.header.channel);
       return true;
+    case FrameType::again:
+      if (outbox_.again(head.header.channel, head.header.sequence)) return true;
+      return fail("{} asked again for a frame that it may not ask for", control_->peer());
+    case FrameType::bases: {
+      auto map = read_map(body, control_->peer());
+      if (!map) return pass_on(map);
+      auto blocks = numbers<uint16_t>(*map, "blocks");
+      if (!blocks) return pass_on(blocks);
+      if (!blocks_sent_) return fail("{} has bases of blocks that it was not told of", control_->peer());
+      history_.refer_to(*blocks);
+      return true;
+    }
     case FrameType::failed:
       return fail("the destination gave up: {}", peer_text(body));
     case FrameType::done: {
@@ -262,9 +340,14 @@ SourceSession::Totals SourceSession::totals() const {
   Totals totals;
   totals.wire_bytes = control_->bytes_sent();
   totals.guest_bytes = guest_bytes_;
-  totals.zero_pages = zero_pages_;
-  totals.raw_pages = raw_pages_;
+  {
+    std::lock_guard lock(counting_);
+    totals.pages = pages_;
+  }
+  totals.history_bytes = history_.bytes();
+  totals.history_budget = history_.budget();
   totals.window = window_.state();
+  totals.encoding = chooser_.describe();
   for (const auto& lane : lanes_) {
     totals.lanes.push_back({lane->peer(), lane->bytes_sent()});
     totals.wire_bytes += lane->bytes_sent();

@@ -16,7 +16,10 @@
 #include <thread>
 #include <vector>
 
-#include "compression/batch_codec.h"
+#include "compression/batch_encoder.h"
+#include "compression/chooser.h"
+#include "compression/compression.h"
+#include "compression/page_history.h"
 #include "transport/channel.h"
 #include "transport/control.h"
 #include "transport/failure.h"
@@ -50,6 +53,9 @@ class SourceChannel {
   void blocks(const GuestBlocks& blocks);
   void close();
 
+  // How many bytes of pages a batch should have now; never more than kBatchBytes.
+  size_t batch_bytes() const;
+
   uint16_t number() const { return number_; }
   ChannelKind kind() const { return kind_; }
 
@@ -63,6 +69,7 @@ class SourceChannel {
   const ChannelKind kind_;
   uint64_t sequence_ = 0;
   uint32_t epoch_ = 0;
+  bool pages_done_ = false;
 };
 
 class SourceSession {
@@ -71,7 +78,8 @@ class SourceSession {
     std::vector<Endpoint> peers;  // lanes are spread over them; control goes to the first
     size_t lanes = 2;
     std::chrono::milliseconds downtime{300};
-    std::chrono::seconds silence{30};                  // how long the peer may be unreachable
+    std::chrono::seconds silence{30};  // how long the peer may be unreachable
+    Compression compression;
     nlohmann::json wishes = nlohmann::json::object();  // for the other side's VMM glue, in the hello
   };
   // Called by the control thread; must not block for long: acknowledgements wait behind them.
@@ -82,8 +90,10 @@ class SourceSession {
   struct Totals {
     uint64_t wire_bytes = 0;
     uint64_t guest_bytes = 0;  // of pages, zero pages included
-    uint64_t zero_pages = 0;
-    uint64_t raw_pages = 0;
+    PageCounts pages;
+    std::string encoding;  // what the chooser takes now
+    uint64_t history_bytes = 0;
+    uint64_t history_budget = 0;
     FlightWindow::State window;
     struct Lane {
       std::string peer;
@@ -112,7 +122,11 @@ class SourceSession {
   SourceSession(const Options& options, WayBack way_back, Failure& failure);
   Result<> open_lanes(const Options& options, const std::string& token);
   void start();
-  void run_lane(LaneSender& lane);
+  void lose_order();
+  void run_lane(size_t number);
+  Result<> send_batch(size_t lane, BatchEncoder& encoder, EncodedBatch& encoded, const OutFrame& frame);
+  Result<> send_bytes(LaneSender& lane, BatchEncoder& encoder, const OutFrame& frame);
+  void count(const PageCounts& pages);
   void run_control();
   Result<bool> handle(const FrameHead& head, std::vector<uint8_t> body);
 
@@ -124,10 +138,13 @@ class SourceSession {
   SlotPool pool_;
   FlightWindow window_;
   Outbox outbox_;
+  PageHistory history_;
+  std::atomic<bool> blocks_sent_ = false;
+  Chooser chooser_;
   std::atomic<uint16_t> next_channel_ = 1;
   std::atomic<uint64_t> guest_bytes_ = 0;
-  std::atomic<uint64_t> zero_pages_ = 0;
-  std::atomic<uint64_t> raw_pages_ = 0;
+  mutable std::mutex counting_;
+  PageCounts pages_;
   nlohmann::json peer_account_;  // written by the control thread before it ends
   std::vector<std::thread> threads_;
   Failure::Guard closer_;

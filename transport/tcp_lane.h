@@ -5,6 +5,7 @@
 
 #include "transport/frame_socket.h"
 #include "transport/lane.h"
+#include "transport/socket.h"
 
 namespace wherry {
 
@@ -21,6 +22,7 @@ class TcpLaneSender : public LaneSender {
   Result<> complete() override { return {}; }
   void shut() override { socket_->shut(); }
   uint64_t bytes_sent() const override { return socket_->bytes_sent(); }
+  uint64_t bytes_waiting() const override { return unsent_bytes(socket_->fd()); }
   std::string peer() const override { return socket_->peer(); }
 
  private:

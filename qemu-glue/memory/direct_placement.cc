@@ -42,6 +42,15 @@ bool DirectPlacement::targets(const PageBatch& batch, std::vector<iovec>& where)
   return true;
 }
 
+Result<const uint8_t*> DirectPlacement::base(uint16_t block, uint64_t index, uint32_t page_size,
+                                             uint8_t* scratch) const {
+  if (!taken_[block]) return fail("a page of RAM block number {} refers to what is not placed here", block);
+  const size_t handle = *handles_[block];
+  if (const uint8_t* memory = ram_.mapped_at(handle, index * page_size, page_size)) return memory;
+  if (auto read = ram_.read(handle, index * page_size, {scratch, page_size}); !read) return pass_on(read);
+  return scratch;
+}
+
 Result<> DirectPlacement::place(const PageBatch& batch, bool bytes_there) {
   size_t next = 0;
   std::vector<GuestRam::Piece> pieces;

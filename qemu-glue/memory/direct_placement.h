@@ -20,9 +20,12 @@ class DirectPlacement : public Placement {
   // An Error if none of the blocks can be reached, or one has another length than at the source.
   static Result<std::unique_ptr<DirectPlacement>> make(GuestRam& ram, const GuestBlocks& blocks);
 
+  bool takes(uint16_t block) const override { return taken_[block]; }
   bool takes_all(const PageBatch& batch) const override;
   bool targets(const PageBatch& batch, std::vector<iovec>& where) override;
   Result<> place(const PageBatch& batch, bool bytes_there) override;
+  Result<const uint8_t*> base(uint16_t block, uint64_t index, uint32_t page_size,
+                              uint8_t* scratch) const override;
   // The blocks whose pages are placed here.
   const qemu::Skip& taken() const { return taken_; }
   // How most of the memory is reached.

@@ -46,7 +46,7 @@ void Batcher::epoch_end() {
 
 void Batcher::page(uint16_t block, uint64_t index, const uint8_t* content, uint32_t page_size,
                    size_t element) {
-  if (!record_.empty() || !replacement_.empty() || (!batch_.empty() && !batch_.has_room())) flush();
+  if (!record_.empty() || !replacement_.empty() || (!batch_.empty() && is_full())) flush();
   if (batch_.empty()) {
     const std::pair<int, uint64_t> position{block, index};
     if (position < position_) ++passes_;
@@ -55,6 +55,10 @@ void Batcher::page(uint16_t block, uint64_t index, const uint8_t* content, uint3
   batch_.page_size = page_size;
   batch_.add(block, index, content);
   batch_charge_ += element;
+}
+
+bool Batcher::is_full() const {
+  return !batch_.has_room() || batch_.data.size() * batch_.page_size >= channel_.batch_bytes();
 }
 
 void Batcher::blocks(const GuestBlocks& blocks, bool has_setup_end) {

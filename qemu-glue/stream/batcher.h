@@ -50,6 +50,8 @@ class Batcher : public StreamEvents {
   void opaque(std::string_view why, bool needs_pages) override;
 
  private:
+  bool is_full() const;
+
   SourceChannel& channel_;
   const Notices notices_;
   Slot memory_;

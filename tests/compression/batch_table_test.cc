@@ -1,5 +1,3 @@
-#include "compression/batch_codec.h"
-
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -7,6 +5,8 @@
 #include <random>
 #include <string>
 #include <vector>
+
+#include "compression/batch_codec.h"
 
 namespace wherry {
 namespace {

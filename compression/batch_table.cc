@@ -1,4 +1,4 @@
-#include "compression/batch_codec.h"
+#include "compression/batch_table.h"
 
 namespace wherry {
 namespace {
@@ -15,7 +15,7 @@ void put_run(const PageRun& run, uint8_t* out) {
 Result<PageRun> get_run(const uint8_t* in) {
   PageRun run;
   run.block = static_cast<uint16_t>(in[0] | in[1] << 8);
-  if (in[2] > static_cast<uint8_t>(PageKind::raw))
+  if (in[2] > static_cast<uint8_t>(kLastPageKind))
     return fail("a batch has a page of unknown kind {}", in[2]);
   if (in[3] != 0) return fail("a batch has a run whose reserved byte is {}", in[3]);
   run.kind = static_cast<PageKind>(in[2]);
@@ -24,43 +24,11 @@ Result<PageRun> get_run(const uint8_t* in) {
   return run;
 }
 
-class RawCodec : public BatchCodec {
- public:
-  void encode(const PageBatch& batch, EncodedBatch& out) override {
-    out.table.resize(batch.runs.size() * kRunBytes);
-    for (size_t i = 0; i < batch.runs.size(); ++i) put_run(batch.runs[i], &out.table[i * kRunBytes]);
-    out.body.clear();
-    out.body_size = 0;
-    for (const uint8_t* page : batch.data) {
-      out.body_size += batch.page_size;
-      // Pages of a multifd packet lie side by side: one view serves them all.
-      if (!out.body.empty() && out.body.back().data() + out.body.back().size() == page) {
-        out.body.back() = {out.body.back().data(), out.body.back().size() + batch.page_size};
-      } else {
-        out.body.emplace_back(page, batch.page_size);
-      }
-    }
-  }
-
-  Result<> decode(PageBatch& batch, std::span<const uint8_t> body) override {
-    batch.data.clear();
-    size_t offset = 0;
-    for (const PageRun& run : batch.runs) {
-      if (run.kind == PageKind::zero) continue;
-      for (uint32_t i = 0; i < run.count; ++i, offset += batch.page_size) {
-        if (body.size() - offset < batch.page_size) return fail("a batch is shorter than its table says");
-        batch.data.push_back(body.data() + offset);
-      }
-    }
-    if (offset != body.size()) return fail("a batch is longer than its table says");
-    return {};
-  }
-};
-
 }  // namespace
 
-std::unique_ptr<BatchCodec> make_raw_codec() {
-  return std::make_unique<RawCodec>();
+void put_table(std::span<const PageRun> runs, std::vector<uint8_t>& out) {
+  out.resize(runs.size() * kRunBytes);
+  for (size_t i = 0; i < runs.size(); ++i) put_run(runs[i], &out[i * kRunBytes]);
 }
 
 Result<PageBatch> read_table(std::span<const uint8_t> table, const PageSpace& space) {

@@ -1,0 +1,94 @@
+#include "compression/batch_decoder.h"
+
+#include <xxhash.h>
+#include <zstd.h>
+
+#include <algorithm>
+
+#include "compression/line_delta.h"
+
+namespace wherry {
+
+struct BatchDecoder::Zstd {
+  std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context{ZSTD_createDCtx(), ZSTD_freeDCtx};
+};
+
+BatchDecoder::BatchDecoder() : zstd_(std::make_unique<Zstd>()) {}
+BatchDecoder::~BatchDecoder() = default;
+
+Result<> BatchDecoder::unpack(std::span<const uint8_t> pack, std::span<uint8_t> plain) {
+  const size_t size =
+      ZSTD_decompressDCtx(zstd_->context.get(), plain.data(), plain.size(), pack.data(), pack.size());
+  if (ZSTD_isError(size)) return fail("a pack does not unpack: {}", ZSTD_getErrorName(size));
+  if (size != plain.size()) return fail("a pack unpacks to {} bytes instead of {}", size, plain.size());
+  return {};
+}
+
+Result<> view(PageBatch& batch, std::span<const uint8_t> plain, std::span<const uint8_t> raw, bool sums) {
+  batch.data.clear();
+  for (const PageRun& run : batch.runs) {
+    if (run.kind == PageKind::zero) continue;
+    std::span<const uint8_t>& from = run.kind == PageKind::raw ? raw : plain;
+    for (uint32_t i = 0; i < run.count; ++i) {
+      size_t length = batch.page_size;
+      if (run.kind == PageKind::lines) {
+        const auto said = lines_length(from, batch.page_size);
+        if (!said) return fail("a batch has a page of lines that is cut off");
+        length = *said;
+      }
+      if (from.size() < length) return fail("a batch is shorter than its table says");
+      batch.data.push_back(from.data());
+      from = from.subspan(length);
+    }
+  }
+  batch.sums = sums ? plain.data() : nullptr;
+  if (plain.size() != (sums ? batch.data.size() * sizeof(uint64_t) : 0) || !raw.empty()) {
+    return fail("a batch is longer or shorter than its table says");
+  }
+  return {};
+}
+
+bool has_deltas(const PageBatch& batch) {
+  return std::any_of(batch.runs.begin(), batch.runs.end(),
+                     [](const PageRun& run) { return run.kind == PageKind::lines; });
+}
+
+Result<bool> resolve(PageBatch& batch, const PageBases& bases, std::vector<uint8_t>& scratch) {
+  const size_t page_size = batch.page_size;
+  scratch.resize(batch.data.size() * page_size);
+  size_t next = 0;
+  for (PageRun& run : batch.runs) {
+    if (run.kind == PageKind::zero) continue;
+    if (run.kind != PageKind::lines) {
+      next += run.count;
+      continue;
+    }
+    for (uint64_t index = run.first; index < run.first + run.count; ++index, ++next) {
+      uint8_t* page = &scratch[next * page_size];
+      auto base = bases.base(run.block, index, batch.page_size, page);
+      if (!base) return pass_on(base);
+      if (!apply_lines(batch.data[next], *base, batch.page_size, page)) return false;
+      batch.data[next] = page;
+    }
+    run.kind = PageKind::raw;
+  }
+  return true;
+}
+
+Result<> check_sums(const PageBatch& batch) {
+  if (!batch.sums) return {};
+  size_t next = 0;
+  for (const PageRun& run : batch.runs) {
+    if (run.kind == PageKind::zero) continue;
+    for (uint64_t index = run.first; index < run.first + run.count; ++index, ++next) {
+      uint64_t sum = 0;
+      for (size_t i = 0; i < sizeof sum; ++i) sum |= uint64_t{batch.sums[next * sizeof sum + i]} << (8 * i);
+      if (XXH3_64bits(batch.data[next], batch.page_size) != sum) {
+        return fail("page {} of RAM block number {} is not what the source sent", index, run.block);
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace wherry

@@ -1,0 +1,175 @@
+#include "compression/batch_encoder.h"
+
+#include <xxhash.h>
+#include <zstd.h>
+
+#include <array>
+#include <bit>
+#include <cstring>
+
+#include "compression/batch_table.h"
+#include "compression/line_delta.h"
+#include "compression/zero_scan.h"
+
+namespace wherry {
+namespace {
+
+// A page of which more lines have changed is sent whole: zstd finds more in it than the lines save.
+constexpr int kMostLines = 40;
+// A compressed pack must be that much smaller than a plain one, of 32.
+constexpr size_t kWorthOf32 = 31;
+constexpr size_t kSmallestPack = 256;
+
+void append_run(std::vector<PageRun>& runs, const PageRun& run) {
+  if (!runs.empty()) {
+    PageRun& last = runs.back();
+    if (last.block == run.block && last.kind == run.kind && last.first + last.count == run.first) {
+      last.count += run.count;
+      return;
+    }
+  }
+  runs.push_back(run);
+}
+
+}  // namespace
+
+struct BatchEncoder::Zstd {
+  std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context{ZSTD_createCCtx(), ZSTD_freeCCtx};
+};
+
+BatchEncoder::BatchEncoder(PageHistory* history)
+    : history_(history),
+      plain_(new uint8_t[kMostPlain]),
+      packed_(new uint8_t[ZSTD_compressBound(kMostPlain)]),
+      zstd_(std::make_unique<Zstd>()) {}
+
+BatchEncoder::~BatchEncoder() = default;
+
+void BatchEncoder::append(const uint8_t* bytes, size_t size) {
+  std::memcpy(plain_.get() + plain_size_, bytes, size);
+  plain_size_ += size;
+}
+
+// Remembers the page; true if it is in the pack now as the lines that changed.
+bool BatchEncoder::append_lines(uint16_t block, uint64_t index, const uint8_t* page, bool refer) {
+  LineHashes* hashes = history_->hashes(block, index);
+  if (!hashes) return false;
+  if (!refer) {
+    hash_lines(page, page_size_, *hashes);
+    history_->remember(block, index);
+    return false;
+  }
+  const uint64_t changed = changed_lines(page, page_size_, *hashes);
+  if (std::popcount(changed) > kMostLines) return false;
+  put_lines(page, page_size_, changed, plain_.get() + plain_size_);
+  plain_size_ += lines_size(changed, page_size_);
+  return true;
+}
+
+PageKind BatchEncoder::encode_page(uint16_t block, uint64_t index, const uint8_t* page,
+                                   const Encoding& encoding) {
+  const std::span<const uint8_t> bytes(page, page_size_);
+  const bool zero = is_zero(bytes);
+  if (history_ && (encoding.history == Encoding::History::forgotten ||
+                   (zero && encoding.history == Encoding::History::kept))) {
+    history_->forget(block, index, 1);
+  }
+  if (zero) return PageKind::zero;
+  if (history_ && encoding.history == Encoding::History::kept &&
+      append_lines(block, index, page, history_->refers(block, index))) {
+    return PageKind::lines;
+  }
+  if (!encoding.level || looks_random(bytes)) return PageKind::raw;
+  append(page, page_size_);
+  return PageKind::packed;
+}
+
+void BatchEncoder::encode(const PageBatch& batch, const Encoding& encoding, EncodedBatch& out) {
+  page_size_ = batch.page_size;
+  runs_.clear();
+  raw_.clear();
+  sums_.clear();
+  plain_size_ = 0;
+  out.counts = {};
+  size_t next = 0;
+  for (const PageRun& run : batch.runs) {
+    if (run.kind == PageKind::zero) {
+      if (history_ && encoding.history != Encoding::History::untouched)
+        history_->forget(run.block, run.first, run.count);
+      append_run(runs_, run);
+      out.counts.zero += run.count;
+      continue;
+    }
+    for (uint64_t index = run.first; index < run.first + run.count; ++index) {
+      const uint8_t* page = batch.data[next++];
+      const PageKind kind = encode_page(run.block, index, page, encoding);
+      append_run(runs_, {run.block, kind, 1, index});
+      out.counts.zero += kind == PageKind::zero;
+      out.counts.delta += kind == PageKind::lines;
+      out.counts.zstd += kind == PageKind::packed;
+      out.counts.raw += kind == PageKind::raw;
+      if (kind != PageKind::zero && encoding.sums) sums_.push_back(XXH3_64bits(page, page_size_));
+      if (kind != PageKind::raw) continue;
+      // Pages of a multifd packet lie side by side: one view serves them all.
+      if (!raw_.empty() && raw_.back().data() + raw_.back().size() == page) {
+        raw_.back() = {raw_.back().data(), raw_.back().size() + page_size_};
+      } else {
+        raw_.emplace_back(page, page_size_);
+      }
+    }
+  }
+  for (uint64_t sum : sums_) {
+    std::array<uint8_t, 8> bytes;
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(sum >> (8 * i));
+    append(bytes.data(), bytes.size());
+  }
+  put_table(runs_, out.table);
+  close_pack(encoding, out);
+}
+
+void BatchEncoder::close_pack(const Encoding& encoding, EncodedBatch& out) {
+  out.body.clear();
+  std::span<const uint8_t> pack(plain_.get(), plain_size_);
+  if (encoding.level) {
+    if (const size_t size = compress(pack, *encoding.level)) pack = {packed_.get(), size};
+  }
+  if (!pack.empty()) out.body.push_back(pack);
+  out.pack_size = static_cast<uint32_t>(pack.size());
+  out.plain_size = static_cast<uint32_t>(plain_size_);
+  out.body.insert(out.body.end(), raw_.begin(), raw_.end());
+  out.body_size = 0;
+  for (std::span<const uint8_t> part : out.body) out.body_size += static_cast<uint32_t>(part.size());
+}
+
+size_t BatchEncoder::compress(std::span<const uint8_t> bytes, int level) {
+  if (bytes.size() < kSmallestPack) return 0;
+  ZSTD_CCtx_setParameter(zstd_->context.get(), ZSTD_c_compressionLevel, level);
+  const size_t most = bytes.size() * kWorthOf32 / 32;
+  const size_t size = ZSTD_compress2(zstd_->context.get(), packed_.get(), most, bytes.data(), bytes.size());
+  return ZSTD_isError(size) ? 0 : size;  // it does not fit: not worth it
+}
+
+std::span<const uint8_t> BatchEncoder::pack(std::span<const uint8_t> bytes, int level) {
+  if (bytes.size() > kMostPlain || looks_random(bytes)) return {};
+  return {packed_.get(), compress(bytes, level)};
+}
+
+// Of random bytes a sample of 512 has 221 different values, give or take 5; of text, code and numbers far
+// fewer.
+bool looks_random(std::span<const uint8_t> bytes) {
+  constexpr size_t kPieces = 8;
+  constexpr size_t kPiece = 64;
+  constexpr int kDifferent = 195;
+  if (bytes.size() < kPieces * kPiece) return false;
+  std::array<uint64_t, 4> seen{};
+  const size_t step = (bytes.size() - kPiece) / (kPieces - 1);
+  for (size_t piece = 0; piece < kPieces; ++piece) {
+    for (const uint8_t byte : bytes.subspan(piece * step, kPiece))
+      seen[byte / 64] |= uint64_t{1} << byte % 64;
+  }
+  int different = 0;
+  for (const uint64_t word : seen) different += std::popcount(word);
+  return different >= kDifferent;
+}
+
+}  // namespace wherry

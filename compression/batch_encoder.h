@@ -1,0 +1,98 @@
+// Turns a batch of pages into what goes over the wire: a table, a pack, and raw pages.
+//
+// For each page the cheapest of: nothing (zero), the lines that changed since the destination got it, a place
+// in the pack, which is compressed as a whole, or the page as it is where it would not compress.
+// docs/wire-format.md has the bytes. An encoder belongs to one lane and is used by one thread; its buffers
+// and its zstd context live as long.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "compression/page_batch.h"
+#include "compression/page_history.h"
+
+namespace wherry {
+
+// How much a batch may unpack to: its pages, and what is said of each.
+inline constexpr uint32_t kMostPlain = kBatchBytes + 16 * 1024;
+
+// How to encode.
+struct Encoding {
+  enum class History {
+    untouched,  // a batch that is sent once more, whole: the history is past it
+    forgotten,  // what is sent is not remembered: there is no time
+    kept,       // what is sent is remembered, and referred to where the destination can
+  };
+  History history = History::untouched;
+  std::optional<int> level;  // zstd's; none: nothing is compressed
+  bool sums = false;         // a hash of each page, for the destination to check
+
+  bool operator==(const Encoding&) const = default;
+};
+
+// How many pages went in which way.
+struct PageCounts {
+  uint64_t zero = 0;
+  uint64_t delta = 0;
+  uint64_t zstd = 0;
+  uint64_t raw = 0;
+
+  PageCounts& operator+=(const PageCounts& more) {
+    zero += more.zero;
+    delta += more.delta;
+    zstd += more.zstd;
+    raw += more.raw;
+    return *this;
+  }
+};
+
+// The body is a list of views, the pack first: they stay valid until the encoder's next call and as long as
+// the memory behind the batch.
+struct EncodedBatch {
+  std::vector<uint8_t> table;
+  std::vector<std::span<const uint8_t>> body;
+  uint32_t body_size = 0;
+  uint32_t pack_size = 0;   // bytes of the body that are the pack
+  uint32_t plain_size = 0;  // bytes that it unpacks to; equal: it is not compressed
+  PageCounts counts;
+};
+
+class BatchEncoder {
+ public:
+  // Without a history, nothing is remembered.
+  explicit BatchEncoder(PageHistory* history = nullptr);
+  ~BatchEncoder();
+
+  void encode(const PageBatch& batch, const Encoding& encoding, EncodedBatch& out);
+  // Compresses bytes that are no pages; empty where that does not pay. Valid until the next call.
+  std::span<const uint8_t> pack(std::span<const uint8_t> bytes, int level);
+
+ private:
+  struct Zstd;
+
+  PageKind encode_page(uint16_t block, uint64_t index, const uint8_t* page, const Encoding& encoding);
+  bool append_lines(uint16_t block, uint64_t index, const uint8_t* page, bool refer);
+  void append(const uint8_t* bytes, size_t size);
+  void close_pack(const Encoding& encoding, EncodedBatch& out);
+  // Into packed_; 0 if that does not save what unpacking costs.
+  size_t compress(std::span<const uint8_t> bytes, int level);
+
+  PageHistory* const history_;
+  uint32_t page_size_ = 0;
+  std::vector<PageRun> runs_;
+  std::vector<std::span<const uint8_t>> raw_;
+  std::vector<uint64_t> sums_;
+  std::unique_ptr<uint8_t[]> plain_;
+  size_t plain_size_ = 0;
+  std::unique_ptr<uint8_t[]> packed_;
+  std::unique_ptr<Zstd> zstd_;
+};
+
+// Whether bytes look as if they would not compress: a guess from a sample of them.
+bool looks_random(std::span<const uint8_t> bytes);
+
+}  // namespace wherry

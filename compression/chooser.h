@@ -1,0 +1,93 @@
+// Chooses how a lane encodes its next batch: what lands the most guest pages a second.
+//
+// A lane encodes a batch, then hands it to the network, which drains while the lane encodes the next. So with
+// t the seconds that a way of encoding takes for a byte of guest pages, o the bytes that it leaves of one,
+// and r the rate at which the network drains the lane, a byte takes about
+//
+//     (t⁴ + (o/r)⁴)^¼      the longer of the two, and a little more where they are close
+//
+// t and o are measured for each way on this guest's pages, by all lanes together, apart for pages that come
+// for the first time and pages that come again; the ways next to the chosen one are tried now and then. r is
+// measured while bytes wait for the network, and grows by itself while none do; a lane's part of it is its
+// part of what was sent. Wall time is measured, so other work on the machine's processors counts; zstd above
+// level 1 is only taken as far as idle processors bear it.
+//
+// Thread-safe.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "compression/batch_encoder.h"
+#include "compression/compression.h"
+
+namespace wherry {
+
+class Chooser {
+ public:
+  using Clock = std::chrono::steady_clock;
+  enum class Population { first, again };
+  struct Pick {
+    Encoding encoding;
+    Population population;
+    size_t way;
+  };
+
+  // `idle` says how many of the machine's processors have nothing to do; it is asked seldom.
+  Chooser(const Compression& wish, size_t lanes, std::function<double()> idle);
+
+  Pick choose(size_t lane, Population population);
+  // What a batch came to; `took` is the time of encoding.
+  void encoded(const Pick& pick, uint64_t guest_bytes, uint64_t wire_bytes,
+               std::chrono::duration<double> took);
+  // Said around the sending of each batch: the bytes that a lane was given so far, and how many of them the
+  // network has not sent yet.
+  void network(size_t lane, uint64_t given, uint64_t waiting, Clock::time_point now);
+
+  // What is chosen, like "first: zstd 1, again: delta + zstd 1".
+  std::string describe() const;
+
+ private:
+  struct Way {
+    Encoding encoding;
+    double seconds = 0;  // for a guest byte
+    double left = 1;     // wire bytes of a guest byte
+  };
+  struct Choice {
+    std::vector<Way> ways;
+    size_t at = 0;
+    uint32_t batches = 0;
+  };
+  struct Lane {
+    uint64_t sent = 0;
+    uint64_t waiting = 0;
+    double recent = 0;  // bytes sent lately, to tell the lanes' parts
+  };
+
+  double speed(const Way& way, const Way& present, double rate) const;
+  double part(size_t lane) const;
+  void measure(double seconds, uint64_t sent, bool busy);
+
+  const Compression wish_;
+  const std::function<double()> idle_;
+  mutable std::mutex mutex_;
+  std::array<Choice, 2> choices_;
+  std::vector<Lane> lanes_;
+  double rate_;  // bytes a second that the network drains
+  double idle_processors_ = 0;
+  Clock::time_point idle_asked_;
+  Clock::time_point seen_;     // when network() was last told
+  bool seen_waiting_ = false;  // whether bytes waited then
+  // The measurement that is under way: all of it, and the part in which bytes waited.
+  double window_ = 0;
+  double busy_ = 0;
+  uint64_t sent_ = 0;
+  uint64_t busy_sent_ = 0;
+};
+
+}  // namespace wherry

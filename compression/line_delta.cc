@@ -1,0 +1,89 @@
+#include "compression/line_delta.h"
+
+#include <bit>
+#include <cstring>
+#include <type_traits>
+
+// Inlined, the hash of a line is a few multiplications and no call.
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "compression/bit_runs.h"
+
+namespace wherry {
+namespace {
+
+constexpr size_t kHeadBytes = 16;
+
+void put_u64(uint64_t value, uint8_t* out) {
+  for (int i = 0; i < 8; ++i) out[i] = static_cast<uint8_t>(value >> (8 * i));
+}
+
+uint64_t get_u64(const uint8_t* in) {
+  uint64_t value = 0;
+  for (int i = 0; i < 8; ++i) value |= static_cast<uint64_t>(in[i]) << (8 * i);
+  return value;
+}
+
+// LineSize is an integer, or a constant that the hash can be unrolled for.
+template <class LineSize>
+uint64_t replace_hashes(const uint8_t* page, LineSize line_size, LineHashes& hashes) {
+  uint64_t changed = 0;
+  for (uint32_t i = 0; i < kPageLines; ++i) {
+    uint64_t hash = XXH3_64bits(page + i * line_size, line_size);
+    auto low = static_cast<uint16_t>(hash);
+    auto high = static_cast<uint8_t>(hash >> 16);
+    uint64_t differs = (hashes.low[i] ^ low) | (hashes.high[i] ^ high);
+    changed |= static_cast<uint64_t>(differs != 0) << i;
+    hashes.low[i] = low;
+    hashes.high[i] = high;
+  }
+  return changed;
+}
+
+}  // namespace
+
+void hash_lines(const uint8_t* page, uint32_t page_size, LineHashes& hashes) {
+  hashes = {};
+  changed_lines(page, page_size, hashes);
+}
+
+uint64_t changed_lines(const uint8_t* page, uint32_t page_size, LineHashes& hashes) {
+  if (page_size == 4096) return replace_hashes(page, std::integral_constant<uint32_t, 64>{}, hashes);
+  return replace_hashes(page, page_size / kPageLines, hashes);
+}
+
+size_t lines_size(uint64_t bitmap, uint32_t page_size) {
+  return kHeadBytes + static_cast<size_t>(std::popcount(bitmap)) * (page_size / kPageLines);
+}
+
+void put_lines(const uint8_t* page, uint32_t page_size, uint64_t bitmap, uint8_t* out) {
+  const uint32_t line_size = page_size / kPageLines;
+  put_u64(bitmap, out);
+  put_u64(XXH3_64bits(page, page_size), out + 8);
+  out += kHeadBytes;
+  each_bit_run(bitmap, [&](uint32_t first, uint32_t count) {
+    std::memcpy(out, page + first * line_size, count * line_size);
+    out += count * line_size;
+  });
+}
+
+Result<size_t> lines_length(std::span<const uint8_t> encoded, uint32_t page_size) {
+  if (encoded.size() < kHeadBytes) return fail("a page sent as changed lines is cut short");
+  const size_t length = lines_size(get_u64(encoded.data()), page_size);
+  if (length > encoded.size()) return fail("a page sent as changed lines is cut short");
+  return length;
+}
+
+bool apply_lines(const uint8_t* encoded, const uint8_t* base, uint32_t page_size, uint8_t* out) {
+  const uint32_t line_size = page_size / kPageLines;
+  const uint8_t* lines = encoded + kHeadBytes;
+  if (out != base) std::memcpy(out, base, page_size);
+  each_bit_run(get_u64(encoded), [&](uint32_t first, uint32_t count) {
+    std::memcpy(out + first * line_size, lines, count * line_size);
+    lines += count * line_size;
+  });
+  return XXH3_64bits(out, page_size) == get_u64(encoded + 8);
+}
+
+}  // namespace wherry

@@ -1,0 +1,80 @@
+#include "compression/page_history.h"
+
+#include <algorithm>
+
+namespace wherry {
+namespace {
+
+constexpr uint64_t kDefaultShare = 16;  // of guest RAM
+constexpr uint64_t kDefaultExtra = 64 << 20;
+
+}  // namespace
+
+void PageHistory::set_space(const PageSpace& space) {
+  page_size_ = space.page_size;
+  blocks_.clear();
+  uint64_t pages_of_all = 0;
+  for (const uint64_t pages : space.pages_of_block) {
+    auto block = std::make_unique<Block>();
+    block->count = pages / kRegionPages + 1;
+    block->regions = std::make_unique<std::atomic<Region*>[]>(block->count);
+    used_ += block->count * sizeof(block->regions[0]);
+    blocks_.push_back(std::move(block));
+    pages_of_all += pages;
+  }
+  budget_ = wanted_.value_or(pages_of_all * page_size_ / kDefaultShare + kDefaultExtra);
+}
+
+void PageHistory::refer_to(const std::vector<uint16_t>& blocks) {
+  for (const uint16_t block : blocks) {
+    if (block < blocks_.size()) blocks_[block]->readable = true;
+  }
+}
+
+PageHistory::Region* PageHistory::region(uint16_t block, uint64_t page) const {
+  return blocks_[block]->regions[page / kRegionPages];
+}
+
+LineHashes* PageHistory::hashes(uint16_t block, uint64_t page) {
+  if (disabled_) return nullptr;
+  Region* found = region(block, page);
+  if (!found) {
+    std::lock_guard lock(growing_);
+    found = region(block, page);
+    if (!found && used_ + sizeof(Region) <= budget_) {
+      // Not cleared: hashes are written before they count.
+      owned_.push_back(std::unique_ptr<Region>(new Region));
+      used_ += sizeof(Region);
+      found = owned_.back().get();
+      blocks_[block]->regions[page / kRegionPages] = found;
+    }
+  }
+  return found ? &found->hashes[page % kRegionPages] : nullptr;
+}
+
+bool PageHistory::knows(uint16_t block, uint64_t page) const {
+  if (disabled_) return false;
+  const Region* found = region(block, page);
+  return found && found->known[page % kRegionPages];
+}
+
+bool PageHistory::refers(uint16_t block, uint64_t page) const {
+  return blocks_[block]->readable && knows(block, page);
+}
+
+void PageHistory::remember(uint16_t block, uint64_t page) {
+  region(block, page)->known[page % kRegionPages] = 1;
+}
+
+void PageHistory::forget(uint16_t block, uint64_t first, uint64_t count) {
+  for (uint64_t page = first; page < first + count;) {
+    const uint64_t next = std::min(first + count, (page / kRegionPages + 1) * kRegionPages);
+    if (Region* found = region(block, page)) {
+      std::fill_n(found->known.begin() + static_cast<ptrdiff_t>(page % kRegionPages), next - page,
+                  uint8_t{0});
+    }
+    page = next;
+  }
+}
+
+}  // namespace wherry

@@ -1,0 +1,77 @@
+// What the destination holds of each page, as far as the source remembers it: hashes of the page's lines,
+// from which a page that comes again is sent as the lines that changed (line_delta.h).
+//
+// Memory is taken in regions of 512 pages, when one of them is first remembered, and is never more than the
+// budget; pages of regions that do not fit are not remembered. The default budget, a sixteenth of the guest
+// and 64 MiB, has room for every page of any guest.
+//
+// Thread-safe for different pages. One page is used by one thread at a time: the session encodes an epoch
+// only when all before it is encoded, and a page comes once in an epoch.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "compression/line_delta.h"
+#include "compression/page_batch.h"
+
+namespace wherry {
+
+class PageHistory {
+ public:
+  // `budget` in bytes; without one, the default for the guest.
+  explicit PageHistory(std::optional<uint64_t> budget = std::nullopt) : wanted_(budget) {}
+
+  // What pages there are: once, before pages are asked for.
+  void set_space(const PageSpace& space);
+  uint32_t page_size() const { return page_size_; }
+
+  // The destination can read what it was sent of these blocks: numbers without a block are ignored.
+  void refer_to(const std::vector<uint16_t>& blocks);
+  // Ends all referring and remembering: pages may reach the destination's VMM past the session's order.
+  void disable() { disabled_ = true; }
+  bool disabled() const { return disabled_; }
+
+  // The line hashes of a page, to be read and replaced; null if there is no room for them.
+  LineHashes* hashes(uint16_t block, uint64_t page);
+  // Whether they are those of what the destination holds, and it can read that.
+  bool refers(uint16_t block, uint64_t page) const;
+  // Whether the page was remembered before.
+  bool knows(uint16_t block, uint64_t page) const;
+  // hashes() now holds what is being sent of the page.
+  void remember(uint16_t block, uint64_t page);
+  void forget(uint16_t block, uint64_t first, uint64_t count);
+
+  uint64_t bytes() const { return used_; }
+  uint64_t budget() const { return budget_; }
+
+ private:
+  static constexpr uint64_t kRegionPages = 512;
+  struct Region {
+    std::array<uint8_t, kRegionPages> known{};
+    std::array<LineHashes, kRegionPages> hashes;
+  };
+  struct Block {
+    std::unique_ptr<std::atomic<Region*>[]> regions;
+    uint64_t count = 0;
+    std::atomic<bool> readable = false;
+  };
+
+  Region* region(uint16_t block, uint64_t page) const;
+
+  const std::optional<uint64_t> wanted_;
+  std::atomic<uint64_t> budget_ = 0;
+  uint32_t page_size_ = 0;
+  std::vector<std::unique_ptr<Block>> blocks_;
+  std::atomic<bool> disabled_ = false;
+  std::mutex growing_;
+  std::vector<std::unique_ptr<Region>> owned_;
+  std::atomic<uint64_t> used_ = 0;
+};
+
+}  // namespace wherry

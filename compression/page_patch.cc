@@ -1,0 +1,148 @@
+#include "compression/page_patch.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+
+#include "compression/bit_runs.h"
+
+namespace wherry {
+namespace {
+
+constexpr size_t kLengthBytes = 2;
+constexpr size_t kMostOps = std::numeric_limits<uint16_t>::max();
+constexpr uint32_t kOpHead = 3;
+constexpr uint32_t kOpMost = 256;
+constexpr uint32_t kBlock = 64;
+
+void put_u16(size_t value, uint8_t* out) {
+  out[0] = static_cast<uint8_t>(value);
+  out[1] = static_cast<uint8_t>(value >> 8);
+}
+
+uint32_t get_u16(const uint8_t* in) {
+  return in[0] | static_cast<uint32_t>(in[1]) << 8;
+}
+
+struct Op {
+  uint32_t skip;
+  uint32_t count;
+};
+
+Op get_op(const uint8_t* in) {
+  return {get_u16(in), in[2] + 1u};
+}
+
+// Bit i is set if byte i of the word, as it lies in memory, is not zero.
+uint64_t nonzero_bytes(uint64_t word) {
+  if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
+  constexpr uint64_t kLow7 = 0x7f7f7f7f7f7f7f7f;
+  const uint64_t tops = (((word & kLow7) + kLow7) | word) & ~kLow7;
+  // The multiplication moves the top bit of byte i to bit 56 + i.
+  return ((tops >> 7) * 0x0102040810204080) >> 56;
+}
+
+uint64_t word_at(const uint8_t* bytes) {
+  uint64_t word;
+  std::memcpy(&word, bytes, sizeof word);
+  return word;
+}
+
+// Bit i is set if byte i of the two blocks differs.
+uint64_t differing_bytes(const uint8_t* a, const uint8_t* b) {
+  uint64_t any = 0;
+  for (uint32_t i = 0; i < kBlock; i += 8) any |= word_at(a + i) ^ word_at(b + i);
+  if (any == 0) return 0;  // most blocks of most pages
+  uint64_t bits = 0;
+  for (uint32_t i = 0; i < kBlock; i += 8) bits |= nonzero_bytes(word_at(a + i) ^ word_at(b + i)) << i;
+  return bits;
+}
+
+class PatchWriter {
+ public:
+  PatchWriter(const uint8_t* page, std::span<uint8_t> out)
+      : page_(page), out_(out.first(std::min(out.size(), kLengthBytes + kMostOps))) {}
+
+  // The bytes from … to - 1 of the page changed. Calls come in the order of the page.
+  void add(uint32_t from, uint32_t to) {
+    for (uint32_t count; from < to; from += count) {
+      count = std::min(to - from, kOpMost);
+      if (out_.size() < used_ + kOpHead + count) {
+        full_ = true;
+        return;
+      }
+      put_u16(from - end_, &out_[used_]);
+      out_[used_ + 2] = static_cast<uint8_t>(count - 1);
+      std::memcpy(&out_[used_ + kOpHead], page_ + from, count);
+      used_ += kOpHead + count;
+      end_ = from + count;
+    }
+  }
+
+  bool full() const { return full_; }
+
+  size_t finish() {
+    if (full_ || out_.size() < kLengthBytes) return 0;
+    put_u16(used_ - kLengthBytes, out_.data());
+    return used_;
+  }
+
+ private:
+  const uint8_t* page_;
+  std::span<uint8_t> out_;
+  size_t used_ = kLengthBytes;
+  uint32_t end_ = 0;  // of the last op, in the page
+  bool full_ = false;
+};
+
+}  // namespace
+
+size_t make_patch(const uint8_t* base, const uint8_t* page, uint32_t page_size, std::span<uint8_t> out) {
+  PatchWriter writer(page, out);
+  uint32_t from = 0;
+  uint32_t to = 0;
+  for (uint32_t at = 0; at < page_size; at += kBlock) {
+    each_bit_run(differing_bytes(base + at, page + at), [&](uint32_t first, uint32_t count) {
+      first += at;
+      // A gap that is no longer than the head of an op is sent along.
+      if (to == 0 || first - to > kOpHead) {
+        writer.add(from, to);
+        from = first;
+      }
+      to = first + count;
+    });
+    if (writer.full() || to - from > out.size()) return 0;
+  }
+  writer.add(from, to);
+  return writer.finish();
+}
+
+Result<size_t> patch_length(std::span<const uint8_t> encoded, uint32_t page_size) {
+  if (encoded.size() < kLengthBytes) return fail("the patch of a page is cut short");
+  const size_t length = kLengthBytes + get_u16(encoded.data());
+  if (length > encoded.size()) return fail("the patch of a page is cut short");
+  uint32_t end = 0;
+  for (size_t at = kLengthBytes; at < length;) {
+    if (length - at < kOpHead) return fail("the patch of a page ends in the middle of a change");
+    const Op op = get_op(&encoded[at]);
+    end += op.skip + op.count;
+    if (end > page_size) return fail("the patch of a page reaches beyond the page");
+    at += kOpHead + op.count;
+    if (at > length) return fail("the patch of a page ends in the middle of a change");
+  }
+  return length;
+}
+
+void apply_patch(const uint8_t* encoded, uint8_t* page) {
+  const uint8_t* const end = encoded + kLengthBytes + get_u16(encoded);
+  for (const uint8_t* at = encoded + kLengthBytes; at != end;) {
+    const Op op = get_op(at);
+    page += op.skip;
+    std::memcpy(page, at + kOpHead, op.count);
+    page += op.count;
+    at += kOpHead + op.count;
+  }
+}
+
+}  // namespace wherry
