@@ -4,10 +4,22 @@
 #include <zstd.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "compression/line_delta.h"
+#include "compression/page_patch.h"
 
 namespace wherry {
+namespace {
+
+// Of what a page is made of, at the start of `bytes`.
+Result<size_t> length_of(PageKind kind, std::span<const uint8_t> bytes, uint32_t page_size) {
+  if (kind == PageKind::lines) return lines_length(bytes, page_size);
+  if (kind == PageKind::patch) return patch_length(bytes, page_size);
+  return page_size;
+}
+
+}  // namespace
 
 struct BatchDecoder::Zstd {
   std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context{ZSTD_createDCtx(), ZSTD_freeDCtx};
@@ -30,15 +42,11 @@ Result<> view(PageBatch& batch, std::span<const uint8_t> plain, std::span<const 
     if (run.kind == PageKind::zero) continue;
     std::span<const uint8_t>& from = run.kind == PageKind::raw ? raw : plain;
     for (uint32_t i = 0; i < run.count; ++i) {
-      size_t length = batch.page_size;
-      if (run.kind == PageKind::lines) {
-        const auto said = lines_length(from, batch.page_size);
-        if (!said) return fail("a batch has a page of lines that is cut off");
-        length = *said;
-      }
-      if (from.size() < length) return fail("a batch is shorter than its table says");
+      auto length = length_of(run.kind, from, batch.page_size);
+      if (!length) return pass_on(length);
+      if (from.size() < *length) return fail("a batch is shorter than its table says");
       batch.data.push_back(from.data());
-      from = from.subspan(length);
+      from = from.subspan(*length);
     }
   }
   batch.sums = sums ? plain.data() : nullptr;
@@ -50,7 +58,7 @@ Result<> view(PageBatch& batch, std::span<const uint8_t> plain, std::span<const 
 
 bool has_deltas(const PageBatch& batch) {
   return std::any_of(batch.runs.begin(), batch.runs.end(),
-                     [](const PageRun& run) { return run.kind == PageKind::lines; });
+                     [](const PageRun& run) { return is_delta(run.kind); });
 }
 
 Result<bool> resolve(PageBatch& batch, const PageBases& bases, std::vector<uint8_t>& scratch) {
@@ -59,7 +67,7 @@ Result<bool> resolve(PageBatch& batch, const PageBases& bases, std::vector<uint8
   size_t next = 0;
   for (PageRun& run : batch.runs) {
     if (run.kind == PageKind::zero) continue;
-    if (run.kind != PageKind::lines) {
+    if (!is_delta(run.kind)) {
       next += run.count;
       continue;
     }
@@ -67,7 +75,12 @@ Result<bool> resolve(PageBatch& batch, const PageBases& bases, std::vector<uint8
       uint8_t* page = &scratch[next * page_size];
       auto base = bases.base(run.block, index, batch.page_size, page);
       if (!base) return pass_on(base);
-      if (!apply_lines(batch.data[next], *base, batch.page_size, page)) return false;
+      if (run.kind == PageKind::lines) {
+        if (!apply_lines(batch.data[next], *base, batch.page_size, page)) return false;
+      } else {
+        if (*base != page) std::memcpy(page, *base, page_size);
+        apply_patch(batch.data[next], page);
+      }
       batch.data[next] = page;
     }
     run.kind = PageKind::raw;

@@ -9,6 +9,7 @@
 
 #include "compression/batch_table.h"
 #include "compression/line_delta.h"
+#include "compression/page_patch.h"
 #include "compression/zero_scan.h"
 
 namespace wherry {
@@ -50,20 +51,40 @@ void BatchEncoder::append(const uint8_t* bytes, size_t size) {
   plain_size_ += size;
 }
 
-// Remembers the page; true if it is in the pack now as the lines that changed.
-bool BatchEncoder::append_lines(uint16_t block, uint64_t index, const uint8_t* page, bool refer) {
+// Remembers the page. `raw` if it must be sent whole, else it is in the pack now as what changed.
+PageKind BatchEncoder::append_changes(uint16_t block, uint64_t index, const uint8_t* page) {
   LineHashes* hashes = history_->hashes(block, index);
-  if (!hashes) return false;
-  if (!refer) {
+  if (!hashes) return PageKind::raw;
+  if (!history_->refers(block, index)) {
     hash_lines(page, page_size_, *hashes);
     history_->remember(block, index);
-    return false;
+    return PageKind::raw;
   }
   const uint64_t changed = changed_lines(page, page_size_, *hashes);
-  if (std::popcount(changed) > kMostLines) return false;
+  const bool patched = history_->comes_back(block, index) && append_patch(block, index, page);
+  history_->remember(block, index);
+  if (patched) return PageKind::patch;
+  if (std::popcount(changed) > kMostLines) return PageKind::raw;
   put_lines(page, page_size_, changed, plain_.get() + plain_size_);
   plain_size_ += lines_size(changed, page_size_);
-  return true;
+  return PageKind::lines;
+}
+
+// Makes the page's kept copy what is sent; true if it had one, and little of it changed.
+bool BatchEncoder::append_patch(uint16_t block, uint64_t index, const uint8_t* page) {
+  KeptCopies& copies = history_->copies();
+  size_t size = 0;
+  uint8_t* copy = copies.find(block, index);
+  if (copy) {
+    size = make_patch(copy, page, page_size_, {plain_.get() + plain_size_, page_size_ / 2});
+  } else {
+    copy = copies.admit(block, index);
+  }
+  if (!copy) return false;
+  std::memcpy(copy, page, page_size_);
+  copies.release(block, index);
+  plain_size_ += size;
+  return size > 0;
 }
 
 PageKind BatchEncoder::encode_page(uint16_t block, uint64_t index, const uint8_t* page,
@@ -75,9 +96,9 @@ PageKind BatchEncoder::encode_page(uint16_t block, uint64_t index, const uint8_t
     history_->forget(block, index, 1);
   }
   if (zero) return PageKind::zero;
-  if (history_ && encoding.history == Encoding::History::kept &&
-      append_lines(block, index, page, history_->refers(block, index))) {
-    return PageKind::lines;
+  if (history_ && encoding.history == Encoding::History::kept) {
+    const PageKind kind = append_changes(block, index, page);
+    if (kind != PageKind::raw) return kind;
   }
   if (!encoding.level || looks_random(bytes)) return PageKind::raw;
   append(page, page_size_);
@@ -105,7 +126,7 @@ void BatchEncoder::encode(const PageBatch& batch, const Encoding& encoding, Enco
       const PageKind kind = encode_page(run.block, index, page, encoding);
       append_run(runs_, {run.block, kind, 1, index});
       out.counts.zero += kind == PageKind::zero;
-      out.counts.delta += kind == PageKind::lines;
+      out.counts.delta += is_delta(kind);
       out.counts.zstd += kind == PageKind::packed;
       out.counts.raw += kind == PageKind::raw;
       if (kind != PageKind::zero && encoding.sums) sums_.push_back(XXH3_64bits(page, page_size_));

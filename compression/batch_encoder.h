@@ -75,7 +75,8 @@ class BatchEncoder {
   struct Zstd;
 
   PageKind encode_page(uint16_t block, uint64_t index, const uint8_t* page, const Encoding& encoding);
-  bool append_lines(uint16_t block, uint64_t index, const uint8_t* page, bool refer);
+  PageKind append_changes(uint16_t block, uint64_t index, const uint8_t* page);
+  bool append_patch(uint16_t block, uint64_t index, const uint8_t* page);
   void append(const uint8_t* bytes, size_t size);
   void close_pack(const Encoding& encoding, EncodedBatch& out);
   // Into packed_; 0 if that does not save what unpacking costs.

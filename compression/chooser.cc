@@ -31,15 +31,18 @@ constexpr uint32_t kTry = 32;         // every so many batches a neighbour is tr
 constexpr double kWorthTrying = 0.5;  // if it is believed to be at least that good
 constexpr double kWindow = 0.02;      // seconds, of a measurement of the rate
 constexpr double kBusy = 0.25;  // of a window: if bytes wait for less, the network has not shown what it can
-constexpr double kNewRate = 0.4;  // how much a measurement counts
-constexpr double kGrowth = 0.5;   // a second, of the rate while nothing waits
+constexpr double kNewRate = 0.4;       // how much a measurement counts
+constexpr double kFirstRate = 0.25e9;  // until it is known
+constexpr double kUnknownGrowth =
+    1.25;  // for each window in which the network kept up, before it ever did not,
+constexpr double kKnownGrowth = 1.01;  // and since
 constexpr double kFastest = 1e11;
 constexpr auto kAskIdle = 200ms;
 
 }  // namespace
 
 Chooser::Chooser(const Compression& wish, size_t lanes, std::function<double()> idle)
-    : wish_(wish), idle_(std::move(idle)), lanes_(lanes), rate_(kFastest) {
+    : wish_(wish), idle_(std::move(idle)), lanes_(lanes), rate_(kFirstRate) {
   using Mode = Compression::Mode;
   using History = Encoding::History;
   for (Choice& choice : choices_) {
@@ -155,9 +158,11 @@ void Chooser::measure(double seconds, uint64_t sent, bool busy) {
   }
   if (window_ < kWindow) return;
   if (busy_ > kBusy * window_) {
-    rate_ += kNewRate * (static_cast<double>(busy_sent_) / busy_ - rate_);
+    const double measured = static_cast<double>(busy_sent_) / busy_;
+    rate_ = known_ ? rate_ + kNewRate * (measured - rate_) : measured;
+    known_ = true;
   } else {
-    rate_ = std::max(rate_ * (1 + kGrowth * window_), static_cast<double>(sent_) / window_);
+    rate_ = std::max(rate_ * (known_ ? kKnownGrowth : kUnknownGrowth), static_cast<double>(sent_) / window_);
   }
   rate_ = std::clamp(rate_, 1e3, kFastest);
   for (Lane& lane : lanes_) lane.recent *= 0.9;

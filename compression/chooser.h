@@ -8,9 +8,9 @@
 //
 // t and o are measured for each way on this guest's pages, by all lanes together, apart for pages that come
 // for the first time and pages that come again; the ways next to the chosen one are tried now and then. r is
-// measured while bytes wait for the network, and grows by itself while none do; a lane's part of it is its
-// part of what was sent. Wall time is measured, so other work on the machine's processors counts; zstd above
-// level 1 is only taken as far as idle processors bear it.
+// measured while bytes wait for the network, and grows by itself while none do (fast, until it was measured
+// once); a lane's part of it is its part of what was sent. Wall time is measured, so other work on the
+// machine's processors counts; zstd above level 1 is only taken as far as idle processors bear it.
 //
 // Thread-safe.
 #pragma once
@@ -78,7 +78,8 @@ class Chooser {
   mutable std::mutex mutex_;
   std::array<Choice, 2> choices_;
   std::vector<Lane> lanes_;
-  double rate_;  // bytes a second that the network drains
+  double rate_;         // bytes a second that the network drains
+  bool known_ = false;  // whether that was ever measured
   double idle_processors_ = 0;
   Clock::time_point idle_asked_;
   Clock::time_point seen_;     // when network() was last told

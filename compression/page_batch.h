@@ -22,8 +22,13 @@ enum class PageKind : uint8_t {
   raw = 1,
   packed = 2,  // in the pack, as it is
   lines = 3,   // in the pack, the lines that have changed (line_delta.h)
+  patch = 4,   // in the pack, the bytes that have changed (page_patch.h)
 };
-inline constexpr PageKind kLastPageKind = PageKind::lines;
+inline constexpr PageKind kLastPageKind = PageKind::patch;
+
+inline bool is_delta(PageKind kind) {
+  return kind == PageKind::lines || kind == PageKind::patch;
+}
 
 struct PageRun {
   uint16_t block = 0;

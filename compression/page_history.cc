@@ -7,6 +7,7 @@ namespace {
 
 constexpr uint64_t kDefaultShare = 16;  // of guest RAM
 constexpr uint64_t kDefaultExtra = 64 << 20;
+constexpr uint8_t kOften = 2;
 
 }  // namespace
 
@@ -14,6 +15,7 @@ void PageHistory::set_space(const PageSpace& space) {
   page_size_ = space.page_size;
   blocks_.clear();
   uint64_t pages_of_all = 0;
+  uint64_t regions = 0;
   for (const uint64_t pages : space.pages_of_block) {
     auto block = std::make_unique<Block>();
     block->count = pages / kRegionPages + 1;
@@ -21,8 +23,12 @@ void PageHistory::set_space(const PageSpace& space) {
     used_ += block->count * sizeof(block->regions[0]);
     blocks_.push_back(std::move(block));
     pages_of_all += pages;
+    regions += block->count;
   }
   budget_ = wanted_.value_or(pages_of_all * page_size_ / kDefaultShare + kDefaultExtra);
+  const uint64_t for_hashes = used_ + regions * sizeof(Region);
+  const uint64_t spare = budget_ - std::min<uint64_t>(budget_, for_hashes);
+  copies_ = std::make_unique<KeptCopies>(spare / (page_size_ + KeptCopies::kOverhead), page_size_);
 }
 
 void PageHistory::refer_to(const std::vector<uint16_t>& blocks) {
@@ -58,23 +64,34 @@ bool PageHistory::knows(uint16_t block, uint64_t page) const {
   return found && found->known[page % kRegionPages];
 }
 
+bool PageHistory::comes_back(uint16_t block, uint64_t page) const {
+  return region(block, page)->known[page % kRegionPages] >= kOften;
+}
+
 bool PageHistory::refers(uint16_t block, uint64_t page) const {
   return blocks_[block]->readable && knows(block, page);
 }
 
 void PageHistory::remember(uint16_t block, uint64_t page) {
-  region(block, page)->known[page % kRegionPages] = 1;
+  uint8_t& times = region(block, page)->known[page % kRegionPages];
+  times = std::min<uint8_t>(times + 1, kOften + 1);
 }
 
 void PageHistory::forget(uint16_t block, uint64_t first, uint64_t count) {
   for (uint64_t page = first; page < first + count;) {
     const uint64_t next = std::min(first + count, (page / kRegionPages + 1) * kRegionPages);
-    if (Region* found = region(block, page)) {
-      std::fill_n(found->known.begin() + static_cast<ptrdiff_t>(page % kRegionPages), next - page,
-                  uint8_t{0});
+    Region* found = region(block, page);
+    for (; page < next && found; ++page) {
+      uint8_t& times = found->known[page % kRegionPages];
+      if (times >= kOften) copies_->drop(block, page);
+      times = 0;
     }
     page = next;
   }
+}
+
+uint64_t PageHistory::bytes() const {
+  return used_ + (copies_ ? copies_->bytes() : 0);
 }
 
 }  // namespace wherry

@@ -1,9 +1,9 @@
-// What the destination holds of each page, as far as the source remembers it: hashes of the page's lines,
-// from which a page that comes again is sent as the lines that changed (line_delta.h).
+// What the destination holds of each page, as far as the source remembers it: hashes of the lines of every
+// page, and full copies of those that come back most. A page that comes again is sent as what changed since.
 //
-// Memory is taken in regions of 512 pages, when one of them is first remembered, and is never more than the
-// budget; pages of regions that do not fit are not remembered. The default budget, a sixteenth of the guest
-// and 64 MiB, has room for every page of any guest.
+// Memory is never more than the budget. Hashes are taken in regions of 512 pages, when one of them is first
+// remembered, and come first; pages of regions that do not fit are not remembered. What all regions of the
+// guest would leave is for copies. The default budget is a sixteenth of the guest and 64 MiB.
 //
 // Thread-safe for different pages. One page is used by one thread at a time: the session encodes an epoch
 // only when all before it is encoded, and a page comes once in an epoch.
@@ -17,6 +17,7 @@
 #include <optional>
 #include <vector>
 
+#include "compression/kept_copies.h"
 #include "compression/line_delta.h"
 #include "compression/page_batch.h"
 
@@ -43,17 +44,20 @@ class PageHistory {
   bool refers(uint16_t block, uint64_t page) const;
   // Whether the page was remembered before.
   bool knows(uint16_t block, uint64_t page) const;
+  // Whether it has come again often enough for a full copy.
+  bool comes_back(uint16_t block, uint64_t page) const;
+  KeptCopies& copies() { return *copies_; }
   // hashes() now holds what is being sent of the page.
   void remember(uint16_t block, uint64_t page);
   void forget(uint16_t block, uint64_t first, uint64_t count);
 
-  uint64_t bytes() const { return used_; }
+  uint64_t bytes() const;
   uint64_t budget() const { return budget_; }
 
  private:
   static constexpr uint64_t kRegionPages = 512;
   struct Region {
-    std::array<uint8_t, kRegionPages> known{};
+    std::array<uint8_t, kRegionPages> known{};  // how often it was remembered, up to kOften
     std::array<LineHashes, kRegionPages> hashes;
   };
   struct Block {
@@ -69,6 +73,7 @@ class PageHistory {
   uint32_t page_size_ = 0;
   std::vector<std::unique_ptr<Block>> blocks_;
   std::atomic<bool> disabled_ = false;
+  std::unique_ptr<KeptCopies> copies_;  // set before blocks_ are used
   std::mutex growing_;
   std::vector<std::unique_ptr<Region>> owned_;
   std::atomic<uint64_t> used_ = 0;

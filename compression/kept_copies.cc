@@ -1,0 +1,70 @@
+#include "compression/kept_copies.h"
+
+#include <algorithm>
+
+namespace wherry {
+namespace {
+
+constexpr uint8_t kMostWorth = 4;
+constexpr int kLooks = 4;  // how many copies a newcomer passes by at most
+
+}  // namespace
+
+uint8_t* KeptCopies::find(uint16_t block, uint64_t page) {
+  std::lock_guard lock(mutex_);
+  const auto found = at_.find(key(block, page));
+  if (found == at_.end()) return nullptr;
+  Copy& copy = copies_[found->second];
+  copy.worth = std::min<uint8_t>(copy.worth + 1, kMostWorth);
+  copy.in_use = true;
+  return copy.bytes.get();
+}
+
+uint8_t* KeptCopies::admit(uint16_t block, uint64_t page) {
+  std::lock_guard lock(mutex_);
+  const auto settle = [&](size_t at) {
+    Copy& copy = copies_[at];
+    copy.key = key(block, page);
+    copy.worth = 1;
+    copy.in_use = copy.valid = true;
+    at_[copy.key] = at;
+    return copy.bytes.get();
+  };
+  if (copies_.size() < capacity_) {
+    copies_.emplace_back().bytes.reset(new uint8_t[page_size_]);
+    return settle(copies_.size() - 1);
+  }
+  for (int look = 0; look < kLooks && !copies_.empty(); ++look) {
+    const size_t at = hand_;
+    hand_ = (hand_ + 1) % copies_.size();
+    Copy& copy = copies_[at];
+    if (copy.in_use) continue;
+    if (copy.valid && copy.worth > 0) {
+      --copy.worth;
+      continue;
+    }
+    if (copy.valid) at_.erase(copy.key);
+    return settle(at);
+  }
+  return nullptr;
+}
+
+void KeptCopies::release(uint16_t block, uint64_t page) {
+  std::lock_guard lock(mutex_);
+  copies_[at_.at(key(block, page))].in_use = false;
+}
+
+void KeptCopies::drop(uint16_t block, uint64_t page) {
+  std::lock_guard lock(mutex_);
+  const auto found = at_.find(key(block, page));
+  if (found == at_.end()) return;
+  copies_[found->second].valid = false;
+  at_.erase(found);
+}
+
+uint64_t KeptCopies::bytes() const {
+  std::lock_guard lock(mutex_);
+  return copies_.size() * (page_size_ + kOverhead);
+}
+
+}  // namespace wherry

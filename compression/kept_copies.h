@@ -1,0 +1,56 @@
+// Full copies of the pages that come back most, as the destination has them, so that one that comes again can
+// be sent as the bytes that changed (page_patch.h).
+//
+// There is room for a fixed number of pages. A page that wants in takes the place of one that has not come
+// back for a while: each return makes a copy worth more, up to a bound, and each newcomer that passes by
+// makes it worth less.
+//
+// Memory is taken as copies come. Thread-safe; a copy that was handed out is its user's alone until
+// release(), and stays.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+namespace wherry {
+
+class KeptCopies {
+ public:
+  // What a copy takes beside its page, about.
+  static constexpr uint64_t kOverhead = 96;
+
+  KeptCopies(uint64_t capacity, uint32_t page_size) : capacity_(capacity), page_size_(page_size) {}
+
+  // The copy of a page, or null.
+  uint8_t* find(uint16_t block, uint64_t page);
+  // Room for a copy of a page that has none, to be filled before release(); null if it does not deserve any.
+  uint8_t* admit(uint16_t block, uint64_t page);
+  void release(uint16_t block, uint64_t page);
+  // The page is no longer what the copy says.
+  void drop(uint16_t block, uint64_t page);
+
+  uint64_t bytes() const;
+
+ private:
+  static uint64_t key(uint16_t block, uint64_t page) { return uint64_t{block} << 48 | page; }
+
+  struct Copy {
+    uint64_t key = 0;
+    uint8_t worth = 0;
+    bool in_use = false;
+    bool valid = false;
+    std::unique_ptr<uint8_t[]> bytes;
+  };
+
+  const uint64_t capacity_;
+  const uint32_t page_size_;
+  mutable std::mutex mutex_;
+  std::vector<Copy> copies_;
+  std::unordered_map<uint64_t, size_t> at_;
+  size_t hand_ = 0;
+};
+
+}  // namespace wherry
