@@ -149,7 +149,14 @@ class Cancelled(End):
         with self.pair(combination) as pair:
             pair.migrate()
             pair.src.execute('migrate_cancel')
-            pair.check_source_goes_on()
+            try:
+                pair.check_source_goes_on()
+            except TimeoutError:
+                # A QEMU that is cancelled while it connects its multifd channels may stay there for ever, without Wherry
+                # as well (10.0: in 1 of 9 tries on a busy machine). Its guest must run on.
+                if not pair.multifd:
+                    raise
+                return pair.check_source_goes_on(statuses=('cancelling',))
             if pair.sender.returncode is not None:  # else QEMU had sent nothing yet, and may come again
                 self.check_failed(pair, "source's QEMU", "source's QEMU")
                 pair.renew_destination()
@@ -158,11 +165,20 @@ class Cancelled(End):
 
     def migrate(self, pair):
         pair.link.set_rate('a', FAST)
-        pair.migrate()
+        wait_until(lambda: self.accepted(pair), 5, 'QEMU that is done with the cancelled migration')
         pair.src.wait_migrated(30)
         self.assertEqual((pair.sender.wait(5), pair.receiver.wait(5)), (0, 0))
         pair.dst.wait_verified(4096)
         self.assertEqual(pair.src.bad() + pair.dst.bad(), [])
+
+    def accepted(self, pair):
+        """QEMU says that it has cancelled before it has let go of what was connecting."""
+        try:
+            pair.migrate()
+        except QmpError as error:
+            self.assertRegex(str(error), 'yank')
+            return False
+        return True
 
 
 for combination in COMBINATIONS:
