@@ -29,13 +29,13 @@ constexpr double kWeight = 0.2;
 constexpr double kBetter = 1.05;      // what another way must promise to be taken
 constexpr uint32_t kTry = 32;         // every so many batches a neighbour is tried,
 constexpr double kWorthTrying = 0.5;  // if it is believed to be at least that good
-constexpr double kWindow = 0.02;      // seconds, of a measurement of the rate
+constexpr double kWindow = 0.01;      // seconds, of a measurement of the rate
 constexpr double kBusy = 0.25;  // of a window: if bytes wait for less, the network has not shown what it can
 constexpr double kNewRate = 0.4;       // how much a measurement counts
-constexpr double kFirstRate = 0.25e9;  // until it is known
+constexpr double kFirstRate = 0.5e9;  // until it is known
 constexpr double kUnknownGrowth =
     1.25;  // for each window in which the network kept up, before it ever did not,
-constexpr double kKnownGrowth = 1.01;  // and since
+constexpr double kKnownGrowth = 1.005;  // and since
 constexpr double kFastest = 1e11;
 constexpr auto kAskIdle = 200ms;
 

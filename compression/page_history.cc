@@ -21,9 +21,9 @@ void PageHistory::set_space(const PageSpace& space) {
     block->count = pages / kRegionPages + 1;
     block->regions = std::make_unique<std::atomic<Region*>[]>(block->count);
     used_ += block->count * sizeof(block->regions[0]);
-    blocks_.push_back(std::move(block));
     pages_of_all += pages;
     regions += block->count;
+    blocks_.push_back(std::move(block));
   }
   budget_ = wanted_.value_or(pages_of_all * page_size_ / kDefaultShare + kDefaultExtra);
   const uint64_t for_hashes = used_ + regions * sizeof(Region);
