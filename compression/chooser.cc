@@ -31,11 +31,11 @@ constexpr uint32_t kTry = 32;         // every so many batches a neighbour is tr
 constexpr double kWorthTrying = 0.5;  // if it is believed to be at least that good
 constexpr double kWindow = 0.01;      // seconds, of a measurement of the rate
 constexpr double kBusy = 0.25;  // of a window: if bytes wait for less, the network has not shown what it can
-constexpr double kNewRate = 0.4;       // how much a measurement counts
-constexpr double kFirstRate = 0.5e9;  // until it is known
-constexpr double kUnknownGrowth =
-    1.25;  // for each window in which the network kept up, before it ever did not,
-constexpr double kKnownGrowth = 1.005;  // and since
+constexpr double kNewRate = 0.4;         // how much a measurement counts
+constexpr double kFirstRate = 0.5e9;     // until it is known
+constexpr double kUnknownGrowth = 1.25;  // for each window in which the network kept up, before it is known,
+constexpr double kKnownGrowth = 1.03;    // and since
+constexpr uint32_t kEnough = 5;  // measurements: the first are of a TCP that is still opening its window
 constexpr double kFastest = 1e11;
 constexpr auto kAskIdle = 200ms;
 
@@ -117,6 +117,13 @@ Chooser::Pick Chooser::choose(size_t lane, Population population) {
   return {choice.ways[best].encoding, population, best};
 }
 
+void Chooser::no_deltas() {
+  std::lock_guard lock(mutex_);
+  for (Choice& choice : choices_) {
+    for (Way& way : choice.ways) way.encoding.history = Encoding::History::forgotten;
+  }
+}
+
 void Chooser::encoded(const Pick& pick, uint64_t guest_bytes, uint64_t wire_bytes,
                       std::chrono::duration<double> took) {
   if (guest_bytes == 0) return;
@@ -158,16 +165,21 @@ void Chooser::measure(double seconds, uint64_t sent, bool busy) {
   }
   if (window_ < kWindow) return;
   if (busy_ > kBusy * window_) {
-    const double measured = static_cast<double>(busy_sent_) / busy_;
-    rate_ = known_ ? rate_ + kNewRate * (measured - rate_) : measured;
-    known_ = true;
+    rate_ += kNewRate * (static_cast<double>(busy_sent_) / busy_ - rate_);
+    ++measured_;
   } else {
-    rate_ = std::max(rate_ * (known_ ? kKnownGrowth : kUnknownGrowth), static_cast<double>(sent_) / window_);
+    rate_ = std::max(rate_ * (measured_ < kEnough ? kUnknownGrowth : kKnownGrowth),
+                     static_cast<double>(sent_) / window_);
   }
   rate_ = std::clamp(rate_, 1e3, kFastest);
   for (Lane& lane : lanes_) lane.recent *= 0.9;
   window_ = busy_ = 0;
   sent_ = busy_sent_ = 0;
+}
+
+double Chooser::rate() const {
+  std::lock_guard lock(mutex_);
+  return rate_;
 }
 
 std::string Chooser::describe() const {

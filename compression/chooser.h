@@ -42,6 +42,8 @@ class Chooser {
   Chooser(const Compression& wish, size_t lanes, std::function<double()> idle);
 
   Pick choose(size_t lane, Population population);
+  // From now on nothing that is sent need be remembered.
+  void no_deltas();
   // What a batch came to; `took` is the time of encoding.
   void encoded(const Pick& pick, uint64_t guest_bytes, uint64_t wire_bytes,
                std::chrono::duration<double> took);
@@ -51,6 +53,8 @@ class Chooser {
 
   // What is chosen, like "first: zstd 1, again: delta + zstd 1".
   std::string describe() const;
+  // Bytes a second that the network is believed to drain from all lanes.
+  double rate() const;
 
  private:
   struct Way {
@@ -78,8 +82,8 @@ class Chooser {
   mutable std::mutex mutex_;
   std::array<Choice, 2> choices_;
   std::vector<Lane> lanes_;
-  double rate_;         // bytes a second that the network drains
-  bool known_ = false;  // whether that was ever measured
+  double rate_;            // bytes a second that the network drains
+  uint32_t measured_ = 0;  // how often that was measured
   double idle_processors_ = 0;
   Clock::time_point idle_asked_;
   Clock::time_point seen_;     // when network() was last told

@@ -32,6 +32,7 @@ uint8_t* KeptCopies::admit(uint16_t block, uint64_t page) {
   };
   if (copies_.size() < capacity_) {
     copies_.emplace_back().bytes.reset(new uint8_t[page_size_]);
+    used_ += page_size_ + kOverhead;
     return settle(copies_.size() - 1);
   }
   for (int look = 0; look < kLooks && !copies_.empty(); ++look) {
@@ -60,11 +61,6 @@ void KeptCopies::drop(uint16_t block, uint64_t page) {
   if (found == at_.end()) return;
   copies_[found->second].valid = false;
   at_.erase(found);
-}
-
-uint64_t KeptCopies::bytes() const {
-  std::lock_guard lock(mutex_);
-  return copies_.size() * (page_size_ + kOverhead);
 }
 
 }  // namespace wherry

@@ -9,6 +9,7 @@
 // release(), and stays.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -22,7 +23,9 @@ class KeptCopies {
   // What a copy takes beside its page, about.
   static constexpr uint64_t kOverhead = 96;
 
-  KeptCopies(uint64_t capacity, uint32_t page_size) : capacity_(capacity), page_size_(page_size) {}
+  // Adds the memory that it takes to `used`.
+  KeptCopies(uint64_t capacity, uint32_t page_size, std::atomic<uint64_t>& used)
+      : capacity_(capacity), page_size_(page_size), used_(used) {}
 
   // The copy of a page, or null.
   uint8_t* find(uint16_t block, uint64_t page);
@@ -31,8 +34,6 @@ class KeptCopies {
   void release(uint16_t block, uint64_t page);
   // The page is no longer what the copy says.
   void drop(uint16_t block, uint64_t page);
-
-  uint64_t bytes() const;
 
  private:
   static uint64_t key(uint16_t block, uint64_t page) { return uint64_t{block} << 48 | page; }
@@ -47,7 +48,8 @@ class KeptCopies {
 
   const uint64_t capacity_;
   const uint32_t page_size_;
-  mutable std::mutex mutex_;
+  std::atomic<uint64_t>& used_;
+  std::mutex mutex_;
   std::vector<Copy> copies_;
   std::unordered_map<uint64_t, size_t> at_;
   size_t hand_ = 0;

@@ -12,8 +12,8 @@ constexpr uint8_t kOften = 2;
 }  // namespace
 
 void PageHistory::set_space(const PageSpace& space) {
+  if (!blocks_.empty()) return;
   page_size_ = space.page_size;
-  blocks_.clear();
   uint64_t pages_of_all = 0;
   uint64_t regions = 0;
   for (const uint64_t pages : space.pages_of_block) {
@@ -28,7 +28,7 @@ void PageHistory::set_space(const PageSpace& space) {
   budget_ = wanted_.value_or(pages_of_all * page_size_ / kDefaultShare + kDefaultExtra);
   const uint64_t for_hashes = used_ + regions * sizeof(Region);
   const uint64_t spare = budget_ - std::min<uint64_t>(budget_, for_hashes);
-  copies_ = std::make_unique<KeptCopies>(spare / (page_size_ + KeptCopies::kOverhead), page_size_);
+  copies_ = std::make_unique<KeptCopies>(spare / (page_size_ + KeptCopies::kOverhead), page_size_, used_);
 }
 
 void PageHistory::refer_to(const std::vector<uint16_t>& blocks) {
@@ -88,10 +88,6 @@ void PageHistory::forget(uint16_t block, uint64_t first, uint64_t count) {
     }
     page = next;
   }
-}
-
-uint64_t PageHistory::bytes() const {
-  return used_ + (copies_ ? copies_->bytes() : 0);
 }
 
 }  // namespace wherry

@@ -28,7 +28,7 @@ class PageHistory {
   // `budget` in bytes; without one, the default for the guest.
   explicit PageHistory(std::optional<uint64_t> budget = std::nullopt) : wanted_(budget) {}
 
-  // What pages there are: once, before pages are asked for.
+  // What pages there are: before pages are asked for. Counts once.
   void set_space(const PageSpace& space);
   uint32_t page_size() const { return page_size_; }
 
@@ -51,7 +51,7 @@ class PageHistory {
   void remember(uint16_t block, uint64_t page);
   void forget(uint16_t block, uint64_t first, uint64_t count);
 
-  uint64_t bytes() const;
+  uint64_t bytes() const { return used_; }
   uint64_t budget() const { return budget_; }
 
  private:

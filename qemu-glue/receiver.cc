@@ -58,7 +58,10 @@ Result<> Receiver::run() {
   report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   report_.status = ended ? "completed" : "failed";
   if (!ended) report_.error = ended.error().message;
-  if (session_) report_.wire_bytes = session_->totals().wire_bytes;
+  if (session_) {
+    report_.wire_bytes = session_->totals().wire_bytes;
+    report_.asked_again = session_->totals().asked_again;
+  }
   return ended;
 }
 

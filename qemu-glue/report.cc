@@ -17,7 +17,8 @@ nlohmann::json Report::to_json() const {
                       {"goodput", point.goodput},
                       {"ratio", point.ratio},
                       {"in_flight", point.in_flight},
-                      {"encoding", point.encoding}});
+                      {"encoding", point.encoding},
+         {"link_rate", point.link_rate}});
   }
   nlohmann::json json = {
       {"role", role},
@@ -31,7 +32,8 @@ nlohmann::json Report::to_json() const {
       {"wire_bytes", wire_bytes},
       {"guest_bytes", guest_bytes},
       {"pages", {{"zero", pages.zero}, {"delta", pages.delta}, {"zstd", pages.zstd}, {"raw", pages.raw}}},
-      {"history_bytes", history_bytes},
+      {"asked_again", asked_again},
+                         {"history_bytes", history_bytes},
       {"history_budget", history_budget},
       {"lanes", lanes_json},
       {"opaque", opaque},

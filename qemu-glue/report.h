@@ -26,6 +26,7 @@ struct Report {
   uint64_t wire_bytes = 0;
   uint64_t guest_bytes = 0;
   PageCounts pages;
+  uint64_t asked_again = 0;    // batches that the destination could not make pages of at first
   uint64_t history_bytes = 0;  // taken for remembering pages, at most
   uint64_t history_budget = 0;
   std::optional<uint32_t> passes;
@@ -44,6 +45,7 @@ struct Report {
     double ratio = 0;    // guest bytes for each byte on the wire, so far
     uint64_t in_flight = 0;
     std::string encoding;  // what is chosen for pages of either kind
+    double link_rate = 0;  // bytes a second that the network is taken to drain
   };
   std::vector<Point> timeline;
 

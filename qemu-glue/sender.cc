@@ -154,7 +154,8 @@ void Sender::sample() {
                                                                static_cast<double>(totals.wire_bytes)
                                                          : 0,
                               .in_flight = totals.window.in_flight,
-                              .encoding = totals.encoding});
+                              .encoding = totals.encoding,
+                              .link_rate = totals.link_rate});
 }
 
 Result<> Sender::finish() {

@@ -106,6 +106,7 @@ void Control::join() {
 Result<bool> Control::receive(FrameHead& head, std::vector<uint8_t>& body) {
   auto more = socket_->receive_head(head);
   if (!more || !*more) return more;
+  if (head.header.pack_length > 0) return fail("{} packs what it says on the control connection", peer());
   auto received = socket_->receive_body();
   if (!received) return pass_on(received);
   body = std::move(*received);

@@ -201,8 +201,13 @@ std::unique_ptr<SourceChannel> SourceSession::open_channel(ChannelKind kind) {
 
 // From here on batches may reach the destination's VMM past the order of epochs, or go there unseen.
 void SourceSession::lose_order() {
-  history_.disable();
+  no_deltas();
   outbox_.lose_order();
+}
+
+void SourceSession::no_deltas() {
+  history_.disable();
+  chooser_.no_deltas();
 }
 
 void SourceSession::run_lane(size_t number) {
@@ -222,6 +227,15 @@ void SourceSession::run_lane(size_t number) {
   failure_.fail({fmt::format("lane: {}", posted.error().message)});
 }
 
+// A batch is taken for what its first page with content is.
+Chooser::Population SourceSession::population(const PageBatch& batch) const {
+  for (const PageRun& run : batch.runs) {
+    if (run.kind == PageKind::zero) continue;
+    return history_.knows(run.block, run.first) ? Chooser::Population::again : Chooser::Population::first;
+  }
+  return Chooser::Population::first;
+}
+
 Result<> SourceSession::send_batch(size_t number, BatchEncoder& encoder, EncodedBatch& encoded,
                                    const OutFrame& frame) {
   LaneSender& lane = *lanes_[number];
@@ -232,10 +246,7 @@ Result<> SourceSession::send_batch(size_t number, BatchEncoder& encoder, Encoded
     whole.sums = options_.compression.verify;
     encoder.encode(frame.pages, whole, encoded);
   } else {
-    const PageRun& first = frame.pages.runs.front();
-    const bool again = history_.knows(first.block, first.first);
-    const Chooser::Pick pick =
-        chooser_.choose(number, again ? Chooser::Population::again : Chooser::Population::first);
+    const Chooser::Pick pick = chooser_.choose(number, population(frame.pages));
     encoder.encode(frame.pages, pick.encoding, encoded);
     outbox_.encoded(frame);
     const auto now = Chooser::Clock::now();
@@ -310,6 +321,7 @@ Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> b
       auto blocks = numbers<uint16_t>(*map, "blocks");
       if (!blocks) return pass_on(blocks);
       if (!blocks_sent_) return fail("{} has bases of blocks that it was not told of", control_->peer());
+      if (blocks->empty()) no_deltas();
       history_.refer_to(*blocks);
       return true;
     }
@@ -348,6 +360,7 @@ SourceSession::Totals SourceSession::totals() const {
   totals.history_budget = history_.budget();
   totals.window = window_.state();
   totals.encoding = chooser_.describe();
+  totals.link_rate = chooser_.rate();
   for (const auto& lane : lanes_) {
     totals.lanes.push_back({lane->peer(), lane->bytes_sent()});
     totals.wire_bytes += lane->bytes_sent();

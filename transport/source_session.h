@@ -92,6 +92,7 @@ class SourceSession {
     uint64_t guest_bytes = 0;  // of pages, zero pages included
     PageCounts pages;
     std::string encoding;  // what the chooser takes now
+    double link_rate = 0;  // what it takes the network for, bytes a second
     uint64_t history_bytes = 0;
     uint64_t history_budget = 0;
     FlightWindow::State window;
@@ -123,9 +124,11 @@ class SourceSession {
   Result<> open_lanes(const Options& options, const std::string& token);
   void start();
   void lose_order();
+  void no_deltas();
   void run_lane(size_t number);
   Result<> send_batch(size_t lane, BatchEncoder& encoder, EncodedBatch& encoded, const OutFrame& frame);
   Result<> send_bytes(LaneSender& lane, BatchEncoder& encoder, const OutFrame& frame);
+  Chooser::Population population(const PageBatch& batch) const;
   void count(const PageCounts& pages);
   void run_control();
   Result<bool> handle(const FrameHead& head, std::vector<uint8_t> body);

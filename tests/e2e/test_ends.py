@@ -4,8 +4,8 @@ Whatever happens, the source's QEMU is promptly out of the migration and its gue
 was killed itself); the destination's guest, which would start by itself, has not run; both wherries have exited with
 the documented code and a message that names the cause; no socket, no process is left.
 
-The link is slow and the guest dirties all of its memory faster than it can be sent, so that a migration stays in each
-of its moments for about a second.
+The link is slow, pages go as they are, and the guest dirties all of its memory faster than it can be sent, so that a
+migration stays in each of its moments for about a second.
 """
 import contextlib
 import os
@@ -46,6 +46,8 @@ class End(unittest.TestCase):
     def pair(self, combination, **options):
         multifd, placement = COMBINATIONS[combination]
         destination = {'autostart': True, **options.pop('destination', {})}
+        options.setdefault('keys', 'streams=2')
+        options['keys'] += '&compress=off'
         return Pair(**{'rate': SLOW, 'multifd': multifd, 'placement': placement, 'destination': destination, **options})
 
     def check_exit(self, wherry, code, says, within=5):

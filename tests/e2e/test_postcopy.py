@@ -25,7 +25,7 @@ class Postcopy(unittest.TestCase):
 
     def options(self, version, preempt):
         guest = {'append': f'pages={PAGES} rate=0 verify=20000'} if version == '11.1' else {}
-        return {'version': version, 'rate': '80mbit', 'placement': 'auto', 'source': guest,
+        return {'version': version, 'rate': '40mbit', 'placement': 'auto', 'source': guest,
                 'destination': {'autostart': True, **guest},
                 'capabilities': ('postcopy-ram', *(['postcopy-preempt'] if preempt else []))}
 

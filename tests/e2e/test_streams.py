@@ -17,8 +17,7 @@ FLIP = f'pages={PAGES} rate=8000 mix=text:40,flip:60 verify=20000'
 
 def migrate(pair, passes):
     """To its end; the link is slow until that pass, so that memory is sent again."""
-    pair.migrate()
-    pair.hold(passes)
+    pair.migrate_and_hold(passes)
     pair.link.set_rate('a', FAST)
     return pair.complete()
 
@@ -169,6 +168,22 @@ class Streams(unittest.TestCase):
             self.assertEqual([lane['peer'] for lane in report['lanes']], peers)
             for lane in report['lanes']:
                 self.assertGreater(lane['bytes'], 0)
+
+    # Encodings
+
+    def test_compress(self):
+        """Pages come in every way that was asked for, and those that come again as what changed."""
+        for compress, ways in (('off', 'zero raw'), ('zstd', 'zero zstd raw'), ('delta', 'zero delta raw'),
+                               ('delta+zstd', 'zero delta zstd raw'), ('auto', 'zero')):
+            for multifd, ram, reported in ((0, 'memfd', 'direct-mapped'), (2, 'private', 'direct-process')):
+                with self.subTest(f'{compress} {multifd}'):
+                    _, report = self.check(reported, multifd=multifd, keys=f'compress={compress}',
+                                           destination={'ram': ram}, passes=3)
+                    found = {way for way, pages in report['pages'].items() if pages}
+                    if compress == 'auto':
+                        self.assertLessEqual(set(ways.split()), found)
+                    else:
+                        self.assertEqual(set(ways.split()), found)
 
     def test_ipv6(self):
         self.check_hosts('[fd98::2]', '[fd98::2]', ['[fd98::2]:16520'] * 4)

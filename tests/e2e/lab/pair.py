@@ -4,7 +4,7 @@
         pair.migrate()
         pair.complete()
 
-version      of QEMU, of both guests           keys      more of the sender's URI: 'streams=8&resume=2s'
+version      of QEMU, of both guests           keys      of the sender's URI: 'streams=2&verify=on'
 multifd      channels, 0 = none                qmp       whether the receiver gets its QEMU's monitor
 placement    in the sender's URI               rate      of the link; None = unshaped
 source, destination      more arguments of Guest, for one end; otherwise it is a small guest
@@ -31,7 +31,7 @@ SMALL = {'ram_kib': 49160, 'append': f'pages={PAGES} rate=8000 mix=text:60,rando
 
 
 class Pair:
-    def __init__(self, version='10.0', *, multifd=0, placement='relay', keys='streams=2', rate=None, qmp=True,
+    def __init__(self, version='10.0', *, multifd=0, placement='relay', keys='streams=2&verify=on', rate=None, qmp=True,
                  source=None, destination=None, capabilities=(), parameters=None, return_path=True, tcp=False,
                  sender_qmp=False, incoming=True, wherries=True):
         self._incoming = incoming
@@ -96,6 +96,13 @@ class Pair:
 
     def migrate(self, **arguments):
         self.src.execute('migrate', uri=self._uri(self._out()), **arguments)
+
+    def migrate_and_hold(self, passes):
+        """Migrates, and keeps the guest at the source until that pass over its memory, however fast pages are sent."""
+        self.src.execute('migrate-set-parameters', downtime_limit=1)
+        self.migrate()
+        self.hold(passes)
+        self.src.execute('migrate-set-parameters', downtime_limit=self._parameters.get('downtime_limit', 100))
 
     def hold(self, passes):
         """Waits until the running migration is in that pass over the guest's memory, counted from 1."""
