@@ -33,7 +33,11 @@ Endpoint loopback() {
 
 class NullPlacement : public Placement {
  public:
+  bool takes(uint16_t) const override { return true; }
   bool takes_all(const PageBatch&) const override { return true; }
+  Result<const uint8_t*> base(uint16_t, uint64_t index, uint32_t, uint8_t*) const override {
+    return &ram_[index * kPage];
+  }
   bool targets(const PageBatch& batch, std::vector<iovec>& where) override {
     for (const PageRun& run : batch.runs)
       where.push_back({&ram_[run.first * kPage], size_t{run.count} * kPage});
@@ -80,9 +84,12 @@ void session(benchmark::State& state) {
     destination->start();
     destination->ready();
   });
+  SourceSession::Options options;
+  options.peers = {listener->where()};
+  options.lanes = static_cast<size_t>(state.range(1));
+  options.compression.mode = Compression::Mode::off;
   auto source =
-      SourceSession::connect({.peers = {listener->where()}, .lanes = static_cast<size_t>(state.range(1))},
-                             {[](uint16_t, std::vector<uint8_t>) {}, [](uint16_t) {}}, failure);
+      SourceSession::connect(options, {[](uint16_t, std::vector<uint8_t>) {}, [](uint16_t) {}}, failure);
   accepting.join();
   if (!source) return state.SkipWithError(source.error().message.c_str());
   auto channel = (*source)->open_channel(ChannelKind::main);

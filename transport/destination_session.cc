@@ -271,7 +271,10 @@ Result<std::optional<Arrival>> DestinationSession::receive_batch(LaneReceiver& l
   const Arrival placed{.header = header, .pages = {}, .body = {}, .slot = {}, .placed = true};
   Placement* placement = landing_.open_placement(header, arrival.pages);
   std::vector<iovec> where;
-  if (placement && header.pack_length == 0 && placement->targets(arrival.pages, where)) {
+  const bool raw = std::all_of(arrival.pages.runs.begin(), arrival.pages.runs.end(), [](const PageRun& run) {
+    return run.kind == PageKind::zero || run.kind == PageKind::raw;
+  });
+  if (placement && raw && header.pack_length == 0 && placement->targets(arrival.pages, where)) {
     uint64_t bytes = 0;
     for (const iovec& piece : where) bytes += piece.iov_len;
     if (bytes != header.body_length) return fail("a batch is not as long as its table says");
@@ -311,6 +314,9 @@ void DestinationSession::run_control() {
       case FrameType::open:
       case FrameType::record:
       case FrameType::close:
+        if (head.header.pack_length != 0) {
+          return failure_.fail({fmt::format("{} sent a pack on the control connection", control_->peer())});
+        }
         if (auto arrived =
                 landing_.arrive({.header = head.header, .pages = {}, .body = std::move(body), .slot = {}});
             !arrived) {

@@ -211,6 +211,12 @@ Result<Landing::Landed> Landing::land_pages(Channel& channel, Arrival& arrival) 
       case EpochGate::Verdict::stopped:
         return fail("the session ended");
       case EpochGate::Verdict::withdrawn:
+        // Encoded before the source knew that there would be no order of epochs to refer to.
+        if (has_deltas(arrival.pages)) {
+          auto told = again_(arrival.header.channel, arrival.header.sequence);
+          if (!told) return pass_on(told);
+          return Landed::asked_again;
+        }
         break;
       case EpochGate::Verdict::land:
         auto done = place(*placement_, arrival.header, arrival.pages, channel.scratch);

@@ -79,7 +79,7 @@ class SourceSession {
     size_t lanes = 2;
     std::chrono::milliseconds downtime{300};
     std::chrono::seconds silence{30};  // how long the peer may be unreachable
-    Compression compression;
+    Compression compression{};
     nlohmann::json wishes = nlohmann::json::object();  // for the other side's VMM glue, in the hello
   };
   // Called by the control thread; must not block for long: acknowledgements wait behind them.

@@ -1,12 +1,10 @@
+#include "compression/batch_table.h"
+
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <limits>
-#include <random>
 #include <string>
 #include <vector>
-
-#include "compression/batch_codec.h"
 
 namespace wherry {
 namespace {
@@ -28,12 +26,6 @@ std::vector<uint8_t> table(std::initializer_list<std::vector<uint8_t>> entries) 
   std::vector<uint8_t> all;
   for (const auto& one : entries) all.insert(all.end(), one.begin(), one.end());
   return all;
-}
-
-std::vector<uint8_t> joined(const EncodedBatch& encoded) {
-  std::vector<uint8_t> body;
-  for (std::span<const uint8_t> part : encoded.body) body.insert(body.end(), part.begin(), part.end());
-  return body;
 }
 
 const PageSpace kSpace{kPage, {1000, kMost, 70000}};
@@ -75,7 +67,7 @@ TEST(ReadTable, RefusesTablesOfWrongSize) {
 }
 
 TEST(ReadTable, RefusesUnknownKindsAndReservedBytes) {
-  expect_refused(entry(0, 2, 1, 0), "unknown kind 2");
+  expect_refused(entry(0, 5, 1, 0), "unknown kind 5");
   expect_refused(entry(0, 255, 1, 0), "unknown kind 255");
   expect_refused(entry(0, 1, 1, 0, 1), "reserved byte is 1");
   expect_refused(table({entry(0, 1, 1, 0), entry(0, 1, 1, 1, 128)}), "reserved byte is 128");
@@ -108,101 +100,26 @@ TEST(ReadTable, RefusesMoreThanABatch) {
                  "more pages than fit");
 }
 
-class RawCodec : public testing::Test {
- protected:
-  RawCodec() : memory_(300 * kPage) {
-    std::mt19937 random(7);
-    for (uint8_t& byte : memory_) byte = static_cast<uint8_t>(random());
-    batch_.page_size = kPage;
-  }
-  const uint8_t* content(size_t i) { return &memory_[i * kPage]; }
-
-  std::vector<uint8_t> memory_;
-  PageBatch batch_;
-  std::unique_ptr<BatchCodec> codec_ = make_raw_codec();
-  EncodedBatch encoded_;
-};
-
-TEST_F(RawCodec, EncodesTheTableByteForByte) {
-  batch_.add(0x0102, 0x0807060504030201, content(0));
-  batch_.add(0x0102, 0x0807060504030202, content(1));
-  batch_.add(3, 9, nullptr);
-  codec_->encode(batch_, encoded_);
-  const std::vector<uint8_t> expected = {2, 1, 1, 0, 2, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8,  //
+TEST(PutTable, WritesRunsByteForByte) {
+  const std::vector<PageRun> runs = {{0x0102, PageKind::lines, 2, 0x0807060504030201},
+                                     {3, PageKind::zero, 1, 9}};
+  std::vector<uint8_t> out(100, 7);  // what was there is replaced
+  put_table(runs, out);
+  const std::vector<uint8_t> expected = {2, 1, 3, 0, 2, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8,  //
                                          3, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0};
-  EXPECT_EQ(encoded_.table, expected);
-  EXPECT_EQ(encoded_.body_size, 2 * kPage);
+  EXPECT_EQ(out, expected);
 }
 
-TEST_F(RawCodec, GivesPagesThatLieSideBySideAsOnePiece) {
-  for (size_t i : {0, 1, 2, 10, 11, 5}) batch_.add(0, 20 * i, content(i));
-  codec_->encode(batch_, encoded_);
-  ASSERT_EQ(encoded_.body.size(), 3u);
-  EXPECT_EQ(encoded_.body[0].size(), 3 * kPage);
-  EXPECT_EQ(encoded_.body[1].data(), content(10));
-  EXPECT_EQ(encoded_.body[1].size(), 2 * kPage);
-  EXPECT_EQ(encoded_.body[2].size(), kPage);
-  EXPECT_EQ(encoded_.body_size, 6 * kPage);
-}
-
-TEST_F(RawCodec, BringsEveryPageBack) {
-  std::mt19937 random(42);
-  for (int round = 0; round < 50; ++round) {
-    batch_.clear();
-    const int pages = 1 + static_cast<int>(random() % 128);
-    for (int i = 0; i < pages; ++i) {
-      batch_.add(static_cast<uint16_t>(random() % 3), random() % 900,
-                 random() % 3 == 0 ? nullptr : content(random() % 300));
-    }
-    codec_->encode(batch_, encoded_);
-    const std::vector<uint8_t> body = joined(encoded_);
-    EXPECT_EQ(body.size(), encoded_.body_size);
-    auto decoded = read_table(encoded_.table, PageSpace{kPage, {900, 900, 900}});
-    ASSERT_TRUE(decoded) << decoded.error().message;
-    ASSERT_TRUE(codec_->decode(*decoded, body));
-    EXPECT_EQ(decoded->runs, batch_.runs);
-    ASSERT_EQ(decoded->data.size(), batch_.data.size());
-    for (size_t i = 0; i < batch_.data.size(); ++i) {
-      EXPECT_EQ(std::memcmp(decoded->data[i], batch_.data[i], kPage), 0) << i;
-    }
-  }
-}
-
-TEST_F(RawCodec, StartsAfreshWithEachBatch) {
-  batch_.add(0, 0, content(0));
-  codec_->encode(batch_, encoded_);
-  PageBatch other;
-  other.page_size = kPage;
-  other.add(1, 1, nullptr);
-  codec_->encode(other, encoded_);
-  EXPECT_EQ(encoded_.table.size(), kRunBytes);
-  EXPECT_TRUE(encoded_.body.empty());
-  EXPECT_EQ(encoded_.body_size, 0u);
-}
-
-TEST_F(RawCodec, RefusesABodyOfWrongLength) {
-  auto batch = read_table(table({entry(0, 1, 2, 0), entry(0, 0, 5, 10), entry(0, 1, 1, 20)}), kSpace);
-  ASSERT_TRUE(batch);
-  const std::span<const uint8_t> bytes(memory_);
-  EXPECT_TRUE(codec_->decode(*batch, bytes.first(3 * kPage)));
-  EXPECT_EQ(batch->data.size(), 3u);
-  for (size_t wrong : {size_t{0}, size_t{1}, 3 * size_t{kPage} - 1, 2 * size_t{kPage}}) {
-    auto decoded = codec_->decode(*batch, bytes.first(wrong));
-    ASSERT_FALSE(decoded) << wrong;
-    EXPECT_EQ(decoded.error().message, "a batch is shorter than its table says");
-  }
-  for (size_t wrong : {3 * size_t{kPage} + 1, 4 * size_t{kPage}}) {
-    auto decoded = codec_->decode(*batch, bytes.first(wrong));
-    ASSERT_FALSE(decoded) << wrong;
-    EXPECT_EQ(decoded.error().message, "a batch is longer than its table says");
-  }
-}
-
-TEST_F(RawCodec, ABatchOfZeroPagesHasNoBody) {
-  auto batch = read_table(entry(0, 0, 7, 0), kSpace);
-  ASSERT_TRUE(batch);
-  EXPECT_TRUE(codec_->decode(*batch, {}));
-  EXPECT_FALSE(codec_->decode(*batch, std::span<const uint8_t>(memory_).first(1)));
+TEST(PutTable, WhatIsPutIsReadAgain) {
+  const std::vector<PageRun> runs = {{0, PageKind::raw, 3, 997},
+                                     {2, PageKind::zero, 60000, 10000},
+                                     {1, PageKind::packed, 1, kMost - 1},
+                                     {0, PageKind::lines, 100, 5}};
+  std::vector<uint8_t> bytes;
+  put_table(runs, bytes);
+  auto batch = read_table(bytes, kSpace);
+  ASSERT_TRUE(batch) << batch.error().message;
+  EXPECT_EQ(batch->runs, runs);
 }
 
 }  // namespace

@@ -100,6 +100,24 @@ TEST(Member, DoesNotCutANumberToSize) {
   EXPECT_ERROR(member<uint32_t>(map, "large"), "lacks a sound \"large\"");
 }
 
+TEST(Numbers, ReadsAList) {
+  const json map = {{"blocks", {0u, 7u, 65535u}}, {"none", json::array()}};
+  EXPECT_EQ(*numbers<uint16_t>(map, "blocks"), (std::vector<uint16_t>{0, 7, 65535}));
+  EXPECT_EQ(*numbers<uint64_t>(map, "blocks"), (std::vector<uint64_t>{0, 7, 65535}));
+  EXPECT_EQ(*numbers<uint16_t>(map, "none"), std::vector<uint16_t>());
+}
+
+TEST(Numbers, TakesOnlyAListOfTheRightType) {
+  const json map = {{"number", 7u}, {"text", "7"}, {"map", {{"0", 7u}}}, {"nothing", nullptr}};
+  for (const char* key : {"number", "text", "map", "nothing", "absent"}) {
+    EXPECT_ERROR(numbers<uint16_t>(map, key), std::string("lacks a list \"") + key);
+  }
+  for (const json& item : {json(-1), json(1.5), json("1"), json(nullptr), json(true), json::array({1u}),
+                           json(65536u), json((uint64_t{1} << 32) + 1)}) {
+    EXPECT_ERROR(numbers<uint16_t>(json{{"blocks", {1u, item}}}, "blocks"), "unsound number in \"blocks\"");
+  }
+}
+
 TEST(PeerText, IsBoundedAndWithoutControlCharacters) {
   EXPECT_EQ(peer_text(bytes_of("a\nb\x1b[31mc\x7f"
                                "d\te")),

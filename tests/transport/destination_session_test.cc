@@ -2,11 +2,14 @@
 #include "transport/destination_session.h"
 
 #include <gtest/gtest.h>
+#include <zstd.h>
 
 #include <optional>
 #include <thread>
 
-#include "compression/batch_codec.h"
+#include "compression/batch_encoder.h"
+#include "compression/batch_table.h"
+#include "compression/line_delta.h"
 #include "tests/transport/model_site.h"
 #include "tests/transport/raw_peer.h"
 #include "tests/transport/support.h"
@@ -72,12 +75,28 @@ class DestinationTest : public testing::Test {
   }
 
   static std::vector<uint8_t> table(uint16_t block, PageKind kind, uint32_t count, uint64_t first) {
-    PageBatch batch;
-    batch.page_size = kModelPage;
-    batch.add_run({block, kind, count, first});
+    const PageRun run{block, kind, count, first};
+    std::vector<uint8_t> bytes;
+    put_table({&run, 1}, bytes);
+    return bytes;
+  }
+  // A batch as an encoder makes it.
+  Result<> send_batch(FrameHeader header, const PageBatch& batch, PageHistory& history, bool sums = false) {
+    BatchEncoder encoder(&history);
     EncodedBatch encoded;
-    make_raw_codec()->encode(batch, encoded);
-    return encoded.table;
+    encoder.encode(batch, {Encoding::History::kept, 1, sums}, encoded);
+    header.pages = batch.page_count();
+    header.pack_length = encoded.pack_size;
+    header.plain_length = encoded.plain_size;
+    if (sums) header.flags |= kSums;
+    std::vector<uint8_t> body;
+    for (std::span<const uint8_t> part : encoded.body) body.insert(body.end(), part.begin(), part.end());
+    return lane().send(header, encoded.table, body);
+  }
+  static std::vector<uint8_t> zstd(std::span<const uint8_t> bytes) {
+    std::vector<uint8_t> pack(ZSTD_compressBound(bytes.size()));
+    pack.resize(ZSTD_compress(pack.data(), pack.size(), bytes.data(), bytes.size(), 1));
+    return pack;
   }
   static FrameHeader batch_header(uint64_t sequence, uint32_t pages) {
     return {.type = FrameType::batch, .sequence = sequence, .pages = pages};
@@ -303,6 +322,219 @@ TEST_F(DestinationTest, PagesArePlacedAndAcknowledged) {
   EXPECT_EQ(session_->totals().landing.placed_pages, 5u);
 }
 
+TEST_F(DestinationTest, SaysOfWhichBlocksItCanReadWhatItWasSent) {
+  site_.relayed = {1};
+  establish(1);
+  ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1},
+                          json::to_cbor(test::model_blocks({8, 8, 8}).to_json())));
+  auto bases = source_->control.receive();
+  ASSERT_TRUE(bases) << bases.error().message;
+  EXPECT_EQ(bases->type(), FrameType::bases);
+  EXPECT_EQ(bases->map(), (json{{"blocks", {0u, 2u}}}));
+}
+
+TEST_F(DestinationTest, SaysThatItCanReadNothingWhereAllIsRelayed) {
+  site_.direct = false;
+  begin();
+  auto bases = source_->control.receive(FrameType::bases);
+  ASSERT_TRUE(bases) << bases.error().message;
+  EXPECT_EQ(bases->map(), (json{{"blocks", json::array()}}));
+}
+
+TEST_F(DestinationTest, ARecordIsUnpacked) {
+  establish(1);
+  const std::string text(5000, 'x');
+  const auto pack = zstd(bytes_of(text));
+  const auto length = static_cast<uint32_t>(pack.size());
+  ASSERT_TRUE(lane().send({.type = FrameType::open}));
+  ASSERT_TRUE(lane().send(
+      {.type = FrameType::record, .sequence = 1, .pack_length = length, .plain_length = 5000}, pack));
+  ASSERT_TRUE(lane().send({.type = FrameType::record, .sequence = 2, .pack_length = 5, .plain_length = 5},
+                          bytes_of("plain")));
+  ASSERT_TRUE(site_.wait_log(0, 2));
+  EXPECT_EQ(site_.log(0), (Log{"r" + text, "rplain"}));
+}
+
+TEST_F(DestinationTest, ARecordThatDoesNotUnpackIsRefused) {
+  begin();
+  ASSERT_TRUE(lane().send({.type = FrameType::record, .sequence = 2, .pack_length = 4, .plain_length = 5},
+                          bytes_of("hm?!")));
+  expect_failure("a pack does not unpack");
+}
+
+TEST_F(DestinationTest, ARecordThatUnpacksToAnotherLengthIsRefused) {
+  begin();
+  const auto pack = zstd(std::vector<uint8_t>(100));
+  const auto length = static_cast<uint32_t>(pack.size());
+  ASSERT_TRUE(lane().send(
+      {.type = FrameType::record, .sequence = 2, .pack_length = length, .plain_length = 101}, pack));
+  expect_failure("unpacks to 100 bytes instead of 101");
+}
+
+TEST_F(DestinationTest, ARecordWithMoreThanItsPackIsRefused) {
+  begin();
+  ASSERT_TRUE(lane().send({.type = FrameType::record, .sequence = 2, .pack_length = 3, .plain_length = 3},
+                          bytes_of("more")));
+  expect_failure("more than its pack");
+}
+
+TEST_F(DestinationTest, APackOnTheControlConnectionIsRefused) {
+  establish(1);
+  ASSERT_TRUE(source_->control.send(
+      {.type = FrameType::record, .channel = 1, .pack_length = 4, .plain_length = 4}, bytes_of("pack")));
+  expect_failure("sent a pack on the control connection");
+}
+
+TEST_F(DestinationTest, PacksRawPagesAndChangesArePlaced) {
+  begin();
+  PageHistory history;
+  history.set_space({kModelPage, {8}});
+  history.refer_to({0});
+  std::vector<uint8_t> text = bytes_of(std::string(kModelPage, 't'));
+  const std::vector<uint8_t> noise = test::noise(kModelPage, 3);
+  for (uint64_t round = 0; round < 6; ++round) {
+    const bool sums = round % 2;
+    text[100] = static_cast<uint8_t>(round);
+    PageBatch batch;
+    batch.page_size = kModelPage;
+    batch.add(0, 1, text.data());
+    batch.add(0, 2, noise.data());
+    batch.add(0, 3, nullptr);
+    batch.add(0, round % 2 ? 4 : 5, noise.data());
+    const auto epoch = static_cast<uint32_t>(round);
+    ASSERT_TRUE(send_batch({.type = FrameType::batch, .epoch = epoch, .sequence = 2 + 2 * round}, batch,
+                           history, sums));
+    ASSERT_TRUE(lane().send({.type = FrameType::record,
+                             .flags = kEpochEnd,
+                             .epoch = epoch,
+                             .sequence = 3 + 2 * round,
+                             .aux = 1}));
+    for (int i = 0; i < (round == 0 ? 4 : 2); ++i) {
+      auto ack = source_->control.receive(FrameType::ack);
+      ASSERT_TRUE(ack) << ack.error().message;
+    }
+    EXPECT_EQ(site_.page(0, 1), text) << round;
+    EXPECT_EQ(site_.page(0, 2), noise) << round;
+    EXPECT_EQ(site_.page(0, 3), std::vector<uint8_t>(kModelPage, 0)) << round;
+    EXPECT_EQ(site_.page(0, 4 + (round + 1) % 2), noise) << round;
+  }
+  EXPECT_EQ(session_->totals().asked_again, 0u);
+  EXPECT_EQ(session_->totals().landing.placed_pages, 24u);
+}
+
+// A page of which line 0 is sent while the destination holds something else than the source believes.
+class OtherBase : public DestinationTest {
+ protected:
+  OtherBase() : page_(test::noise(kModelPage, 5)), pack_(lines_size(1, kModelPage)) {
+    put_lines(page_.data(), kModelPage, 1, pack_.data());
+    header_ = batch_header(2, 1);
+    header_.pack_length = header_.plain_length = static_cast<uint32_t>(pack_.size());
+  }
+  Result<> send_lines() { return lane().send(header_, table(0, PageKind::lines, 1, 4), pack_); }
+  Result<> send_whole() { return lane().send(batch_header(2, 1), table(0, PageKind::raw, 1, 4), page_); }
+  // The next of the two that comes.
+  FrameType ack_or_again() {
+    for (;;) {
+      auto frame = source_->control.receive();
+      if (!frame) return FrameType::failed;
+      const FrameHeader& header = frame->head.header;
+      if (header.sequence == 2 && header.channel == 0) return frame->type();
+    }
+  }
+  std::vector<uint8_t> page_;
+  std::vector<uint8_t> pack_;
+  FrameHeader header_;
+};
+
+TEST_F(OtherBase, IsAskedForAgainWhereItLandsAtOnce) {
+  begin();
+  ASSERT_TRUE(send_lines());
+  EXPECT_EQ(ack_or_again(), FrameType::again);
+  EXPECT_EQ(site_.page(0, 4), std::vector<uint8_t>(kModelPage, 0xee));
+  EXPECT_EQ(session_->totals().landing.placed_pages, 0u);
+  ASSERT_TRUE(send_whole());
+  EXPECT_EQ(ack_or_again(), FrameType::ack);
+  EXPECT_EQ(site_.page(0, 4), page_);
+  EXPECT_EQ(session_->totals().asked_again, 1u);
+  EXPECT_EQ(session_->totals().landing.placed_pages, 1u);
+}
+
+TEST_F(OtherBase, IsAskedForAgainWhereItHadToWait) {
+  establish(1);
+  ASSERT_TRUE(lane().send({.type = FrameType::open}));
+  ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1},
+                          json::to_cbor(test::model_blocks({8}).to_json())));
+  ASSERT_TRUE(send_lines());
+  ASSERT_TRUE(lane().send({.type = FrameType::record, .sequence = 3}, bytes_of("behind")));
+  ASSERT_TRUE(lane().send({.type = FrameType::open, .channel = 1, .aux = 1}));
+  for (uint16_t channel = 0; channel != 1;) {  // they have all arrived then
+    auto ack = source_->control.receive(FrameType::ack);
+    ASSERT_TRUE(ack) << ack.error().message;
+    channel = ack->head.header.channel;
+  }
+  session_->ready();
+  EXPECT_EQ(ack_or_again(), FrameType::again);
+  ASSERT_TRUE(send_whole());
+  EXPECT_EQ(ack_or_again(), FrameType::ack);
+  ASSERT_TRUE(site_.wait_log(0, 1));
+  EXPECT_EQ(site_.page(0, 4), page_);
+  EXPECT_EQ(session_->totals().asked_again, 1u);
+}
+
+TEST_F(OtherBase, IsAnErrorWhereNothingIsPlaced) {
+  site_.direct = false;
+  begin();
+  ASSERT_TRUE(send_lines());
+  expect_failure("refers to pages that are not placed here");
+}
+
+TEST_F(OtherBase, IsRefusedIfItsLinesAreCutOff) {
+  begin();
+  pack_[1] = 0xff;
+  ASSERT_TRUE(send_lines());
+  expect_failure("cut short");
+}
+
+TEST_F(DestinationTest, APageThatIsNotWhatItsSumSaysIsRefused) {
+  begin();
+  std::vector<uint8_t> body(8, 1);
+  body.resize(8 + kModelPage);
+  FrameHeader header = batch_header(2, 1);
+  header.flags = kSums;
+  header.pack_length = header.plain_length = 8;
+  ASSERT_TRUE(lane().send(header, table(0, PageKind::raw, 1, 4), body));
+  expect_failure("page 4 of RAM block number 0 is not what the source sent");
+}
+
+TEST_F(DestinationTest, ABatchWhosePackDoesNotUnpackIsRefused) {
+  begin();
+  FrameHeader header = batch_header(2, 1);
+  header.pack_length = 100;
+  header.plain_length = kModelPage;
+  ASSERT_TRUE(lane().send(header, table(0, PageKind::packed, 1, 0), test::noise(100, 1)));
+  expect_failure("a pack does not unpack");
+}
+
+TEST_F(DestinationTest, ABatchThatUnpacksToTooMuchIsRefused) {
+  begin();
+  FrameHeader header = batch_header(2, 1);
+  const auto pack = zstd(std::vector<uint8_t>(kMostPlain + 1));
+  header.pack_length = static_cast<uint32_t>(pack.size());
+  header.plain_length = kMostPlain + 1;
+  (void)lane().send(header, table(0, PageKind::packed, 1, 0), pack);
+  expect_failure(fmt::format("a batch of {} bytes", kMostPlain + 1));
+}
+
+class NoPack : public DestinationTest, public testing::WithParamInterface<PageKind> {};
+
+TEST_P(NoPack, PagesOfAPackThatIsNotThereAreRefused) {
+  begin();
+  ASSERT_TRUE(lane().send(batch_header(2, 1), table(0, GetParam(), 1, 0), std::vector<uint8_t>(kModelPage)));
+  expect_failure(GetParam() == PageKind::packed ? "shorter than its table says" : "cut short");
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, NoPack, testing::Values(PageKind::packed, PageKind::lines, PageKind::patch));
+
 TEST_F(DestinationTest, APeerThatGoesAwayIsNoticed) {
   establish(2);
   ASSERT_TRUE(lane().send({.type = FrameType::open}));
@@ -431,7 +663,7 @@ TEST_F(DestinationTest, ABatchOfAnotherLengthIsRefusedWhereItIsRelayed) {
   begin();
   ASSERT_TRUE(
       lane().send(batch_header(2, 1), table(0, PageKind::raw, 1, 0), std::vector<uint8_t>(kModelPage + 1)));
-  expect_failure("longer than its table says");
+  expect_failure("longer or shorter than its table says");
 }
 
 TEST_F(DestinationTest, BlocksThatAreNoMapAreRefused) {
@@ -484,6 +716,7 @@ TEST_F(DestinationTest, ManySmallBatchesWaitForTheirEpoch) {
   ASSERT_TRUE(lane().send({.type = FrameType::open}));
   ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1},
                           json::to_cbor(test::model_blocks({8}).to_json())));
+  ASSERT_TRUE(source_->control.receive(FrameType::bases));
   const auto content = test::noise(kModelPage, 3);
   for (uint64_t i = 0; i < kBatches; ++i) {
     const bool zero = i % 2;

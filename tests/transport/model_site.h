@@ -74,6 +74,13 @@ class ModelSite : public LandingSite {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, kForever, [&] { return logs_[channel].size() >= entries; });
   }
+  // Waits until a channel's record has ended its so many first epochs; false if it never does.
+  bool wait_epochs(uint16_t channel, uint32_t epochs) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kForever, [&] { return finished_[channel] >= epochs; });
+  }
+  // Damages a page, while nothing lands.
+  void spoil(uint16_t block, uint64_t index, size_t byte) { at(block, index)[byte] ^= 0x55; }
   // The bytes of a page.
   std::vector<uint8_t> page(uint16_t block, uint64_t index) {
     const uint8_t* at = memory_[block].data() + index * kModelPage;
@@ -102,6 +109,7 @@ class ModelSite : public LandingSite {
       if (flags & kEpochEnd) {
         std::lock_guard lock(site_.mutex_);
         ++site_.finished_[channel_];
+        site_.changed_.notify_all();
       }
       return {};
     }
@@ -128,9 +136,17 @@ class ModelSite : public LandingSite {
   class Memory : public Placement {
    public:
     explicit Memory(ModelSite& site) : site_(site) {}
+    bool takes(uint16_t block) const override { return !site_.is_relayed(block); }
     bool takes_all(const PageBatch& batch) const override {
       return std::none_of(batch.runs.begin(), batch.runs.end(),
                           [this](const PageRun& run) { return site_.is_relayed(run.block); });
+    }
+    Result<const uint8_t*> base(uint16_t block, uint64_t index, uint32_t page_size,
+                                uint8_t* scratch) const override {
+      if (!takes(block)) return fail("the site cannot read block {}", block);
+      if (site_.by_iovec) return site_.at(block, index);
+      std::memcpy(scratch, site_.at(block, index), page_size);  // as memory that is not mapped is read
+      return scratch;
     }
     bool targets(const PageBatch& batch, std::vector<iovec>& where) override {
       if (!site_.by_iovec || !takes_all(batch)) return false;

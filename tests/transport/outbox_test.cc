@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <mutex>
 #include <set>
 #include <thread>
 #include <vector>
@@ -105,6 +107,158 @@ TEST(Outbox, StopEndsAllWaiting) {
   EXPECT_EQ(ended, 4);
   outbox.push(frame(0, 1));
   EXPECT_FALSE(outbox.pop()) << "for ever";
+}
+
+OutFrame batch(uint16_t channel, uint64_t sequence, uint32_t epoch) {
+  OutFrame out = frame(channel, sequence);
+  out.header.type = FrameType::batch;
+  out.header.epoch = epoch;
+  return out;
+}
+
+OutFrame epoch_end(uint16_t channel, uint64_t sequence, uint32_t epoch, uint32_t participants) {
+  OutFrame out = frame(channel, sequence);
+  out.header.flags = kEpochEnd;
+  out.header.epoch = epoch;
+  out.header.aux = channel == 0 ? participants : 0;
+  return out;
+}
+
+// A thread that takes one frame, which must not be there yet.
+class Waiter {
+ public:
+  explicit Waiter(Outbox& outbox)
+      : thread_([this, &outbox] {
+          Outbox::Frame frame = outbox.pop();
+          std::lock_guard lock(mutex_);
+          got_ = std::move(frame);
+          done_ = true;
+        }) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    EXPECT_FALSE(done());
+  }
+  ~Waiter() {
+    if (thread_.joinable()) thread_.join();
+  }
+  bool done() {
+    std::lock_guard lock(mutex_);
+    return done_;
+  }
+  Outbox::Frame get() {
+    thread_.join();
+    return got_;
+  }
+
+ private:
+  std::mutex mutex_;
+  Outbox::Frame got_;
+  bool done_ = false;
+  std::thread thread_;
+};
+
+TEST(Outbox, ABatchWaitsUntilThoseOfTheEpochBeforeAreEncoded) {
+  Outbox outbox;
+  outbox.push(batch(0, 0, 0));
+  outbox.push(batch(0, 1, 0));
+  outbox.push(epoch_end(0, 2, 0, 1));
+  outbox.push(batch(0, 3, 1));
+  outbox.push(frame(0, 4));
+  const auto first = outbox.pop();
+  const auto second = outbox.pop();
+  EXPECT_EQ(first->header.sequence, 0u);
+  EXPECT_EQ(second->header.sequence, 1u);
+  EXPECT_EQ(outbox.pop()->header.sequence, 2u);
+  EXPECT_EQ(outbox.pop()->header.sequence, 4u) << "what is no batch does not wait";
+  outbox.encoded(*second);
+  Waiter waiter(outbox);
+  outbox.encoded(*first);
+  EXPECT_EQ(waiter.get()->header.sequence, 3u);
+}
+
+TEST(Outbox, ABatchWaitsForEveryChannelsEpochToEnd) {
+  Outbox outbox;
+  outbox.push(epoch_end(0, 0, 0, 3));
+  outbox.push(batch(0, 1, 1));
+  outbox.push(epoch_end(1, 0, 0, 3));
+  EXPECT_EQ(outbox.pop()->header.channel, 0);
+  EXPECT_EQ(outbox.pop()->header.channel, 1);
+  Waiter waiter(outbox);
+  // The third channel's epoch turns out to have a batch, which goes first.
+  outbox.push(batch(2, 0, 0));
+  const auto late = waiter.get();
+  EXPECT_EQ(late->header.channel, 2);
+  outbox.push(epoch_end(2, 1, 0, 3));
+  EXPECT_EQ(outbox.pop()->header.type, FrameType::record);
+  Waiter another(outbox);
+  outbox.encoded(*late);
+  EXPECT_EQ(another.get()->header.sequence, 1u);
+}
+
+TEST(Outbox, BatchesOfOneEpochDoNotWaitForEachOther) {
+  Outbox outbox;
+  for (uint64_t i = 0; i < 5; ++i) outbox.push(batch(static_cast<uint16_t>(i % 2), i / 2, 0));
+  for (uint64_t i = 0; i < 5; ++i) EXPECT_EQ(outbox.pop()->header.sequence, i / 2);
+}
+
+TEST(Outbox, WhoeverLosesTheOrderWaitsForNothing) {
+  Outbox outbox;
+  outbox.push(batch(0, 0, 0));
+  EXPECT_EQ(outbox.pop()->header.sequence, 0u);  // and is never encoded
+  outbox.push(batch(1, 0, 3));
+  Waiter waiter(outbox);
+  outbox.lose_order();
+  EXPECT_EQ(waiter.get()->header.epoch, 3u);
+  outbox.push(batch(1, 1, 9));
+  EXPECT_EQ(outbox.pop()->header.epoch, 9u) << "for good";
+}
+
+TEST(Outbox, ABatchThatIsAskedForComesAgainWholeAndFirst) {
+  Outbox outbox;
+  OutFrame out = batch(1, 5, 0);
+  out.charge = 77;
+  out.pages.page_size = 4096;
+  out.pages.add(0, 3, nullptr);
+  outbox.push(std::move(out));
+  const auto first = outbox.pop();
+  EXPECT_FALSE(first->whole);
+  outbox.encoded(*first);
+  outbox.push(frame(0, 0));
+  EXPECT_TRUE(outbox.again(1, 5));
+  const auto second = outbox.pop();
+  EXPECT_TRUE(second->whole);
+  EXPECT_EQ(second->header, first->header);
+  EXPECT_EQ(second->pages.runs, first->pages.runs);
+  outbox.encoded(*second);  // counts for nothing
+  EXPECT_EQ(outbox.pop()->header.channel, 0);
+  EXPECT_FALSE(outbox.again(1, 5)) << "it was whole already";
+  auto acknowledged = outbox.acknowledge(1, 5);
+  ASSERT_TRUE(acknowledged);
+  EXPECT_EQ(acknowledged->charge, 77u);
+  EXPECT_FALSE(outbox.again(1, 5)) << "it has landed";
+  EXPECT_FALSE(outbox.acknowledge(1, 5));
+}
+
+TEST(Outbox, AWholeBatchDoesNotWaitForItsEpoch) {
+  Outbox outbox;
+  outbox.push(epoch_end(0, 0, 0, 1));
+  outbox.push(batch(0, 1, 1));
+  EXPECT_EQ(outbox.pop()->header.sequence, 0u);
+  const auto first = outbox.pop();
+  outbox.encoded(*first);
+  outbox.push(batch(1, 0, 0));  // late, but it must not keep the other back
+  EXPECT_TRUE(outbox.again(0, 1));
+  EXPECT_EQ(outbox.pop()->header.sequence, 1u);
+}
+
+TEST(Outbox, OnlyBatchesAreSentAgain) {
+  Outbox outbox;
+  outbox.push(frame(0, 0));
+  outbox.push(batch(0, 1, 0));
+  EXPECT_FALSE(outbox.again(0, 0));
+  EXPECT_FALSE(outbox.again(0, 2));
+  EXPECT_FALSE(outbox.again(1, 1));
+  EXPECT_FALSE(outbox.again(0, uint64_t{1} << 48 | 1));
+  EXPECT_TRUE(outbox.again(0, 1));
 }
 
 TEST(Outbox, GivesEachFrameToOneThread) {

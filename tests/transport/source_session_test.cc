@@ -189,12 +189,12 @@ TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
   }
   const SourceSession::Totals totals = source_->totals();
   EXPECT_EQ(totals.guest_bytes, kEpochs * kPages * kModelPage);
-  EXPECT_EQ(totals.raw_pages + totals.zero_pages, kEpochs * kPages);
-  EXPECT_GT(totals.zero_pages, 0u);
+  EXPECT_EQ(totals.pages.zero + totals.pages.delta + totals.pages.zstd + totals.pages.raw, kEpochs * kPages);
+  EXPECT_GT(totals.pages.zero, 0u);
   ASSERT_EQ(totals.lanes.size(), GetParam());
   uint64_t on_lanes = 0;
   for (const auto& lane : totals.lanes) on_lanes += lane.bytes;
-  EXPECT_GT(on_lanes, totals.raw_pages * kModelPage);
+  EXPECT_GT(on_lanes, totals.pages.raw * kModelPage);
   EXPECT_GT(totals.wire_bytes, on_lanes);
   EXPECT_EQ(destination_->totals().landing.placed_pages, kEpochs * kPages);
 }

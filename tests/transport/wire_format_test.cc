@@ -9,7 +9,10 @@
 #include <thread>
 #include <vector>
 
-#include "compression/batch_codec.h"
+#include "compression/batch_encoder.h"
+#include "compression/batch_table.h"
+#include "compression/line_delta.h"
+#include "compression/page_patch.h"
 #include "tests/transport/raw_peer.h"
 #include "tests/transport/support.h"
 #include "transport/channel.h"
@@ -156,6 +159,8 @@ TEST(WireFormat, TheHeaderIsAsOnThePage) {
                            .table_length = 0x61,
                            .body_length = 0x71,
                            .aux = 0x81828384,
+                           .pack_length = 0x63,
+                           .plain_length = 0x73,
                            .body_sum = 0x9192939495969798};
   const HeaderBytes bytes = encode_header(header, {});
   const std::map<std::string, uint64_t> values = {{"magic", 0x59524857},
@@ -170,6 +175,8 @@ TEST(WireFormat, TheHeaderIsAsOnThePage) {
                                                   {"table_length", header.table_length},
                                                   {"body_length", header.body_length},
                                                   {"aux", header.aux},
+                                                  {"pack_length", header.pack_length},
+                                                  {"plain_length", header.plain_length},
                                                   {"head_sum", number(bytes, 48, 8)},
                                                   {"body_sum", header.body_sum}};
   expect_layout(page().table("Frame header", "offset"), bytes, values);
@@ -199,7 +206,9 @@ TEST(WireFormat, ExactlyTheTypesOnThePageAreKnown) {
                                                  {"reverse", FrameType::reverse},
                                                  {"reverse_close", FrameType::reverse_close},
                                                  {"failed", FrameType::failed},
-                                                 {"done", FrameType::done}};
+                                                 {"done", FrameType::done},
+                                                 {"bases", FrameType::bases},
+                                                 {"again", FrameType::again}};
   std::map<std::string, FrameType> on_page;
   std::set<int> numbers;
   for (const Row& row : page().table("Frame types", "type")) {
@@ -223,6 +232,9 @@ TEST(WireFormat, FlagsAndKindsAreThoseOnThePage) {
   std::map<std::string, int> on_page;
   for (const Row& row : page().table("Flags of a record", "flag")) on_page[row[1]] = std::stoi(row[0]);
   EXPECT_EQ(on_page, flags);
+  on_page.clear();
+  for (const Row& row : page().table("Flags of a batch", "flag")) on_page[row[1]] = std::stoi(row[0]);
+  EXPECT_EQ(on_page, (std::map<std::string, int>{{"sums", kSums}}));
   const std::map<std::string, int> kinds = {{"main", static_cast<int>(ChannelKind::main)},
                                             {"data", static_cast<int>(ChannelKind::data)},
                                             {"urgent", static_cast<int>(ChannelKind::urgent)}};
@@ -232,14 +244,12 @@ TEST(WireFormat, FlagsAndKindsAreThoseOnThePage) {
 }
 
 TEST(WireFormat, ThePageTableIsAsOnThePage) {
-  PageBatch batch;
-  batch.page_size = 4096;
-  batch.add_run({0x1112, PageKind::raw, 0x21222324, 0x3132333435363738});
-  EncodedBatch encoded;
-  make_raw_codec()->encode(batch, encoded);
-  expect_layout(page().table("Page table", "offset"), encoded.table,
+  const PageRun run{0x1112, PageKind::lines, 0x21222324, 0x3132333435363738};
+  std::vector<uint8_t> table;
+  put_table({&run, 1}, table);
+  expect_layout(page().table("Page table", "offset"), table,
                 {{"block", 0x1112},
-                 {"kind", 1},
+                 {"kind", 3},
                  {"reserved", 0},
                  {"count", 0x21222324},
                  {"first", 0x3132333435363738}});
@@ -248,7 +258,9 @@ TEST(WireFormat, ThePageTableIsAsOnThePage) {
 TEST(WireFormat, ExactlyThePageKindsOnThePageAreKnown) {
   std::set<int> numbers;
   for (const Row& row : page().table("Page table", "kind")) numbers.insert(std::stoi(row[0]));
-  EXPECT_EQ(numbers, (std::set<int>{static_cast<int>(PageKind::zero), static_cast<int>(PageKind::raw)}));
+  EXPECT_EQ(numbers, (std::set<int>{static_cast<int>(PageKind::zero), static_cast<int>(PageKind::raw),
+                                    static_cast<int>(PageKind::packed), static_cast<int>(PageKind::lines),
+                                    static_cast<int>(PageKind::patch)}));
   for (int kind = 0; kind < 256; ++kind) {
     std::vector<uint8_t> entry(kRunBytes);
     entry[2] = static_cast<uint8_t>(kind);
@@ -257,12 +269,48 @@ TEST(WireFormat, ExactlyThePageKindsOnThePageAreKnown) {
   }
 }
 
+// Line 2 of a page is the letters, all else zero.
+std::vector<uint8_t> page_of_lines(std::vector<uint8_t>& content) {
+  const std::string line = "the wherry sails";
+  content.assign(kPageLines * line.size(), 0);
+  std::copy(line.begin(), line.end(), content.begin() + 2 * static_cast<ptrdiff_t>(line.size()));
+  const auto page_size = static_cast<uint32_t>(content.size());
+  std::vector<uint8_t> encoded(lines_size(1 << 2, page_size));
+  put_lines(content.data(), page_size, 1 << 2, encoded.data());
+  return encoded;
+}
+
+TEST(WireFormat, PagesOfLinesAreAsOnThePage) {
+  std::vector<uint8_t> content;
+  const std::vector<uint8_t> encoded = page_of_lines(content);
+  Checksum sum;
+  sum.add(content);
+  expect_layout(page().table("Lines:", "offset"), std::span(encoded).first(16),
+                {{"bitmap", 1 << 2}, {"sum", sum.value()}});
+  EXPECT_EQ(test::text_of(std::span(encoded).subspan(16)), "the wherry sails");
+}
+
+TEST(WireFormat, PatchesAreAsOnThePage) {
+  const std::vector<uint8_t> base(1024, 0);
+  std::vector<uint8_t> content = base;
+  for (size_t i = 0; i < 5; ++i) content[0x123 + i] = static_cast<uint8_t>("wharf"[i]);
+  std::vector<uint8_t> patch(100);
+  patch.resize(make_patch(base.data(), content.data(), 1024, patch));
+  ASSERT_EQ(patch.size(), 10u);
+  EXPECT_EQ(number(patch, 0, 2), 8u);
+  expect_layout(page().table("Patch:", "offset"), std::span(patch).subspan(2, 3),
+                {{"skip", 0x123}, {"count", 4}});
+  EXPECT_EQ(test::text_of(std::span(patch).subspan(5)), "wharf");
+}
+
 TEST(WireFormat, LimitsAreThoseOnThePage) {
   const std::map<std::string, uint64_t> ours = {{"bytes of a table", kMaxTable},
                                                 {"bytes of a body", kMaxBody},
                                                 {"entries of a page table", kBatchRuns},
                                                 {"pages of a batch", kBatchPages},
                                                 {"page bytes of a batch", kBatchBytes},
+                                                {"plain bytes of a batch", kMostPlain},
+                                                {"plain bytes of any other frame", kMaxBody},
                                                 {"channels", kMaxChannels},
                                                 {"blocks", kMaxBlocks}};
   std::map<std::string, uint64_t> on_page;
@@ -281,6 +329,7 @@ TEST(WireFormat, MessagesHaveTheKeysOnThePage) {
   expect_map("hello", raw.hello);
   expect_map("lane_hello", raw.lane_hellos.at(0));
   expect_map("welcome", {{"token", "as destination_session_test.cc checks"}});
+  expect_map("bases", {{"blocks", {"as destination_session_test.cc checks"}}});
   GuestBlocks blocks;
   blocks.page_size = 4096;
   blocks.blocks = {{"pc.ram", 4096}};
@@ -303,14 +352,24 @@ TEST(WireFormat, TheExamplesAreWhatTheCodeSends) {
   EXPECT_EQ(sent({.type = FrameType::ack, .channel = 3, .sequence = 517}, {}, ""), page().example("ack"));
   EXPECT_EQ(sent({.type = FrameType::record, .flags = kEpochEnd, .sequence = 4, .aux = 3}, {}, "wharf"),
             page().example("record"));
-  PageBatch batch;
-  batch.page_size = 4096;
-  batch.add_run({0, PageKind::zero, 3, 256});
-  EncodedBatch encoded;
-  make_raw_codec()->encode(batch, encoded);
-  EXPECT_EQ(sent({.type = FrameType::batch, .channel = 1, .epoch = 2, .sequence = 7, .pages = 3},
-                 encoded.table, ""),
+  const PageRun zeros{0, PageKind::zero, 3, 256};
+  std::vector<uint8_t> table;
+  put_table({&zeros, 1}, table);
+  EXPECT_EQ(sent({.type = FrameType::batch, .channel = 1, .epoch = 2, .sequence = 7, .pages = 3}, table, ""),
             page().example("batch"));
+  std::vector<uint8_t> content;
+  const std::vector<uint8_t> pack = page_of_lines(content);
+  const PageRun lines{1, PageKind::lines, 1, 5};
+  put_table({&lines, 1}, table);
+  EXPECT_EQ(sent({.type = FrameType::batch,
+                  .channel = 2,
+                  .epoch = 3,
+                  .sequence = 9,
+                  .pages = 1,
+                  .pack_length = static_cast<uint32_t>(pack.size()),
+                  .plain_length = static_cast<uint32_t>(pack.size())},
+                 table, test::text_of(pack)),
+            page().example("lines"));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <optional>
 #include <thread>
 
@@ -123,12 +124,16 @@ TEST_F(BatcherTest, KeepsTheOrderOfPagesAndRecords) {
 
 TEST_F(BatcherTest, ClosesABatchThatIsFull) {
   batcher_->blocks(wherry::test::model_blocks({4096}), true);
-  for (uint64_t i = 0; i < kBatchBytes / kModelPage; ++i) page(i, 'x');
+  // As nothing has been measured yet, batches are short.
+  const uint64_t full = channel_->batch_bytes() / kModelPage;
+  ASSERT_LT(full, kBatchBytes / kModelPage);
+  for (uint64_t i = 0; i < full; ++i) page(i, 'x');
   EXPECT_TRUE(site_.log(0).empty());
   const uint8_t* last = memory_.get();
   batcher_->page(0, 4000, last, kModelPage, channel_->take_room(1, true));
   const Log log = sent(2);
   ASSERT_EQ(log.size(), 2u);
+  EXPECT_EQ(std::count(log[0].begin(), log[0].end(), ':'), static_cast<ptrdiff_t>(full));
   EXPECT_EQ(log[1], "w 0:4000");
 }
 

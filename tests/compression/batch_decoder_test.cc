@@ -1,0 +1,350 @@
+#include "compression/batch_decoder.h"
+
+#include <gtest/gtest.h>
+#include <zstd.h>
+
+#include <cstring>
+#include <limits>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "compression/batch_table.h"
+#include "compression/line_delta.h"
+#include "compression/page_patch.h"
+#include "tests/compression/sample_pages.h"
+
+namespace wherry {
+namespace {
+
+using test::body_of;
+using test::Bytes;
+using test::random_page;
+using test::text_page;
+
+constexpr uint32_t kPage = 1024;
+constexpr uint32_t kLine = kPage / kPageLines;
+
+void expect_error(const Result<>& result, const std::string& why) {
+  ASSERT_FALSE(result) << "no error: " << why;
+  EXPECT_NE(result.error().message.find(why), std::string::npos) << result.error().message;
+}
+
+// Pages of block 0; the destination cannot read other blocks.
+class Memory : public PageBases {
+ public:
+  Result<const uint8_t*> base(uint16_t block, uint64_t index, uint32_t page_size,
+                              uint8_t* scratch) const override {
+    if (block != 0) return fail("block {} cannot be read", block);
+    const Bytes& page = pages.at(index);
+    if (!copies) return page.data();
+    std::memcpy(scratch, page.data(), page_size);
+    return scratch;
+  }
+  std::map<uint64_t, Bytes> pages;
+  bool copies = false;  // as of memory that is not mapped
+};
+
+Bytes packed(const Bytes& plain) {
+  Bytes pack(ZSTD_compressBound(plain.size()));
+  pack.resize(ZSTD_compress(pack.data(), pack.size(), plain.data(), plain.size(), 1));
+  return pack;
+}
+
+PageBatch batch_of(std::initializer_list<PageRun> runs) {
+  PageBatch batch;
+  batch.page_size = kPage;
+  for (const PageRun& run : runs) batch.add_run(run);
+  return batch;
+}
+
+Bytes lines_of(const Bytes& page, uint64_t bitmap) {
+  Bytes encoded(lines_size(bitmap, kPage));
+  put_lines(page.data(), kPage, bitmap, encoded.data());
+  return encoded;
+}
+
+Bytes operator+(Bytes a, const Bytes& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+TEST(Unpack, FillsExactlyWhatItIsTold) {
+  BatchDecoder decoder;
+  const Bytes plain = text_page(1, 5000);
+  const Bytes pack = packed(plain);
+  Bytes out(plain.size());
+  ASSERT_TRUE(decoder.unpack(pack, out));
+  EXPECT_EQ(out, plain);
+  out.resize(plain.size() + 1);
+  expect_error(decoder.unpack(pack, out), "unpacks to 5000 bytes instead of 5001");
+  out.resize(plain.size() - 1);
+  expect_error(decoder.unpack(pack, out), "does not unpack");
+  EXPECT_FALSE(decoder.unpack(pack, std::span<uint8_t>())) << "no room at all";
+  out.resize(plain.size());
+  EXPECT_TRUE(decoder.unpack(pack, out)) << "an error leaves nothing behind";
+}
+
+TEST(Unpack, RefusesWhatIsNoPack) {
+  BatchDecoder decoder;
+  const Bytes plain = text_page(1, 5000);
+  const Bytes pack = packed(plain);
+  Bytes out(plain.size());
+  for (size_t length = 0; length < pack.size(); ++length) {
+    EXPECT_FALSE(decoder.unpack(std::span(pack).first(length), out)) << length;
+  }
+  expect_error(decoder.unpack(pack + Bytes{0}, out), "does not unpack");
+  expect_error(decoder.unpack(random_page(1, 5000), out), "does not unpack");
+  expect_error(decoder.unpack(plain, out), "does not unpack");
+}
+
+// Few bytes that say they are many must not be believed.
+TEST(Unpack, ABombStaysWithinItsBounds) {
+  BatchDecoder decoder;
+  const Bytes bomb = packed(Bytes(100 << 20));
+  Bytes out(kPage, 7);
+  expect_error(decoder.unpack(bomb, std::span(out).first(kPage / 2)), "does not unpack");
+  EXPECT_EQ(std::vector(out.begin() + kPage / 2, out.end()), Bytes(kPage / 2, 7));
+}
+
+TEST(View, FindsEachPageWhereItLies) {
+  const Bytes first = random_page(1, kPage);
+  const Bytes second = random_page(2, kPage);
+  const Bytes lines = lines_of(first, 0b101);
+  const Bytes patch = {4, 0, 9, 0, 0, 'x'};
+  const Bytes plain = lines + first + patch + Bytes(5 * 8, 3);
+  const Bytes raw = second + first;
+  auto batch = batch_of({{0, PageKind::raw, 1, 9},
+                         {0, PageKind::lines, 1, 1},
+                         {0, PageKind::zero, 5, 100},
+                         {1, PageKind::packed, 1, 3},
+                         {0, PageKind::patch, 1, 2},
+                         {0, PageKind::raw, 1, 4}});
+  auto seen = view(batch, plain, raw, true);
+  ASSERT_TRUE(seen) << seen.error().message;
+  ASSERT_EQ(batch.data.size(), 5u);
+  EXPECT_EQ(batch.data[0], raw.data());
+  EXPECT_EQ(batch.data[1], plain.data());
+  EXPECT_EQ(batch.data[2], plain.data() + lines.size());
+  EXPECT_EQ(batch.data[3], plain.data() + lines.size() + kPage);
+  EXPECT_EQ(batch.data[4], raw.data() + kPage);
+  EXPECT_EQ(batch.sums, plain.data() + plain.size() - 40);
+  EXPECT_TRUE(has_deltas(batch));
+  expect_error(view(batch, plain, raw, false), "longer or shorter than its table says");
+}
+
+TEST(View, RefusesWhatIsNotAsLongAsTheTableSays) {
+  const Bytes page = random_page(1, kPage);
+  const Bytes lines = lines_of(page, 0b11);
+  for (const bool sums : {false, true}) {
+    const Bytes tail(sums ? 3 * 8 : 0);
+    const Bytes plain = page + lines + tail;
+    auto batch =
+        batch_of({{0, PageKind::packed, 1, 0}, {0, PageKind::raw, 1, 1}, {0, PageKind::lines, 1, 2}});
+    ASSERT_TRUE(view(batch, plain, page, sums));
+    for (size_t length = 0; length < plain.size(); ++length) {
+      EXPECT_FALSE(view(batch, std::span(plain).first(length), page, sums)) << length;
+    }
+    for (size_t length = 0; length < page.size(); ++length) {
+      EXPECT_FALSE(view(batch, plain, std::span(page).first(length), sums)) << length;
+    }
+    expect_error(view(batch, plain + Bytes{0}, page, sums), "longer or shorter");
+    expect_error(view(batch, plain, page + Bytes{0}, sums), "longer or shorter");
+    expect_error(view(batch, plain + Bytes(8), page, sums), "longer or shorter");
+  }
+}
+
+TEST(View, RefusesChangesThatAreCutOff) {
+  const Bytes page = random_page(1, kPage);
+  auto lines = batch_of({{0, PageKind::lines, 1, 0}});
+  Bytes encoded = lines_of(page, 1);
+  encoded[7] = 0x80;  // says that one more line follows
+  expect_error(view(lines, encoded, {}, false), "cut short");
+  auto patch = batch_of({{0, PageKind::patch, 1, 0}});
+  expect_error(view(patch, Bytes{200, 0, 0, 0, 0, 'x'}, {}, false), "cut short");
+  expect_error(view(patch, Bytes{4, 0, 0, 4, 0, 'x'}, {}, false), "beyond the page");
+}
+
+TEST(View, ABatchOfZeroPagesHasNoBytes) {
+  auto batch = batch_of({{0, PageKind::zero, 7, 0}});
+  EXPECT_TRUE(view(batch, {}, {}, false));
+  EXPECT_TRUE(view(batch, {}, {}, true));
+  EXPECT_FALSE(view(batch, Bytes{0}, {}, false));
+  EXPECT_FALSE(view(batch, {}, Bytes{0}, false));
+  EXPECT_FALSE(has_deltas(batch));
+}
+
+TEST(Resolve, MakesWholePages) {
+  for (const bool copies : {false, true}) {
+    Memory memory;
+    memory.copies = copies;
+    const Bytes raw = random_page(1, kPage);
+    memory.pages[1] = random_page(2, kPage);
+    memory.pages[2] = random_page(3, kPage);
+    memory.pages[5] = random_page(4, kPage);
+    Bytes second = memory.pages[2];
+    second[0] ^= 1;
+    second[kPage - 1] ^= 1;
+    Bytes fifth = memory.pages[5];
+    fifth[9] = 'x';
+    const Bytes plain =
+        lines_of(memory.pages[1], 0) + lines_of(second, 1 | uint64_t{1} << 63) + Bytes{4, 0, 9, 0, 0, 'x'};
+    auto batch = batch_of({{0, PageKind::raw, 1, 0},
+                           {0, PageKind::lines, 2, 1},
+                           {0, PageKind::zero, 2, 3},
+                           {0, PageKind::patch, 1, 5},
+                           {0, PageKind::raw, 1, 6}});
+    const Bytes raws = raw + raw;
+    ASSERT_TRUE(view(batch, plain, raws, false));
+    const Memory before = memory;
+    Bytes scratch;
+    auto resolved = resolve(batch, memory, scratch);
+    ASSERT_TRUE(resolved) << resolved.error().message;
+    EXPECT_TRUE(*resolved);
+    EXPECT_FALSE(has_deltas(batch));
+    std::map<uint64_t, Bytes> got;
+    batch.each([&](uint16_t, uint64_t index, const uint8_t* bytes) {
+      if (bytes) got[index] = {bytes, bytes + kPage};
+    });
+    EXPECT_EQ(got,
+              (std::map<uint64_t, Bytes>{{0, raw}, {1, memory.pages[1]}, {2, second}, {5, fifth}, {6, raw}}));
+    EXPECT_EQ(memory.pages, before.pages) << "nothing is placed yet";
+  }
+}
+
+// The source believed other bytes there. That is nobody's fault: no error.
+TEST(Resolve, AnotherBaseThanTheSourceBelievedIsNoError) {
+  Memory memory;
+  memory.pages[1] = random_page(2, kPage);
+  Bytes now = memory.pages[1];
+  now[0] ^= 1;
+  memory.pages[1][kPage / 2] ^= 1;
+  const Bytes plain = lines_of(now, 1);
+  auto batch = batch_of({{0, PageKind::lines, 1, 1}});
+  ASSERT_TRUE(view(batch, plain, {}, false));
+  const Bytes before = memory.pages[1];
+  Bytes scratch;
+  auto resolved = resolve(batch, memory, scratch);
+  ASSERT_TRUE(resolved) << resolved.error().message;
+  EXPECT_FALSE(*resolved);
+  EXPECT_EQ(memory.pages[1], before);
+}
+
+TEST(Resolve, ABaseThatCannotBeReadIsAnError) {
+  Memory memory;
+  const Bytes plain = lines_of(random_page(1, kPage), 1);
+  auto batch = batch_of({{1, PageKind::lines, 1, 1}});
+  ASSERT_TRUE(view(batch, plain, {}, false));
+  Bytes scratch;
+  auto resolved = resolve(batch, memory, scratch);
+  ASSERT_FALSE(resolved);
+  EXPECT_EQ(resolved.error().message, "block 1 cannot be read");
+}
+
+TEST(CheckSums, NamesThePageThatIsNotWhatWasSent) {
+  PageBatch batch;
+  batch.page_size = kPage;
+  const Bytes first = random_page(1, kPage);
+  Bytes second = text_page(2, kPage);
+  batch.add(0, 5, first.data());
+  batch.add(0, 6, nullptr);
+  batch.add(3, 77, second.data());
+  BatchEncoder encoder;
+  EncodedBatch encoded;
+  encoder.encode(batch, {Encoding::History::untouched, std::nullopt, true}, encoded);
+  auto read = read_table(encoded.table, {kPage, {100, 100, 100, 100}});
+  ASSERT_TRUE(read);
+  const Bytes body = body_of(encoded);
+  const auto plain = std::span(body).first(encoded.plain_size);
+  ASSERT_TRUE(view(*read, plain, std::span(body).subspan(plain.size()), true));
+  EXPECT_TRUE(check_sums(*read));
+  second[1] ^= 1;
+  read->data[1] = second.data();
+  expect_error(check_sums(*read), "page 77 of RAM block number 3 is not what the source sent");
+  read->sums = nullptr;
+  EXPECT_TRUE(check_sums(*read)) << "a batch without sums";
+}
+
+// What the encoder makes of a guest that changes at random, the decoder makes the guest of again.
+class Codec : public testing::TestWithParam<uint32_t> {};
+
+TEST_P(Codec, BringsEveryPageBack) {
+  constexpr uint64_t kPages = 200;
+  std::mt19937 random(GetParam());
+  const uint32_t page_size = 1024u << random() % 4;
+  const PageSpace space{page_size, {kPages}};
+  PageHistory history(GetParam() % 3 == 0 ? std::optional<uint64_t>(150'000) : std::nullopt);
+  history.set_space(space);
+  BatchEncoder encoder(&history);
+  BatchDecoder decoder;
+  std::vector<Bytes> source(kPages, Bytes(page_size));
+  Memory memory;
+  for (uint64_t i = 0; i < kPages; ++i) memory.pages[i] = Bytes(page_size, 0xee);
+  PageCounts counts;
+  for (int round = 0; round < 40; ++round) {
+    if (round == 2) history.refer_to({0});
+    PageBatch batch;
+    batch.page_size = page_size;
+    for (uint64_t i = random() % 20; i < kPages && batch.has_room(); i += 1 + random() % 4) {
+      Bytes& page = source[i];
+      const auto seed = static_cast<uint32_t>(random());
+      switch (random() % 8) {
+        case 0:
+          page = Bytes(page_size);
+          break;
+        case 1:
+          page = random_page(seed, page_size);
+          break;
+        case 2:
+          page = text_page(seed, page_size);
+          break;
+        case 3:
+          break;
+        default:
+          for (uint32_t change = seed % 6; change > 0; --change)
+            page[random() % page_size] = static_cast<uint8_t>(random());
+      }
+      const bool said_zero = page == Bytes(page_size) && seed % 2;
+      batch.add(0, i, said_zero ? nullptr : page.data());
+    }
+    if (batch.empty()) continue;
+    Encoding encoding;
+    encoding.history = static_cast<Encoding::History>(random() % 8 == 0 ? 1 : 2);
+    if (random() % 2) encoding.level = 1;
+    encoding.sums = random() % 2;
+    EncodedBatch encoded;
+    encoder.encode(batch, encoding, encoded);
+    counts += encoded.counts;
+    const Bytes body = body_of(encoded);
+    ASSERT_EQ(body.size(), encoded.body_size);
+    const std::span<const uint8_t> pack = std::span(body).first(encoded.pack_size);
+    Bytes plain(pack.begin(), pack.end());
+    if (encoded.pack_size != encoded.plain_size) {
+      plain.resize(encoded.plain_size);
+      ASSERT_TRUE(decoder.unpack(pack, plain));
+    }
+    auto read = read_table(encoded.table, space);
+    ASSERT_TRUE(read) << read.error().message;
+    auto seen = view(*read, plain, std::span(body).subspan(pack.size()), encoding.sums);
+    ASSERT_TRUE(seen) << seen.error().message;
+    Bytes scratch;
+    auto resolved = resolve(*read, memory, scratch);
+    ASSERT_TRUE(resolved && *resolved);
+    auto sound = check_sums(*read);
+    ASSERT_TRUE(sound) << sound.error().message;
+    read->each([&](uint16_t, uint64_t index, const uint8_t* bytes) {
+      memory.pages[index] = bytes ? Bytes(bytes, bytes + page_size) : Bytes(page_size);
+      EXPECT_EQ(memory.pages[index], source[index]) << "round " << round << " page " << index;
+    });
+  }
+  EXPECT_GT(counts.zero, 0u);
+  EXPECT_GT(counts.delta, 0u);
+  EXPECT_GT(counts.zstd, 0u);
+  EXPECT_GT(counts.raw, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, Codec, testing::Range(1u, 25u));
+
+}  // namespace
+}  // namespace wherry

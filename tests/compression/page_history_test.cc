@@ -1,0 +1,181 @@
+#include "compression/page_history.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+#include <vector>
+
+namespace wherry {
+namespace {
+
+constexpr uint32_t kPage = 4096;
+constexpr uint64_t kRegion = 512;  // pages
+
+// Remembers a page if there is room for it.
+bool remember(PageHistory& history, uint16_t block, uint64_t page) {
+  if (!history.hashes(block, page)) return false;
+  history.remember(block, page);
+  return true;
+}
+
+TEST(PageHistory, KnowsWhatItWasTold) {
+  PageHistory history;
+  history.set_space({kPage, {2000, 2000}});
+  EXPECT_EQ(history.page_size(), kPage);
+  EXPECT_FALSE(history.knows(0, 7));
+  LineHashes* hashes = history.hashes(0, 7);
+  ASSERT_TRUE(hashes);
+  EXPECT_FALSE(history.knows(0, 7)) << "until it is remembered";
+  hashes->low.fill(9);
+  history.remember(0, 7);
+  EXPECT_TRUE(history.knows(0, 7));
+  EXPECT_EQ(history.hashes(0, 7), hashes) << "they stay where they are";
+  EXPECT_EQ(history.hashes(0, 7)->low[63], 9);
+  for (const auto& [block, page] :
+       std::vector<std::pair<uint16_t, uint64_t>>{{0, 6}, {0, 8}, {1, 7}, {0, 519}})
+    EXPECT_FALSE(history.knows(block, page)) << block << ":" << page;
+}
+
+TEST(PageHistory, RefersOnlyToBlocksThatTheDestinationCanRead) {
+  PageHistory history;
+  history.set_space({kPage, {100, 100, 100}});
+  for (uint16_t block : {0, 1, 2}) ASSERT_TRUE(remember(history, block, 5));
+  EXPECT_FALSE(history.refers(0, 5));
+  history.refer_to({1, 2, 3, 65535});
+  EXPECT_FALSE(history.refers(0, 5));
+  EXPECT_TRUE(history.refers(1, 5));
+  EXPECT_TRUE(history.refers(2, 5));
+  EXPECT_FALSE(history.refers(1, 6));
+}
+
+TEST(PageHistory, TheLastPageOfABlockHasItsPlace) {
+  PageHistory history;
+  history.set_space({kPage, {kRegion, kRegion + 1, 1}});
+  EXPECT_TRUE(remember(history, 0, kRegion - 1));
+  EXPECT_TRUE(remember(history, 1, kRegion));
+  EXPECT_TRUE(remember(history, 2, 0));
+  EXPECT_TRUE(history.knows(1, kRegion));
+  EXPECT_FALSE(history.knows(1, 0));
+}
+
+TEST(PageHistory, ForgetsOverTheBordersOfRegions) {
+  constexpr uint64_t kPages = 5 * kRegion;
+  for (const auto& [first, count] : std::vector<std::pair<uint64_t, uint64_t>>{{0, 1},
+                                                                               {kRegion - 1, 2},
+                                                                               {kRegion, kRegion},
+                                                                               {kRegion - 1, kRegion + 2},
+                                                                               {100, 3 * kRegion},
+                                                                               {0, kPages},
+                                                                               {kPages - 1, 1},
+                                                                               {7, 0}}) {
+    PageHistory history;
+    history.set_space({kPage, {kPages}});
+    for (uint64_t page = 0; page < kPages; ++page) {
+      // The third region was never needed.
+      if (page / kRegion == 2) continue;
+      ASSERT_TRUE(remember(history, 0, page));
+    }
+    history.forget(0, first, count);
+    for (uint64_t page = 0; page < kPages; ++page) {
+      const bool forgotten = page >= first && page < first + count;
+      ASSERT_EQ(history.knows(0, page), page / kRegion != 2 && !forgotten)
+          << page << " after " << first << "+" << count;
+    }
+  }
+}
+
+TEST(PageHistory, ForgettingTakesNoMemory) {
+  PageHistory history;
+  history.set_space({kPage, {100 * kRegion}});
+  const uint64_t before = history.bytes();
+  history.forget(0, 0, 100 * kRegion);
+  EXPECT_FALSE(history.knows(0, 5));
+  EXPECT_EQ(history.bytes(), before);
+}
+
+TEST(PageHistory, DisabledItRefersToNothingAndTakesNothing) {
+  PageHistory history;
+  history.set_space({kPage, {2000}});
+  history.refer_to({0});
+  ASSERT_TRUE(remember(history, 0, 5));
+  ASSERT_TRUE(history.refers(0, 5));
+  history.disable();
+  EXPECT_TRUE(history.disabled());
+  EXPECT_FALSE(history.refers(0, 5));
+  EXPECT_FALSE(history.knows(0, 5));
+  EXPECT_FALSE(history.hashes(0, 5));
+  EXPECT_FALSE(history.hashes(0, 1000));
+  history.forget(0, 0, 2000);
+}
+
+TEST(PageHistory, TheDefaultBudgetHasRoomForEveryPage) {
+  for (const uint32_t page_size : {4096u, 65536u}) {
+    PageHistory history;
+    history.set_space({page_size, {40 * kRegion, 3, 10 * kRegion + 1}});
+    for (uint64_t page = 0; page < 40 * kRegion; page += kRegion) EXPECT_TRUE(remember(history, 0, page));
+    EXPECT_TRUE(remember(history, 1, 2));
+    for (uint64_t page = 0; page <= 10 * kRegion; page += kRegion) EXPECT_TRUE(remember(history, 2, page));
+    EXPECT_LE(history.bytes(), history.budget());
+    EXPECT_EQ(history.budget(), (50 * kRegion + 4) * page_size / 16 + (64 << 20));
+  }
+}
+
+TEST(PageHistory, TakesNoMoreThanItsBudget) {
+  constexpr uint64_t kBudget = 1'000'000;  // ten regions
+  PageHistory history(kBudget);
+  history.set_space({kPage, {100 * kRegion}});
+  EXPECT_EQ(history.budget(), kBudget);
+  std::vector<uint64_t> remembered;
+  for (uint64_t page = 0; page < 100 * kRegion; page += kRegion) {
+    if (remember(history, 0, page)) remembered.push_back(page);
+    EXPECT_LE(history.bytes(), kBudget);
+  }
+  EXPECT_GE(remembered.size(), 8u);
+  EXPECT_LE(remembered.size(), 10u);
+  // A page takes at least its hashes.
+  EXPECT_GE(history.bytes(), remembered.size() * kRegion * sizeof(LineHashes)) << "what is taken is counted";
+  for (const uint64_t page : remembered) {
+    EXPECT_TRUE(history.knows(0, page));
+    EXPECT_TRUE(remember(history, 0, page + 1)) << "in a region that is there";
+  }
+  EXPECT_FALSE(history.hashes(0, 99 * kRegion));
+  EXPECT_FALSE(history.knows(0, 99 * kRegion));
+  history.forget(0, 99 * kRegion, 10);
+}
+
+TEST(PageHistory, WithoutABudgetNothingIsRemembered) {
+  PageHistory history(0);
+  history.set_space({kPage, {2000}});
+  EXPECT_FALSE(history.hashes(0, 0));
+  EXPECT_FALSE(history.knows(0, 0));
+  EXPECT_FALSE(history.refers(0, 0));
+  EXPECT_LT(history.bytes(), 1000u) << "the lists of regions that will never be";
+}
+
+TEST(PageHistory, ManyThreadsMayRememberDifferentPages) {
+  constexpr uint64_t kPages = 20 * kRegion;
+  PageHistory history;
+  history.set_space({kPage, {kPages}});
+  history.refer_to({0});
+  std::vector<std::thread> threads;
+  for (uint64_t i = 0; i < 3; ++i) {
+    threads.emplace_back([&, i] {
+      for (uint64_t page = i; page < kPages; page += 3) {
+        LineHashes* hashes = history.hashes(0, page);
+        ASSERT_TRUE(hashes);
+        hashes->low.fill(static_cast<uint16_t>(page));
+        history.remember(0, page);
+        if (page % 7 == 0) history.forget(0, page, 1);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (uint64_t page = 0; page < kPages; ++page) {
+    ASSERT_EQ(history.refers(0, page), page % 7 != 0);
+    ASSERT_EQ(history.hashes(0, page)->low[1], static_cast<uint16_t>(page));
+  }
+  EXPECT_LE(history.bytes(), history.budget());
+}
+
+}  // namespace
+}  // namespace wherry

@@ -1,0 +1,44 @@
+// Pages for the tests of compression/: such as compress and such as do not.
+#pragma once
+
+#include <cstdint>
+#include <random>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "compression/batch_encoder.h"
+
+namespace wherry::test {
+
+using Bytes = std::vector<uint8_t>;
+
+inline Bytes random_page(uint32_t seed, size_t size = 4096) {
+  std::mt19937 random(seed);
+  Bytes page(size);
+  for (uint8_t& byte : page) byte = static_cast<uint8_t>(random());
+  return page;
+}
+
+// Words in an order of their own: a third of the size remains.
+inline Bytes text_page(uint32_t seed, size_t size = 4096) {
+  constexpr std::string_view kWords[] = {"oar ",  "mast ", "wherry ", "keel ",
+                                         "tide ", "quay ", "sail ",   "rope "};
+  std::mt19937 random(seed);
+  Bytes page;
+  while (page.size() < size) {
+    const std::string_view word = kWords[random() % 8];
+    page.insert(page.end(), word.begin(), word.end());
+  }
+  page.resize(size);
+  return page;
+}
+
+// What is sent of a batch: pack, then the rest.
+inline Bytes body_of(const EncodedBatch& encoded) {
+  Bytes body;
+  for (std::span<const uint8_t> part : encoded.body) body.insert(body.end(), part.begin(), part.end());
+  return body;
+}
+
+}  // namespace wherry::test
