@@ -20,7 +20,7 @@
 namespace wherry {
 
 // Who sees a connection end waits that long for the reason, which the peer gives on the control connection.
-inline constexpr std::chrono::milliseconds kExplanation{1000};
+inline constexpr std::chrono::milliseconds kExplanation{500};
 
 class Control {
  public:

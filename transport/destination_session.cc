@@ -314,9 +314,6 @@ void DestinationSession::run_control() {
       case FrameType::open:
       case FrameType::record:
       case FrameType::close:
-        if (head.header.pack_length != 0) {
-          return failure_.fail({fmt::format("{} sent a pack on the control connection", control_->peer())});
-        }
         if (auto arrived =
                 landing_.arrive({.header = head.header, .pages = {}, .body = std::move(body), .slot = {}});
             !arrived) {

@@ -382,7 +382,7 @@ TEST_F(DestinationTest, APackOnTheControlConnectionIsRefused) {
   establish(1);
   ASSERT_TRUE(source_->control.send(
       {.type = FrameType::record, .channel = 1, .pack_length = 4, .plain_length = 4}, bytes_of("pack")));
-  expect_failure("sent a pack on the control connection");
+  expect_failure("packs what it says on the control connection");
 }
 
 TEST_F(DestinationTest, PacksRawPagesAndChangesArePlaced) {
