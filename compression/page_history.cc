@@ -78,6 +78,8 @@ void PageHistory::remember(uint16_t block, uint64_t page) {
 }
 
 void PageHistory::forget(uint16_t block, uint64_t first, uint64_t count) {
+  // Epochs are no longer apart then: another thread may be at this page, and at its copy.
+  if (disabled_) return;
   for (uint64_t page = first; page < first + count;) {
     const uint64_t next = std::min(first + count, (page / kRegionPages + 1) * kRegionPages);
     Region* found = region(block, page);

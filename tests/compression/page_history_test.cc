@@ -108,6 +108,29 @@ TEST(PageHistory, DisabledItRefersToNothingAndTakesNothing) {
   history.forget(0, 0, 2000);
 }
 
+// Batches of different epochs are encoded side by side then, and a copy may be in somebody's hands.
+TEST(PageHistory, DisabledItTakesNoCopyAway) {
+  PageHistory history;
+  history.set_space({kPage, {2000}});
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(remember(history, 0, 5));
+  ASSERT_TRUE(history.comes_back(0, 5));
+  ASSERT_TRUE(history.copies().admit(0, 5));
+  history.disable();
+  history.forget(0, 5, 1);
+  EXPECT_NO_THROW(history.copies().release(0, 5));
+}
+
+TEST(PageHistory, ForgettingAPageDropsItsCopy) {
+  PageHistory history;
+  history.set_space({kPage, {2000}});
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(remember(history, 0, 5));
+  ASSERT_TRUE(history.copies().admit(0, 5));
+  history.copies().release(0, 5);
+  history.forget(0, 0, 2000);
+  EXPECT_FALSE(history.copies().find(0, 5));
+  EXPECT_FALSE(history.comes_back(0, 5));
+}
+
 TEST(PageHistory, TheDefaultBudgetHasRoomForEveryPage) {
   for (const uint32_t page_size : {4096u, 65536u}) {
     PageHistory history;

@@ -5,7 +5,9 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "compression/batch_codec.h"
+#include "compression/batch_decoder.h"
+#include "compression/batch_encoder.h"
+#include "compression/batch_table.h"
 #include "transport/channel.h"
 #include "transport/control.h"
 #include "transport/frame.h"
@@ -35,6 +37,7 @@ void header(Bytes input) {
   auto decoded = decode_header(bytes);
   if (!decoded) return;
   PROMISE(decoded->table_length <= kMaxTable && decoded->body_length <= kMaxBody);
+  PROMISE(decoded->pack_length <= decoded->body_length && decoded->plain_length <= kMaxBody);
   const HeaderBytes again = encode_header(*decoded, table);
   PROMISE(std::memcmp(again.data(), bytes.data(), 48) == 0);
   PROMISE(std::memcmp(again.data() + 56, bytes.data() + 56, 8) == 0);
@@ -42,15 +45,40 @@ void header(Bytes input) {
   PROMISE(sound == (again == bytes));
 }
 
-// A table that is accepted names pages of the guest, not more than a batch has, and encodes to itself again.
+// What the destination holds: a page of its own for each, or none that can be read.
+class Bases : public PageBases {
+ public:
+  explicit Bases(bool mapped) : mapped_(mapped), page_(65536, 0xee) {}
+  Result<const uint8_t*> base(uint16_t block, uint64_t, uint32_t page_size, uint8_t* scratch) const override {
+    if (block == 3) return fail("block {} cannot be read", block);
+    if (mapped_) return page_.data();
+    std::copy_n(page_.data(), page_size, scratch);
+    return scratch;
+  }
+
+ private:
+  const bool mapped_;
+  const std::vector<uint8_t> page_;
+};
+
+// A table that is accepted names pages of the guest, not more than a batch has, and is put as it was read.
+// Its pack, views and changes stay within what there is, and whole pages that are encoded again come out the
+// same. Input: entries, page size, flags (1 sums, 2 zstd, 4 mapped), u16 length of the pack, u32 of its plain
+// bytes, then table, pack, raw pages.
 void batch(Bytes input) {
-  if (input.size() < 2) return;
+  if (input.size() < 9) return;
   const size_t entries = input[0];
   const PageSpace space{1024u << input[1] % 7, {1000, 0, uint64_t{1} << 40, 5}};
-  input = input.subspan(2);
+  const bool sums = input[2] & 1;
+  const bool zstd = input[2] & 2;
+  const Bases bases(input[2] & 4);
+  const size_t pack_length = input[3] | input[4] << 8;
+  const size_t plain_length = (input[5] | input[6] << 8 | input[7] << 16) % (kMostPlain + 1);
+  input = input.subspan(9);
   const size_t length = std::min(entries * kRunBytes + (entries == 255 ? 1 : 0), input.size());
   const Bytes table = input.first(length);
-  const Bytes body = input.subspan(length);
+  const Bytes pack = input.subspan(length).first(std::min(pack_length, input.size() - length));
+  const Bytes raw = input.subspan(length + pack.size());
   auto read = read_table(table, space);
   if (!read) return;
   uint64_t pages = 0;
@@ -61,19 +89,58 @@ void batch(Bytes input) {
     if (run.kind != PageKind::zero) bytes += uint64_t{run.count} * space.page_size;
   }
   PROMISE(pages == read->page_count() && pages <= kBatchPages && bytes <= kBatchBytes);
-  auto codec = make_raw_codec();
-  if (!codec->decode(*read, body)) return;
-  PROMISE(bytes == body.size());
-  EncodedBatch encoded;
-  codec->encode(*read, encoded);
-  PROMISE(std::equal(encoded.table.begin(), encoded.table.end(), table.begin(), table.end()));
-  PROMISE(encoded.body_size == body.size());
-  size_t seen = 0;
-  for (Bytes part : encoded.body) {
-    PROMISE(part.data() == body.data() + seen);
-    seen += part.size();
+  std::vector<uint8_t> put;
+  put_table(read->runs, put);
+  PROMISE(std::equal(put.begin(), put.end(), table.begin(), table.end()));
+
+  static BatchDecoder decoder;
+  // Of its exact size, so that a read beyond it is seen.
+  std::vector<uint8_t> plain(pack.begin(), pack.end());
+  if (zstd) {
+    plain.assign(plain_length, 0xcc);
+    if (!decoder.unpack(pack, plain)) return;
   }
-  PROMISE(seen == body.size());
+  const std::vector<uint8_t> behind(raw.begin(), raw.end());
+  if (!view(*read, plain, behind, sums)) return;
+  PROMISE(read->data.size() * space.page_size == bytes);
+  std::vector<uint8_t> scratch;
+  const bool deltas = has_deltas(*read);
+  auto resolved = resolve(*read, bases, scratch);
+  if (!resolved || !*resolved) {
+    PROMISE(deltas);
+    return;
+  }
+  PROMISE(!has_deltas(*read));
+  (void)check_sums(*read);
+
+  static BatchEncoder encoder;
+  EncodedBatch encoded;
+  encoder.encode(*read, {Encoding::History::untouched, zstd ? std::optional<int>(1) : std::nullopt, true},
+                 encoded);
+  PROMISE(encoded.plain_size <= kMostPlain);
+  std::vector<uint8_t> body;
+  for (Bytes part : encoded.body) body.insert(body.end(), part.begin(), part.end());
+  PROMISE(body.size() == encoded.body_size);
+  auto again = read_table(encoded.table, space);
+  if (!again) {  // a table of anybody's may become longer, where pages turn out to be zero
+    PROMISE(encoded.table.size() > kBatchRuns * kRunBytes);
+    return;
+  }
+  PROMISE(again->page_count() == read->page_count());
+  std::vector<uint8_t> packed(body.begin(), body.begin() + encoded.pack_size);
+  if (encoded.pack_size != encoded.plain_size) {
+    packed.resize(encoded.plain_size);
+    PROMISE(decoder.unpack(Bytes(body).first(encoded.pack_size), packed));
+  }
+  PROMISE(view(*again, packed, Bytes(body).subspan(encoded.pack_size), true));
+  PROMISE(check_sums(*again));
+  const std::vector<uint8_t> zeros(space.page_size);
+  std::vector<const uint8_t*> before;
+  read->each([&](uint16_t, uint64_t, const uint8_t* page) { before.push_back(page ? page : zeros.data()); });
+  size_t next = 0;
+  again->each([&](uint16_t, uint64_t, const uint8_t* page) {
+    PROMISE(std::memcmp(page ? page : zeros.data(), before[next++], space.page_size) == 0);
+  });
 }
 
 void blocks(Bytes input) {
@@ -82,6 +149,7 @@ void blocks(Bytes input) {
   PROMISE(map->is_object());
   (void)member<uint32_t>(*map, "lanes");
   (void)member<std::string>(*map, "token");
+  (void)numbers<uint16_t>(*map, "blocks");
   auto read = GuestBlocks::from_json(*map);
   if (!read) return;
   (void)read->space();
