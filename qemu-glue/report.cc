@@ -18,7 +18,7 @@ nlohmann::json Report::to_json() const {
                       {"ratio", point.ratio},
                       {"in_flight", point.in_flight},
                       {"encoding", point.encoding},
-         {"link_rate", point.link_rate}});
+                      {"link_rate", point.link_rate}});
   }
   nlohmann::json json = {
       {"role", role},
@@ -33,7 +33,7 @@ nlohmann::json Report::to_json() const {
       {"guest_bytes", guest_bytes},
       {"pages", {{"zero", pages.zero}, {"delta", pages.delta}, {"zstd", pages.zstd}, {"raw", pages.raw}}},
       {"asked_again", asked_again},
-                         {"history_bytes", history_bytes},
+      {"history_bytes", history_bytes},
       {"history_budget", history_budget},
       {"lanes", lanes_json},
       {"opaque", opaque},
