@@ -28,7 +28,7 @@ void FlightWindow::rebound() {
   state_.bound = std::min(std::max(wanted, least), std::max(limits_.cap, least));
   state_.largest_bound = std::max(state_.largest_bound, state_.bound);
   state_.goodput = goodput_.bytes_per_second();
-  batch_bytes_ = std::clamp<size_t>(state_.bound / (4 * limits_.lanes), kShortBatch, kBatchBytes);
+  batch_bytes_ = std::clamp<size_t>(state_.bound / (2 * limits_.lanes), kShortBatch, kBatchBytes);
 }
 
 void FlightWindow::open(uint16_t channel) {

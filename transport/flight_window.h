@@ -11,8 +11,8 @@
 // channel may always have a slot's worth in flight (a batch, with what the stream has around its pages),
 // because QEMU's barriers wait for every channel and one that starves would stop all others for ever.
 //
-// A batch should be a small part of what may be in flight, so that every lane has one to encode while another
-// drains: batch_bytes() is a quarter of a lane's share.
+// A batch is a half of a lane's share of that, batch_bytes(), so that a lane has one to encode while another
+// drains.
 //
 // Thread-safe.
 #pragma once

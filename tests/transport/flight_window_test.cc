@@ -174,5 +174,15 @@ TEST(FlightWindow, HoldsItsPromisesUnderRandomLoad) {
   EXPECT_GE(window.state().most_in_flight, kChannels * kShare);
 }
 
+// A half of a lane's share, between 64 KiB and what a batch may have.
+TEST(FlightWindow, BatchesAreAHalfOfALanesShare) {
+  FlightWindow two({.lanes = 2, .downtime = std::chrono::milliseconds(300), .cap = 128 << 20});
+  EXPECT_EQ(two.batch_bytes(), two.state().bound / 4);
+  FlightWindow many({.lanes = 64, .downtime = std::chrono::milliseconds(300), .cap = 1 << 20});
+  EXPECT_EQ(many.batch_bytes(), many.state().bound / 128);
+  for (uint16_t channel = 0; channel < 200; ++channel) two.open(channel);
+  EXPECT_EQ(two.batch_bytes(), kBatchBytes) << "never more than a batch holds";
+}
+
 }  // namespace
 }  // namespace wherry
