@@ -11,8 +11,6 @@ namespace {
 constexpr double kExcess = 0.1;      // ε: how much of the downtime target may go to bytes in flight
 constexpr double kQemuWindow = 0.1;  // W in seconds: QEMU's BUFFER_DELAY
 
-constexpr size_t kShortBatch = 64 * 1024;
-
 }  // namespace
 
 FlightWindow::FlightWindow(const Limits& limits) : limits_(limits) {
@@ -28,7 +26,7 @@ void FlightWindow::rebound() {
   state_.bound = std::min(std::max(wanted, least), std::max(limits_.cap, least));
   state_.largest_bound = std::max(state_.largest_bound, state_.bound);
   state_.goodput = goodput_.bytes_per_second();
-  batch_bytes_ = std::clamp<size_t>(state_.bound / (2 * limits_.lanes), kShortBatch, kBatchBytes);
+  batch_bytes_ = std::min<size_t>(state_.bound / (2 * limits_.lanes), kBatchBytes);
 }
 
 void FlightWindow::open(uint16_t channel) {

@@ -59,7 +59,7 @@ class FlightWindow {
   void set_round_trip(std::chrono::microseconds round_trip);
   void stop();
   State state() const;
-  // How long batches should be: 64 KiB to kBatchBytes.
+  // How long batches should be, at most kBatchBytes.
   size_t batch_bytes() const { return batch_bytes_; }
 
  private:

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "compression/page_batch.h"
 #include "transport/slots.h"
 
 namespace wherry {
@@ -174,7 +175,7 @@ TEST(FlightWindow, HoldsItsPromisesUnderRandomLoad) {
   EXPECT_GE(window.state().most_in_flight, kChannels * kShare);
 }
 
-// A half of a lane's share, between 64 KiB and what a batch may have.
+// A half of a lane's share, and never more than a batch may have.
 TEST(FlightWindow, BatchesAreAHalfOfALanesShare) {
   FlightWindow two({.lanes = 2, .downtime = std::chrono::milliseconds(300), .cap = 128 << 20});
   EXPECT_EQ(two.batch_bytes(), two.state().bound / 4);
