@@ -49,7 +49,7 @@ LineHashes* PageHistory::hashes(uint16_t block, uint64_t page) {
     found = region(block, page);
     if (!found && used_ + sizeof(Region) <= budget_) {
       // Not cleared: hashes are written before they count.
-      owned_.push_back(std::unique_ptr<Region>(new Region));
+      owned_.push_back(std::make_unique_for_overwrite<Region>());
       used_ += sizeof(Region);
       found = owned_.back().get();
       blocks_[block]->regions[page / kRegionPages] = found;
