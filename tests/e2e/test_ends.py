@@ -4,8 +4,8 @@ Whatever happens, the source's QEMU is promptly out of the migration and its gue
 was killed itself); the destination's guest, which would start by itself, has not run; both wherries have exited with
 the documented code and a message that names the cause; no socket, no process is left.
 
-The link is slow, pages go as they are, and the guest dirties all of its memory faster than it can be sent, so that a
-migration stays in each of its moments for about a second.
+The link is slow and the guest rewrites all of its memory faster than it can be sent, with what does not compress, so that
+a migration stays in each of its moments for about a second.
 """
 import contextlib
 import os
@@ -15,9 +15,10 @@ import socket
 import threading
 import unittest
 
-from lab import Link, Pair, QmpError, Wherry, scratch, wait_until
+from lab import PAGES, Link, Pair, QmpError, Wherry, scratch, wait_until
 
 SLOW, FAST = '80mbit', '10gbit'
+REWRITES = {'append': f'pages={PAGES} rate=8000 bytes=4096 mix=random:90,flip:10 verify=20000'}
 COMBINATIONS = {'single_relay': (0, 'relay'), 'multifd_direct': (4, 'direct'),
                 'single_direct': (0, 'direct'), 'multifd_relay': (4, 'relay')}
 MOMENTS = ('before', 'first_pass', 'middle', 'switchover')
@@ -45,10 +46,10 @@ class End(unittest.TestCase):
 
     def pair(self, combination, **options):
         multifd, placement = COMBINATIONS[combination]
+        source = {**REWRITES, **options.pop('source', {})}
         destination = {'autostart': True, **options.pop('destination', {})}
-        options.setdefault('keys', 'streams=2')
-        options['keys'] += '&compress=off'
-        return Pair(**{'rate': SLOW, 'multifd': multifd, 'placement': placement, 'destination': destination, **options})
+        return Pair(**{'rate': SLOW, 'multifd': multifd, 'placement': placement, 'source': source,
+                       'destination': destination, **options})
 
     def check_exit(self, wherry, code, says, within=5):
         self.assertEqual(wherry.wait(within), code)

@@ -98,7 +98,7 @@ class Pair:
         self.src.execute('migrate', uri=self._uri(self._out()), **arguments)
 
     def migrate_and_hold(self, passes):
-        """Migrates, and keeps the guest at the source until that pass over its memory, however fast pages are sent."""
+        """Migrates, and keeps the guest at the source for that many passes over its memory, however fast pages are sent."""
         self.src.execute('migrate-set-parameters', downtime_limit=1)
         self.migrate()
         self.hold(passes)
@@ -108,10 +108,12 @@ class Pair:
         """Waits until the running migration is in that pass over the guest's memory, counted from 1."""
         def reached():
             info = self.src.execute('query-migrate')
+            ram = info.get('ram')
+            if ram and ram['transferred'] > 1 << 20 and ram['dirty-sync-count'] >= passes:
+                return True
             if info.get('status') in ('completed', 'failed'):
                 raise RuntimeError(f"migration {info['status']} before pass {passes}: {info.get('error-desc', '')}")
-            ram = info.get('ram')
-            return ram and ram['transferred'] > 1 << 20 and ram['dirty-sync-count'] >= passes
+            return False
         wait_until(reached, 20, f'pass {passes} of the migration')
 
     def complete(self, pages=PAGES, compare=True):
