@@ -18,28 +18,32 @@ nlohmann::json Report::to_json() const {
                       {"ratio", point.ratio},
                       {"in_flight", point.in_flight},
                       {"encoding", point.encoding},
-         {"link_rate", point.link_rate}});
+                      {"link_rate", point.link_rate}});
   }
-  nlohmann::json json = {
-      {"role", role},
-      {"status", status},
-      {"error", error},
-      {"uri", uri},
-      {"transport", "tcp"},
-      {"placement", placement},
-      {"placement_reason", placement_reason},
-      {"total_s", total_s},
-      {"wire_bytes", wire_bytes},
-      {"guest_bytes", guest_bytes},
-      {"pages", {{"zero", pages.zero}, {"delta", pages.delta}, {"zstd", pages.zstd}, {"raw", pages.raw}}},
-      {"asked_again", asked_again},
+  nlohmann::json json = {{"role", role},
+                         {"status", status},
+                         {"error", error},
+                         {"uri", uri},
+                         {"transport", "tcp"},
+                         {"placement", placement},
+                         {"placement_reason", placement_reason},
+                         {"total_s", total_s},
+                         {"wire_bytes", wire_bytes},
+                         {"guest_bytes", guest_bytes},
+                         {"pages",
+                          {{"zero", pages.zero},
+                           {"same", pages.same},
+                           {"delta", pages.delta},
+                           {"zstd", pages.zstd},
+                           {"raw", pages.raw}}},
+                         {"asked_again", asked_again},
                          {"history_bytes", history_bytes},
-      {"history_budget", history_budget},
-      {"lanes", lanes_json},
-      {"opaque", opaque},
-      {"in_flight_max", in_flight_max},
-      {"in_flight_bound", in_flight_bound},
-      {"timeline", points}};
+                         {"history_budget", history_budget},
+                         {"lanes", lanes_json},
+                         {"opaque", opaque},
+                         {"in_flight_max", in_flight_max},
+                         {"in_flight_bound", in_flight_bound},
+                         {"timeline", points}};
   if (switchover_ms) json["switchover_ms"] = *switchover_ms;
   if (remaining) json["remaining"] = *remaining;
   if (passes) json["passes"] = *passes;

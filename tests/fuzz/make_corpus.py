@@ -147,8 +147,20 @@ def cbor(value):
 
 
 write("frames", "header", b"\x00" + frame(3, 1, 7, 0, 2, 3, entry(0, 0, 3, 256)))
-write("frames", "batch_raw", b"\x01\x02\x00" + entry(0, 1, 2, 7) + entry(3, 0, 5, 0) + b"p" * 2048)
-write("frames", "batch_zero", b"\x01\x01\x02" + entry(2, 0, 65536, 1 << 39))
+write("frames", "batch_raw", b"\x01\x02\x00\x00" + entry(0, 1, 2, 7) + entry(3, 0, 5, 0) + b"p" * 2048)
+write("frames", "batch_zero", b"\x01\x01\x02\x00" + entry(2, 0, 65536, 1 << 39))
+# The fuzzer's guest is full of the letter m. XXH3-64 of a page of it with two lines of l, XXH3-128 of it as it is:
+LINES_SUM = 0xb0b3bb02bd2defa8
+SUM = 0x29927604cba1882dcc000e8ea3c7c7b1
+lines = struct.pack("<QQ", 0b101, LINES_SUM) + b"l" * 32
+patch = struct.pack("<HHB", 4, 9, 0) + b"x" + struct.pack("<HHB", 8, 0, 4) + b"yyyyy"
+same = b"".join(struct.pack("<HIHQQ", block, page, 0, SUM & (1 << 64) - 1, SUM >> 64)
+                for block, page in ((0, 999), (2, 0)))
+write("frames", "batch_lines", b"\x01\x01\x00\x03" + entry(0, 3, 1, 5) + lines)
+write("frames", "batch_patch", b"\x01\x02\x00\x01" + entry(0, 4, 2, 5) + entry(2, 0, 1, 0) + patch)
+write("frames", "batch_same", b"\x01\x02\x00\x03" + entry(0, 5, 1, 5) + entry(2, 5, 1, 7) + same)
+write("frames", "batch_same_outside", b"\x01\x01\x00\x03" + entry(0, 5, 2, 5)
+      + same[:24] + struct.pack("<HIHQQ", 0, 1000, 0, 0, 0))
 blocks = {"page_size": 4096, "blocks": [{"name": "pc.ram", "length": 1 << 30}, {"name": "rom", "length": 5000}],
           "relay_because": "", "confirmed": True}
 write("frames", "blocks", b"\x02" + cbor(blocks))
