@@ -8,6 +8,7 @@
 
 #include "compression/line_delta.h"
 #include "compression/page_patch.h"
+#include "compression/page_reference.h"
 
 namespace wherry {
 namespace {
@@ -16,6 +17,7 @@ namespace {
 Result<size_t> length_of(PageKind kind, std::span<const uint8_t> bytes, uint32_t page_size) {
   if (kind == PageKind::lines) return lines_length(bytes, page_size);
   if (kind == PageKind::patch) return patch_length(bytes, page_size);
+  if (kind == PageKind::same) return kReferenceBytes;
   return page_size;
 }
 
@@ -56,26 +58,37 @@ Result<> view(PageBatch& batch, std::span<const uint8_t> plain, std::span<const 
   return {};
 }
 
-bool has_deltas(const PageBatch& batch) {
+bool has_references(const PageBatch& batch) {
   return std::any_of(batch.runs.begin(), batch.runs.end(),
-                     [](const PageRun& run) { return is_delta(run.kind); });
+                     [](const PageRun& run) { return is_reference(run.kind); });
 }
 
-Result<bool> resolve(PageBatch& batch, const PageBases& bases, std::vector<uint8_t>& scratch) {
+Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageBases& bases,
+                     std::vector<uint8_t>& scratch) {
   const size_t page_size = batch.page_size;
   scratch.resize(batch.data.size() * page_size);
   size_t next = 0;
   for (PageRun& run : batch.runs) {
     if (run.kind == PageKind::zero) continue;
-    if (!is_delta(run.kind)) {
+    if (!is_reference(run.kind)) {
       next += run.count;
       continue;
     }
     for (uint64_t index = run.first; index < run.first + run.count; ++index, ++next) {
       uint8_t* page = &scratch[next * page_size];
-      auto base = bases.base(run.block, index, batch.page_size, page);
+      PageReference to{run.block, index, {}};  // a changed page refers to itself
+      if (run.kind == PageKind::same) {
+        to = get_reference(batch.data[next]);
+        if (!space.contains({to.block, run.kind, 1, to.page})) {
+          return fail("a page refers to page {} of block {}, which is outside guest memory", to.page,
+                      to.block);
+        }
+      }
+      auto base = bases.base(to.block, to.page, batch.page_size, page);
       if (!base) return pass_on(base);
-      if (run.kind == PageKind::lines) {
+      if (run.kind == PageKind::same) {
+        if (!copy_referred(*base, to.content, batch.page_size, page)) return false;
+      } else if (run.kind == PageKind::lines) {
         if (!apply_lines(batch.data[next], *base, batch.page_size, page)) return false;
       } else {
         if (*base != page) std::memcpy(page, *base, page_size);

@@ -3,7 +3,7 @@
 //
 //   unpack()  the pack's plain bytes
 //   view()    where each page, or what is said of it, lies in them
-//   resolve() whole pages, from what the destination holds of them and the lines that changed
+//   resolve() whole pages, from what the destination holds and what is said of them
 //
 // All input is hostile: lengths are checked before they are used. A decoder is used by one thread at a time.
 #pragma once
@@ -36,8 +36,8 @@ class BatchDecoder {
 // `raw` the bytes behind the pack. With `sums`, each page's hash is there too.
 Result<> view(PageBatch& batch, std::span<const uint8_t> plain, std::span<const uint8_t> raw, bool sums);
 
-// Whether a batch has pages that are only said by what changed.
-bool has_deltas(const PageBatch& batch);
+// Whether a batch has pages that are told by what the destination holds.
+bool has_references(const PageBatch& batch);
 
 // Where the pages are that the destination holds.
 class PageBases {
@@ -49,8 +49,10 @@ class PageBases {
 };
 
 // Makes whole pages, in `scratch`, of those that are not. False: the base of one is not what the source
-// believed (its line hashes met another line's), so the batch is needed whole; what it is needs no error.
-Result<bool> resolve(PageBatch& batch, const PageBases& bases, std::vector<uint8_t>& scratch);
+// believed (its line hashes met another line's, or an equal page was sent anew and is there already), so the
+// batch is needed whole; what it is needs no error.
+Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageBases& bases,
+                     std::vector<uint8_t>& scratch);
 
 // Compares whole pages with the sums that the batch carries, if it does. The error names the page's index and
 // block number.

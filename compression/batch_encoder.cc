@@ -10,6 +10,7 @@
 #include "compression/batch_table.h"
 #include "compression/line_delta.h"
 #include "compression/page_patch.h"
+#include "compression/page_reference.h"
 #include "compression/zero_scan.h"
 
 namespace wherry {
@@ -62,7 +63,7 @@ PageKind BatchEncoder::append_changes(uint16_t block, uint64_t index, const uint
   }
   const uint64_t changed = changed_lines(page, page_size_, *hashes);
   const bool patched = history_->comes_back(block, index) && append_patch(block, index, page);
-  history_->remember(block, index);
+  history_->remember(block, index, changed != 0);
   if (patched) return PageKind::patch;
   if (std::popcount(changed) > kMostLines) return PageKind::raw;
   put_lines(page, page_size_, changed, plain_.get() + plain_size_);
@@ -87,8 +88,21 @@ bool BatchEncoder::append_patch(uint16_t block, uint64_t index, const uint8_t* p
   return size > 0;
 }
 
+// True if the destination holds an equal page. If not, this one, which is sent whole, can become one.
+bool BatchEncoder::append_same(uint16_t block, uint64_t index, const uint8_t* page, EncodedBatch& out) {
+  if (!history_->readable(block)) return false;
+  const ContentHash content = hash_content(page, page_size_);
+  if (const auto equal = history_->find(content.low)) {
+    put_reference({static_cast<uint16_t>(equal->block), equal->page, content}, plain_.get() + plain_size_);
+    plain_size_ += kReferenceBytes;
+    return true;
+  }
+  if (history_->knows(block, index)) out.whole.push_back(history_->known(content.low, block, index));
+  return false;
+}
+
 PageKind BatchEncoder::encode_page(uint16_t block, uint64_t index, const uint8_t* page,
-                                   const Encoding& encoding) {
+                                   const Encoding& encoding, EncodedBatch& out) {
   const std::span<const uint8_t> bytes(page, page_size_);
   const bool zero = is_zero(bytes);
   if (history_ && (encoding.history == Encoding::History::forgotten ||
@@ -99,6 +113,7 @@ PageKind BatchEncoder::encode_page(uint16_t block, uint64_t index, const uint8_t
   if (history_ && encoding.history == Encoding::History::kept) {
     const PageKind kind = append_changes(block, index, page);
     if (kind != PageKind::raw) return kind;
+    if (append_same(block, index, page, out)) return PageKind::same;
   }
   if (!encoding.level || looks_random(bytes)) return PageKind::raw;
   append(page, page_size_);
@@ -112,6 +127,7 @@ void BatchEncoder::encode(const PageBatch& batch, const Encoding& encoding, Enco
   sums_.clear();
   plain_size_ = 0;
   out.counts = {};
+  out.whole.clear();
   size_t next = 0;
   for (const PageRun& run : batch.runs) {
     if (run.kind == PageKind::zero) {
@@ -123,9 +139,10 @@ void BatchEncoder::encode(const PageBatch& batch, const Encoding& encoding, Enco
     }
     for (uint64_t index = run.first; index < run.first + run.count; ++index) {
       const uint8_t* page = batch.data[next++];
-      const PageKind kind = encode_page(run.block, index, page, encoding);
+      const PageKind kind = encode_page(run.block, index, page, encoding, out);
       append_run(runs_, {run.block, kind, 1, index});
       out.counts.zero += kind == PageKind::zero;
+      out.counts.same += kind == PageKind::same;
       out.counts.delta += is_delta(kind);
       out.counts.zstd += kind == PageKind::packed;
       out.counts.raw += kind == PageKind::raw;

@@ -1,7 +1,8 @@
 // Turns a batch of pages into what goes over the wire: a table, a pack, and raw pages.
 //
-// For each page the cheapest of: nothing (zero), the lines that changed since the destination got it, a place
-// in the pack, which is compressed as a whole, or the page as it is where it would not compress.
+// For each page the cheapest of: nothing (zero), what changed since the destination got it, the name of an
+// equal page that the destination holds, a place in the pack, which is compressed as a whole, or the page as
+// it is where it would not compress.
 // docs/wire-format.md has the bytes. An encoder belongs to one lane and is used by one thread; its buffers
 // and its zstd context live as long.
 #pragma once
@@ -37,12 +38,14 @@ struct Encoding {
 // How many pages went in which way.
 struct PageCounts {
   uint64_t zero = 0;
+  uint64_t same = 0;
   uint64_t delta = 0;
   uint64_t zstd = 0;
   uint64_t raw = 0;
 
   PageCounts& operator+=(const PageCounts& more) {
     zero += more.zero;
+    same += more.same;
     delta += more.delta;
     zstd += more.zstd;
     raw += more.raw;
@@ -59,6 +62,7 @@ struct EncodedBatch {
   uint32_t pack_size = 0;   // bytes of the body that are the pack
   uint32_t plain_size = 0;  // bytes that it unpacks to; equal: it is not compressed
   PageCounts counts;
+  std::vector<KnownPage> whole;  // pages that others may refer to once these have landed
 };
 
 class BatchEncoder {
@@ -74,9 +78,11 @@ class BatchEncoder {
  private:
   struct Zstd;
 
-  PageKind encode_page(uint16_t block, uint64_t index, const uint8_t* page, const Encoding& encoding);
+  PageKind encode_page(uint16_t block, uint64_t index, const uint8_t* page, const Encoding& encoding,
+                       EncodedBatch& out);
   PageKind append_changes(uint16_t block, uint64_t index, const uint8_t* page);
   bool append_patch(uint16_t block, uint64_t index, const uint8_t* page);
+  bool append_same(uint16_t block, uint64_t index, const uint8_t* page, EncodedBatch& out);
   void append(const uint8_t* bytes, size_t size);
   void close_pack(const Encoding& encoding, EncodedBatch& out);
   // Into packed_; 0 if that does not save what unpacking costs.

@@ -23,11 +23,17 @@ enum class PageKind : uint8_t {
   packed = 2,  // in the pack, as it is
   lines = 3,   // in the pack, the lines that have changed (line_delta.h)
   patch = 4,   // in the pack, the bytes that have changed (page_patch.h)
+  same = 5,    // in the pack, where another page is that is equal to it (page_reference.h)
 };
-inline constexpr PageKind kLastPageKind = PageKind::patch;
+inline constexpr PageKind kLastPageKind = PageKind::same;
 
 inline bool is_delta(PageKind kind) {
   return kind == PageKind::lines || kind == PageKind::patch;
+}
+
+// Whether the page is told by what the other side holds.
+inline bool is_reference(PageKind kind) {
+  return is_delta(kind) || kind == PageKind::same;
 }
 
 struct PageRun {

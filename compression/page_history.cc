@@ -27,7 +27,10 @@ void PageHistory::set_space(const PageSpace& space) {
   }
   budget_ = wanted_.value_or(pages_of_all * page_size_ / kDefaultShare + kDefaultExtra);
   const uint64_t for_hashes = used_ + regions * sizeof(Region);
-  const uint64_t spare = budget_ - std::min<uint64_t>(budget_, for_hashes);
+  uint64_t spare = budget_ - std::min<uint64_t>(budget_, for_hashes);
+  contents_ = std::make_unique<ContentIndex>(std::min(spare, pages_of_all * sizeof(KnownPage)));
+  used_ += contents_->bytes();
+  spare -= contents_->bytes();
   copies_ = std::make_unique<KeptCopies>(spare / (page_size_ + KeptCopies::kOverhead), page_size_, used_);
 }
 
@@ -69,12 +72,14 @@ bool PageHistory::comes_back(uint16_t block, uint64_t page) const {
 }
 
 bool PageHistory::refers(uint16_t block, uint64_t page) const {
-  return blocks_[block]->readable && knows(block, page);
+  return readable(block) && knows(block, page);
 }
 
-void PageHistory::remember(uint16_t block, uint64_t page) {
-  uint8_t& times = region(block, page)->known[page % kRegionPages];
+void PageHistory::remember(uint16_t block, uint64_t page, bool changed) {
+  Region& found = *region(block, page);
+  uint8_t& times = found.known[page % kRegionPages];
   times = std::min<uint8_t>(times + 1, kOften + 1);
+  if (changed) ++found.versions[page % kRegionPages];
 }
 
 void PageHistory::forget(uint16_t block, uint64_t first, uint64_t count) {
@@ -86,10 +91,32 @@ void PageHistory::forget(uint16_t block, uint64_t first, uint64_t count) {
     for (; page < next && found; ++page) {
       uint8_t& times = found->known[page % kRegionPages];
       if (times >= kOften) copies_->drop(block, page);
+      if (times > 0) ++found->versions[page % kRegionPages];
       times = 0;
     }
     page = next;
   }
+}
+
+KnownPage PageHistory::known(uint64_t content, uint16_t block, uint64_t page) const {
+  return {content, page, block, region(block, page)->versions[page % kRegionPages]};
+}
+
+bool PageHistory::unchanged(const KnownPage& known) const {
+  const Region* found = region(known.block, known.page);
+  return found && found->versions[known.page % kRegionPages] == known.version;
+}
+
+void PageHistory::landed(std::span<const KnownPage> pages) {
+  for (const KnownPage& known : pages) {
+    if (unchanged(known)) contents_->add(known);
+  }
+}
+
+std::optional<KnownPage> PageHistory::find(uint64_t content) const {
+  if (disabled_) return std::nullopt;
+  const auto known = contents_->find(content);
+  return known && unchanged(*known) ? known : std::nullopt;
 }
 
 }  // namespace wherry

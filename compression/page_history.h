@@ -1,12 +1,15 @@
 // What the destination holds of each page, as far as the source remembers it: hashes of the lines of every
-// page, and full copies of those that come back most. A page that comes again is sent as what changed since.
+// page, and full copies of those that come back most. A page that comes again is sent as what changed since,
+// and one that is equal to another as a reference to that.
 //
 // Memory is never more than the budget. Hashes are taken in regions of 512 pages, when one of them is first
 // remembered, and come first; pages of regions that do not fit are not remembered. What all regions of the
-// guest would leave is for copies. The default budget is a sixteenth of the guest and 64 MiB.
+// guest would leave is for the index of contents, one entry a page, and then for copies. The default budget
+// is a sixteenth of the guest and 64 MiB.
 //
 // Thread-safe for different pages. One page is used by one thread at a time: the session encodes an epoch
-// only when all before it is encoded, and a page comes once in an epoch.
+// only when all before it is encoded, and a page comes once in an epoch. find() and landed() may be called by
+// any thread.
 #pragma once
 
 #include <array>
@@ -15,8 +18,10 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <vector>
 
+#include "compression/content_index.h"
 #include "compression/kept_copies.h"
 #include "compression/line_delta.h"
 #include "compression/page_batch.h"
@@ -40,16 +45,25 @@ class PageHistory {
 
   // The line hashes of a page, to be read and replaced; null if there is no room for them.
   LineHashes* hashes(uint16_t block, uint64_t page);
-  // Whether they are those of what the destination holds, and it can read that.
+  // Whether the destination can read what it was sent of the block.
+  bool readable(uint16_t block) const { return blocks_[block]->readable; }
+  // Whether the line hashes are those of what the destination holds, and it can read that.
   bool refers(uint16_t block, uint64_t page) const;
   // Whether the page was remembered before.
   bool knows(uint16_t block, uint64_t page) const;
   // Whether it has come again often enough for a full copy.
   bool comes_back(uint16_t block, uint64_t page) const;
   KeptCopies& copies() { return *copies_; }
-  // hashes() now holds what is being sent of the page.
-  void remember(uint16_t block, uint64_t page);
+  // hashes() now holds what is being sent of the page; `changed`, if it is not what was sent before.
+  void remember(uint16_t block, uint64_t page, bool changed = true);
   void forget(uint16_t block, uint64_t first, uint64_t count);
+
+  // A page that was just remembered, with what it holds.
+  KnownPage known(uint64_t content, uint16_t block, uint64_t page) const;
+  // The destination has placed these pages, of blocks that it can read.
+  void landed(std::span<const KnownPage> pages);
+  // A page that landed with that content, and of which nothing else was sent since.
+  std::optional<KnownPage> find(uint64_t content) const;
 
   uint64_t bytes() const { return used_; }
   uint64_t budget() const { return budget_; }
@@ -58,6 +72,8 @@ class PageHistory {
   static constexpr uint64_t kRegionPages = 512;
   struct Region {
     std::array<uint8_t, kRegionPages> known{};  // how often it was remembered, up to kOften
+    // Other ones for other content; one that comes round again after 256 is caught by the destination.
+    std::array<std::atomic<uint8_t>, kRegionPages> versions{};
     std::array<LineHashes, kRegionPages> hashes;
   };
   struct Block {
@@ -67,13 +83,15 @@ class PageHistory {
   };
 
   Region* region(uint16_t block, uint64_t page) const;
+  bool unchanged(const KnownPage& known) const;
 
   const std::optional<uint64_t> wanted_;
   std::atomic<uint64_t> budget_ = 0;
   uint32_t page_size_ = 0;
   std::vector<std::unique_ptr<Block>> blocks_;
   std::atomic<bool> disabled_ = false;
-  std::unique_ptr<KeptCopies> copies_;  // set before blocks_ are used
+  std::unique_ptr<ContentIndex> contents_;  // this and copies_ are set before blocks_ are used
+  std::unique_ptr<KeptCopies> copies_;
   std::mutex growing_;
   std::vector<std::unique_ptr<Region>> owned_;
   std::atomic<uint64_t> used_ = 0;

@@ -102,8 +102,8 @@ std::vector<uint16_t> Landing::placed_blocks() const {
 
 Result<bool> Landing::place(Placement& placement, const FrameHeader& header, PageBatch& batch,
                             std::vector<uint8_t>& scratch) {
-  if (has_deltas(batch)) {
-    auto resolved = resolve(batch, placement, scratch);
+  if (has_references(batch)) {
+    auto resolved = resolve(batch, space_, placement, scratch);
     if (!resolved) return resolved;
     if (!*resolved) {
       if (auto told = again_(header.channel, header.sequence); !told) return pass_on(told);
@@ -212,7 +212,7 @@ Result<Landing::Landed> Landing::land_pages(Channel& channel, Arrival& arrival) 
         return fail("the session ended");
       case EpochGate::Verdict::withdrawn:
         // Encoded before the source knew that there would be no order of epochs to refer to.
-        if (has_deltas(arrival.pages)) {
+        if (has_references(arrival.pages)) {
           auto told = again_(arrival.header.channel, arrival.header.sequence);
           if (!told) return pass_on(told);
           return Landed::asked_again;
@@ -227,7 +227,7 @@ Result<Landing::Landed> Landing::land_pages(Channel& channel, Arrival& arrival) 
     }
   }
   if (!placed) {
-    if (has_deltas(arrival.pages)) return fail("a batch refers to pages that are not placed here");
+    if (has_references(arrival.pages)) return fail("a batch refers to pages that are not placed here");
     if (auto sound = check_sums(arrival.pages); !sound) return pass_on(sound);
     relayed_pages_ += arrival.pages.page_count();
   }

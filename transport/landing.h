@@ -41,7 +41,7 @@ class ChannelSink {
   virtual Result<> close() = 0;
 };
 
-// Guest memory as a place for pages, and as the base of those that come as what changed. Thread-safe for
+// Guest memory as a place for pages, and as the base of those that are told by what is there. Thread-safe for
 // different pages.
 class Placement : public PageBases {
  public:

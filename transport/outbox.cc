@@ -8,8 +8,8 @@ Outbox::Outbox() {
   gate_.ready();
 }
 
-Outbox::Frame Outbox::hold(OutFrame frame) {
-  auto held = std::make_shared<const OutFrame>(std::move(frame));
+std::shared_ptr<OutFrame> Outbox::hold(OutFrame frame) {
+  auto held = std::make_shared<OutFrame>(std::move(frame));
   unacknowledged_.emplace(key(held->header.channel, held->header.sequence), held);
   return held;
 }
@@ -48,9 +48,13 @@ bool Outbox::ready(const OutFrame& frame) const {
   return gate_.open(frame.header.epoch) && not_encoded_.begin()->first >= frame.header.epoch;
 }
 
-void Outbox::encoded(const OutFrame& batch) {
+void Outbox::encoded(const OutFrame& batch, std::span<const KnownPage> known) {
   if (batch.whole) return;
   std::lock_guard lock(mutex_);
+  auto held = unacknowledged_.find(key(batch.header.channel, batch.header.sequence));
+  // A peer that means ill can have acknowledged it already, or asked for it again.
+  if (held != unacknowledged_.end() && held->second.get() == &batch)
+    held->second->known.assign(known.begin(), known.end());
   auto of_epoch = not_encoded_.find(batch.header.epoch);
   if (--of_epoch->second > 0) return;
   not_encoded_.erase(of_epoch);
@@ -71,7 +75,8 @@ bool Outbox::again(uint16_t channel, uint64_t sequence) {
   if (found->second->header.type != FrameType::batch || found->second->whole) return false;
   OutFrame whole = *found->second;
   whole.whole = true;
-  found->second = std::make_shared<const OutFrame>(std::move(whole));
+  whole.known.clear();
+  found->second = std::make_shared<OutFrame>(std::move(whole));
   queue_.push_front(found->second);
   changed_.notify_all();
   return true;

@@ -12,9 +12,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
+#include "compression/content_index.h"
 #include "compression/page_batch.h"
 #include "transport/epoch_gate.h"
 #include "transport/frame.h"
@@ -30,6 +32,7 @@ struct OutFrame {
   std::vector<uint8_t> owned;      // or here
   size_t charge = 0;               // bytes of the channel that it stands for
   bool whole = false;              // a batch that the destination asked for again
+  std::vector<KnownPage> known;    // pages of a batch that can be referred to once it is acknowledged
 };
 
 class Outbox {
@@ -42,8 +45,9 @@ class Outbox {
   void keep(OutFrame frame);
   // The next frame to send; null once stop() was called.
   Frame pop();
-  // A batch from pop() is encoded now.
-  void encoded(const OutFrame& batch);
+  // A batch from pop() is encoded now; its acknowledgement brings `known` along, unless it was asked for
+  // again.
+  void encoded(const OutFrame& batch, std::span<const KnownPage> known = {});
   // Batches are no longer in the order of their epochs, so that none may refer to another: none waits any
   // more.
   void lose_order();
@@ -57,13 +61,13 @@ class Outbox {
 
  private:
   static uint64_t key(uint16_t channel, uint64_t sequence) { return uint64_t{channel} << 48 | sequence; }
-  Frame hold(OutFrame frame);
+  std::shared_ptr<OutFrame> hold(OutFrame frame);
   bool ready(const OutFrame& frame) const;
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Frame> queue_;
-  std::unordered_map<uint64_t, Frame> unacknowledged_;
+  std::unordered_map<uint64_t, std::shared_ptr<OutFrame>> unacknowledged_;
   EpochGate gate_;                          // which epochs are all there
   std::map<uint32_t, size_t> not_encoded_;  // batches, by epoch
   bool order_lost_ = false;

@@ -248,7 +248,7 @@ Result<> SourceSession::send_batch(size_t number, BatchEncoder& encoder, Encoded
   } else {
     const Chooser::Pick pick = chooser_.choose(number, population(frame.pages));
     encoder.encode(frame.pages, pick.encoding, encoded);
-    outbox_.encoded(frame);
+    outbox_.encoded(frame, encoded.whole);
     const auto now = Chooser::Clock::now();
     chooser_.encoded(pick, frame.pages.data.size() * frame.pages.page_size, encoded.body_size, now - start);
     chooser_.network(number, lane.bytes_sent(), lane.bytes_waiting(), now);
@@ -303,6 +303,7 @@ Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> b
       auto frame = outbox_.acknowledge(head.header.channel, head.header.sequence);
       if (!frame) return fail("{} acknowledged a frame that was never sent", control_->peer());
       window_.acknowledge(head.header.channel, frame->charge);
+      history_.landed(frame->known);
       if (frame->header.type == FrameType::close) window_.close(head.header.channel);
       return true;
     }

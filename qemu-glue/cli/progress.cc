@@ -81,8 +81,8 @@ void print_summary(const Report& report) {
                                   report.passes.value_or(0) + 1));
   row("on the wire", fmt::format("{} over {} lanes", bytes_text(static_cast<double>(report.wire_bytes)),
                                  report.lanes.size()));
-  row("pages", fmt::format("{} zero, {} delta, {} zstd, {} raw", report.pages.zero, report.pages.delta,
-                           report.pages.zstd, report.pages.raw));
+  row("pages", fmt::format("{} zero, {} same, {} delta, {} zstd, {} raw", report.pages.zero,
+                           report.pages.same, report.pages.delta, report.pages.zstd, report.pages.raw));
   row("placement",
       report.placement + (report.placement_reason.empty() ? "" : " (" + report.placement_reason + ")"));
   row("in flight",

@@ -13,6 +13,7 @@
 #include "compression/batch_table.h"
 #include "compression/line_delta.h"
 #include "compression/page_patch.h"
+#include "compression/page_reference.h"
 #include "tests/compression/sample_pages.h"
 
 namespace wherry {
@@ -25,6 +26,7 @@ using test::text_page;
 
 constexpr uint32_t kPage = 1024;
 constexpr uint32_t kLine = kPage / kPageLines;
+const PageSpace kSpace{kPage, {100, 100}};
 
 void expect_error(const Result<>& result, const std::string& why) {
   ASSERT_FALSE(result) << "no error: " << why;
@@ -62,6 +64,12 @@ PageBatch batch_of(std::initializer_list<PageRun> runs) {
 Bytes lines_of(const Bytes& page, uint64_t bitmap) {
   Bytes encoded(lines_size(bitmap, kPage));
   put_lines(page.data(), kPage, bitmap, encoded.data());
+  return encoded;
+}
+
+Bytes reference_to(uint16_t block, uint64_t index, const Bytes& page) {
+  Bytes encoded(kReferenceBytes);
+  put_reference({block, index, hash_content(page.data(), kPage)}, encoded.data());
   return encoded;
 }
 
@@ -130,7 +138,7 @@ TEST(View, FindsEachPageWhereItLies) {
   EXPECT_EQ(batch.data[3], plain.data() + lines.size() + kPage);
   EXPECT_EQ(batch.data[4], raw.data() + kPage);
   EXPECT_EQ(batch.sums, plain.data() + plain.size() - 40);
-  EXPECT_TRUE(has_deltas(batch));
+  EXPECT_TRUE(has_references(batch));
   expect_error(view(batch, plain, raw, false), "longer or shorter than its table says");
 }
 
@@ -164,6 +172,10 @@ TEST(View, RefusesChangesThatAreCutOff) {
   auto patch = batch_of({{0, PageKind::patch, 1, 0}});
   expect_error(view(patch, Bytes{200, 0, 0, 0, 0, 'x'}, {}, false), "cut short");
   expect_error(view(patch, Bytes{4, 0, 0, 4, 0, 'x'}, {}, false), "beyond the page");
+  auto same = batch_of({{0, PageKind::same, 1, 0}});
+  const Bytes reference = reference_to(0, 1, page);
+  EXPECT_TRUE(view(same, reference, {}, false));
+  EXPECT_FALSE(view(same, std::span(reference).first(reference.size() - 1), {}, false));
 }
 
 TEST(View, ABatchOfZeroPagesHasNoBytes) {
@@ -172,7 +184,7 @@ TEST(View, ABatchOfZeroPagesHasNoBytes) {
   EXPECT_TRUE(view(batch, {}, {}, true));
   EXPECT_FALSE(view(batch, Bytes{0}, {}, false));
   EXPECT_FALSE(view(batch, {}, Bytes{0}, false));
-  EXPECT_FALSE(has_deltas(batch));
+  EXPECT_FALSE(has_references(batch));
 }
 
 TEST(Resolve, MakesWholePages) {
@@ -186,29 +198,37 @@ TEST(Resolve, MakesWholePages) {
     Bytes second = memory.pages[2];
     second[0] ^= 1;
     second[kPage - 1] ^= 1;
+    memory.pages[90] = random_page(5, kPage);
     Bytes fifth = memory.pages[5];
     fifth[9] = 'x';
-    const Bytes plain =
-        lines_of(memory.pages[1], 0) + lines_of(second, 1 | uint64_t{1} << 63) + Bytes{4, 0, 9, 0, 0, 'x'};
+    const Bytes plain = lines_of(memory.pages[1], 0) + lines_of(second, 1 | uint64_t{1} << 63) +
+                        Bytes{4, 0, 9, 0, 0, 'x'} + reference_to(0, 90, memory.pages[90]) +
+                        reference_to(0, 1, memory.pages[1]);
     auto batch = batch_of({{0, PageKind::raw, 1, 0},
                            {0, PageKind::lines, 2, 1},
                            {0, PageKind::zero, 2, 3},
                            {0, PageKind::patch, 1, 5},
-                           {0, PageKind::raw, 1, 6}});
+                           {0, PageKind::raw, 1, 6},
+                           {1, PageKind::same, 2, 7}});
     const Bytes raws = raw + raw;
     ASSERT_TRUE(view(batch, plain, raws, false));
     const Memory before = memory;
     Bytes scratch;
-    auto resolved = resolve(batch, memory, scratch);
+    auto resolved = resolve(batch, kSpace, memory, scratch);
     ASSERT_TRUE(resolved) << resolved.error().message;
     EXPECT_TRUE(*resolved);
-    EXPECT_FALSE(has_deltas(batch));
+    EXPECT_FALSE(has_references(batch));
     std::map<uint64_t, Bytes> got;
     batch.each([&](uint16_t, uint64_t index, const uint8_t* bytes) {
       if (bytes) got[index] = {bytes, bytes + kPage};
     });
-    EXPECT_EQ(got,
-              (std::map<uint64_t, Bytes>{{0, raw}, {1, memory.pages[1]}, {2, second}, {5, fifth}, {6, raw}}));
+    EXPECT_EQ(got, (std::map<uint64_t, Bytes>{{0, raw},
+                                              {1, memory.pages[1]},
+                                              {2, second},
+                                              {5, fifth},
+                                              {6, raw},
+                                              {7, memory.pages[90]},
+                                              {8, memory.pages[1]}}));
     EXPECT_EQ(memory.pages, before.pages) << "nothing is placed yet";
   }
 }
@@ -225,10 +245,40 @@ TEST(Resolve, AnotherBaseThanTheSourceBelievedIsNoError) {
   ASSERT_TRUE(view(batch, plain, {}, false));
   const Bytes before = memory.pages[1];
   Bytes scratch;
-  auto resolved = resolve(batch, memory, scratch);
+  auto resolved = resolve(batch, kSpace, memory, scratch);
   ASSERT_TRUE(resolved) << resolved.error().message;
   EXPECT_FALSE(*resolved);
   EXPECT_EQ(memory.pages[1], before);
+}
+
+// The page that is referred to was sent anew, and has landed already.
+TEST(Resolve, AnotherPageThanTheSourceBelievedIsNoError) {
+  for (const bool copies : {false, true}) {
+    Memory memory;
+    memory.copies = copies;
+    memory.pages[1] = random_page(1, kPage);
+    const Bytes plain = reference_to(0, 1, random_page(2, kPage));
+    auto batch = batch_of({{0, PageKind::same, 1, 5}});
+    ASSERT_TRUE(view(batch, plain, {}, false));
+    Bytes scratch;
+    auto resolved = resolve(batch, kSpace, memory, scratch);
+    ASSERT_TRUE(resolved) << resolved.error().message;
+    EXPECT_FALSE(*resolved);
+  }
+}
+
+TEST(Resolve, RefusesReferencesToWhatIsNoPage) {
+  const Bytes page = random_page(1, kPage);
+  for (const auto& [block, index] : std::vector<std::pair<uint16_t, uint64_t>>{
+           {0, 100}, {0, (uint64_t{1} << 48) - 1}, {1, 100}, {2, 0}, {65535, 0}}) {
+    const Bytes plain = reference_to(block, index, page);
+    auto batch = batch_of({{0, PageKind::same, 1, 5}});
+    ASSERT_TRUE(view(batch, plain, {}, false));
+    Bytes scratch;
+    auto resolved = resolve(batch, kSpace, Memory(), scratch);
+    ASSERT_FALSE(resolved) << block << ":" << index;
+    EXPECT_NE(resolved.error().message.find("outside guest memory"), std::string::npos);
+  }
 }
 
 TEST(Resolve, ABaseThatCannotBeReadIsAnError) {
@@ -237,9 +287,13 @@ TEST(Resolve, ABaseThatCannotBeReadIsAnError) {
   auto batch = batch_of({{1, PageKind::lines, 1, 1}});
   ASSERT_TRUE(view(batch, plain, {}, false));
   Bytes scratch;
-  auto resolved = resolve(batch, memory, scratch);
+  auto resolved = resolve(batch, kSpace, memory, scratch);
   ASSERT_FALSE(resolved);
   EXPECT_EQ(resolved.error().message, "block 1 cannot be read");
+  const Bytes reference = reference_to(1, 5, random_page(1, kPage));
+  auto same = batch_of({{0, PageKind::same, 1, 1}});
+  ASSERT_TRUE(view(same, reference, {}, false));
+  EXPECT_FALSE(resolve(same, kSpace, Memory(), scratch));
 }
 
 TEST(CheckSums, NamesThePageThatIsNotWhatWasSent) {
@@ -301,6 +355,9 @@ TEST_P(Codec, BringsEveryPageBack) {
           break;
         case 3:
           break;
+        case 4:
+          page = source[random() % kPages];
+          break;
         default:
           for (uint32_t change = seed % 6; change > 0; --change)
             page[random() % page_size] = static_cast<uint8_t>(random());
@@ -316,6 +373,7 @@ TEST_P(Codec, BringsEveryPageBack) {
     EncodedBatch encoded;
     encoder.encode(batch, encoding, encoded);
     counts += encoded.counts;
+    history.landed(encoded.whole);
     const Bytes body = body_of(encoded);
     ASSERT_EQ(body.size(), encoded.body_size);
     const std::span<const uint8_t> pack = std::span(body).first(encoded.pack_size);
@@ -329,7 +387,7 @@ TEST_P(Codec, BringsEveryPageBack) {
     auto seen = view(*read, plain, std::span(body).subspan(pack.size()), encoding.sums);
     ASSERT_TRUE(seen) << seen.error().message;
     Bytes scratch;
-    auto resolved = resolve(*read, memory, scratch);
+    auto resolved = resolve(*read, space, memory, scratch);
     ASSERT_TRUE(resolved && *resolved);
     auto sound = check_sums(*read);
     ASSERT_TRUE(sound) << sound.error().message;
@@ -340,6 +398,9 @@ TEST_P(Codec, BringsEveryPageBack) {
   }
   EXPECT_GT(counts.zero, 0u);
   EXPECT_GT(counts.delta, 0u);
+  if (GetParam() % 3) {
+    EXPECT_GT(counts.same, 0u);
+  }
   EXPECT_GT(counts.zstd, 0u);
   EXPECT_GT(counts.raw, 0u);
 }

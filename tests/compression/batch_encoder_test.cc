@@ -13,6 +13,7 @@
 #include "compression/batch_table.h"
 #include "compression/line_delta.h"
 #include "compression/page_patch.h"
+#include "compression/page_reference.h"
 #include "tests/compression/sample_pages.h"
 
 namespace wherry {
@@ -266,6 +267,109 @@ TEST_F(BatchEncoderTest, APageThatComesOftenIsSentAsTheBytesThatChanged) {
   EXPECT_EQ(kinds(), std::vector{PageKind::patch});
   apply_patch(plain().data(), base.data());
   EXPECT_EQ(base, page);
+}
+
+// With room for all pages, and for which has which content.
+class SamePages : public BatchEncoderTest {
+ protected:
+  SamePages() { large_.refer_to({0}); }
+  PageKind encode(uint64_t index, const Bytes& page, const Encoding& encoding = kDeltaZstd,
+                  uint16_t block = 0) {
+    PageBatch batch;
+    batch.page_size = kPage;
+    batch.add(block, index, keep(page));
+    by_large_.encode(batch, encoding, encoded_);
+    return kinds().at(0);
+  }
+  void land() { large_.landed(encoded_.whole); }
+  static PageHistory& prepared(PageHistory& history) {
+    history.set_space(kSpace);
+    return history;
+  }
+
+  PageHistory large_;
+  BatchEncoder by_large_{&prepared(large_)};
+};
+
+TEST_F(SamePages, APageThatTheDestinationHoldsElsewhereIsSentAsAReference) {
+  for (const auto& [index, page] :
+       std::vector<std::pair<uint64_t, Bytes>>{{10, text_page(1)}, {20, random_page(1)}}) {
+    EXPECT_NE(encode(index, page), PageKind::same);
+    EXPECT_EQ(encoded_.whole.size(), 1u);
+    land();
+    EXPECT_EQ(encode(index + 1, page), PageKind::same);
+    EXPECT_EQ(encoded_.counts.same, 1u);
+    EXPECT_EQ(encoded_.counts.delta, 0u);
+    EXPECT_EQ(encoded_.body_size, kReferenceBytes);
+    EXPECT_EQ(get_reference(plain().data()), (PageReference{0, index, hash_content(page.data(), kPage)}));
+    EXPECT_TRUE(encoded_.whole.empty());
+    EXPECT_EQ(encode(index + 1, with_line(page, 3, 7)), PageKind::lines) << "it is remembered like any other";
+  }
+}
+
+TEST_F(SamePages, AlsoWhereMuchOfAPageHasChanged) {
+  const Bytes page = random_page(1);
+  encode(1, random_page(2));
+  encode(10, page);
+  land();
+  EXPECT_EQ(encode(1, page, kDelta), PageKind::same);
+  EXPECT_EQ(encode(1, page, kDelta), PageKind::lines) << "unchanged: that is even shorter";
+}
+
+TEST_F(SamePages, NotUntilItHasLanded) {
+  const Bytes page = random_page(1);
+  encode(10, page);
+  EXPECT_EQ(encode(11, page), PageKind::raw);
+  land();
+  EXPECT_EQ(encode(12, page), PageKind::same);
+}
+
+TEST_F(SamePages, NotAPageThatWasSentAnewSince) {
+  const Bytes page = random_page(1);
+  encode(10, page);
+  land();
+  encode(10, with_line(page, 1, 1));
+  EXPECT_EQ(encode(11, page), PageKind::raw);
+  land();
+  EXPECT_EQ(encode(12, page), PageKind::same);
+  encode(11, Bytes(kPage));
+  EXPECT_EQ(encode(12, random_page(2)), PageKind::raw);
+  EXPECT_EQ(encode(13, page), PageKind::raw);
+  land();
+  encode(13, page, {History::forgotten, std::nullopt, false});
+  EXPECT_EQ(encode(14, page), PageKind::raw);
+}
+
+TEST_F(SamePages, NeverThePageItself) {
+  const Bytes page = random_page(1);
+  encode(10, page);
+  land();
+  encode(10, random_page(2));
+  EXPECT_EQ(encode(10, page), PageKind::raw) << "what it was before the last time";
+  encode(10, Bytes(kPage));
+  EXPECT_EQ(encode(10, page), PageKind::raw);
+}
+
+TEST_F(SamePages, OnlyInBlocksThatTheDestinationCanRead) {
+  const Bytes page = random_page(1);
+  EXPECT_EQ(encode(10, page, kDelta, 1), PageKind::raw);
+  EXPECT_TRUE(encoded_.whole.empty());
+  EXPECT_EQ(encode(11, page), PageKind::raw);
+  land();
+  EXPECT_EQ(encode(12, page, kDelta, 1), PageKind::raw);
+  EXPECT_EQ(encode(12, page), PageKind::same) << "the test tells these apart";
+}
+
+TEST_F(SamePages, OnlyWhereTheHistoryIsKept) {
+  const Bytes page = random_page(1);
+  encode(10, page);
+  land();
+  EXPECT_EQ(encode(11, page, kRaw), PageKind::raw);
+  EXPECT_TRUE(encoded_.whole.empty());
+  EXPECT_EQ(encode(11, page, {History::forgotten, 1, false}), PageKind::raw);
+  EXPECT_TRUE(encoded_.whole.empty());
+  large_.disable();
+  EXPECT_EQ(encode(11, page), PageKind::raw);
 }
 
 TEST_F(BatchEncoderTest, APageThatWasZeroInBetweenIsSentWhole) {

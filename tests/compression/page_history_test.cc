@@ -175,6 +175,52 @@ TEST(PageHistory, WithoutABudgetNothingIsRemembered) {
   EXPECT_LT(history.bytes(), 1000u) << "the lists of regions that will never be";
 }
 
+TEST(PageHistory, FindsAPageByItsContentOnceItHasLanded) {
+  PageHistory history;
+  history.set_space({kPage, {2000, 2000}});
+  ASSERT_TRUE(remember(history, 1, 7));
+  const KnownPage known = history.known(42, 1, 7);
+  EXPECT_FALSE(history.find(42));
+  history.landed({&known, 1});
+  EXPECT_EQ(history.find(42), known);
+  EXPECT_EQ(known.block, 1u);
+  EXPECT_EQ(known.page, 7u);
+  history.remember(1, 7, false);
+  EXPECT_EQ(history.find(42), known) << "it was sent again, as it was";
+  history.disable();
+  EXPECT_FALSE(history.find(42));
+}
+
+TEST(PageHistory, DoesNotFindAPageThatHasChangedSince) {
+  PageHistory history;
+  history.set_space({kPage, {2000}});
+  for (uint64_t page = 0; page < 6; ++page) {
+    ASSERT_TRUE(remember(history, 0, page));
+    const KnownPage known = history.known(100 + page, 0, page);
+    if (page % 2) history.landed({&known, 1});
+    if (page < 4) history.remember(0, page);
+    if (page >= 4) history.forget(0, page, 1);
+    if (page % 2 == 0) history.landed({&known, 1});  // only now
+    EXPECT_FALSE(history.find(100 + page)) << page;
+  }
+}
+
+TEST(PageHistory, TheIndexOfContentsIsPartOfTheBudget) {
+  constexpr uint64_t kHashes = 450'000;  // of four regions; there are five
+  for (const auto& [budget, room] :
+       std::vector<std::pair<uint64_t, bool>>{{kHashes, false}, {1'000'000, true}}) {
+    PageHistory history(budget);
+    history.set_space({kPage, {4 * kRegion}});
+    for (uint64_t page = 0; page < 4 * kRegion; ++page) {
+      if (!remember(history, 0, page)) continue;
+      const KnownPage known = history.known(page << 53 | 1, 0, page);
+      history.landed({&known, 1});
+    }
+    EXPECT_EQ(history.find(uint64_t{5} << 53 | 1).has_value(), room) << budget;
+    EXPECT_LE(history.bytes(), budget);
+  }
+}
+
 TEST(PageHistory, ManyThreadsMayRememberDifferentPages) {
   constexpr uint64_t kPages = 20 * kRegion;
   PageHistory history;

@@ -128,9 +128,9 @@ class Streams(unittest.TestCase):
                 self.assertLess(most, (64 << 20) + report['in_flight_bound'])
 
     def test_memory_device(self):
-        """A pc-dimm whose pages are random, plugged into both ends."""
+        """A pc-dimm whose pages are random, and each there twice, plugged into both ends."""
         size, directory = 128 << 20, scratch('/dev/shm')
-        content = secrets.token_bytes(4 << 20)
+        content = secrets.token_bytes(4 << 20) * 2
 
         def end(name):
             path = os.path.join(directory, name)
@@ -144,7 +144,12 @@ class Streams(unittest.TestCase):
                 file.seek(size // 2)
                 file.write(content)
                 file.close()
-                self.check(reported, placement=placement, multifd=2, source=source, destination=destination)
+                _, report = self.check(reported, placement=placement, multifd=2, source=source, destination=destination,
+                                       keys='streams=2&verify=on&compress=delta+zstd')
+                if placement == 'direct':
+                    self.assertGreater(report['pages']['same'], len(content) // 2 // 4096 // 2)
+                else:
+                    self.assertEqual(report['pages']['same'], 0)
                 with open(dst, 'rb') as file:
                     file.seek(size // 2)
                     self.assertEqual(file.read(len(content)), content)

@@ -104,13 +104,13 @@ void batch(Bytes input) {
   if (!view(*read, plain, behind, sums)) return;
   PROMISE(read->data.size() * space.page_size == bytes);
   std::vector<uint8_t> scratch;
-  const bool deltas = has_deltas(*read);
-  auto resolved = resolve(*read, bases, scratch);
+  const bool references = has_references(*read);
+  auto resolved = resolve(*read, space, bases, scratch);
   if (!resolved || !*resolved) {
-    PROMISE(deltas);
+    PROMISE(references);
     return;
   }
-  PROMISE(!has_deltas(*read));
+  PROMISE(!has_references(*read));
   (void)check_sums(*read);
 
   static BatchEncoder encoder;

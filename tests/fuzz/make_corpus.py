@@ -168,6 +168,8 @@ def patch(*changes):
 SUM_OF_LINES = bytes.fromhex("bafe8a36dd06ca71")
 SUM_OF_P = bytes.fromhex("8808653a5c196788")
 LINES = struct.pack("<Q", 1 << 2) + SUM_OF_LINES + b"the wherry sails"
+# XXH3-128 of 1024 bytes 0xee.
+SUM_OF_BASE = 0x4cf7eca2743624ad511aee38d074240f
 PATCH = patch((5, b"oar"), (700, b"keel" * 64))
 write("frames", "batch_raw", batch([entry(0, 1, 2, 7), entry(3, 0, 5, 0)], raw=b"p" * 2048))
 write("frames", "batch_zero", batch([entry(2, 0, 65536, 1 << 39)], size=2))
@@ -179,6 +181,12 @@ write("frames", "batch_lines_no_base", batch([entry(3, 3, 1, 4)], LINES))
 write("frames", "batch_lines_cut", batch([entry(0, 3, 1, 7)], LINES[:-1]))
 write("frames", "batch_patch", batch([entry(2, 4, 1, 7)], PATCH))
 write("frames", "batch_patch_beyond", batch([entry(2, 4, 1, 7)], patch((1020, b"mast!"))))
+same = [struct.pack("<HIHQQ", block, page, 0, SUM_OF_BASE & (1 << 64) - 1, SUM_OF_BASE >> 64)
+        for block, page in ((0, 999), (2, 0), (0, 1000), (3, 1))]
+write("frames", "batch_same", batch([entry(0, 5, 1, 5), entry(2, 5, 1, 7)], same[0] + same[1]))
+write("frames", "batch_same_outside", batch([entry(0, 5, 1, 5)], same[2]))
+write("frames", "batch_same_no_base", batch([entry(0, 5, 1, 5)], same[3]))
+write("frames", "batch_same_wrong", batch([entry(0, 5, 1, 5)], same[0][:-1] + b"?"))
 mixed = [entry(0, 1, 1, 3), entry(0, 3, 1, 4), entry(0, 0, 9, 5), entry(2, 4, 1, 1), entry(2, 2, 1, 2)]
 plain = LINES + PATCH + b"q" * 1024
 write("frames", "batch_mixed", batch(mixed, plain, b"p" * 1024))

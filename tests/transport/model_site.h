@@ -145,6 +145,7 @@ class ModelSite : public LandingSite {
                                 uint8_t* scratch) const override {
       if (!takes(block)) return fail("the site cannot read block {}", block);
       if (site_.by_iovec) return site_.at(block, index);
+      std::lock_guard lock(site_.copying_);
       std::memcpy(scratch, site_.at(block, index), page_size);  // as memory that is not mapped is read
       return scratch;
     }
@@ -184,10 +185,14 @@ class ModelSite : public LandingSite {
   void write(uint16_t block, uint64_t index, const uint8_t* bytes) {
     uint8_t* to = at(block, index);
     if (!bytes) {
+      std::lock_guard lock(copying_);
       std::memset(to, 0, kModelPage);
       return;
     }
-    std::memcpy(to, bytes, kModelPage);
+    {
+      std::lock_guard lock(copying_);
+      std::memcpy(to, bytes, kModelPage);
+    }
     check_epoch(to);
   }
   // With `participants`, the first byte of each page says of which epoch it is.
@@ -200,6 +205,7 @@ class ModelSite : public LandingSite {
   }
 
   std::mutex mutex_;
+  std::mutex copying_;  // a page may be read as the base of another while it is written
   std::condition_variable changed_;
   std::map<uint16_t, Log> logs_;
   std::map<uint16_t, ChannelKind> kinds_;

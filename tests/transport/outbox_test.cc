@@ -293,5 +293,26 @@ TEST(Outbox, GivesEachFrameToOneThread) {
   EXPECT_EQ(twice, 0);
 }
 
+TEST(Outbox, AnAcknowledgementBringsWhatTheBatchMadeKnown) {
+  const std::vector<KnownPage> known = {{5, 1, 0, 0}, {6, 2, 0, 0}};
+  Outbox outbox;
+  for (uint64_t sequence = 0; sequence < 4; ++sequence) outbox.push(batch(0, sequence, 0));
+  outbox.encoded(*outbox.pop(), known);
+  EXPECT_EQ(outbox.acknowledge(0, 0)->known, known);
+  outbox.encoded(*outbox.pop(), known);
+  ASSERT_TRUE(outbox.again(0, 1));
+  Outbox::Frame whole = outbox.pop();
+  ASSERT_TRUE(whole->whole);
+  EXPECT_TRUE(outbox.acknowledge(0, 1)->known.empty()) << "asked for again";
+  // By a peer that does not wait for the batch.
+  Outbox::Frame third = outbox.pop();
+  EXPECT_TRUE(outbox.acknowledge(0, 2)->known.empty());
+  outbox.encoded(*third, known);
+  Outbox::Frame fourth = outbox.pop();
+  ASSERT_TRUE(outbox.again(0, 3));
+  outbox.encoded(*fourth, known);
+  EXPECT_TRUE(outbox.acknowledge(0, 3)->known.empty());
+}
+
 }  // namespace
 }  // namespace wherry

@@ -189,7 +189,8 @@ TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
   }
   const SourceSession::Totals totals = source_->totals();
   EXPECT_EQ(totals.guest_bytes, kEpochs * kPages * kModelPage);
-  EXPECT_EQ(totals.pages.zero + totals.pages.delta + totals.pages.zstd + totals.pages.raw, kEpochs * kPages);
+  EXPECT_EQ(totals.pages.zero + totals.pages.same + totals.pages.delta + totals.pages.zstd + totals.pages.raw,
+            kEpochs * kPages);
   EXPECT_GT(totals.pages.zero, 0u);
   ASSERT_EQ(totals.lanes.size(), GetParam());
   uint64_t on_lanes = 0;

@@ -1,5 +1,6 @@
 // Holds the code to docs/wire-format.md: its tables and examples are read from the page and compared.
 #include <gtest/gtest.h>
+#include <xxhash.h>
 
 #include <fstream>
 #include <map>
@@ -13,6 +14,7 @@
 #include "compression/batch_table.h"
 #include "compression/line_delta.h"
 #include "compression/page_patch.h"
+#include "compression/page_reference.h"
 #include "tests/transport/raw_peer.h"
 #include "tests/transport/support.h"
 #include "transport/channel.h"
@@ -260,7 +262,7 @@ TEST(WireFormat, ExactlyThePageKindsOnThePageAreKnown) {
   for (const Row& row : page().table("Page table", "kind")) numbers.insert(std::stoi(row[0]));
   EXPECT_EQ(numbers, (std::set<int>{static_cast<int>(PageKind::zero), static_cast<int>(PageKind::raw),
                                     static_cast<int>(PageKind::packed), static_cast<int>(PageKind::lines),
-                                    static_cast<int>(PageKind::patch)}));
+                                    static_cast<int>(PageKind::patch), static_cast<int>(PageKind::same)}));
   for (int kind = 0; kind < 256; ++kind) {
     std::vector<uint8_t> entry(kRunBytes);
     entry[2] = static_cast<uint8_t>(kind);
@@ -301,6 +303,19 @@ TEST(WireFormat, PatchesAreAsOnThePage) {
   expect_layout(page().table("Patch:", "offset"), std::span(patch).subspan(2, 3),
                 {{"skip", 0x123}, {"count", 4}});
   EXPECT_EQ(test::text_of(std::span(patch).subspan(5)), "wharf");
+}
+
+TEST(WireFormat, ReferencesAreAsOnThePage) {
+  std::vector<uint8_t> encoded(kReferenceBytes);
+  put_reference({0x1112, 0x212223242526, {0x3132333435363738, 0x4142434445464748}}, encoded.data());
+  expect_layout(page().table("Same:", "offset"), encoded,
+                {{"block", 0x1112},
+                 {"page", 0x212223242526},
+                 {"sum_low", 0x3132333435363738},
+                 {"sum_high", 0x4142434445464748}});
+  const std::vector<uint8_t> content(4096, 7);
+  const XXH128_hash_t sum = XXH3_128bits(content.data(), content.size());
+  EXPECT_EQ(hash_content(content.data(), 4096), (ContentHash{sum.low64, sum.high64}));
 }
 
 TEST(WireFormat, LimitsAreThoseOnThePage) {

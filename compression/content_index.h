@@ -1,0 +1,57 @@
+// Which guest pages have which content, so that a page can be sent as a reference to an equal one.
+//
+// A table of fixed size, in which pages displace each other. What it says of a page was so when the page was
+// added; whoever asks finds out whether it still is by the page's version (page_history.h).
+//
+// Thread-safe.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+namespace wherry {
+
+// A page with what it holds. Forty bits are more pages than a machine can address.
+struct KnownPage {
+  uint64_t content = 0;  // low half of its XXH3-128
+  uint64_t page : 40 = 0;
+  uint64_t block : 16 = 0;
+  uint64_t version : 8 = 0;
+
+  bool operator==(const KnownPage&) const = default;
+};
+
+static_assert(sizeof(KnownPage) == 16);
+
+class ContentIndex {
+ public:
+  // Takes at most so many bytes; the system gives them as they are used.
+  explicit ContentIndex(uint64_t bytes);
+
+  void add(const KnownPage& page);
+  // The page of this content that was added last, unless it was displaced.
+  std::optional<KnownPage> find(uint64_t content) const;
+
+  uint64_t bytes() const { return count_ * sizeof(Bucket); }
+
+ private:
+  // Newest first. A page goes when four newer ones came to its bucket.
+  using Bucket = std::array<KnownPage, 4>;
+  struct Free {
+    void operator()(Bucket* buckets) const { std::free(buckets); }
+  };
+  uint64_t bucket_of(uint64_t content) const {
+    return static_cast<uint64_t>(static_cast<unsigned __int128>(content) * count_ >> 64);
+  }
+  std::mutex& lock_of(uint64_t bucket) const { return locks_[bucket % locks_.size()]; }
+
+  uint64_t count_;
+  std::unique_ptr<Bucket[], Free> buckets_;
+  mutable std::array<std::mutex, 64> locks_;
+};
+
+}  // namespace wherry
