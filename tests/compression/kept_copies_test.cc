@@ -1,0 +1,100 @@
+#include "compression/kept_copies.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace wherry {
+namespace {
+
+constexpr uint32_t kPage = 4096;
+
+class KeptCopiesTest : public ::testing::Test {
+ protected:
+  // Lets a page in, if it is let, with this in all its bytes.
+  bool admit(uint16_t block, uint64_t page, uint8_t content) {
+    uint8_t* copy = copies_.admit(block, page);
+    if (!copy) return false;
+    std::fill_n(copy, kPage, content);
+    copies_.release(block, page);
+    return true;
+  }
+  // What the copy of a page holds, or -1.
+  int content(uint16_t block, uint64_t page) {
+    const uint8_t* copy = copies_.find(block, page);
+    if (!copy) return -1;
+    const int first = copy[0];
+    EXPECT_TRUE(std::all_of(copy, copy + kPage, [&](uint8_t byte) { return byte == first; }));
+    copies_.release(block, page);
+    return first;
+  }
+
+  std::atomic<uint64_t> used_ = 0;
+  KeptCopies copies_{3, kPage, used_};
+};
+
+TEST_F(KeptCopiesTest, KeepsPagesApart) {
+  EXPECT_EQ(content(0, 7), -1);
+  EXPECT_TRUE(admit(0, 7, 1));
+  EXPECT_TRUE(admit(1, 7, 2));
+  EXPECT_TRUE(admit(0, 8, 3));
+  EXPECT_EQ(content(0, 7), 1);
+  EXPECT_EQ(content(1, 7), 2);
+  EXPECT_EQ(content(0, 8), 3);
+}
+
+TEST_F(KeptCopiesTest, TakesMemoryAsCopiesComeAndNoMore) {
+  EXPECT_EQ(used_, 0u);
+  for (uint64_t page = 0; page < 100; ++page) {
+    admit(0, page, 1);
+    EXPECT_EQ(used_, std::min<uint64_t>(page + 1, 3) * (kPage + KeptCopies::kOverhead));
+  }
+}
+
+TEST_F(KeptCopiesTest, PagesThatComeBackStayAndOthersGo) {
+  for (uint64_t page = 0; page < 3; ++page) ASSERT_TRUE(admit(0, page, 1));
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(content(0, 1), 1);
+  int let_in = 0;
+  for (uint64_t page = 10; page < 14; ++page) let_in += admit(0, page, 2);
+  EXPECT_GT(let_in, 0);
+  EXPECT_EQ(content(0, 1), 1) << "the one that came back";
+  EXPECT_TRUE(content(0, 0) == -1 || content(0, 2) == -1);
+}
+
+TEST_F(KeptCopiesTest, EvenABelovedPageGoesInTheEnd) {
+  for (uint64_t page = 0; page < 3; ++page) ASSERT_TRUE(admit(0, page, 1));
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(content(0, 1), 1);
+  for (uint64_t page = 10; page < 60; ++page) admit(0, page, 2);
+  EXPECT_EQ(content(0, 1), -1);
+}
+
+TEST_F(KeptCopiesTest, ACopyInUseIsNotGivenToAnother) {
+  uint8_t* held = copies_.admit(0, 0);
+  ASSERT_TRUE(held);
+  std::fill_n(held, kPage, uint8_t{9});
+  for (uint64_t page = 1; page < 50; ++page) admit(0, page, 2);
+  EXPECT_EQ(std::count(held, held + kPage, 9), kPage);
+  copies_.release(0, 0);
+  EXPECT_EQ(content(0, 0), 9);
+}
+
+TEST_F(KeptCopiesTest, ADroppedCopyMakesRoom) {
+  for (uint64_t page = 0; page < 3; ++page) ASSERT_TRUE(admit(0, page, 1));
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(content(0, 1), 1);
+  copies_.drop(0, 1);
+  copies_.drop(5, 5);  // never was
+  EXPECT_EQ(content(0, 1), -1);
+  EXPECT_TRUE(admit(0, 1, 4));
+  EXPECT_EQ(content(0, 1), 4);
+}
+
+TEST(KeptCopies, WithoutRoomKeepNothing) {
+  std::atomic<uint64_t> used = 0;
+  KeptCopies none(0, kPage, used);
+  EXPECT_FALSE(none.admit(0, 0));
+  EXPECT_FALSE(none.find(0, 0));
+  EXPECT_EQ(used, 0u);
+}
+
+}  // namespace
+}  // namespace wherry
