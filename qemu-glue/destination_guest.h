@@ -2,6 +2,8 @@
 // Thread-safe.
 #pragma once
 
+#include <sys/types.h>
+
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -29,6 +31,11 @@ class DestinationGuest {
   const GuestBlocks& blocks() const { return blocks_; }
   const Skip& placed() const { return placed_; }
   bool placing() const;
+
+  // The process whose memory pages are placed in, so that no other guest's is taken for it. Before any
+  // channel.
+  void set_process(pid_t process) { process_ = process; }
+  pid_t process() const { return process_; }
 
   void main_dialled();
   // Waits until the main channel is dialled; false if the session ended.
@@ -58,6 +65,7 @@ class DestinationGuest {
   GuestBlocks blocks_;  // set before any page comes, constant from then on
   Skip placed_;
   bool have_blocks_ = false;
+  pid_t process_ = -1;
   bool dialled_ = false;
   bool unparsed_ = false;
   bool opaque_ = false;

@@ -80,6 +80,7 @@ Result<> Receiver::find_memory() {
   auto found = options_.memory();
   if (found) {
     ram_ = std::move(*found);
+    guest_.set_process(ram_->process());
   } else if (mode_ == PlacementMode::direct) {
     return fail("placement=direct is impossible: {}", found.error().message);
   } else {

@@ -36,7 +36,6 @@ nlohmann::json Report::to_json() const {
                            {"delta", pages.delta},
                            {"zstd", pages.zstd},
                            {"raw", pages.raw}}},
-                         {"asked_again", asked_again},
                          {"history_bytes", history_bytes},
                          {"history_budget", history_budget},
                          {"lanes", lanes_json},
@@ -44,6 +43,7 @@ nlohmann::json Report::to_json() const {
                          {"in_flight_max", in_flight_max},
                          {"in_flight_bound", in_flight_bound},
                          {"timeline", points}};
+  if (asked_again) json["asked_again"] = *asked_again;
   if (switchover_ms) json["switchover_ms"] = *switchover_ms;
   if (remaining) json["remaining"] = *remaining;
   if (passes) json["passes"] = *passes;

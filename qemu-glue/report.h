@@ -26,7 +26,8 @@ struct Report {
   uint64_t wire_bytes = 0;
   uint64_t guest_bytes = 0;
   PageCounts pages;
-  uint64_t asked_again = 0;    // batches that the destination could not make pages of at first
+  std::optional<uint64_t>
+      asked_again;             // at the destination: batches that it could not make pages of at first
   uint64_t history_bytes = 0;  // taken for remembering pages, at most
   uint64_t history_budget = 0;
   std::optional<uint32_t> passes;

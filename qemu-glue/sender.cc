@@ -146,7 +146,7 @@ void Sender::sample() {
   report_.opaque = guest_.opaque();
   report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   for (const auto& channel : channels_)
-    report_.passes = std::max(report_.passes.value_or(0), channel->passes());
+    report_.passes = std::max(report_.passes.value_or(1), channel->passes() + 1);
   if (channels_.empty()) return;
   report_.timeline.push_back({.t = report_.total_s,
                               .goodput = totals.window.goodput,

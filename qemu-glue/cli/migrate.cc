@@ -45,7 +45,7 @@ int migrate(const MigrateOptions& options) {
   }
   const Report report = migration.report();
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
-  if (!options.json) print_summary(report);
+  print_summary(report, options.json);
   if (done) return kCompleted;
   spdlog::error("{}", done.error().message);
   return kFailed;
@@ -63,7 +63,8 @@ void add_migrate(CLI::App& app, Command& chosen) {
   command->add_option("--via", options->via, "The way between them: wherry://ADDR[:PORT][?key=value…]");
   command->add_flag("--paused", options->paused, "Not live: stop the guest first");
   command->add_option("--report", options->report, "File for the report (JSON)");
-  command->add_flag("--json", options->json, "Progress as JSON on standard output, an object a second");
+  command->add_flag("--json", options->json,
+                    "Progress as JSON on standard output, an object a second and one at the end");
   command->add_flag("--insecure", options->insecure, "Allow guest memory to cross a network in the clear");
   command->callback([options, &chosen] { chosen = [options] { return migrate(*options); }; });
 }

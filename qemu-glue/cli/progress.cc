@@ -17,12 +17,18 @@ std::string line(const Report& report) {
   const double ratio = report.wire_bytes
                            ? static_cast<double>(report.guest_bytes) / static_cast<double>(report.wire_bytes)
                            : 0;
-  std::string text =
-      fmt::format("{:6.1f} s  pass {}  {} of pages sent  {}/s  ratio {:.2f}", report.total_s,
-                  report.passes.value_or(0) + 1, bytes_text(static_cast<double>(report.guest_bytes)),
-                  bytes_text(goodput), ratio);
+  std::string text = fmt::format(
+      "{:6.1f} s  pass {}  {} of pages sent  {}/s  ratio {:.2f}", report.total_s, report.passes.value_or(1),
+      bytes_text(static_cast<double>(report.guest_bytes)), bytes_text(goodput), ratio);
   if (report.remaining) text += fmt::format("  {} left", bytes_text(static_cast<double>(*report.remaining)));
   return text;
+}
+
+void print_json(const Report& report) {
+  nlohmann::json json = report.to_json();
+  json.erase("timeline");
+  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  std::fflush(stdout);
 }
 
 }  // namespace
@@ -58,10 +64,7 @@ void Progress::run() {
   while (!stop_.wait_for(lock, period, [this] { return stopped_; })) {
     const Report report = report_();
     if (json_) {
-      nlohmann::json json = report.to_json();
-      json.erase("timeline");
-      fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
-      std::fflush(stdout);
+      print_json(report);
     } else {
       fmt::print(stderr, "\r\033[K{}", line(report));
       std::fflush(stderr);
@@ -69,7 +72,8 @@ void Progress::run() {
   }
 }
 
-void print_summary(const Report& report) {
+void print_summary(const Report& report, bool json) {
+  if (json) return print_json(report);
   const auto row = [](const char* name, const std::string& value) {
     fmt::print("  {:<12} {}\n", name, value);
   };
@@ -78,7 +82,7 @@ void print_summary(const Report& report) {
   row("total", fmt::format("{:.2f} s", report.total_s));
   if (report.switchover_ms) row("downtime", fmt::format("{:.0f} ms", *report.switchover_ms));
   row("guest memory", fmt::format("{} in {} passes", bytes_text(static_cast<double>(report.guest_bytes)),
-                                  report.passes.value_or(0) + 1));
+                                  report.passes.value_or(1)));
   row("on the wire", fmt::format("{} over {} lanes", bytes_text(static_cast<double>(report.wire_bytes)),
                                  report.lanes.size()));
   row("pages", fmt::format("{} zero, {} same, {} delta, {} zstd, {} raw", report.pages.zero,

@@ -31,7 +31,8 @@ class Progress {
 
 // "1.5 GB", in powers of 1000.
 std::string bytes_text(double bytes);
-void print_summary(const Report& report);
+// The end of a migration, for a person or as one JSON object more.
+void print_summary(const Report& report, bool json);
 
 // For a migration that cannot begin: says why on standard error and in the report. Returns the exit status.
 int give_up(ReportFile& file, Report report, const Error& error);

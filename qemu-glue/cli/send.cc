@@ -71,7 +71,7 @@ int send(const SendOptions& options) {
     if (auto asked = ask_qemu(*qmp, report); !asked) spdlog::warn("{}", asked.error().message);
   }
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
-  if (!options.json) print_summary(report);
+  print_summary(report, options.json);
   if (report.status == "completed") return kCompleted;
   spdlog::error("{}", report.error);
   return kFailed;
@@ -89,7 +89,8 @@ void add_send(CLI::App& app, Command& chosen) {
   command->add_option("--to", options->to, "The receiver: wherry://HOST[:PORT][?key=value…]")->required();
   command->add_option("--qmp", options->qmp, "QEMU's monitor, unix:PATH: asked at the end how it went");
   command->add_option("--report", options->report, "File for the report (JSON)");
-  command->add_flag("--json", options->json, "Progress as JSON on standard output, an object a second");
+  command->add_flag("--json", options->json,
+                    "Progress as JSON on standard output, an object a second and one at the end");
   command->add_flag("--insecure", options->insecure, "Allow guest memory to cross a network in the clear");
   command->callback([options, &chosen] { chosen = [options] { return send(*options); }; });
 }

@@ -5,6 +5,13 @@
 namespace wherry {
 
 Result<GuestRam> find_guest_ram(Qmp& qmp) {
+  auto answer = qmp.execute("query-status");
+  if (!answer) return pass_on(answer);
+  if (const std::string status = answer->value("status", ""); status != "inmigrate") {
+    return fail(
+        "the QEMU of process {} does not wait for a migration (it is {}): is --qmp another guest's monitor?",
+        qmp.peer_pid(), status);
+  }
   auto places = find_ram_blocks(qmp);
   if (!places) return pass_on(places);
   return GuestRam::open(qmp.peer_pid(), std::move(*places));

@@ -1,4 +1,6 @@
 // The RAM of the guest behind a monitor: where QEMU says that it is, in the process that listens there.
+//
+// Only of a QEMU that waits for a migration: what is written to any other's memory would destroy a guest.
 #pragma once
 
 #include "qemu-glue/memory/guest_ram.h"

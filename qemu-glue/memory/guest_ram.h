@@ -56,6 +56,7 @@ class GuestRam {
   GuestRam& operator=(GuestRam&&) noexcept;
   ~GuestRam();
 
+  pid_t process() const { return pid_; }
   std::optional<size_t> find(std::string_view name) const;
   size_t block_count() const { return blocks_.size(); }
   const std::string& name(size_t block) const;

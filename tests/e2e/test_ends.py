@@ -15,7 +15,7 @@ import socket
 import threading
 import unittest
 
-from lab import PAGES, Link, Pair, QmpError, Wherry, scratch, wait_until
+from lab import PAGES, Guest, Link, Pair, QmpError, Wherry, scratch, wait_until
 
 SLOW, FAST = '80mbit', '10gbit'
 REWRITES = {'append': f'pages={PAGES} rate=8000 bytes=4096 mix=random:90,flip:10 verify=20000'}
@@ -276,6 +276,26 @@ class NotThere(End):
             with Wherry.send(pair.src.path('test.qmp'), address, netns=pair.link.netns('a')) as other:
                 self.check_exit(other, 1, 'in use|busy')
             pair.src.status()
+
+
+class WrongMonitor(End):
+    """The receiver is given the monitor of another guest, whose memory must stay as it is."""
+
+    def test_of_a_running_guest(self):
+        with self.pair('single_direct', wherries=False, rate=None, destination={'autostart': False}) as pair:
+            pair.placement = 'auto'
+            pair.start_wherries(monitor=pair.src.qmp_path)
+            pair.migrate()
+            report, _ = pair.complete()
+            self.assertEqual(report['placement'], 'relay')
+            self.assertRegex(report['placement_reason'], 'does not wait for a migration')
+
+    def test_of_another_that_waits(self):
+        with self.pair('multifd_direct', wherries=False) as pair, \
+                Guest('10.0', incoming=True, ram='memfd', ram_kib=pair.dst.ram_kib) as other:
+            pair.start_wherries(monitor=other.qmp_path)
+            pair.migrate()
+            self.check_failed(pair, *[r'process \d+ waits at .*/in, but --qmp is the monitor of process \d+'] * 2)
 
 
 class HalfClose(End):

@@ -111,21 +111,25 @@ class Streams(unittest.TestCase):
                 self.assertLess(taken, 2 * PAGES * 4096 + (8 << 20))
 
     def test_memory_stays_bounded(self):
-        """A guest of 2 GiB; either end of Wherry's holds no more than 64 MiB and the slots in flight."""
+        """A guest of 2 GiB: either end of Wherry's holds no more than 64 MiB and the slots in flight, and the source what it
+        says that it remembers."""
         big = {'ram_kib': (2 << 20) + 8, 'append': 'pages=16384 rate=5000 mix=text:60,random:40 verify=20000'}
         for multifd, placement in ((4, 'direct'), (0, 'relay')):
             with self.subTest(f'{multifd} {placement}'), Pair(multifd=multifd, placement=placement, source=big,
                                                               destination=big) as pair:
                 pair.migrate()
-                most, running = 0, True
+                most, running = {pair.sender: 0, pair.receiver: 0}, True
                 while running:
-                    for wherry in (pair.sender, pair.receiver):
+                    for wherry in most:
                         with contextlib.suppress(OSError, TypeError):  # it has just ended
-                            most = max(most, wherry.private_bytes)
+                            most[wherry] = max(most[wherry], wherry.private_bytes)
                     running = pair.src.execute('query-migrate')['status'] != 'completed'
                 report, _ = pair.complete(compare=False)
                 self.assertLessEqual(report['in_flight_max'], report['in_flight_bound'])
-                self.assertLess(most, (64 << 20) + report['in_flight_bound'])
+                bound = (64 << 20) + report['in_flight_bound']
+                self.assertLess(most[pair.receiver], bound)
+                self.assertLess(most[pair.sender], bound + report['history_bytes'])
+                self.assertLessEqual(report['history_bytes'], report['history_budget'])
 
     def test_memory_device(self):
         """A pc-dimm whose pages are random, and each there twice, plugged into both ends."""

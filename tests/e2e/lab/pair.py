@@ -81,11 +81,11 @@ class Pair:
     def _uri(endpoint):
         return endpoint if endpoint.startswith('tcp:') else f'unix:{endpoint}'
 
-    def start_wherries(self, listen=None, to=None, **both):
-        """`listen`, `to`: hosts as in the URI, the link's IPv4 unless given."""
+    def start_wherries(self, listen=None, to=None, monitor=None, **both):
+        """`listen`, `to`: hosts as in the URI, the link's IPv4 unless given. `monitor`: for the receiver, if not its own."""
         address = self.link.address('b')
         self.receiver = self._enter(Wherry.receive(f'wherry://{listen or address}', self._in(),
-                                                   qmp=self.dst.qmp_path if self.qmp else None,
+                                                   qmp=monitor or (self.dst.qmp_path if self.qmp else None),
                                                    netns=self.link.netns('b'), **both))
         self.receiver.wait_listening()
         self.sender = self._enter(Wherry.send(self._out(),
