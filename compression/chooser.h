@@ -9,7 +9,7 @@
 // t and o are measured for each way on this guest's pages, by all lanes together, apart for pages that come
 // for the first time and pages that come again; the ways next to the chosen one are tried now and then. r is
 // measured while bytes wait for the network, and grows by itself while none do (fast, until it was measured
-// once); a lane's part of it is its part of what was sent. Wall time is measured, so other work on the
+// a few times); a lane's part of it is its part of what was sent. Wall time is measured, so other work on the
 // machine's processors counts; zstd above level 1 is only taken as far as idle processors bear it.
 //
 // Thread-safe.
