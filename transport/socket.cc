@@ -105,6 +105,29 @@ msghdr message(std::span<iovec> pieces) {
   return header;
 }
 
+// Room for one descriptor beside a message.
+struct DescriptorMessage {
+  alignas(cmsghdr) char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+// The next descriptor that is already there, or an empty Fd.
+Fd receive_descriptor(int from) {
+  char byte = 0;
+  iovec one{&byte, 1};
+  DescriptorMessage control{};
+  msghdr header{};
+  header.msg_iov = &one;
+  header.msg_iovlen = 1;
+  header.msg_control = control.bytes;
+  header.msg_controllen = sizeof control.bytes;
+  if (::recvmsg(from, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1) return {};
+  const cmsghdr* item = CMSG_FIRSTHDR(&header);
+  if (!item || item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) return {};
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(item), sizeof fd);
+  return Fd(fd);
+}
+
 }  // namespace
 
 std::string reason(int error) {
@@ -248,7 +271,34 @@ Result<Fd> Listener::accept(std::chrono::seconds silence) const {
 }
 
 Fd Listener::accept_waiting() const {
-  return Fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  return handed_over_ ? receive_descriptor(fd_.get())
+                      : Fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+}
+
+Listener Listener::handed_over(Fd from) {
+  Listener listener;
+  listener.fd_ = std::move(from);
+  listener.handed_over_ = true;
+  return listener;
+}
+
+Result<> hand_over(int to, const Fd& connection) {
+  char byte = 0;
+  iovec one{&byte, 1};
+  DescriptorMessage control{};
+  msghdr header{};
+  header.msg_iov = &one;
+  header.msg_iovlen = 1;
+  header.msg_control = control.bytes;
+  header.msg_controllen = sizeof control.bytes;
+  cmsghdr* item = CMSG_FIRSTHDR(&header);
+  item->cmsg_level = SOL_SOCKET;
+  item->cmsg_type = SCM_RIGHTS;
+  item->cmsg_len = CMSG_LEN(sizeof(int));
+  const int fd = connection.get();
+  std::memcpy(CMSG_DATA(item), &fd, sizeof fd);
+  if (::sendmsg(to, &header, MSG_NOSIGNAL) != 1) return fail("cannot hand over a connection: {}", reason(errno));
+  return {};
 }
 
 void Listener::stop() const {

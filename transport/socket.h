@@ -34,17 +34,21 @@ struct Endpoint {
 // set so that a peer that vanished is noticed after `silence`.
 Result<Fd> connect_to(const Endpoint& to, std::chrono::milliseconds timeout, std::chrono::seconds silence);
 
-// A listening socket, and the path to remove when its owner goes.
+// A listening socket, and the path to remove when its owner goes; or a socket over which another process hands
+// over the connections that it has accepted.
 class Listener {
  public:
   // A unix path left behind by a dead process is replaced; one that somebody listens on is an error. The
   // socket's mode is 0600.
   static Result<Listener> open(const Endpoint& at);
+  // Connections come from hand_over() at the other end of `from`.
+  static Listener handed_over(Fd from);
   Listener(Listener&&) = default;
   Listener& operator=(Listener&& other) noexcept {
     const Listener old = std::move(*this);  // removes its path
     fd_ = std::move(other.fd_);
     where_ = std::move(other.where_);
+    handed_over_ = other.handed_over_;
     return *this;
   }
   ~Listener();
@@ -62,7 +66,11 @@ class Listener {
   Listener() = default;
   Fd fd_;
   Endpoint where_;
+  bool handed_over_ = false;
 };
+
+// Gives a connection to the process at the other end of a unix socket; both ends of it are then that process's.
+Result<> hand_over(int to, const Fd& connection);
 
 void tune_tcp(int fd, std::chrono::seconds silence);
 

@@ -135,6 +135,7 @@ Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& opt
   if (!socket) return pass_on(socket);
   const nlohmann::json hello = {{"lanes", options.lanes},
                                 {"most_in_flight", kMostInFlight},
+                                {"route", options.route},
                                 {"wishes", options.wishes},
                                 {"silence_s", options.silence.count()},
                                 {"requires", nlohmann::json::array()}};
@@ -156,7 +157,7 @@ Result<> SourceSession::open_lanes(const Options& options, const std::string& to
   for (size_t i = 0; i < options.lanes; ++i) {
     auto socket = dial(options.peers[i % options.peers.size()], options.silence);
     if (!socket) return pass_on(socket);
-    const nlohmann::json hello = {{"token", token}, {"lane", i}};
+    const nlohmann::json hello = {{"token", token}, {"lane", i}, {"route", options.route}};
     if (auto sent = (*socket)->send({.type = FrameType::lane_hello}, nlohmann::json::to_cbor(hello)); !sent) {
       return pass_on(sent);
     }

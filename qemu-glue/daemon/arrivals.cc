@@ -1,0 +1,103 @@
+#include "qemu-glue/daemon/arrivals.h"
+
+#include <spdlog/spdlog.h>
+
+#include "qemu-glue/daemon/runtime_dir.h"
+#include "transport/control.h"
+#include "transport/socket.h"
+
+namespace wherry::daemon {
+namespace {
+
+constexpr std::chrono::milliseconds kLook{500};
+// A peer cannot have more processes started here than that.
+constexpr size_t kMostArrivals = 64;
+
+}  // namespace
+
+Result<> Arrivals::take(const Fd& connection, const FirstFrame& first) {
+  reap();
+  auto named = member<std::string>(first.body, "route");
+  if (!named || named->empty()) {
+    return fail("this is wherryd: a migration comes here by a route (`wherry route` makes one)");
+  }
+  auto route = Route::parse(*named);
+  if (!route) return pass_on(route);
+  std::lock_guard lock(mutex_);
+  auto at = arriving_.find(route->text());
+  if (at == arriving_.end()) {
+    if (first.type != FrameType::hello) return fail("route {} has no migration here", route->text());
+    if (auto begun = begin(*route); !begun) return begun;
+    at = arriving_.find(route->text());
+  }
+  return hand_over(at->second->child->socket(), connection);
+}
+
+Result<> Arrivals::begin(const Route& route) {
+  if (arriving_.size() >= kMostArrivals) return fail("too many migrations come here at once ({})", kMostArrivals);
+  // Names of hosts that this one sends to: their paths are ours to listen on, not QEMU's.
+  if (config_.peers.contains(route.host)) return fail("this host is not {}", route.host);
+  if (auto made = make_directory(route.directory(config_.runtime_dir), config_.group); !made) return made;
+  auto child = Child::spawn({wherry_, "receive", "--handed-over", std::to_string(kChildSocket), "--qemu",
+                             "unix:" + route.path(config_.runtime_dir)});
+  if (!child) return pass_on(child);
+  spdlog::info("route {} is taken here (process {})", route.text(), (*child)->pid());
+  auto arriving = std::make_unique<Arriving>();
+  arriving->child = std::move(*child);
+  Arriving& kept = *(arriving_[route.text()] = std::move(arriving));
+  kept.thread = std::thread([this, text = route.text(), &kept] { watch(text, kept); });
+  return {};
+}
+
+// In a thread of its own, until the process ends.
+void Arrivals::watch(const std::string& route, Arriving& arriving) {
+  std::string line;
+  Child::Said said = Child::Said::nothing;
+  while (said != Child::Said::end) {
+    said = arriving.child->read_line(line, kLook);
+    std::lock_guard lock(mutex_);
+    if (!closing_) continue;
+    arriving.child->let_go();
+    return;
+  }
+  const int status = arriving.child->wait();
+  spdlog::info("route {} has ended here with status {}", route, status);
+  std::lock_guard lock(mutex_);
+  arriving.over = true;
+}
+
+nlohmann::json Arrivals::list() const {
+  std::lock_guard lock(mutex_);
+  nlohmann::json all = nlohmann::json::array();
+  for (const auto& [route, arriving] : arriving_) {
+    if (!arriving->over) all.push_back({{"route", route}, {"process", arriving->child->pid()}});
+  }
+  return all;
+}
+
+// Joins the threads of those that have ended.
+void Arrivals::reap() {
+  std::vector<std::unique_ptr<Arriving>> over;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto at = arriving_.begin(); at != arriving_.end();) {
+      const auto next = std::next(at);
+      if (at->second->over) {
+        over.push_back(std::move(at->second));
+        arriving_.erase(at);
+      }
+      at = next;
+    }
+  }
+  for (auto& each : over) each->thread.join();
+}
+
+Arrivals::~Arrivals() {
+  {
+    std::lock_guard lock(mutex_);
+    closing_ = true;
+  }
+  for (auto& [route, arriving] : arriving_) arriving->thread.join();
+}
+
+}  // namespace wherry::daemon

@@ -1,0 +1,51 @@
+// The migrations that come to this host: each a `wherry receive` of its own, to which the connections of its
+// session are handed over as they come to wherryd's port.
+//
+// Thread-safe.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "qemu-glue/daemon/child.h"
+#include "qemu-glue/daemon/config.h"
+#include "qemu-glue/daemon/route.h"
+#include "transport/first_frame.h"
+
+namespace wherry::daemon {
+
+class Arrivals {
+ public:
+  Arrivals(const Config& config, std::string wherry) : config_(config), wherry_(std::move(wherry)) {}
+  // Migrations that are under way go on.
+  ~Arrivals();
+
+  // Hands a connection over to the migration whose route its first frame names; a hello begins a new one. An
+  // Error is for the peer.
+  Result<> take(const Fd& connection, const FirstFrame& first);
+  // One object for each: route and process.
+  nlohmann::json list() const;
+
+ private:
+  struct Arriving {
+    std::unique_ptr<Child> child;
+    std::thread thread;
+    bool over = false;
+  };
+  Result<> begin(const Route& route);
+  void watch(const std::string& route, Arriving& arriving);
+  void reap();
+
+  const Config& config_;
+  const std::string wherry_;
+  mutable std::mutex mutex_;
+  std::map<std::string, std::unique_ptr<Arriving>> arriving_;  // by route
+  bool closing_ = false;
+};
+
+}  // namespace wherry::daemon

@@ -1,0 +1,131 @@
+#include "qemu-glue/daemon/child.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <csignal>
+
+#include "transport/socket.h"
+
+namespace wherry::daemon {
+namespace {
+
+// What a child inherits: its output and its socket, and no signal blocked.
+class Inheritance {
+ public:
+  Inheritance(int output, int socket) {
+    posix_spawn_file_actions_init(&files_);
+    posix_spawn_file_actions_addopen(&files_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&files_, output, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&files_, socket, kChildSocket);
+    posix_spawnattr_init(&attributes_);
+    sigset_t none;
+    sigemptyset(&none);
+    posix_spawnattr_setsigmask(&attributes_, &none);
+    // Of its own group: a Ctrl-C at the daemon's terminal is for the daemon.
+    posix_spawnattr_setpgroup(&attributes_, 0);
+    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+  }
+  Inheritance(const Inheritance&) = delete;
+  ~Inheritance() {
+    posix_spawn_file_actions_destroy(&files_);
+    posix_spawnattr_destroy(&attributes_);
+  }
+  const posix_spawn_file_actions_t* files() const { return &files_; }
+  const posix_spawnattr_t* attributes() const { return &attributes_; }
+
+ private:
+  posix_spawn_file_actions_t files_;
+  posix_spawnattr_t attributes_;
+};
+
+// Above the descriptors that a child gets by number, so that none of them is overwritten before it is copied.
+Fd lifted(int fd) {
+  Fd low(fd);
+  return Fd(::fcntl(low.get(), F_DUPFD_CLOEXEC, kChildSocket + 1));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Child>> Child::spawn(const std::vector<std::string>& argv) {
+  std::array<int, 2> pipe{-1, -1};
+  std::array<int, 2> pair{-1, -1};
+  if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return fail("cannot start {}: {}", argv.front(), reason(errno));
+  std::unique_ptr<Child> child(new Child);
+  child->output_ = Fd(pipe[0]);
+  const Fd output = lifted(pipe[1]);
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
+    return fail("cannot start {}: {}", argv.front(), reason(errno));
+  }
+  child->socket_ = Fd(pair[0]);
+  const Fd socket = lifted(pair[1]);
+  const Inheritance inheritance(output.get(), socket.get());
+  std::vector<char*> arguments;
+  for (const std::string& argument : argv) arguments.push_back(const_cast<char*>(argument.c_str()));
+  arguments.push_back(nullptr);
+  const int error = ::posix_spawn(&child->pid_, argv.front().c_str(), inheritance.files(),
+                                  inheritance.attributes(), arguments.data(), environ);
+  if (error != 0) {
+    child->ended_ = true;
+    return fail("cannot start {}: {}", argv.front(), reason(error));
+  }
+  return child;
+}
+
+Child::~Child() {
+  if (let_go_) return;
+  stop();
+  wait();
+}
+
+void Child::let_go() {
+  let_go_ = true;
+}
+
+Child::Said Child::read_line(std::string& line, std::chrono::milliseconds longest) {
+  const auto until = std::chrono::steady_clock::now() + longest;
+  for (;;) {
+    if (const size_t end = unread_.find('\n'); end != std::string::npos) {
+      line = unread_.substr(0, end);
+      unread_.erase(0, end + 1);
+      return Said::line;
+    }
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    pollfd ready{output_.get(), POLLIN, 0};
+    const int n = ::poll(&ready, 1, static_cast<int>(std::max<int64_t>(left.count(), 0)));
+    if (n == 0) return Said::nothing;
+    if (n < 0) continue;
+    std::array<char, 4096> bytes;
+    const ssize_t got = ::read(output_.get(), bytes.data(), bytes.size());
+    if (got <= 0) return Said::end;
+    unread_.append(bytes.data(), static_cast<size_t>(got));
+  }
+}
+
+void Child::stop() {
+  std::lock_guard lock(mutex_);
+  if (!ended_) ::kill(pid_, SIGTERM);
+}
+
+int Child::wait() {
+  {
+    std::lock_guard lock(mutex_);
+    if (ended_) return status_;
+  }
+  // Seen dead before it is reaped: until then its number is no other's, and stop() may use it.
+  siginfo_t info{};
+  while (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
+  }
+  std::lock_guard lock(mutex_);
+  int status = 0;
+  ::waitpid(pid_, &status, 0);
+  ended_ = true;
+  status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return status_;
+}
+
+}  // namespace wherry::daemon

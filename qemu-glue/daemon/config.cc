@@ -1,0 +1,176 @@
+#include "qemu-glue/daemon/config.h"
+
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "qemu-glue/daemon/route.h"
+
+namespace wherry::daemon {
+namespace {
+
+std::string line_of(const toml::node& node) {
+  return fmt::format("line {}", node.source().begin.line);
+}
+
+Result<std::string> text(const toml::node& node) {
+  if (auto value = node.value_exact<std::string>()) return *value;
+  return fail("expected a text in quotes");
+}
+
+Result<LibvirtAccess> access(const toml::node& node) {
+  const auto value = node.value_exact<std::string>();
+  if (value == "manage") return LibvirtAccess::manage;
+  if (value == "read-only") return LibvirtAccess::read_only;
+  if (value == "none") return LibvirtAccess::none;
+  return fail("expected \"manage\", \"read-only\" or \"none\"");
+}
+
+// What a key does with its value.
+using Keys = std::map<std::string_view, std::function<Result<>(const toml::node&)>>;
+
+template <class T>
+std::function<Result<>(const toml::node&)> set(T& to, Result<T> (*read)(const toml::node&)) {
+  return [&to, read](const toml::node& node) -> Result<> {
+    auto value = read(node);
+    if (!value) return pass_on(value);
+    to = std::move(*value);
+    return {};
+  };
+}
+
+Result<> read_table(const toml::table& table, const std::string& name, const Keys& keys) {
+  for (const auto& [key, node] : table) {
+    const auto known = keys.find(key.str());
+    if (known == keys.end()) {
+      std::string all;
+      for (const auto& [each, read] : keys) all += (all.empty() ? "" : ", ") + std::string(each);
+      return fail("{}: unknown key \"{}{}\" (known here: {})", line_of(node), name, key.str(), all);
+    }
+    if (auto read = known->second(node); !read) {
+      return fail("{}: {}{}: {}", line_of(node), name, key.str(), read.error().message);
+    }
+  }
+  return {};
+}
+
+Result<> read_peer(const std::string& name, const toml::node& node, Config& config) {
+  const toml::table* table = node.as_table();
+  if (!table) return fail("{}: expected a table [peers.{}]", line_of(node), name);
+  std::string address;
+  LibvirtAccess libvirt = LibvirtAccess::manage;
+  auto read = read_table(*table, "peers." + name + ".",
+                         {{"address", set(address, text)}, {"libvirt", set(libvirt, access)}});
+  if (!read) return read;
+  auto peer = parse_peer(name + "=" + address);
+  if (!peer) return fail("{}: {}", line_of(node), peer.error().message);
+  peer->libvirt = libvirt;
+  config.peers[name] = std::move(*peer);
+  return {};
+}
+
+Result<Config> from_table(const toml::table& table) {
+  Config config;
+  const auto listen = [&](const toml::node& node) -> Result<> {
+    auto value = text(node);
+    auto uri = value ? Uri::parse(*value) : pass_on(value);
+    if (!uri) return pass_on(uri);
+    config.listen = std::move(*uri);
+    return {};
+  };
+  const auto insecure = [&](const toml::node& node) -> Result<> {
+    const auto value = node.value_exact<bool>();
+    if (!value) return fail("expected true or false");
+    config.insecure = *value;
+    return {};
+  };
+  const auto libvirt = [&](const toml::node& node) -> Result<> {
+    auto value = text(node);
+    auto socket = value ? libvirt_socket(*value) : pass_on(value);
+    if (!socket) return pass_on(socket);
+    config.libvirt = std::move(*socket);
+    return {};
+  };
+  const auto route_timeout = [&](const toml::node& node) -> Result<> {
+    const auto value = node.value_exact<int64_t>();
+    if (!value || *value < 1 || *value > 3600) return fail("expected 1 to 3600 (seconds)");
+    config.route_timeout = std::chrono::seconds(*value);
+    return {};
+  };
+  const auto peers = [&](const toml::node& node) -> Result<> {
+    const toml::table* all = node.as_table();
+    if (!all) return fail("expected tables [peers.NAME]");
+    for (const auto& [name, peer] : *all) {
+      if (auto read = read_peer(std::string(name.str()), peer, config); !read) return read;
+    }
+    return {};
+  };
+  auto read = read_table(table, "",
+                         {{"listen", listen},
+                          {"insecure", insecure},
+                          {"runtime_dir", set(config.runtime_dir, text)},
+                          {"group", set(config.group, text)},
+                          {"libvirt", libvirt},
+                          {"others", set(config.others, access)},
+                          {"route_timeout", route_timeout},
+                          {"peers", peers}});
+  if (!read) return pass_on(read);
+  return config;
+}
+
+}  // namespace
+
+Result<Config> Config::read(const std::string& file) {
+  const toml::parse_result parsed = toml::parse_file(file);
+  if (!parsed) {
+    const toml::parse_error& error = parsed.error();
+    const auto line = error.source().begin.line;
+    return fail("{}:{} {}", file, line ? fmt::format(" line {}:", line) : "", error.description());
+  }
+  auto config = from_table(parsed.table());
+  if (!config) return fail("{}: {}", file, config.error().message);
+  if (auto sound = config->check(); !sound) return fail("{}: {}", file, sound.error().message);
+  return config;
+}
+
+Result<> Config::check() const {
+  if (!listen && peers.empty()) return fail("nothing to do: neither listen nor a peer is given");
+  if (listen && listen->hosts.size() != 1) return fail("listen: expected one address");
+  const auto exposed = [](const Endpoint& host) { return !host.is_loopback(); };
+  bool network = listen && exposed(listen->hosts.front());
+  for (const auto& [name, peer] : peers) {
+    network = network || std::any_of(peer.hosts.begin(), peer.hosts.end(), exposed);
+  }
+  if (network && !insecure) {
+    return fail(
+        "guest memory would cross the network in the clear, open to anyone on it. Give --insecure, or set "
+        "insecure = true, if that network is trusted (sealing does not exist yet)");
+  }
+  if (!runtime_dir.starts_with('/')) return fail("runtime_dir: {} is no absolute path", runtime_dir);
+  return {};
+}
+
+Result<Peer> parse_peer(const std::string& text) {
+  const size_t equals = text.find('=');
+  Peer peer;
+  peer.name = text.substr(0, equals);
+  if (equals == std::string::npos || equals + 1 == text.size()) {
+    return fail("peer {}: expected NAME=ADDRESS, like hostb=192.0.2.7", text);
+  }
+  if (auto route = Route::make(peer.name); !route) return fail("peer {}: {}", text, route.error().message);
+  auto uri = Uri::parse("wherry://" + text.substr(equals + 1));
+  if (!uri) return fail("peer {}: {}", text, uri.error().message);
+  peer.hosts = std::move(uri->hosts);
+  return peer;
+}
+
+Result<std::string> libvirt_socket(const std::string& uri) {
+  if (uri == "qemu:///system") return std::string("/run/libvirt/libvirt-sock");
+  const std::string prefix = "qemu+unix:///system?socket=";
+  if (uri.starts_with(prefix + "/")) return uri.substr(prefix.size());
+  return fail("{}: expected qemu:///system or qemu+unix:///system?socket=PATH", uri);
+}
+
+}  // namespace wherry::daemon

@@ -1,0 +1,86 @@
+#include "qemu-glue/daemon/connections.h"
+
+#include <sys/socket.h>
+
+#include <vector>
+
+#include "transport/socket.h"
+
+namespace wherry::daemon {
+
+void Connections::serve(Fd connection, std::function<void(Fd)> work) {
+  reap();
+  std::lock_guard lock(mutex_);
+  if (shut_) return;
+  Served& served = served_.emplace_back();
+  served.also = Fd(::dup(connection.get()));
+  served.thread = std::thread([this, &served, connection = std::move(connection), work = std::move(work)]() mutable {
+    work(std::move(connection));
+    std::lock_guard over(mutex_);
+    served.also.reset();
+    served.over = true;
+  });
+}
+
+// Joins the threads that have ended.
+void Connections::reap() {
+  std::list<Served> over;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto at = served_.begin(); at != served_.end();) {
+      const auto next = std::next(at);
+      if (at->over) over.splice(over.end(), served_, at);
+      at = next;
+    }
+  }
+  for (Served& each : over) each.thread.join();
+}
+
+void Connections::shut() {
+  std::lock_guard lock(mutex_);
+  shut_ = true;
+  for (Served& each : served_) {
+    if (each.also) ::shutdown(each.also.get(), SHUT_RDWR);
+  }
+}
+
+size_t Connections::count() const {
+  std::lock_guard lock(mutex_);
+  size_t count = 0;
+  for (const Served& each : served_) count += !each.over;
+  return count;
+}
+
+Connections::~Connections() {
+  shut();
+  for (Served& each : served_) each.thread.join();
+}
+
+namespace {
+
+// One direction. What cannot be sent on ends both.
+void carry(int from, int to, const Carry& send_on) {
+  std::vector<uint8_t> bytes(64 * 1024);
+  for (;;) {
+    const ssize_t got = ::recv(from, bytes.data(), bytes.size(), 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got == 0) {
+      ::shutdown(to, SHUT_WR);
+      return;
+    }
+    if (got > 0 && send_on(std::span(bytes).first(static_cast<size_t>(got)))) continue;
+    ::shutdown(from, SHUT_RDWR);
+    ::shutdown(to, SHUT_RDWR);
+    return;
+  }
+}
+
+}  // namespace
+
+void carry_both_ways(const Fd& a, const Fd& b, const Carry& forward, const Carry& back) {
+  std::thread other([&] { carry(b.get(), a.get(), back); });
+  carry(a.get(), b.get(), forward);
+  other.join();
+}
+
+}  // namespace wherry::daemon

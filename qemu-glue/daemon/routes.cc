@@ -1,0 +1,149 @@
+#include "qemu-glue/daemon/routes.h"
+
+#include <spdlog/spdlog.h>
+
+#include "qemu-glue/daemon/runtime_dir.h"
+
+namespace wherry::daemon {
+namespace {
+
+// Longer than `wherry send` tries to connect.
+constexpr std::chrono::seconds kStart{30};
+constexpr std::chrono::milliseconds kLook{500};
+
+std::string query(const Uri& uri) {
+  const size_t question = uri.text.find('?');
+  return question == std::string::npos ? "" : uri.text.substr(question);
+}
+
+// What a line of `wherry send --json` says; an object in any case.
+nlohmann::json progress_of(const std::string& line) {
+  auto json = nlohmann::json::parse(line, nullptr, false);
+  return json.is_object() ? json : nlohmann::json::object();
+}
+
+// The first sign of life: it listens, or why not.
+Result<nlohmann::json> first_progress(Child& child) {
+  std::string line;
+  switch (child.read_line(line, kStart)) {
+    case Child::Said::line: {
+      auto progress = progress_of(line);
+      if (progress.value("status", "") == "running") return progress;
+      return fail("{}", progress.value("error", "wherry send failed"));
+    }
+    case Child::Said::nothing:
+      return fail("wherry send did not start within {} seconds", kStart.count());
+    case Child::Said::end:
+      break;
+  }
+  return fail("wherry send ended with status {}; its reason is in wherryd's log", child.wait());
+}
+
+}  // namespace
+
+Result<std::string> Routes::make(const std::string& text) {
+  reap();
+  auto uri = Uri::parse(text);
+  if (!uri) return pass_on(uri);
+  if (!uri->route.empty()) return fail("{}: a migration URI names no route; wherryd makes one", text);
+  auto route = Route::make(uri->hosts.front().host);
+  if (!route) return fail("{}: {}", text, route.error().message);
+  if (auto peer = config_.peers.find(route->host); peer != config_.peers.end()) uri->hosts = peer->second.hosts;
+  if (auto made = make_directory(route->directory(config_.runtime_dir), config_.group); !made) return pass_on(made);
+  auto child = start(*route, *uri);
+  if (!child) return pass_on(child);
+  auto progress = first_progress(**child);
+  if (!progress) return fail("no route to {}: {}", route->host, progress.error().message);
+  auto leaving = std::make_unique<Leaving>(Leaving{.route = *route, .uri = text});
+  leaving->child = std::move(*child);
+  leaving->progress = std::move(*progress);
+  const std::string path = route->path(config_.runtime_dir);
+  spdlog::info("route {} is open (process {}) for {}", path, leaving->child->pid(), text);
+  std::lock_guard lock(mutex_);
+  Leaving& kept = *(leaving_[path] = std::move(leaving));
+  kept.thread = std::thread([this, &kept] { watch(kept); });
+  return path;
+}
+
+Result<std::unique_ptr<Child>> Routes::start(const Route& route, const Uri& uri) {
+  std::string to = "wherry://";
+  for (const Endpoint& host : uri.hosts) to += (to.ends_with('/') ? "" : ",") + host.str();
+  to += "/" + route.text() + query(uri);
+  std::vector<std::string> argv{wherry_, "send", "--json", "--qemu", "unix:" + route.path(config_.runtime_dir),
+                                "--to",  to};
+  if (config_.insecure) argv.emplace_back("--insecure");
+  return Child::spawn(argv);
+}
+
+// In a thread of the route's own, until its process ends.
+void Routes::watch(Leaving& leaving) {
+  const auto deadline = std::chrono::steady_clock::now() + config_.route_timeout;
+  std::string line;
+  Child::Said said = Child::Said::nothing;
+  while (said != Child::Said::end) {
+    said = leaving.child->read_line(line, kLook);
+    std::lock_guard lock(mutex_);
+    if (said == Child::Said::line) {
+      leaving.progress = progress_of(line);
+      leaving.used = leaving.progress.contains("passes");  // QEMU has come
+    }
+    if (closing_) {
+      if (leaving.used) leaving.child->let_go();
+      return;
+    }
+    if (!leaving.used && std::chrono::steady_clock::now() > deadline) leaving.child->stop();
+  }
+  const int status = leaving.child->wait();
+  std::lock_guard lock(mutex_);
+  const std::string path = leaving.route.path(config_.runtime_dir);
+  spdlog::info("route {} has ended with status {}: {} {}", path, status, leaving.progress.value("status", "?"),
+               leaving.progress.value("error", ""));
+  leaving.over = true;
+}
+
+void Routes::drop(const std::string& path) {
+  std::lock_guard lock(mutex_);
+  auto found = leaving_.find(path);
+  if (found != leaving_.end() && !found->second->used) found->second->child->stop();
+}
+
+nlohmann::json Routes::list() const {
+  std::lock_guard lock(mutex_);
+  nlohmann::json all = nlohmann::json::array();
+  for (const auto& [path, leaving] : leaving_) {
+    if (leaving->over) continue;
+    all.push_back({{"path", path},
+                   {"uri", leaving->uri},
+                   {"process", leaving->child->pid()},
+                   {"used", leaving->used},
+                   {"progress", leaving->progress}});
+  }
+  return all;
+}
+
+// Joins the threads of routes that have ended.
+void Routes::reap() {
+  std::vector<std::unique_ptr<Leaving>> over;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto at = leaving_.begin(); at != leaving_.end();) {
+      const auto next = std::next(at);
+      if (at->second->over) {
+        over.push_back(std::move(at->second));
+        leaving_.erase(at);
+      }
+      at = next;
+    }
+  }
+  for (auto& each : over) each->thread.join();
+}
+
+Routes::~Routes() {
+  {
+    std::lock_guard lock(mutex_);
+    closing_ = true;
+  }
+  for (auto& [path, leaving] : leaving_) leaving->thread.join();
+}
+
+}  // namespace wherry::daemon

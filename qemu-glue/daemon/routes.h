@@ -1,0 +1,59 @@
+// The routes that leave this host: each a `wherry send` that has its session with the far host's wherryd
+// already, and listens for QEMU at the route's path.
+//
+//   make() ─▶ `wherry send` connects and listens ─▶ QEMU comes and migrates ─▶ it ends, and the route with it
+//
+// A route that nobody has used after a while ends as well. Thread-safe.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "qemu-glue/daemon/child.h"
+#include "qemu-glue/daemon/config.h"
+#include "qemu-glue/daemon/route.h"
+
+namespace wherry::daemon {
+
+class Routes {
+ public:
+  // `wherry`: path of the program.
+  Routes(const Config& config, std::string wherry) : config_(config), wherry_(std::move(wherry)) {}
+  // Migrations that are under way go on; routes that nobody uses yet end.
+  ~Routes();
+
+  // A route for a migration URI: wherry://HOST…, where HOST is a peer's name or an address. Returns its path
+  // once QEMU may connect there.
+  Result<std::string> make(const std::string& uri);
+  // Ends a route that is not used, if it is there.
+  void drop(const std::string& path);
+  // One object for each: path, uri, and what its migration has come to.
+  nlohmann::json list() const;
+
+ private:
+  struct Leaving {
+    Route route;
+    std::string uri;
+    std::unique_ptr<Child> child;
+    nlohmann::json progress;
+    bool used = false;
+    bool over = false;
+    std::thread thread;
+  };
+  Result<std::unique_ptr<Child>> start(const Route& route, const Uri& uri);
+  void watch(Leaving& leaving);
+  void reap();
+
+  const Config& config_;
+  const std::string wherry_;
+  mutable std::mutex mutex_;
+  std::map<std::string, std::unique_ptr<Leaving>> leaving_;  // by path
+  bool closing_ = false;
+};
+
+}  // namespace wherry::daemon

@@ -1,0 +1,32 @@
+#include "qemu-glue/daemon/runtime_dir.h"
+
+#include <grp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "transport/socket.h"
+
+namespace wherry::daemon {
+
+Result<> make_directory(const std::string& path, const std::string& group) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return fail("cannot make the directory {}: {}", path, error.message());
+  return give_to_group(path, group, group.empty() ? 0711 : 0771);
+}
+
+Result<> give_to_group(const std::string& path, const std::string& group, unsigned mode) {
+  if (!group.empty()) {
+    const ::group* entry = ::getgrnam(group.c_str());
+    if (!entry) return fail("there is no group {} on this host", group);
+    if (::chown(path.c_str(), static_cast<uid_t>(-1), entry->gr_gid) != 0) {
+      return fail("cannot give {} to the group {}: {}", path, group, reason(errno));
+    }
+  }
+  if (::chmod(path.c_str(), mode) != 0) return fail("cannot set the mode of {}: {}", path, reason(errno));
+  return {};
+}
+
+}  // namespace wherry::daemon

@@ -1,0 +1,64 @@
+#include "transport/first_frame.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "transport/control.h"
+#include "transport/socket.h"
+
+namespace wherry {
+namespace {
+
+constexpr size_t kMostBytes = 16 * 1024;
+
+// The first bytes of a stream once so many are there.
+Result<std::vector<uint8_t>> peek(int fd, size_t bytes, std::chrono::steady_clock::time_point until) {
+  // The socket counts as readable only with that many: no need to look again and again.
+  const int enough = static_cast<int>(bytes);
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &enough, sizeof enough);
+  pollfd ready{fd, POLLIN, 0};
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+  const int n = ::poll(&ready, 1, static_cast<int>(std::max<int64_t>(left.count(), 0)));
+  const int one = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
+  if (n == 0) return fail("it said nothing, or too little");
+  std::vector<uint8_t> seen(bytes);
+  const ssize_t got = ::recv(fd, seen.data(), seen.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (got < 0) return fail("{}", reason(errno));
+  if (static_cast<size_t>(got) < bytes) return fail("it ended in the middle of its first frame");
+  return seen;
+}
+
+Result<FirstFrame> first_frame(int fd, const std::string& peer, std::chrono::milliseconds patience) {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  auto seen = peek(fd, kFrameHeaderBytes, until);
+  if (!seen) return pass_on(seen);
+  HeaderBytes bytes;
+  std::copy_n(seen->begin(), bytes.size(), bytes.begin());
+  auto header = decode_header(bytes);
+  if (!header) return pass_on(header);
+  if (header->table_length != 0 || header->body_length > kMostBytes) return fail("no connection begins like that");
+  if (auto sound = check_head(bytes, {}); !sound) return pass_on(sound);
+  seen = peek(fd, kFrameHeaderBytes + header->body_length, until);
+  if (!seen) return pass_on(seen);
+  const auto body = std::span<const uint8_t>(*seen).subspan(kFrameHeaderBytes);
+  Checksum sum;
+  sum.add(body);
+  if (sum.value() != header->body_sum) return fail("the first frame is damaged");
+  auto map = read_map(body, peer);
+  if (!map) return pass_on(map);
+  return FirstFrame{header->type, std::move(*map)};
+}
+
+}  // namespace
+
+Result<FirstFrame> peek_first_frame(int fd, const std::string& peer, std::chrono::milliseconds patience) {
+  auto frame = first_frame(fd, peer, patience);
+  if (!frame) return fail("{}: {}", peer, frame.error().message);
+  return frame;
+}
+
+}  // namespace wherry

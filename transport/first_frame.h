@@ -1,0 +1,24 @@
+// The first frame of a connection, seen without taking it: for a port behind which several sessions and
+// services wait, so that each still gets its connection whole.
+//
+// The body is a CBOR map, as all frames have that begin a connection (docs/wire-format.md). Thread-safe.
+#pragma once
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "compression/result.h"
+#include "transport/frame.h"
+
+namespace wherry {
+
+struct FirstFrame {
+  FrameType type{};
+  nlohmann::json body;
+};
+
+// Waits up to `patience` in all. Errors name the peer; they can be told to it as a refusal.
+Result<FirstFrame> peek_first_frame(int fd, const std::string& peer, std::chrono::milliseconds patience);
+
+}  // namespace wherry
