@@ -251,8 +251,8 @@ Result<std::optional<Arrival>> DestinationSession::receive_bytes(LaneReceiver& l
     auto blocks = map ? GuestBlocks::from_json(*map) : pass_on(map);
     if (!blocks) return pass_on(blocks);
     if (auto known = landing_.blocks(*blocks); !known) return pass_on(known);
-    const nlohmann::json bases = {{"blocks", landing_.placed_blocks()}};
-    if (auto sent = explained(control_->send(FrameType::bases, bases)); !sent) return pass_on(sent);
+    if (auto sent = explained(control_->send(FrameType::bases, landing_.bases())); !sent)
+      return pass_on(sent);
   }
   return arrival;
 }

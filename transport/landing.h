@@ -17,10 +17,12 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <thread>
 #include <vector>
 
 #include "compression/batch_decoder.h"
+#include "compression/copy_mirror.h"
 #include "compression/page_batch.h"
 #include "transport/channel.h"
 #include "transport/epoch_gate.h"
@@ -80,6 +82,8 @@ class Landing {
     uint64_t placed_pages = 0;
     uint64_t relayed_pages = 0;
     bool withdrawn = false;
+    uint64_t copies_bytes = 0;   // of pages that are relayed
+    uint64_t copies_budget = 0;  // the most that may become
   };
   // Something that the source is told of a frame.
   using Tell = std::function<Result<>(uint16_t channel, uint64_t sequence)>;
@@ -100,8 +104,8 @@ class Landing {
   // Places the pages that `placement` takes. False: the source was asked for the batch once more.
   Result<bool> place(Placement& placement, const FrameHeader& header, PageBatch& batch,
                      std::vector<uint8_t>& scratch);
-  // The blocks whose pages are placed.
-  std::vector<uint16_t> placed_blocks() const;
+  // What the source may refer to, once the blocks are known.
+  nlohmann::json bases() const;
   // The VMM can take pages now.
   void ready() { gate_.ready(); }
   // Whether every channel that ever came has ended.
@@ -128,6 +132,8 @@ class Landing {
   Result<Landed> land(uint16_t number, Channel& channel, Arrival& arrival);
   Result<> land_record(uint16_t number, Channel& channel, Arrival& arrival);
   Result<Landed> land_pages(Channel& channel, Arrival& arrival);
+  // Makes whole pages of a batch that refers to what is here. False: as of place().
+  Result<bool> complete(const FrameHeader& header, PageBatch& batch, std::vector<uint8_t>& scratch);
   Result<> go_opaque(Channel& channel, const FrameHeader& header);
 
   LandingSite& site_;
@@ -135,11 +141,12 @@ class Landing {
   const Tell again_;
   Failure& failure_;
   EpochGate gate_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable blocks_known_;
   std::map<uint16_t, std::unique_ptr<Channel>> channels_;
   PageSpace space_;
   std::unique_ptr<Placement> placement_;
+  std::unique_ptr<CopyMirror> copies_;  // if there is no placement
   bool blocks_named_ = false;
   bool have_blocks_ = false;
   std::atomic<size_t> open_channels_ = 0;

@@ -244,10 +244,10 @@ Result<> SourceSession::send_batch(size_t number, BatchEncoder& encoder, Encoded
   if (frame.whole) {
     Encoding whole;
     whole.sums = options_.compression.verify;
-    encoder.encode(frame.pages, whole, encoded);
+    encoder.encode(frame.pages, frame.header.epoch, whole, encoded);
   } else {
     const Chooser::Pick pick = chooser_.choose(number, population(frame.pages));
-    encoder.encode(frame.pages, pick.encoding, encoded);
+    encoder.encode(frame.pages, frame.header.epoch, pick.encoding, encoded);
     outbox_.encoded(frame, encoded.whole);
     const auto now = Chooser::Clock::now();
     chooser_.encoded(pick, frame.pages.data.size() * frame.pages.page_size, encoded.body_size, now - start);
@@ -321,9 +321,16 @@ Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> b
       if (!map) return pass_on(map);
       auto blocks = numbers<uint16_t>(*map, "blocks");
       if (!blocks) return pass_on(blocks);
+      auto copies = member<uint32_t>(*map, "copies");
+      if (!copies) return pass_on(copies);
       if (!blocks_sent_) return fail("{} has bases of blocks that it was not told of", control_->peer());
-      if (blocks->empty()) no_deltas();
-      history_.refer_to(*blocks);
+      if (!blocks->empty()) {
+        history_.refer_to(*blocks);
+      } else if (*copies > 0) {
+        history_.refer_to_copies(*copies);
+      } else {
+        no_deltas();
+      }
       return true;
     }
     case FrameType::failed:

@@ -84,7 +84,7 @@ class DestinationTest : public testing::Test {
   Result<> send_batch(FrameHeader header, const PageBatch& batch, PageHistory& history, bool sums = false) {
     BatchEncoder encoder(&history);
     EncodedBatch encoded;
-    encoder.encode(batch, {Encoding::History::kept, 1, sums}, encoded);
+    encoder.encode(batch, 0, {Encoding::History::kept, 1, sums}, encoded);
     header.pages = batch.page_count();
     header.pack_length = encoded.pack_size;
     header.plain_length = encoded.plain_size;
@@ -330,15 +330,17 @@ TEST_F(DestinationTest, SaysOfWhichBlocksItCanReadWhatItWasSent) {
   auto bases = source_->control.receive();
   ASSERT_TRUE(bases) << bases.error().message;
   EXPECT_EQ(bases->type(), FrameType::bases);
-  EXPECT_EQ(bases->map(), (json{{"blocks", {0u, 2u}}}));
+  EXPECT_EQ(bases->map(), (json{{"blocks", {0u, 2u}}, {"copies", 0u}}));
 }
 
-TEST_F(DestinationTest, SaysThatItCanReadNothingWhereAllIsRelayed) {
+TEST_F(DestinationTest, SaysHowManyCopiesItKeepsWhereAllIsRelayed) {
   site_.direct = false;
   begin();
   auto bases = source_->control.receive(FrameType::bases);
   ASSERT_TRUE(bases) << bases.error().message;
-  EXPECT_EQ(bases->map(), (json{{"blocks", json::array()}}));
+  const uint64_t most = default_history(test::model_blocks({8}).space());
+  EXPECT_EQ(bases->map(),
+            (json{{"blocks", json::array()}, {"copies", most / (kModelPage + KeptCopies::kOverhead)}}));
 }
 
 TEST_F(DestinationTest, ARecordIsUnpacked) {
@@ -485,7 +487,7 @@ TEST_F(OtherBase, IsAnErrorWhereNothingIsPlaced) {
   site_.direct = false;
   begin();
   ASSERT_TRUE(send_lines());
-  expect_failure("refers to pages that are not placed here");
+  expect_failure("refers to pages that are not held here");
 }
 
 TEST_F(OtherBase, IsRefusedIfItsLinesAreCutOff) {
