@@ -60,10 +60,12 @@ PageKind BatchEncoder::append_changes(uint16_t block, uint64_t index, const uint
   if (!history_->refers(block, index)) {
     hash_lines(page, page_size_, *hashes);
     history_->remember(block, index);
+    if (history_->readable(block))
+      copy_page(history_->copies().admit(block, index, epoch_, false), block, index, page);
     return PageKind::raw;
   }
   const uint64_t changed = changed_lines(page, page_size_, *hashes);
-  const bool patched = history_->comes_back(block, index) && append_patch(block, index, page);
+  const bool patched = append_patch(block, index, page);
   history_->remember(block, index, changed != 0);
   if (patched) return PageKind::patch;
   if (std::popcount(changed) > kMostLines) return PageKind::raw;
@@ -80,11 +82,9 @@ bool BatchEncoder::append_patch(uint16_t block, uint64_t index, const uint8_t* p
   if (copy) {
     size = make_patch(copy.bytes, page, page_size_, {plain_.get() + plain_size_, page_size_ / 2});
   } else {
-    copy = copies.admit(block, index, epoch_);
+    copy = copies.admit(block, index, epoch_, true);
   }
-  if (!copy) return false;
-  std::memcpy(copy.bytes, page, page_size_);
-  copies.release(block, index);
+  copy_page(copy, block, index, page);
   plain_size_ += size;
   return size > 0;
 }
@@ -92,11 +92,10 @@ bool BatchEncoder::append_patch(uint16_t block, uint64_t index, const uint8_t* p
 // For a destination that relays. `raw` if the page has no copy there, else it is in the pack now.
 PageKind BatchEncoder::append_copied(uint16_t block, uint64_t index, const uint8_t* page, EncodedBatch& out) {
   if (!history_->has_room(block, index)) return PageKind::raw;
-  const bool comes_back = history_->comes_back(block, index);
+  const bool comes_back = history_->knows(block, index);
   history_->remember(block, index);
-  if (!comes_back) return PageKind::raw;
   KeptCopies& copies = history_->copies();
-  KeptCopies::Copy copy = copies.find(block, index, epoch_);
+  KeptCopies::Copy copy = comes_back ? copies.find(block, index, epoch_) : KeptCopies::Copy();
   const std::span<uint8_t> room(plain_.get() + plain_size_ + kPlaceBytes, page_size_ / 2);
   const size_t size = copy ? make_patch(copy.bytes, page, page_size_, room) : 0;
   if (size == 0 && looks_random({page, page_size_})) {
@@ -105,10 +104,9 @@ PageKind BatchEncoder::append_copied(uint16_t block, uint64_t index, const uint8
     copies.drop(block, index);
     return PageKind::raw;
   }
-  if (!copy) copy = copies.admit(block, index, epoch_);
+  if (!copy) copy = copies.admit(block, index, epoch_, comes_back);
   if (!copy) return PageKind::raw;
-  std::memcpy(copy.bytes, page, page_size_);
-  copies.release(block, index);
+  copy_page(copy, block, index, page);
   out.copied.push_back({page_, copy.place});
   if (size == 0) {
     append_keep(copy.place, page);
@@ -117,6 +115,13 @@ PageKind BatchEncoder::append_copied(uint16_t block, uint64_t index, const uint8
   put_place(copy.place, plain_.get() + plain_size_);
   plain_size_ += kPlaceBytes + size;
   return PageKind::kept;
+}
+
+// Makes a copy, if there is one, what the page is, and releases it.
+void BatchEncoder::copy_page(KeptCopies::Copy copy, uint16_t block, uint64_t index, const uint8_t* page) {
+  if (!copy) return;
+  std::memcpy(copy.bytes, page, page_size_);
+  history_->copies().release(block, index);
 }
 
 void BatchEncoder::append_keep(uint32_t place, const uint8_t* page) {

@@ -96,6 +96,7 @@ class BatchEncoder {
   bool append_patch(uint16_t block, uint64_t index, const uint8_t* page);
   bool append_same(uint16_t block, uint64_t index, const uint8_t* page, EncodedBatch& out);
   PageKind append_copied(uint16_t block, uint64_t index, const uint8_t* page, EncodedBatch& out);
+  void copy_page(KeptCopies::Copy copy, uint16_t block, uint64_t index, const uint8_t* page);
   void append_keep(uint32_t place, const uint8_t* page);
   void append(const uint8_t* bytes, size_t size);
   void close_pack(const Encoding& encoding, EncodedBatch& out);

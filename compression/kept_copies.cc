@@ -21,12 +21,12 @@ KeptCopies::Copy KeptCopies::find(uint16_t block, uint64_t page, uint32_t epoch)
   return {copy.bytes.get(), static_cast<uint32_t>(found->second)};
 }
 
-KeptCopies::Copy KeptCopies::admit(uint16_t block, uint64_t page, uint32_t epoch) {
+KeptCopies::Copy KeptCopies::admit(uint16_t block, uint64_t page, uint32_t epoch, bool comes_back) {
   std::lock_guard lock(mutex_);
   const auto settle = [&](size_t at) {
     Kept& copy = copies_[at];
     copy.key = key(block, page);
-    copy.worth = 1;
+    copy.worth = comes_back;
     copy.in_use = copy.valid = true;
     copy.used_in = epoch;
     at_[copy.key] = at;
@@ -37,7 +37,7 @@ KeptCopies::Copy KeptCopies::admit(uint16_t block, uint64_t page, uint32_t epoch
     used_ += page_size_ + kOverhead;
     return settle(copies_.size() - 1);
   }
-  for (int look = 0; look < kLooks && !copies_.empty(); ++look) {
+  for (int look = 0; look < kLooks && comes_back && !copies_.empty(); ++look) {
     const size_t at = hand_;
     hand_ = (hand_ + 1) % copies_.size();
     Kept& copy = copies_[at];

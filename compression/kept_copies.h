@@ -1,10 +1,11 @@
 // Full copies of the pages that come back most, as the destination has them, so that one that comes again can
 // be sent as the bytes that changed (page_patch.h).
 //
-// There is room for a fixed number of pages. A page that wants in takes the place of one that has not come
-// back for a while: each return makes a copy worth more, up to a bound, and each newcomer that passes by
-// makes it worth less. A place changes hands at most once in an epoch, and not in one in which its page was
-// used: within an epoch the destination keeps no order (copy_mirror.h).
+// There is room for a fixed number of pages. While there is room, any page gets a copy; then only one that
+// comes back does, in the place of one that has not for a while: each return makes a copy worth more, up to a
+// bound, and each newcomer that passes by makes it worth less. A place changes hands at most once in an
+// epoch, and not in one in which its page was used: within an epoch the destination keeps no order
+// (copy_mirror.h).
 //
 // Memory is taken as copies come. Thread-safe; a copy that was handed out is its user's alone until
 // release(), and stays.
@@ -39,7 +40,8 @@ class KeptCopies {
   // The copy of a page that is sent in `epoch`, if it has one.
   Copy find(uint16_t block, uint64_t page, uint32_t epoch);
   // Room for a copy of a page that has none, to be filled before release(); none if it does not deserve any.
-  Copy admit(uint16_t block, uint64_t page, uint32_t epoch);
+  // `comes_back`: it was sent before.
+  Copy admit(uint16_t block, uint64_t page, uint32_t epoch, bool comes_back);
   void release(uint16_t block, uint64_t page);
   // The page is no longer what the copy says.
   void drop(uint16_t block, uint64_t page);

@@ -8,7 +8,6 @@ namespace {
 
 constexpr uint64_t kDefaultShare = 16;  // of guest RAM
 constexpr uint64_t kDefaultExtra = 64 << 20;
-constexpr uint8_t kMostKnown = 3;
 
 }  // namespace
 
@@ -94,18 +93,13 @@ bool PageHistory::knows(uint16_t block, uint64_t page) const {
   return found && found->known[page % kRegionPages];
 }
 
-bool PageHistory::comes_back(uint16_t block, uint64_t page) const {
-  return bases_ != Bases::unknown && region(block, page)->known[page % kRegionPages] >= often();
-}
-
 bool PageHistory::refers(uint16_t block, uint64_t page) const {
   return readable(block) && knows(block, page);
 }
 
 void PageHistory::remember(uint16_t block, uint64_t page, bool changed) {
   Region& found = *region(block, page);
-  uint8_t& times = found.known[page % kRegionPages];
-  times = std::min<uint8_t>(times + 1, kMostKnown);
+  found.known[page % kRegionPages] = true;
   if (changed) ++found.versions[page % kRegionPages];
 }
 
@@ -116,11 +110,11 @@ void PageHistory::forget(uint16_t block, uint64_t first, uint64_t count) {
     const uint64_t next = std::min(first + count, (page / kRegionPages + 1) * kRegionPages);
     Region* found = region(block, page);
     for (; page < next && found; ++page) {
-      uint8_t& times = found->known[page % kRegionPages];
-      if (times == 0) continue;
-      if (times >= often() && bases_ != Bases::unknown) copies_->drop(block, page);
+      bool& known = found->known[page % kRegionPages];
+      if (!known) continue;
+      if (bases_ != Bases::unknown) copies_->drop(block, page);
       ++found->versions[page % kRegionPages];
-      times = 0;
+      known = false;
     }
     page = next;
   }

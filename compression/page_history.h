@@ -64,8 +64,7 @@ class PageHistory {
   bool refers(uint16_t block, uint64_t page) const;
   // Whether the page was remembered before.
   bool knows(uint16_t block, uint64_t page) const;
-  // Whether it has come again often enough for a full copy, and copies() is there.
-  bool comes_back(uint16_t block, uint64_t page) const;
+  // There once it is known what the destination has to refer to.
   KeptCopies& copies() { return *copies_; }
   // hashes() now holds what is being sent of the page; `changed`, if it is not what was sent before.
   void remember(uint16_t block, uint64_t page, bool changed = true);
@@ -84,7 +83,7 @@ class PageHistory {
  private:
   static constexpr uint64_t kRegionPages = 512;
   struct Region {
-    std::array<uint8_t, kRegionPages> known{};  // how often it was remembered, up to kOften
+    std::array<bool, kRegionPages> known{};
     // Other ones for other content; one that comes round again after 256 is caught by the destination.
     std::array<std::atomic<uint8_t>, kRegionPages> versions{};
     std::unique_ptr<LineHashes[]> hashes;  // none where pages are told by copies
@@ -101,7 +100,6 @@ class PageHistory {
 
   Region* region(uint16_t block, uint64_t page) const;
   Region* grown(uint16_t block, uint64_t page, bool with_hashes);
-  uint8_t often() const { return by_copies() ? 1 : 2; }
   uint64_t spare(uint64_t region_bytes) const;
   void make_copies(uint64_t bytes);
   bool unchanged(const KnownPage& known) const;

@@ -113,9 +113,8 @@ TEST(PageHistory, DisabledItTakesNoCopyAway) {
   PageHistory history;
   history.set_space({kPage, {2000}});
   history.refer_to({0});
-  for (int i = 0; i < 3; ++i) ASSERT_TRUE(remember(history, 0, 5));
-  ASSERT_TRUE(history.comes_back(0, 5));
-  ASSERT_TRUE(history.copies().admit(0, 5, 0));
+  ASSERT_TRUE(remember(history, 0, 5));
+  ASSERT_TRUE(history.copies().admit(0, 5, 0, true));
   history.disable();
   history.forget(0, 5, 1);
   EXPECT_NO_THROW(history.copies().release(0, 5));
@@ -125,12 +124,11 @@ TEST(PageHistory, ForgettingAPageDropsItsCopy) {
   PageHistory history;
   history.set_space({kPage, {2000}});
   history.refer_to({0});
-  for (int i = 0; i < 3; ++i) ASSERT_TRUE(remember(history, 0, 5));
-  ASSERT_TRUE(history.copies().admit(0, 5, 0));
+  ASSERT_TRUE(remember(history, 0, 5));
+  ASSERT_TRUE(history.copies().admit(0, 5, 0, true));
   history.copies().release(0, 5);
   history.forget(0, 0, 2000);
   EXPECT_FALSE(history.copies().find(0, 5, 0));
-  EXPECT_FALSE(history.comes_back(0, 5));
 }
 
 TEST(PageHistory, TheDefaultBudgetHasRoomForEveryPage) {
@@ -232,20 +230,15 @@ TEST(PageHistory, ByCopiesThereAreNoHashesAndAsManyCopiesAsBothSidesCanKeep) {
     history.set_space({kPage, {4 * kRegion}});
     ASSERT_TRUE(history.hashes(0, 0)) << "until it is known that they are of no use";
     history.remember(0, 0);
-    EXPECT_FALSE(history.comes_back(0, 0)) << "there are no copies yet";
     EXPECT_FALSE(history.by_copies());
     history.refer_to_copies(most);
     EXPECT_TRUE(history.by_copies());
     EXPECT_FALSE(history.refers(0, 0));
-    EXPECT_TRUE(history.comes_back(0, 0));
     ASSERT_TRUE(history.has_room(0, kRegion));
     EXPECT_FALSE(history.hashes(0, kRegion));
-    EXPECT_FALSE(history.comes_back(0, kRegion));
-    history.remember(0, kRegion);
-    EXPECT_TRUE(history.comes_back(0, kRegion)) << "once is enough where nothing else would tell";
     uint64_t kept = 0;
     for (uint64_t page = 0; page < 4 * kRegion; ++page) {
-      if (!history.copies().admit(0, page, 0)) break;
+      if (!history.copies().admit(0, page, 0, true)) break;
       ++kept;
     }
     EXPECT_LE(kept, most);
