@@ -153,10 +153,14 @@ TEST(PrepareCall, RefusesParametersThatLie) {
   EXPECT_FALSE(params(Xdr().u32(1).string("a").u32(7).u32(0xfffffff0)));               // too long a string
   EXPECT_FALSE(params(Xdr().u32(1).u32(0x7fffffff)));                                  // too long a name
   EXPECT_FALSE(params(Xdr().u32(1).string("a").u32(7).u32(1).u32('b' << 24 | 0xff)));  // padding is zeros
-  Xdr most;
-  most.u32(64);
-  for (int i = 0; i < 64; ++i) most.string("a").u32(1).u32(1);
-  EXPECT_TRUE(params(most));
+  const auto numbers = [](uint32_t count) {
+    Xdr out;
+    out.u32(count);
+    for (uint32_t i = 0; i < count; ++i) out.string("a").u32(1).u32(1);
+    return out;
+  };
+  EXPECT_TRUE(params(numbers(64)));
+  EXPECT_FALSE(params(numbers(65)));
 }
 
 // libvirt takes no URI twice: what it says of it is for the client to see.
