@@ -120,6 +120,10 @@ Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
   return direct;
 }
 
+void Receiver::lane_lost(size_t lane, const std::string& why) {
+  spdlog::warn("lane lost: number={} cause=\"{}\"", lane, why);
+}
+
 // Where the stream was opaque only QEMU knows how it went.
 qemu::DestinationGuest::Outcome Receiver::outcome() {
   using Kind = qemu::DestinationGuest::Outcome::Kind;

@@ -48,21 +48,33 @@ Landing::Channel& Landing::channel(uint16_t number) {
   return *slot;
 }
 
+Result<bool> Landing::claim(const FrameHeader& header) {
+  if (header.channel >= kMaxChannels) return fail("a frame is of channel {}", header.channel);
+  Channel& of = channel(header.channel);
+  std::lock_guard lock(of.mutex);
+  if (header.sequence < of.next) return false;
+  if (of.closed) {
+    return fail("frame {} of channel {} came behind its close", header.sequence, header.channel);
+  }
+  return of.here.try_emplace(header.sequence).second;
+}
+
+void Landing::release(const FrameHeader& header) {
+  Channel& of = channel(header.channel);
+  std::lock_guard lock(of.mutex);
+  of.here.erase(header.sequence);
+}
+
 Result<> Landing::arrive(Arrival arrival) {
-  if (arrival.header.channel >= kMaxChannels) return fail("a frame is of channel {}", arrival.header.channel);
   if (arrival.placed) {
     placed_pages_ += arrival.header.pages;
     if (auto told = acknowledge_(arrival.header.channel, arrival.header.sequence); !told) return told;
   }
   Channel& to = channel(arrival.header.channel);
   std::lock_guard lock(to.mutex);
-  const uint64_t sequence = arrival.header.sequence;
-  if (to.closed)
-    return fail("frame {} of channel {} came behind its close", sequence, arrival.header.channel);
   if ((held_bytes_ += held(arrival)) > kMostHeld) return fail("the peer sends more than agreed");
-  if (!to.waiting.emplace(sequence, std::move(arrival)).second) {
-    return fail("frame {} of a channel came twice", sequence);
-  }
+  const uint64_t sequence = arrival.header.sequence;
+  to.here[sequence] = std::move(arrival);
   to.arrived.notify_one();
   return {};
 }
@@ -115,7 +127,7 @@ Result<bool> Landing::complete(const FrameHeader& header, PageBatch& batch, std:
     auto resolved = resolve(batch, space_, placement_.get(), copies_.get(), scratch);
     if (!resolved) return resolved;
     if (!*resolved) {
-      if (auto told = again_(header.channel, header.sequence); !told) return pass_on(told);
+      if (auto asked = ask_again(header); !asked) return pass_on(asked);
       return false;
     }
   }
@@ -131,39 +143,44 @@ Result<bool> Landing::place(Placement& placement, const FrameHeader& header, Pag
   return true;
 }
 
+// Released first: what is sent once more may be here before this returns.
+Result<> Landing::ask_again(const FrameHeader& header) {
+  release(header);
+  return again_(header.channel, header.sequence);
+}
+
 void Landing::run(uint16_t number, Channel& channel) {
-  for (uint64_t next = 0;; ++next) {
+  for (;;) {
     Arrival arrival;
     {
       std::unique_lock lock(channel.mutex);
       channel.arrived.wait(lock, [&] {
-        return stopped_ || (!channel.waiting.empty() && channel.waiting.begin()->first <= next);
+        const auto first = channel.here.begin();
+        return stopped_ ||
+               (first != channel.here.end() && first->first == channel.next && first->second.has_value());
       });
       if (stopped_) return;
-      arrival = std::move(channel.waiting.extract(channel.waiting.begin()).mapped());
+      arrival = *std::exchange(channel.here.begin()->second, std::nullopt);
       held_bytes_ -= held(arrival);
-    }
-    if (const uint64_t sequence = arrival.header.sequence; sequence != next) {
-      return failure_.fail({fmt::format("frame {} of channel {} came twice", sequence, number)});
     }
     auto landed = land(number, channel, arrival);
     if (!landed) return failure_.fail(std::move(landed.error()));
-    if (*landed == Landed::asked_again) {
-      --next;
-      continue;
-    }
-    if (*landed == Landed::closed) {
+    if (*landed == Landed::asked_again) continue;
+    {
       std::unique_lock lock(channel.mutex);
-      channel.closed = true;
-      if (!channel.waiting.empty()) {
-        lock.unlock();
-        return failure_.fail({fmt::format("channel {} has frames behind its close", number)});
+      channel.here.erase(channel.next++);
+      if (*landed == Landed::closed) {
+        channel.closed = true;
+        if (!channel.here.empty()) {
+          lock.unlock();
+          return failure_.fail({fmt::format("channel {} has frames behind its close", number)});
+        }
+        --open_channels_;
       }
-      --open_channels_;
     }
     if (!arrival.placed) {
       arrival.slot.reset();
-      auto told = acknowledge_(number, next);
+      auto told = acknowledge_(number, arrival.header.sequence);
       if (!told) return failure_.fail(std::move(told.error()));
     }
     if (*landed == Landed::closed) return;
@@ -230,8 +247,7 @@ Result<Landing::Landed> Landing::land_pages(Channel& channel, Arrival& arrival) 
       case EpochGate::Verdict::withdrawn:
         // Encoded before the source knew that there would be no order of epochs to refer to.
         if (refers) {
-          auto told = again_(arrival.header.channel, arrival.header.sequence);
-          if (!told) return pass_on(told);
+          if (auto asked = ask_again(arrival.header); !asked) return pass_on(asked);
           return Landed::asked_again;
         }
         break;

@@ -370,7 +370,7 @@ TEST_F(SamePages, APageThatTheDestinationHoldsElsewhereIsSentAsAReference) {
     EXPECT_EQ(encoded_.body_size, kReferenceBytes);
     EXPECT_EQ(get_reference(plain().data()), (PageReference{0, index, hash_content(page.data(), kPage)}));
     EXPECT_TRUE(encoded_.whole.empty());
-    EXPECT_EQ(encode(index + 1, with_line(page, 3, 7)), PageKind::lines) << "it is remembered like any other";
+    EXPECT_EQ(encode(index + 1, with_line(page, 3, 7)), PageKind::patch) << "it is remembered like any other";
   }
 }
 
@@ -380,7 +380,7 @@ TEST_F(SamePages, AlsoWhereMuchOfAPageHasChanged) {
   encode(10, page);
   land();
   EXPECT_EQ(encode(1, page, kDelta), PageKind::same);
-  EXPECT_EQ(encode(1, page, kDelta), PageKind::lines) << "unchanged: that is even shorter";
+  EXPECT_EQ(encode(1, page, kDelta), PageKind::patch) << "unchanged: that is even shorter";
 }
 
 TEST_F(SamePages, NotUntilItHasLanded) {

@@ -210,7 +210,9 @@ TEST(WireFormat, ExactlyTheTypesOnThePageAreKnown) {
                                                  {"failed", FrameType::failed},
                                                  {"done", FrameType::done},
                                                  {"bases", FrameType::bases},
-                                                 {"again", FrameType::again}};
+                                                 {"again", FrameType::again},
+                                                 {"lane_lost", FrameType::lane_lost},
+                                                 {"lane_ended", FrameType::lane_ended}};
   std::map<std::string, FrameType> on_page;
   std::set<int> numbers;
   for (const Row& row : page().table("Frame types", "type")) {
