@@ -26,7 +26,7 @@ void frame_batch(benchmark::State& state) {
   EncodedBatch encoded;
   Checksum sum;
   for (auto _ : state) {
-    encoder.encode(batch, {}, encoded);
+    encoder.encode(batch, 0, {}, encoded);
     sum.reset();
     for (std::span<const uint8_t> part : encoded.body) sum.add(part);
     benchmark::DoNotOptimize(
@@ -41,7 +41,7 @@ void read_batch(benchmark::State& state) {
   const PageSpace space{.page_size = kPage, .pages_of_block = {kBatchBytes / kPage}};
   BatchEncoder encoder;
   EncodedBatch encoded;
-  encoder.encode(full_batch(content), {}, encoded);
+  encoder.encode(full_batch(content), 0, {}, encoded);
   Checksum sum;
   for (auto _ : state) {
     auto batch = read_table(encoded.table, space);

@@ -66,6 +66,7 @@ class NullSite : public LandingSite {
     if (relay_) return nullptr;
     return std::make_unique<NullPlacement>();
   }
+  void lane_lost(size_t, const std::string&) override {}
 
  private:
   const bool relay_;

@@ -18,7 +18,32 @@ Result<size_t> length_of(PageKind kind, std::span<const uint8_t> bytes, uint32_t
   if (kind == PageKind::lines) return lines_length(bytes, page_size);
   if (kind == PageKind::patch) return patch_length(bytes, page_size);
   if (kind == PageKind::same) return kReferenceBytes;
+  if (kind == PageKind::keep) return kPlaceBytes + page_size;
+  if (kind == PageKind::kept) {
+    if (bytes.size() < kPlaceBytes) return fail("a batch is shorter than its table says");
+    auto length = patch_length(bytes.subspan(kPlaceBytes), page_size);
+    if (!length) return length;
+    return kPlaceBytes + *length;
+  }
   return page_size;
+}
+
+// Makes `page` whole by what `said` tells of it. False: the base is not what the source believed.
+Result<bool> resolve_by_memory(PageKind kind, PageReference to, const uint8_t* said, const PageSpace& space,
+                               const PageBases& bases, uint8_t* page) {
+  if (kind == PageKind::same) {
+    to = get_reference(said);
+    if (!space.contains({to.block, kind, 1, to.page})) {
+      return fail("a page refers to page {} of block {}, which is outside guest memory", to.page, to.block);
+    }
+  }
+  auto base = bases.base(to.block, to.page, space.page_size, page);
+  if (!base) return pass_on(base);
+  if (kind == PageKind::same) return copy_referred(*base, to.content, space.page_size, page);
+  if (kind == PageKind::lines) return apply_lines(said, *base, space.page_size, page);
+  if (*base != page) std::memcpy(page, *base, space.page_size);
+  apply_patch(said, page);
+  return true;
 }
 
 }  // namespace
@@ -31,6 +56,8 @@ BatchDecoder::BatchDecoder() : zstd_(std::make_unique<Zstd>()) {}
 BatchDecoder::~BatchDecoder() = default;
 
 Result<> BatchDecoder::unpack(std::span<const uint8_t> pack, std::span<uint8_t> plain) {
+  const size_t frame = ZSTD_findFrameCompressedSize(pack.data(), pack.size());
+  if (!ZSTD_isError(frame) && frame != pack.size()) return fail("a pack is more than one zstd frame");
   const size_t size =
       ZSTD_decompressDCtx(zstd_->context.get(), plain.data(), plain.size(), pack.data(), pack.size());
   if (ZSTD_isError(size)) return fail("a pack does not unpack: {}", ZSTD_getErrorName(size));
@@ -63,42 +90,42 @@ bool has_references(const PageBatch& batch) {
                      [](const PageRun& run) { return is_reference(run.kind); });
 }
 
-Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageBases& bases,
+Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageBases* bases, CopyMirror* copies,
                      std::vector<uint8_t>& scratch) {
   const size_t page_size = batch.page_size;
   scratch.resize(batch.data.size() * page_size);
   size_t next = 0;
+  bool fits = true;
   for (PageRun& run : batch.runs) {
     if (run.kind == PageKind::zero) continue;
     if (!is_reference(run.kind)) {
       next += run.count;
       continue;
     }
+    const bool copied = run.kind == PageKind::keep || run.kind == PageKind::kept;
+    if (copied ? !copies : !bases) return fail("a batch refers to pages that are not held here");
     for (uint64_t index = run.first; index < run.first + run.count; ++index, ++next) {
+      const uint8_t*& said = batch.data[next];
       uint8_t* page = &scratch[next * page_size];
-      PageReference to{run.block, index, {}};  // a changed page refers to itself
-      if (run.kind == PageKind::same) {
-        to = get_reference(batch.data[next]);
-        if (!space.contains({to.block, run.kind, 1, to.page})) {
-          return fail("a page refers to page {} of block {}, which is outside guest memory", to.page,
-                      to.block);
-        }
+      if (run.kind == PageKind::keep) {
+        auto kept = copies->keep(get_place(said), run.block, index, said + kPlaceBytes);
+        if (!kept) return pass_on(kept);
+        said += kPlaceBytes;
+        continue;
       }
-      auto base = bases.base(to.block, to.page, batch.page_size, page);
-      if (!base) return pass_on(base);
-      if (run.kind == PageKind::same) {
-        if (!copy_referred(*base, to.content, batch.page_size, page)) return false;
-      } else if (run.kind == PageKind::lines) {
-        if (!apply_lines(batch.data[next], *base, batch.page_size, page)) return false;
+      if (run.kind == PageKind::kept) {
+        auto patched = copies->patch(get_place(said), run.block, index, said + kPlaceBytes, page);
+        if (!patched) return pass_on(patched);
       } else {
-        if (*base != page) std::memcpy(page, *base, page_size);
-        apply_patch(batch.data[next], page);
+        auto whole = resolve_by_memory(run.kind, {run.block, index, {}}, said, space, *bases, page);
+        if (!whole) return whole;
+        fits = fits && *whole;
       }
-      batch.data[next] = page;
+      said = page;
     }
     run.kind = PageKind::raw;
   }
-  return true;
+  return fits;
 }
 
 Result<> check_sums(const PageBatch& batch) {

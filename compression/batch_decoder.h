@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "compression/batch_encoder.h"
+#include "compression/copy_mirror.h"
 #include "compression/page_batch.h"
 #include "compression/result.h"
 
@@ -48,10 +49,11 @@ class PageBases {
                                       uint8_t* scratch) const = 0;
 };
 
-// Makes whole pages, in `scratch`, of those that are not. False: the base of one is not what the source
-// believed (its line hashes met another line's, or an equal page was sent anew and is there already), so the
-// batch is needed whole; what it is needs no error.
-Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageBases& bases,
+// Makes whole pages, in `scratch` or where they are, of those that are not, by the guest memory that can be
+// read here and by the copies that are kept; either may be null: there is none. False: the base of a page is
+// not what the source believed (its line hashes met another line's, or an equal page was sent anew and is
+// there already), so the batch is needed whole; what it is needs no error.
+Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageBases* bases, CopyMirror* copies,
                      std::vector<uint8_t>& scratch);
 
 // Compares whole pages with the sums that the batch carries, if it does. The error names the page's index and

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "compression/batch_table.h"
+#include "compression/copy_mirror.h"
 #include "compression/line_delta.h"
 #include "compression/page_patch.h"
 #include "compression/page_reference.h"
@@ -59,10 +60,12 @@ PageKind BatchEncoder::append_changes(uint16_t block, uint64_t index, const uint
   if (!history_->refers(block, index)) {
     hash_lines(page, page_size_, *hashes);
     history_->remember(block, index);
+    if (history_->readable(block))
+      copy_page(history_->copies().admit(block, index, epoch_, false), block, index, page);
     return PageKind::raw;
   }
   const uint64_t changed = changed_lines(page, page_size_, *hashes);
-  const bool patched = history_->comes_back(block, index) && append_patch(block, index, page);
+  const bool patched = append_patch(block, index, page);
   history_->remember(block, index, changed != 0);
   if (patched) return PageKind::patch;
   if (std::popcount(changed) > kMostLines) return PageKind::raw;
@@ -75,17 +78,56 @@ PageKind BatchEncoder::append_changes(uint16_t block, uint64_t index, const uint
 bool BatchEncoder::append_patch(uint16_t block, uint64_t index, const uint8_t* page) {
   KeptCopies& copies = history_->copies();
   size_t size = 0;
-  uint8_t* copy = copies.find(block, index);
+  KeptCopies::Copy copy = copies.find(block, index, epoch_);
   if (copy) {
-    size = make_patch(copy, page, page_size_, {plain_.get() + plain_size_, page_size_ / 2});
+    size = make_patch(copy.bytes, page, page_size_, {plain_.get() + plain_size_, page_size_ / 2});
   } else {
-    copy = copies.admit(block, index);
+    copy = copies.admit(block, index, epoch_, true);
   }
-  if (!copy) return false;
-  std::memcpy(copy, page, page_size_);
-  copies.release(block, index);
+  copy_page(copy, block, index, page);
   plain_size_ += size;
   return size > 0;
+}
+
+// For a destination that relays. `raw` if the page has no copy there, else it is in the pack now.
+PageKind BatchEncoder::append_copied(uint16_t block, uint64_t index, const uint8_t* page, EncodedBatch& out) {
+  if (!history_->has_room(block, index)) return PageKind::raw;
+  const bool comes_back = history_->knows(block, index);
+  history_->remember(block, index);
+  KeptCopies& copies = history_->copies();
+  KeptCopies::Copy copy = comes_back ? copies.find(block, index, epoch_) : KeptCopies::Copy();
+  const std::span<uint8_t> room(plain_.get() + plain_size_ + kPlaceBytes, page_size_ / 2);
+  const size_t size = copy ? make_patch(copy.bytes, page, page_size_, room) : 0;
+  if (size == 0 && looks_random({page, page_size_})) {
+    // It is new all over and would not compress: a copy would only cost.
+    if (copy) copies.release(block, index);
+    copies.drop(block, index);
+    return PageKind::raw;
+  }
+  if (!copy) copy = copies.admit(block, index, epoch_, comes_back);
+  if (!copy) return PageKind::raw;
+  copy_page(copy, block, index, page);
+  out.copied.push_back({page_, copy.place});
+  if (size == 0) {
+    append_keep(copy.place, page);
+    return PageKind::keep;
+  }
+  put_place(copy.place, plain_.get() + plain_size_);
+  plain_size_ += kPlaceBytes + size;
+  return PageKind::kept;
+}
+
+// Makes a copy, if there is one, what the page is, and releases it.
+void BatchEncoder::copy_page(KeptCopies::Copy copy, uint16_t block, uint64_t index, const uint8_t* page) {
+  if (!copy) return;
+  std::memcpy(copy.bytes, page, page_size_);
+  history_->copies().release(block, index);
+}
+
+void BatchEncoder::append_keep(uint32_t place, const uint8_t* page) {
+  put_place(place, plain_.get() + plain_size_);
+  plain_size_ += kPlaceBytes;
+  append(page, page_size_);
 }
 
 // True if the destination holds an equal page. If not, this one, which is sent whole, can become one.
@@ -111,7 +153,8 @@ PageKind BatchEncoder::encode_page(uint16_t block, uint64_t index, const uint8_t
   }
   if (zero) return PageKind::zero;
   if (history_ && encoding.history == Encoding::History::kept) {
-    const PageKind kind = append_changes(block, index, page);
+    const PageKind kind =
+        history_->by_copies() ? append_copied(block, index, page, out) : append_changes(block, index, page);
     if (kind != PageKind::raw) return kind;
     if (append_same(block, index, page, out)) return PageKind::same;
   }
@@ -120,15 +163,18 @@ PageKind BatchEncoder::encode_page(uint16_t block, uint64_t index, const uint8_t
   return PageKind::packed;
 }
 
-void BatchEncoder::encode(const PageBatch& batch, const Encoding& encoding, EncodedBatch& out) {
+void BatchEncoder::encode(const PageBatch& batch, uint32_t epoch, const Encoding& encoding, EncodedBatch& out,
+                          std::span<const CopiedPage> copied) {
   page_size_ = batch.page_size;
+  epoch_ = epoch;
+  page_ = 0;
   runs_.clear();
   raw_.clear();
   sums_.clear();
   plain_size_ = 0;
   out.counts = {};
   out.whole.clear();
-  size_t next = 0;
+  out.copied.clear();
   for (const PageRun& run : batch.runs) {
     if (run.kind == PageKind::zero) {
       if (history_ && encoding.history != Encoding::History::untouched)
@@ -137,15 +183,22 @@ void BatchEncoder::encode(const PageBatch& batch, const Encoding& encoding, Enco
       out.counts.zero += run.count;
       continue;
     }
-    for (uint64_t index = run.first; index < run.first + run.count; ++index) {
-      const uint8_t* page = batch.data[next++];
-      const PageKind kind = encode_page(run.block, index, page, encoding, out);
+    for (uint64_t index = run.first; index < run.first + run.count; ++index, ++page_) {
+      const uint8_t* page = batch.data[page_];
+      PageKind kind = PageKind::keep;
+      if (!copied.empty() && copied.front().page == page_) {
+        append_keep(copied.front().place, page);
+        copied = copied.subspan(1);
+      } else {
+        kind = encode_page(run.block, index, page, encoding, out);
+      }
       append_run(runs_, {run.block, kind, 1, index});
       out.counts.zero += kind == PageKind::zero;
       out.counts.same += kind == PageKind::same;
       out.counts.delta += is_delta(kind);
-      out.counts.zstd += kind == PageKind::packed;
-      out.counts.raw += kind == PageKind::raw;
+      const bool whole = kind == PageKind::packed || kind == PageKind::keep;
+      out.counts.zstd += whole && encoding.level;
+      out.counts.raw += kind == PageKind::raw || (whole && !encoding.level);
       if (kind != PageKind::zero && encoding.sums) sums_.push_back(XXH3_64bits(page, page_size_));
       if (kind != PageKind::raw) continue;
       // Pages of a multifd packet lie side by side: one view serves them all.

@@ -53,6 +53,14 @@ struct PageCounts {
   }
 };
 
+// A page of which the destination keeps a copy, once the batch has landed.
+struct CopiedPage {
+  uint32_t page = 0;  // of those of the batch that carry bytes
+  uint32_t place = 0;
+
+  bool operator==(const CopiedPage&) const = default;
+};
+
 // The body is a list of views, the pack first: they stay valid until the encoder's next call and as long as
 // the memory behind the batch.
 struct EncodedBatch {
@@ -63,6 +71,7 @@ struct EncodedBatch {
   uint32_t plain_size = 0;  // bytes that it unpacks to; equal: it is not compressed
   PageCounts counts;
   std::vector<KnownPage> whole;  // pages that others may refer to once these have landed
+  std::vector<CopiedPage> copied;
 };
 
 class BatchEncoder {
@@ -71,7 +80,10 @@ class BatchEncoder {
   explicit BatchEncoder(PageHistory* history = nullptr);
   ~BatchEncoder();
 
-  void encode(const PageBatch& batch, const Encoding& encoding, EncodedBatch& out);
+  // `epoch` is the batch's. With an untouched history, `copied` says which copies the destination must have
+  // made, because the batch was encoded before.
+  void encode(const PageBatch& batch, uint32_t epoch, const Encoding& encoding, EncodedBatch& out,
+              std::span<const CopiedPage> copied = {});
   // Compresses bytes that are no pages; empty where that does not pay. Valid until the next call.
   std::span<const uint8_t> pack(std::span<const uint8_t> bytes, int level);
 
@@ -83,6 +95,9 @@ class BatchEncoder {
   PageKind append_changes(uint16_t block, uint64_t index, const uint8_t* page);
   bool append_patch(uint16_t block, uint64_t index, const uint8_t* page);
   bool append_same(uint16_t block, uint64_t index, const uint8_t* page, EncodedBatch& out);
+  PageKind append_copied(uint16_t block, uint64_t index, const uint8_t* page, EncodedBatch& out);
+  void copy_page(KeptCopies::Copy copy, uint16_t block, uint64_t index, const uint8_t* page);
+  void append_keep(uint32_t place, const uint8_t* page);
   void append(const uint8_t* bytes, size_t size);
   void close_pack(const Encoding& encoding, EncodedBatch& out);
   // Into packed_; 0 if that does not save what unpacking costs.
@@ -90,6 +105,8 @@ class BatchEncoder {
 
   PageHistory* const history_;
   uint32_t page_size_ = 0;
+  uint32_t epoch_ = 0;
+  uint32_t page_ = 0;  // of those that carry bytes, the one that is being encoded
   std::vector<PageRun> runs_;
   std::vector<std::span<const uint8_t>> raw_;
   std::vector<uint64_t> sums_;

@@ -26,10 +26,11 @@ constexpr double kAgain = 0.1;  // of what is left, for pages that come again
 
 constexpr int kFreeLevel = 1;  // up to here zstd may take processors that are not idle
 constexpr double kWeight = 0.2;
-constexpr double kBetter = 1.05;      // what another way must promise to be taken
-constexpr uint32_t kTry = 32;         // every so many batches a neighbour is tried,
-constexpr double kWorthTrying = 0.5;  // if it is believed to be at least that good
-constexpr double kWindow = 0.01;      // seconds, of a measurement of the rate
+constexpr double kBetter = 1.05;        // what another way must promise to be taken
+constexpr uint32_t kTry = 32;           // every so many batches a neighbour is tried,
+constexpr double kWorthTrying = 0.5;    // if it is believed to be at least that good
+constexpr double kWindow = 0.01;        // seconds, of a measurement of the rate,
+constexpr double kFirstWindow = 0.003;  // and before there was any
 constexpr double kBusy = 0.25;  // of a window: if bytes wait for less, the network has not shown what it can
 constexpr double kNewRate = 0.4;         // how much a measurement counts
 constexpr double kFirstRate = 0.5e9;     // until it is known
@@ -163,7 +164,7 @@ void Chooser::measure(double seconds, uint64_t sent, bool busy) {
     busy_ += seconds;
     busy_sent_ += sent;
   }
-  if (window_ < kWindow) return;
+  if (window_ < (measured_ == 0 ? kFirstWindow : kWindow)) return;
   if (busy_ > kBusy * window_) {
     rate_ += kNewRate * (static_cast<double>(busy_sent_) / busy_ - rate_);
     ++measured_;

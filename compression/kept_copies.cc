@@ -10,36 +10,38 @@ constexpr int kLooks = 4;  // how many copies a newcomer passes by at most
 
 }  // namespace
 
-uint8_t* KeptCopies::find(uint16_t block, uint64_t page) {
+KeptCopies::Copy KeptCopies::find(uint16_t block, uint64_t page, uint32_t epoch) {
   std::lock_guard lock(mutex_);
   const auto found = at_.find(key(block, page));
-  if (found == at_.end()) return nullptr;
-  Copy& copy = copies_[found->second];
+  if (found == at_.end()) return {};
+  Kept& copy = copies_[found->second];
   copy.worth = std::min<uint8_t>(copy.worth + 1, kMostWorth);
   copy.in_use = true;
-  return copy.bytes.get();
+  copy.used_in = epoch;
+  return {copy.bytes.get(), static_cast<uint32_t>(found->second)};
 }
 
-uint8_t* KeptCopies::admit(uint16_t block, uint64_t page) {
+KeptCopies::Copy KeptCopies::admit(uint16_t block, uint64_t page, uint32_t epoch, bool comes_back) {
   std::lock_guard lock(mutex_);
   const auto settle = [&](size_t at) {
-    Copy& copy = copies_[at];
+    Kept& copy = copies_[at];
     copy.key = key(block, page);
-    copy.worth = 1;
+    copy.worth = comes_back;
     copy.in_use = copy.valid = true;
+    copy.used_in = epoch;
     at_[copy.key] = at;
-    return copy.bytes.get();
+    return Copy{copy.bytes.get(), static_cast<uint32_t>(at)};
   };
   if (copies_.size() < capacity_) {
     copies_.emplace_back().bytes.reset(new uint8_t[page_size_]);
     used_ += page_size_ + kOverhead;
     return settle(copies_.size() - 1);
   }
-  for (int look = 0; look < kLooks && !copies_.empty(); ++look) {
+  for (int look = 0; look < kLooks && comes_back && !copies_.empty(); ++look) {
     const size_t at = hand_;
     hand_ = (hand_ + 1) % copies_.size();
-    Copy& copy = copies_[at];
-    if (copy.in_use) continue;
+    Kept& copy = copies_[at];
+    if (copy.in_use || copy.used_in == epoch) continue;
     if (copy.valid && copy.worth > 0) {
       --copy.worth;
       continue;
@@ -47,7 +49,7 @@ uint8_t* KeptCopies::admit(uint16_t block, uint64_t page) {
     if (copy.valid) at_.erase(copy.key);
     return settle(at);
   }
-  return nullptr;
+  return {};
 }
 
 void KeptCopies::release(uint16_t block, uint64_t page) {

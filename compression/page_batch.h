@@ -24,16 +24,19 @@ enum class PageKind : uint8_t {
   lines = 3,   // in the pack, the lines that have changed (line_delta.h)
   patch = 4,   // in the pack, the bytes that have changed (page_patch.h)
   same = 5,    // in the pack, where another page is that is equal to it (page_reference.h)
+  keep = 6,    // in the pack, where to keep a copy (copy_mirror.h), and the page as it is
+  kept = 7,    // in the pack, where there is a copy, and the bytes that have changed since
 };
-inline constexpr PageKind kLastPageKind = PageKind::same;
+inline constexpr PageKind kLastPageKind = PageKind::kept;
 
 inline bool is_delta(PageKind kind) {
-  return kind == PageKind::lines || kind == PageKind::patch;
+  return kind == PageKind::lines || kind == PageKind::patch || kind == PageKind::kept;
 }
 
-// Whether the page is told by what the other side holds.
+// Whether what is said of the page makes sense only in the order of epochs: it is told by what the other side
+// holds, or changes what that holds beside the guest's pages.
 inline bool is_reference(PageKind kind) {
-  return is_delta(kind) || kind == PageKind::same;
+  return is_delta(kind) || kind == PageKind::same || kind == PageKind::keep;
 }
 
 struct PageRun {

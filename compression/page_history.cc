@@ -1,64 +1,90 @@
 #include "compression/page_history.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace wherry {
 namespace {
 
 constexpr uint64_t kDefaultShare = 16;  // of guest RAM
 constexpr uint64_t kDefaultExtra = 64 << 20;
-constexpr uint8_t kOften = 2;
 
 }  // namespace
+
+uint64_t default_history(const PageSpace& space) {
+  const uint64_t pages =
+      std::accumulate(space.pages_of_block.begin(), space.pages_of_block.end(), uint64_t{0});
+  return pages * space.page_size / kDefaultShare + kDefaultExtra;
+}
 
 void PageHistory::set_space(const PageSpace& space) {
   if (!blocks_.empty()) return;
   page_size_ = space.page_size;
-  uint64_t pages_of_all = 0;
-  uint64_t regions = 0;
+  budget_ = wanted_.value_or(default_history(space));
   for (const uint64_t pages : space.pages_of_block) {
     auto block = std::make_unique<Block>();
     block->count = pages / kRegionPages + 1;
     block->regions = std::make_unique<std::atomic<Region*>[]>(block->count);
     used_ += block->count * sizeof(block->regions[0]);
-    pages_of_all += pages;
-    regions += block->count;
+    pages_ += pages;
+    regions_ += block->count;
     blocks_.push_back(std::move(block));
   }
-  budget_ = wanted_.value_or(pages_of_all * page_size_ / kDefaultShare + kDefaultExtra);
-  const uint64_t for_hashes = used_ + regions * sizeof(Region);
-  uint64_t spare = budget_ - std::min<uint64_t>(budget_, for_hashes);
-  contents_ = std::make_unique<ContentIndex>(std::min(spare, pages_of_all * sizeof(KnownPage)));
-  used_ += contents_->bytes();
-  spare -= contents_->bytes();
-  copies_ = std::make_unique<KeptCopies>(spare / (page_size_ + KeptCopies::kOverhead), page_size_, used_);
 }
 
 void PageHistory::refer_to(const std::vector<uint16_t>& blocks) {
+  if (bases_ != Bases::unknown) return;
+  std::lock_guard lock(growing_);
+  const uint64_t room = spare(sizeof(Region) + kHashBytes);
+  contents_ = std::make_unique<ContentIndex>(std::min(room, pages_ * sizeof(KnownPage)));
+  used_ += contents_->bytes();
+  make_copies(room - contents_->bytes());
+  bases_ = Bases::memory;
   for (const uint16_t block : blocks) {
     if (block < blocks_.size()) blocks_[block]->readable = true;
   }
+}
+
+void PageHistory::refer_to_copies(uint64_t most) {
+  if (bases_ != Bases::unknown) return;
+  std::lock_guard lock(growing_);
+  make_copies(std::min(spare(sizeof(Region)), most * (page_size_ + KeptCopies::kOverhead)));
+  bases_ = Bases::copies;
+}
+
+// What the regions that may yet come will leave of the budget.
+uint64_t PageHistory::spare(uint64_t region_bytes) const {
+  return budget_ - std::min<uint64_t>(budget_, used_ + (regions_ - owned_.size()) * region_bytes);
+}
+
+void PageHistory::make_copies(uint64_t bytes) {
+  copies_ = std::make_unique<KeptCopies>(bytes / (page_size_ + KeptCopies::kOverhead), page_size_, used_);
 }
 
 PageHistory::Region* PageHistory::region(uint16_t block, uint64_t page) const {
   return blocks_[block]->regions[page / kRegionPages];
 }
 
-LineHashes* PageHistory::hashes(uint16_t block, uint64_t page) {
+// The region of a page, made if there is room; null if there is none.
+PageHistory::Region* PageHistory::grown(uint16_t block, uint64_t page, bool with_hashes) {
   if (disabled_) return nullptr;
-  Region* found = region(block, page);
-  if (!found) {
-    std::lock_guard lock(growing_);
-    found = region(block, page);
-    if (!found && used_ + sizeof(Region) <= budget_) {
-      // Not cleared: hashes are written before they count.
-      owned_.push_back(std::make_unique_for_overwrite<Region>());
-      used_ += sizeof(Region);
-      found = owned_.back().get();
-      blocks_[block]->regions[page / kRegionPages] = found;
-    }
-  }
-  return found ? &found->hashes[page % kRegionPages] : nullptr;
+  if (Region* found = region(block, page)) return found;
+  std::lock_guard lock(growing_);
+  if (Region* found = region(block, page)) return found;
+  const uint64_t bytes = sizeof(Region) + (with_hashes ? kHashBytes : 0);
+  if (used_ + bytes > budget_) return nullptr;
+  owned_.push_back(std::make_unique<Region>());
+  Region* made = owned_.back().get();
+  // Not cleared: hashes are written before they count.
+  if (with_hashes) made->hashes = std::make_unique_for_overwrite<LineHashes[]>(kRegionPages);
+  used_ += bytes;
+  blocks_[block]->regions[page / kRegionPages] = made;
+  return made;
+}
+
+LineHashes* PageHistory::hashes(uint16_t block, uint64_t page) {
+  Region* found = grown(block, page, true);
+  return found && found->hashes ? &found->hashes[page % kRegionPages] : nullptr;
 }
 
 bool PageHistory::knows(uint16_t block, uint64_t page) const {
@@ -67,18 +93,13 @@ bool PageHistory::knows(uint16_t block, uint64_t page) const {
   return found && found->known[page % kRegionPages];
 }
 
-bool PageHistory::comes_back(uint16_t block, uint64_t page) const {
-  return region(block, page)->known[page % kRegionPages] >= kOften;
-}
-
 bool PageHistory::refers(uint16_t block, uint64_t page) const {
   return readable(block) && knows(block, page);
 }
 
 void PageHistory::remember(uint16_t block, uint64_t page, bool changed) {
   Region& found = *region(block, page);
-  uint8_t& times = found.known[page % kRegionPages];
-  times = std::min<uint8_t>(times + 1, kOften + 1);
+  found.known[page % kRegionPages] = true;
   if (changed) ++found.versions[page % kRegionPages];
 }
 
@@ -89,10 +110,11 @@ void PageHistory::forget(uint16_t block, uint64_t first, uint64_t count) {
     const uint64_t next = std::min(first + count, (page / kRegionPages + 1) * kRegionPages);
     Region* found = region(block, page);
     for (; page < next && found; ++page) {
-      uint8_t& times = found->known[page % kRegionPages];
-      if (times >= kOften) copies_->drop(block, page);
-      if (times > 0) ++found->versions[page % kRegionPages];
-      times = 0;
+      bool& known = found->known[page % kRegionPages];
+      if (!known) continue;
+      if (bases_ != Bases::unknown) copies_->drop(block, page);
+      ++found->versions[page % kRegionPages];
+      known = false;
     }
     page = next;
   }
@@ -114,7 +136,7 @@ void PageHistory::landed(std::span<const KnownPage> pages) {
 }
 
 std::optional<KnownPage> PageHistory::find(uint64_t content) const {
-  if (disabled_) return std::nullopt;
+  if (disabled_ || bases_ != Bases::memory) return std::nullopt;
   const auto known = contents_->find(content);
   return known && unchanged(*known) ? known : std::nullopt;
 }

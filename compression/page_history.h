@@ -1,11 +1,13 @@
 // What the destination holds of each page, as far as the source remembers it: hashes of the lines of every
 // page, and full copies of those that come back most. A page that comes again is sent as what changed since,
-// and one that is equal to another as a reference to that.
+// and one that is equal to another as a reference to that. Where the destination cannot read what it was
+// sent, because it relays the pages, it keeps copies as well, and only pages with a copy are told by what
+// changed.
 //
-// Memory is never more than the budget. Hashes are taken in regions of 512 pages, when one of them is first
-// remembered, and come first; pages of regions that do not fit are not remembered. What all regions of the
-// guest would leave is for the index of contents, one entry a page, and then for copies. The default budget
-// is a sixteenth of the guest and 64 MiB.
+// Memory is never more than the budget. What is remembered of a page is taken in regions of 512 pages, when
+// one of them is first remembered, and comes first; pages of regions that do not fit are not remembered. What
+// all regions of the guest would leave is for the index of contents, one entry a page, and then for copies.
+// Where the destination relays, there is no index, and hashes are taken only until that is known.
 //
 // Thread-safe for different pages. One page is used by one thread at a time: the session encodes an epoch
 // only when all before it is encoded, and a page comes once in an epoch. find() and landed() may be called by
@@ -28,6 +30,10 @@
 
 namespace wherry {
 
+// How much memory to remember pages with, at either side, if nobody says: a sixteenth of the guest and 64
+// MiB.
+uint64_t default_history(const PageSpace& space);
+
 class PageHistory {
  public:
   // `budget` in bytes; without one, the default for the guest.
@@ -37,12 +43,19 @@ class PageHistory {
   void set_space(const PageSpace& space);
   uint32_t page_size() const { return page_size_; }
 
-  // The destination can read what it was sent of these blocks: numbers without a block are ignored.
+  // The destination can read what it was sent of these blocks: numbers without a block are ignored. Counts
+  // once, for this and the next.
   void refer_to(const std::vector<uint16_t>& blocks);
+  // The destination relays all pages and keeps up to `most` copies of them.
+  void refer_to_copies(uint64_t most);
   // Ends all referring and remembering: pages may reach the destination's VMM past the session's order.
   void disable() { disabled_ = true; }
   bool disabled() const { return disabled_; }
 
+  // Whether pages are told by the copies that the destination keeps, and by nothing else.
+  bool by_copies() const { return bases_ == Bases::copies; }
+  // Whether there is room to remember the page.
+  bool has_room(uint16_t block, uint64_t page) { return grown(block, page, false); }
   // The line hashes of a page, to be read and replaced; null if there is no room for them.
   LineHashes* hashes(uint16_t block, uint64_t page);
   // Whether the destination can read what it was sent of the block.
@@ -51,8 +64,7 @@ class PageHistory {
   bool refers(uint16_t block, uint64_t page) const;
   // Whether the page was remembered before.
   bool knows(uint16_t block, uint64_t page) const;
-  // Whether it has come again often enough for a full copy.
-  bool comes_back(uint16_t block, uint64_t page) const;
+  // There once it is known what the destination has to refer to.
   KeptCopies& copies() { return *copies_; }
   // hashes() now holds what is being sent of the page; `changed`, if it is not what was sent before.
   void remember(uint16_t block, uint64_t page, bool changed = true);
@@ -71,26 +83,36 @@ class PageHistory {
  private:
   static constexpr uint64_t kRegionPages = 512;
   struct Region {
-    std::array<uint8_t, kRegionPages> known{};  // how often it was remembered, up to kOften
+    std::array<bool, kRegionPages> known{};
     // Other ones for other content; one that comes round again after 256 is caught by the destination.
     std::array<std::atomic<uint8_t>, kRegionPages> versions{};
-    std::array<LineHashes, kRegionPages> hashes;
+    std::unique_ptr<LineHashes[]> hashes;  // none where pages are told by copies
   };
+  static constexpr uint64_t kHashBytes = kRegionPages * sizeof(LineHashes);
   struct Block {
     std::unique_ptr<std::atomic<Region*>[]> regions;
     uint64_t count = 0;
     std::atomic<bool> readable = false;
   };
 
+  // What the destination has to refer to, as far as it is known.
+  enum class Bases : uint8_t { unknown, memory, copies };
+
   Region* region(uint16_t block, uint64_t page) const;
+  Region* grown(uint16_t block, uint64_t page, bool with_hashes);
+  uint64_t spare(uint64_t region_bytes) const;
+  void make_copies(uint64_t bytes);
   bool unchanged(const KnownPage& known) const;
 
   const std::optional<uint64_t> wanted_;
   std::atomic<uint64_t> budget_ = 0;
   uint32_t page_size_ = 0;
   std::vector<std::unique_ptr<Block>> blocks_;
+  uint64_t pages_ = 0;    // of all blocks,
+  uint64_t regions_ = 0;  // and their regions
   std::atomic<bool> disabled_ = false;
-  std::unique_ptr<ContentIndex> contents_;  // this and copies_ are set before blocks_ are used
+  std::atomic<Bases> bases_ = Bases::unknown;
+  std::unique_ptr<ContentIndex> contents_;  // this and copies_ are set before bases_
   std::unique_ptr<KeptCopies> copies_;
   std::mutex growing_;
   std::vector<std::unique_ptr<Region>> owned_;

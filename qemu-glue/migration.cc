@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "qemu-glue/memory/find_guest_ram.h"
+#include "qemu-glue/monitor/downtime_limit.h"
 
 namespace wherry {
 namespace {
@@ -128,7 +129,7 @@ Result<> Migration::prepare() {
   auto limits =
       source_->execute("migrate-set-parameters",
                        {{"max-bandwidth", options_.via.bandwidth ? options_.via.bandwidth : kUnlimited},
-                        {"downtime-limit", options_.via.downtime.count()}});
+                        {"downtime-limit", downtime_limit(options_.via.downtime).count()}});
   if (!limits) return pass_on(limits);
 
   json shared = json::object();

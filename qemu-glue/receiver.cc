@@ -59,8 +59,11 @@ Result<> Receiver::run() {
   report_.status = ended ? "completed" : "failed";
   if (!ended) report_.error = ended.error().message;
   if (session_) {
-    report_.wire_bytes = session_->totals().wire_bytes;
-    report_.asked_again = session_->totals().asked_again;
+    const DestinationSession::Totals totals = session_->totals();
+    report_.wire_bytes = totals.wire_bytes;
+    report_.asked_again = totals.asked_again;
+    report_.history_bytes = totals.landing.copies_bytes;
+    report_.history_budget = totals.landing.copies_budget;
   }
   return ended;
 }
@@ -115,6 +118,10 @@ Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
   guest_.set_blocks(blocks, direct ? direct->taken() : qemu::Skip());
   spdlog::info("placement: {}{}", report_.placement, direct ? "" : " (" + reason + ")");
   return direct;
+}
+
+void Receiver::lane_lost(size_t lane, const std::string& why) {
+  spdlog::warn("lane lost: number={} cause=\"{}\"", lane, why);
 }
 
 // Where the stream was opaque only QEMU knows how it went.

@@ -9,8 +9,10 @@ namespace wherry {
 
 nlohmann::json Report::to_json() const {
   nlohmann::json lanes_json = nlohmann::json::array();
-  for (const Lane& lane : lanes)
-    lanes_json.push_back({{"peer", lane.peer}, {"bytes", lane.bytes}, {"reconnects", 0}});
+  for (const Lane& lane : lanes) {
+    lanes_json.push_back(
+        {{"peer", lane.peer}, {"bytes", lane.bytes}, {"lost", lane.lost}, {"reconnects", 0}});
+  }
   nlohmann::json points = nlohmann::json::array();
   for (const Point& point : timeline) {
     points.push_back({{"t", point.t},

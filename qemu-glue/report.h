@@ -35,6 +35,7 @@ struct Report {
   struct Lane {
     std::string peer;
     uint64_t bytes = 0;
+    bool lost = false;  // its connection failed, and the others took over
   };
   std::vector<Lane> lanes;
   std::map<std::string, std::string> opaque;  // channel → why it was not parsed

@@ -1,5 +1,7 @@
 #include "qemu-glue/sender.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 
 namespace wherry {
@@ -141,8 +143,12 @@ void Sender::sample() {
   report_.history_budget = totals.history_budget;
   report_.in_flight_max = totals.window.most_in_flight;
   report_.in_flight_bound = totals.window.largest_bound;
-  report_.lanes.clear();
-  for (const auto& lane : totals.lanes) report_.lanes.push_back({lane.peer, lane.bytes});
+  report_.lanes.resize(totals.lanes.size());
+  for (size_t i = 0; i < totals.lanes.size(); ++i) {
+    const auto& [peer, bytes, lost] = totals.lanes[i];
+    if (!lost.empty() && !report_.lanes[i].lost) spdlog::warn("lane lost: number={} cause=\"{}\"", i, lost);
+    report_.lanes[i] = {peer, bytes, !lost.empty()};
+  }
   report_.opaque = guest_.opaque();
   report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   for (const auto& channel : channels_)

@@ -50,6 +50,7 @@ void refuse(FrameSocket& socket, const std::string& why) {
 DestinationSession::DestinationSession(const Listener& listener, LandingSite& site,
                                        std::function<nlohmann::json()> account, Failure& failure)
     : listener_(listener),
+      site_(site),
       account_(std::move(account)),
       failure_(failure),
       token_(make_token()),
@@ -174,7 +175,7 @@ void DestinationSession::start() {
     for (auto& lane : lanes_) lane->shut();
     listener_.stop();
   });
-  for (auto& lane : lanes_) threads_.emplace_back([this, &lane] { run_lane(*lane); });
+  for (size_t lane = 0; lane < lanes_.size(); ++lane) threads_.emplace_back([this, lane] { run_lane(lane); });
   threads_.emplace_back([this] { refuse_others(); });
   control_->start([this] { run_control(); });
 }
@@ -198,28 +199,65 @@ void DestinationSession::refuse_others() {
   }
 }
 
-void DestinationSession::run_lane(LaneReceiver& lane) {
-  auto ended = run_lane_until_end(lane);
-  if (ended || done_) return;
+void DestinationSession::run_lane(size_t number) {
+  LaneReceiver& lane = *lanes_[number];
+  Error ended = run_lane_until_end(lane);
+  if (lane.lost()) return lose(number, std::move(ended));
   failure_.await_cause(kExplanation);
-  failure_.fail(std::move(ended.error()));
+  failure_.fail(std::move(ended));
 }
 
-Result<> DestinationSession::run_lane_until_end(LaneReceiver& lane) {
+Error DestinationSession::run_lane_until_end(LaneReceiver& lane) {
+  const auto ended = [&lane](const Error& error) {
+    return Error{fmt::format("{}: {}", lane.peer(), error.message)};
+  };
   Unpacking unpacking;
   FrameHead head;
   for (;;) {
     auto more = lane.next(head);
-    if (!more) return fail("lane: {}", more.error().message);
-    if (!*more) return fail("lane: {} closed it (was the peer killed?)", lane.peer());
+    if (!more) return more.error();
+    if (!*more) return ended({"closed the lane (was the peer killed?)"});
+    auto claimed = claim(head.header);
+    if (!claimed) return ended(claimed.error());
+    if (!*claimed) {
+      if (auto skipped = skip_body(lane, head.header, unpacking); !skipped) return ended(skipped.error());
+      continue;
+    }
     auto arrival = head.header.type == FrameType::batch ? receive_batch(lane, head, unpacking)
                                                         : receive_bytes(lane, head, unpacking);
-    if (!arrival) return fail("{}: {}", lane.peer(), arrival.error().message);
-    if (!*arrival) continue;
-    if (auto arrived = landing_.arrive(std::move(**arrival)); !arrived) {
-      return fail("{}: {}", lane.peer(), arrived.error().message);
+    if (!arrival) {
+      landing_.release(head.header);
+      return ended(arrival.error());
     }
+    if (!*arrival) continue;
+    if (auto arrived = landing_.arrive(std::move(**arrival)); !arrived) return ended(arrived.error());
   }
+}
+
+// By the lane's own thread, which places nothing any more.
+void DestinationSession::lose(size_t lane, Error why) {
+  if (done_ || failure_.failed()) return;
+  if (++lanes_lost_ == lanes_.size()) {
+    failure_.await_cause(kExplanation);
+    if (!done_) failure_.fail({fmt::format("the last lane was lost: {}", why.message)});
+    return;
+  }
+  site_.lane_lost(lane, why.message);
+  // If this fails, the control connection has ended, which its own thread finds.
+  (void)control_->send({.type = FrameType::lane_ended, .aux = static_cast<uint32_t>(lane)});
+}
+
+// A frame comes once, unless lanes are lost: then the source sends again what it believes to be lost.
+Result<bool> DestinationSession::claim(const FrameHeader& header) {
+  auto claimed = landing_.claim(header);
+  if (!claimed || *claimed || lanes_lost_ > 0) return claimed;
+  return fail("frame {} of channel {} came twice", header.sequence, header.channel);
+}
+
+Result<> DestinationSession::skip_body(LaneReceiver& lane, const FrameHeader& header, Unpacking& unpacking) {
+  unpacking.pack.resize(header.body_length);
+  iovec all{unpacking.pack.data(), unpacking.pack.size()};
+  return lane.land({&all, 1});
 }
 
 // Receives the body of a frame as its pack's plain bytes and what lies behind the pack.
@@ -239,6 +277,7 @@ Result<> DestinationSession::receive_plain(LaneReceiver& lane, const FrameHeader
 Result<std::optional<Arrival>> DestinationSession::receive_bytes(LaneReceiver& lane, const FrameHead& head,
                                                                  Unpacking& unpacking) {
   const FrameHeader& header = head.header;
+  if (header.type == FrameType::blocks) return fail("the RAM blocks came on a lane");
   if (header.pack_length != 0 && header.pack_length != header.body_length) {
     return fail("a frame without pages has more than its pack");
   }
@@ -246,14 +285,6 @@ Result<std::optional<Arrival>> DestinationSession::receive_bytes(LaneReceiver& l
   arrival.header = header;
   arrival.body.resize(header.body_length - header.pack_length + header.plain_length);
   if (auto landed = receive_plain(lane, header, unpacking, arrival.body); !landed) return pass_on(landed);
-  if (header.type == FrameType::blocks) {
-    auto map = read_map(arrival.body, lane.peer());
-    auto blocks = map ? GuestBlocks::from_json(*map) : pass_on(map);
-    if (!blocks) return pass_on(blocks);
-    if (auto known = landing_.blocks(*blocks); !known) return pass_on(known);
-    const nlohmann::json bases = {{"blocks", landing_.placed_blocks()}};
-    if (auto sent = explained(control_->send(FrameType::bases, bases)); !sent) return pass_on(sent);
-  }
   return arrival;
 }
 
@@ -314,11 +345,14 @@ void DestinationSession::run_control() {
       case FrameType::open:
       case FrameType::record:
       case FrameType::close:
-        if (auto arrived =
-                landing_.arrive({.header = head.header, .pages = {}, .body = std::move(body), .slot = {}});
-            !arrived) {
-          return failure_.fail(std::move(arrived.error()));
-        }
+      case FrameType::blocks:
+        if (auto taken = take_frame(head.header, std::move(body)); !taken)
+          return failure_.fail(std::move(taken.error()));
+        break;
+      case FrameType::lane_lost:
+        if (head.header.aux >= lanes_.size())
+          return failure_.fail({fmt::format("the source lost lane {}, which is none", head.header.aux)});
+        lanes_[head.header.aux]->shut();
         break;
       case FrameType::failed:
         return failure_.fail({fmt::format("the source gave up: {}", peer_text(body))});
@@ -337,6 +371,24 @@ void DestinationSession::run_control() {
                                           control_->peer(), static_cast<int>(head.header.type))});
     }
   }
+}
+
+Result<> DestinationSession::take_frame(const FrameHeader& header, std::vector<uint8_t> body) {
+  auto claimed = claim(header);
+  if (!claimed) return pass_on(claimed);
+  if (!*claimed) return {};
+  if (header.type == FrameType::blocks) {
+    if (auto taken = take_blocks(body); !taken) return taken;
+  }
+  return landing_.arrive({.header = header, .pages = {}, .body = std::move(body), .slot = {}});
+}
+
+Result<> DestinationSession::take_blocks(std::span<const uint8_t> body) {
+  auto map = read_map(body, control_->peer());
+  auto blocks = map ? GuestBlocks::from_json(*map) : pass_on(map);
+  if (!blocks) return pass_on(blocks);
+  if (auto known = landing_.blocks(*blocks); !known) return known;
+  return explained(control_->send(FrameType::bases, landing_.bases()));
 }
 
 // A peer that no longer takes what we send has said why, perhaps, and that is being read.

@@ -1,7 +1,9 @@
 // The destination's end of a session: lanes in, channels out (to a LandingSite).
 //
-// accept() waits for one source; while the session runs, further peers are refused. Errors while running go
-// to the Failure given. Thread-safe.
+// accept() waits for one source; while the session runs, further peers are refused. A lane that dies is lost:
+// the source is told once nothing that came on it can be placed any more, and sends what is missing over the
+// others. All other errors while running, and the loss of the last lane, go to the Failure given.
+// Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -63,8 +65,11 @@ class DestinationSession {
   Result<bool> greet_lane(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello);
   bool lanes_missing() const;
   void refuse_others();
-  void run_lane(LaneReceiver& lane);
-  Result<> run_lane_until_end(LaneReceiver& lane);
+  void run_lane(size_t number);
+  // Its end is an error; the lane says whether it is the peer's doing.
+  Error run_lane_until_end(LaneReceiver& lane);
+  void lose(size_t lane, Error why);
+  Result<bool> claim(const FrameHeader& header);
   // What a lane needs to unpack what it receives.
   struct Unpacking {
     BatchDecoder decoder;
@@ -73,15 +78,19 @@ class DestinationSession {
   };
   Result<> receive_plain(LaneReceiver& lane, const FrameHeader& header, Unpacking& unpacking,
                          std::span<uint8_t> plain);
+  Result<> skip_body(LaneReceiver& lane, const FrameHeader& header, Unpacking& unpacking);
   // Nothing: the frame will come once more.
   Result<std::optional<Arrival>> receive_bytes(LaneReceiver& lane, const FrameHead& head,
                                                Unpacking& unpacking);
   Result<std::optional<Arrival>> receive_batch(LaneReceiver& lane, const FrameHead& head,
                                                Unpacking& unpacking);
   void run_control();
+  Result<> take_frame(const FrameHeader& header, std::vector<uint8_t> body);
+  Result<> take_blocks(std::span<const uint8_t> body);
   Result<> explained(Result<> sent);
 
   const Listener& listener_;
+  LandingSite& site_;
   const std::function<nlohmann::json()> account_;
   Failure& failure_;
   std::string token_;
@@ -89,6 +98,7 @@ class DestinationSession {
   std::vector<std::unique_ptr<LaneReceiver>> lanes_;
   SlotPool pool_;
   Landing landing_;
+  std::atomic<size_t> lanes_lost_ = 0;
   std::atomic<bool> done_ = false;
   std::atomic<uint64_t> asked_again_ = 0;
   nlohmann::json wishes_ = nlohmann::json::object();

@@ -40,6 +40,8 @@ bool known(uint8_t type) {
     case FrameType::done:
     case FrameType::bases:
     case FrameType::again:
+    case FrameType::lane_lost:
+    case FrameType::lane_ended:
       return true;
   }
   return false;

@@ -40,6 +40,8 @@ enum class FrameType : uint8_t {
   done = 28,           // this side has finished; its account of the session, CBOR
   bases = 29,          // of which blocks the destination can read what it was sent, CBOR
   again = 30,          // the batch `sequence` of `channel` is needed once more, whole
+  lane_lost = 31,      // the source sends nothing more on lane `aux`
+  lane_ended = 32,     // the destination places nothing more that comes on lane `aux`
 };
 
 // Flags of a record, and one of a batch.

@@ -1,5 +1,6 @@
 #include "transport/frame_socket.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -45,16 +46,24 @@ Result<> FrameSocket::send(FrameHeader header, std::span<const uint8_t> body) {
   return send(header, {}, {&body, body.empty() ? 0u : 1u});
 }
 
+Result<bool> FrameSocket::receive(std::span<iovec> pieces) {
+  auto got = recv_all(socket_.get(), pieces);
+  lost_ = !got || !*got;
+  return got;
+}
+
 Result<bool> FrameSocket::receive_head(FrameHead& head) {
   HeaderBytes bytes;
-  auto got = recv_all(socket_.get(), bytes);
+  iovec all = {bytes.data(), bytes.size()};
+  auto got = receive({&all, 1});
   if (!got) return fail("receiving from {} failed: {}", peer_, got.error().message);
   if (!*got) return false;
   auto header = decode_header(bytes);
   if (!header) return fail("{}: {}", peer_, header.error().message);
   head.table.resize(header->table_length);
-  got = recv_all(socket_.get(), head.table);
-  if (!got || (!*got && !head.table.empty())) {
+  all = {head.table.data(), head.table.size()};
+  got = receive({&all, 1});
+  if (!got || !*got) {
     return fail("receiving from {} failed: {}", peer_, got ? "the connection ended" : got.error().message);
   }
   if (auto sound = check_head(bytes, head.table); !sound) return fail("{}: {}", peer_, sound.error().message);
@@ -72,7 +81,7 @@ Result<> FrameSocket::receive_body(std::span<iovec> where) {
       bytes += where[at].iov_len;
     }
     const std::vector<iovec> landed = part;
-    auto got = recv_all(socket_.get(), part);
+    auto got = receive(part);
     if (!got || !*got) {
       return fail("receiving from {} failed: {}", peer_, got ? "the connection ended" : got.error().message);
     }
@@ -97,6 +106,16 @@ Result<std::vector<uint8_t>> FrameSocket::receive_body() {
 void FrameSocket::set_patience(std::chrono::milliseconds longest) {
   timeval wait{longest.count() / 1000, (longest.count() % 1000) * 1000};
   setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+}
+
+Error FrameSocket::await_end() const {
+  pollfd end{socket_.get(), POLLRDHUP, 0};
+  while (poll(&end, 1, -1) < 0 && errno == EINTR) {
+  }
+  int error = 0;
+  socklen_t length = sizeof error;
+  getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &length);
+  return {fmt::format("the connection to {} {}", peer_, error ? "failed: " + reason(error) : "was closed")};
 }
 
 void FrameSocket::shut() {

@@ -34,6 +34,12 @@ class FrameSocket {
   Result<> receive_body(std::span<iovec> where);
   Result<std::vector<uint8_t>> receive_body();
 
+  // Whether the last call to receive found the connection itself ended or failed, which is no fault of what
+  // came over it.
+  bool lost() const { return lost_; }
+  // Waits until the connection has ended or failed, also by shut(); says why.
+  Error await_end() const;
+
   // Bounds each wait of receive from now on; zero: none.
   void set_patience(std::chrono::milliseconds longest);
   void shut();
@@ -42,6 +48,8 @@ class FrameSocket {
   int fd() const { return socket_.get(); }
 
  private:
+  Result<bool> receive(std::span<iovec> pieces);
+
   Fd socket_;
   const std::string peer_;
   std::atomic<uint64_t> bytes_sent_ = 0;
@@ -49,6 +57,7 @@ class FrameSocket {
   Checksum send_sum_;
   Checksum receive_sum_;
   FrameHeader received_;
+  bool lost_ = false;
 };
 
 }  // namespace wherry

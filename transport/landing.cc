@@ -1,6 +1,10 @@
 #include "transport/landing.h"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
+
+#include "compression/page_history.h"
 
 namespace wherry {
 namespace {
@@ -44,21 +48,33 @@ Landing::Channel& Landing::channel(uint16_t number) {
   return *slot;
 }
 
+Result<bool> Landing::claim(const FrameHeader& header) {
+  if (header.channel >= kMaxChannels) return fail("a frame is of channel {}", header.channel);
+  Channel& of = channel(header.channel);
+  std::lock_guard lock(of.mutex);
+  if (header.sequence < of.next) return false;
+  if (of.closed) {
+    return fail("frame {} of channel {} came behind its close", header.sequence, header.channel);
+  }
+  return of.here.try_emplace(header.sequence).second;
+}
+
+void Landing::release(const FrameHeader& header) {
+  Channel& of = channel(header.channel);
+  std::lock_guard lock(of.mutex);
+  of.here.erase(header.sequence);
+}
+
 Result<> Landing::arrive(Arrival arrival) {
-  if (arrival.header.channel >= kMaxChannels) return fail("a frame is of channel {}", arrival.header.channel);
   if (arrival.placed) {
     placed_pages_ += arrival.header.pages;
     if (auto told = acknowledge_(arrival.header.channel, arrival.header.sequence); !told) return told;
   }
   Channel& to = channel(arrival.header.channel);
   std::lock_guard lock(to.mutex);
-  const uint64_t sequence = arrival.header.sequence;
-  if (to.closed)
-    return fail("frame {} of channel {} came behind its close", sequence, arrival.header.channel);
   if ((held_bytes_ += held(arrival)) > kMostHeld) return fail("the peer sends more than agreed");
-  if (!to.waiting.emplace(sequence, std::move(arrival)).second) {
-    return fail("frame {} of a channel came twice", sequence);
-  }
+  const uint64_t sequence = arrival.header.sequence;
+  to.here[sequence] = std::move(arrival);
   to.arrived.notify_one();
   return {};
 }
@@ -73,6 +89,12 @@ Result<> Landing::blocks(const GuestBlocks& blocks) {
   std::lock_guard lock(mutex_);
   space_ = blocks.space();
   placement_ = std::move(*placement);
+  if (!placement_) {
+    const uint64_t places = default_history(space_) / (space_.page_size + KeptCopies::kOverhead);
+    copies_ = std::make_unique<CopyMirror>(std::min<uint64_t>(places, std::numeric_limits<uint32_t>::max()),
+                                           space_.page_size);
+    gate_.ready();  // copies need its order, but no VMM
+  }
   have_blocks_ = true;
   blocks_known_.notify_all();
   return {};
@@ -92,62 +114,73 @@ Placement* Landing::open_placement(const FrameHeader& header, const PageBatch& b
   return gate_.open(header.epoch) ? placement_.get() : nullptr;
 }
 
-std::vector<uint16_t> Landing::placed_blocks() const {
+nlohmann::json Landing::bases() const {
   std::vector<uint16_t> blocks;
   for (size_t block = 0; placement_ && block < space_.pages_of_block.size(); ++block) {
     if (placement_->takes(static_cast<uint16_t>(block))) blocks.push_back(static_cast<uint16_t>(block));
   }
-  return blocks;
+  return {{"blocks", blocks}, {"copies", copies_ ? copies_->capacity() : 0}};
 }
 
-Result<bool> Landing::place(Placement& placement, const FrameHeader& header, PageBatch& batch,
-                            std::vector<uint8_t>& scratch) {
+Result<bool> Landing::complete(const FrameHeader& header, PageBatch& batch, std::vector<uint8_t>& scratch) {
   if (has_references(batch)) {
-    auto resolved = resolve(batch, space_, placement, scratch);
+    auto resolved = resolve(batch, space_, placement_.get(), copies_.get(), scratch);
     if (!resolved) return resolved;
     if (!*resolved) {
-      if (auto told = again_(header.channel, header.sequence); !told) return pass_on(told);
+      if (auto asked = ask_again(header); !asked) return pass_on(asked);
       return false;
     }
   }
   if (auto sound = check_sums(batch); !sound) return pass_on(sound);
+  return true;
+}
+
+Result<bool> Landing::place(Placement& placement, const FrameHeader& header, PageBatch& batch,
+                            std::vector<uint8_t>& scratch) {
+  auto whole = complete(header, batch, scratch);
+  if (!whole || !*whole) return whole;
   if (auto placed = placement.place(batch, false); !placed) return pass_on(placed);
   return true;
 }
 
+// Released first: what is sent once more may be here before this returns.
+Result<> Landing::ask_again(const FrameHeader& header) {
+  release(header);
+  return again_(header.channel, header.sequence);
+}
+
 void Landing::run(uint16_t number, Channel& channel) {
-  for (uint64_t next = 0;; ++next) {
+  for (;;) {
     Arrival arrival;
     {
       std::unique_lock lock(channel.mutex);
       channel.arrived.wait(lock, [&] {
-        return stopped_ || (!channel.waiting.empty() && channel.waiting.begin()->first <= next);
+        const auto first = channel.here.begin();
+        return stopped_ ||
+               (first != channel.here.end() && first->first == channel.next && first->second.has_value());
       });
       if (stopped_) return;
-      arrival = std::move(channel.waiting.extract(channel.waiting.begin()).mapped());
+      arrival = *std::exchange(channel.here.begin()->second, std::nullopt);
       held_bytes_ -= held(arrival);
-    }
-    if (const uint64_t sequence = arrival.header.sequence; sequence != next) {
-      return failure_.fail({fmt::format("frame {} of channel {} came twice", sequence, number)});
     }
     auto landed = land(number, channel, arrival);
     if (!landed) return failure_.fail(std::move(landed.error()));
-    if (*landed == Landed::asked_again) {
-      --next;
-      continue;
-    }
-    if (*landed == Landed::closed) {
+    if (*landed == Landed::asked_again) continue;
+    {
       std::unique_lock lock(channel.mutex);
-      channel.closed = true;
-      if (!channel.waiting.empty()) {
-        lock.unlock();
-        return failure_.fail({fmt::format("channel {} has frames behind its close", number)});
+      channel.here.erase(channel.next++);
+      if (*landed == Landed::closed) {
+        channel.closed = true;
+        if (!channel.here.empty()) {
+          lock.unlock();
+          return failure_.fail({fmt::format("channel {} has frames behind its close", number)});
+        }
+        --open_channels_;
       }
-      --open_channels_;
     }
     if (!arrival.placed) {
       arrival.slot.reset();
-      auto told = acknowledge_(number, next);
+      auto told = acknowledge_(number, arrival.header.sequence);
       if (!told) return failure_.fail(std::move(told.error()));
     }
     if (*landed == Landed::closed) return;
@@ -205,32 +238,29 @@ Result<> Landing::land_record(uint16_t number, Channel& channel, Arrival& arriva
 Result<Landing::Landed> Landing::land_pages(Channel& channel, Arrival& arrival) {
   if (channel.pages_done) return fail("pages came behind the last pages of a channel");
   if (arrival.placed) return Landed::yes;
-  bool placed = false;
-  if (placement_) {
+  bool in_order = false;
+  const bool refers = has_references(arrival.pages);
+  if (placement_ || refers) {
     switch (gate_.wait(arrival.header.epoch)) {
       case EpochGate::Verdict::stopped:
         return fail("the session ended");
       case EpochGate::Verdict::withdrawn:
         // Encoded before the source knew that there would be no order of epochs to refer to.
-        if (has_references(arrival.pages)) {
-          auto told = again_(arrival.header.channel, arrival.header.sequence);
-          if (!told) return pass_on(told);
+        if (refers) {
+          if (auto asked = ask_again(arrival.header); !asked) return pass_on(asked);
           return Landed::asked_again;
         }
         break;
       case EpochGate::Verdict::land:
-        auto done = place(*placement_, arrival.header, arrival.pages, channel.scratch);
-        if (!done) return pass_on(done);
-        if (!*done) return Landed::asked_again;
-        placed_pages_ += arrival.pages.page_count();
-        placed = true;
+        in_order = true;
     }
   }
-  if (!placed) {
-    if (has_references(arrival.pages)) return fail("a batch refers to pages that are not placed here");
-    if (auto sound = check_sums(arrival.pages); !sound) return pass_on(sound);
-    relayed_pages_ += arrival.pages.page_count();
-  }
+  const bool placed = placement_ && in_order;
+  auto done = placed ? place(*placement_, arrival.header, arrival.pages, channel.scratch)
+                     : complete(arrival.header, arrival.pages, channel.scratch);
+  if (!done) return pass_on(done);
+  if (!*done) return Landed::asked_again;
+  (placed ? placed_pages_ : relayed_pages_) += arrival.pages.page_count();
   if (auto written = channel.sink->pages(arrival.pages, placed); !written) return pass_on(written);
   return Landed::yes;
 }
@@ -255,7 +285,13 @@ Result<> Landing::go_opaque(Channel& channel, const FrameHeader& header) {
 }
 
 Landing::Totals Landing::totals() const {
-  return {.placed_pages = placed_pages_, .relayed_pages = relayed_pages_, .withdrawn = withdrawn_};
+  Totals totals{.placed_pages = placed_pages_, .relayed_pages = relayed_pages_, .withdrawn = withdrawn_};
+  std::lock_guard lock(mutex_);
+  if (copies_) {
+    totals.copies_bytes = copies_->bytes();
+    totals.copies_budget = copies_->capacity() * (space_.page_size + KeptCopies::kOverhead);
+  }
+  return totals;
 }
 
 }  // namespace wherry

@@ -1,6 +1,7 @@
 // The destination's order: frames arrive on any lane, and land as their channel and epoch demand.
 //
-//     lane ─▶ arrive(): pages whose epoch is open are placed at once, by the lane's own thread
+//     lane ─▶ claim(): whether the frame is here already, brought by a lane that was lost
+//          ─▶ arrive(): pages whose epoch is open are placed at once, by the lane's own thread
 //          ─▶ the channel's landing thread: takes the channel's frames in order, places what had to wait,
 //             writes the rest to the channel's sink, acknowledges
 //
@@ -17,10 +18,14 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "compression/batch_decoder.h"
+#include "compression/copy_mirror.h"
 #include "compression/page_batch.h"
 #include "transport/channel.h"
 #include "transport/epoch_gate.h"
@@ -64,6 +69,8 @@ class LandingSite {
   virtual Result<std::unique_ptr<ChannelSink>> open(uint16_t channel, ChannelKind kind) = 0;
   // The blocks that batches refer to, once, before any pages; null: all pages go through the sinks.
   virtual Result<std::unique_ptr<Placement>> blocks(const GuestBlocks& blocks) = 0;
+  // A lane was lost, by its thread; the session goes on without it.
+  virtual void lane_lost(size_t lane, const std::string& why) = 0;
 };
 
 struct Arrival {
@@ -80,6 +87,8 @@ class Landing {
     uint64_t placed_pages = 0;
     uint64_t relayed_pages = 0;
     bool withdrawn = false;
+    uint64_t copies_bytes = 0;   // of pages that are relayed
+    uint64_t copies_budget = 0;  // the most that may become
   };
   // Something that the source is told of a frame.
   using Tell = std::function<Result<>(uint16_t channel, uint64_t sequence)>;
@@ -90,6 +99,11 @@ class Landing {
   ~Landing();
 
   // Called by lane threads. Errors are the peer's doing.
+  //
+  // A frame whose head has come is to be claimed before anything of it is placed. False: it is here already,
+  // whatever became of it. Else it arrives, or is released if the rest of it did not come.
+  Result<bool> claim(const FrameHeader& header);
+  void release(const FrameHeader& header);
   Result<> arrive(Arrival arrival);
   // Announces the blocks; `space` is for reading batch tables.
   Result<> blocks(const GuestBlocks& blocks);
@@ -97,11 +111,12 @@ class Landing {
   const PageSpace* wait_blocks();
   // The placement if it takes all pages of this frame and they may land now, else null.
   Placement* open_placement(const FrameHeader& header, const PageBatch& batch);
-  // Places the pages that `placement` takes. False: the source was asked for the batch once more.
+  // Places the pages that `placement` takes. False: the batch was released, and the source asked for it once
+  // more.
   Result<bool> place(Placement& placement, const FrameHeader& header, PageBatch& batch,
                      std::vector<uint8_t>& scratch);
-  // The blocks whose pages are placed.
-  std::vector<uint16_t> placed_blocks() const;
+  // What the source may refer to, once the blocks are known.
+  nlohmann::json bases() const;
   // The VMM can take pages now.
   void ready() { gate_.ready(); }
   // Whether every channel that ever came has ended.
@@ -112,7 +127,9 @@ class Landing {
   struct Channel {
     std::mutex mutex;
     std::condition_variable arrived;
-    std::map<uint64_t, Arrival> waiting;
+    uint64_t next = 0;  // all frames before that have landed
+    // The others that are here. Empty: it is being received, or is landing.
+    std::map<uint64_t, std::optional<Arrival>> here;
     ChannelKind kind = ChannelKind::main;
     uint32_t epoch = 0;
     bool pages_done = false;
@@ -126,8 +143,11 @@ class Landing {
   void run(uint16_t number, Channel& channel);
   enum class Landed { yes, asked_again, closed };
   Result<Landed> land(uint16_t number, Channel& channel, Arrival& arrival);
+  Result<> ask_again(const FrameHeader& header);
   Result<> land_record(uint16_t number, Channel& channel, Arrival& arrival);
   Result<Landed> land_pages(Channel& channel, Arrival& arrival);
+  // Makes whole pages of a batch that refers to what is here. False: as of place().
+  Result<bool> complete(const FrameHeader& header, PageBatch& batch, std::vector<uint8_t>& scratch);
   Result<> go_opaque(Channel& channel, const FrameHeader& header);
 
   LandingSite& site_;
@@ -135,11 +155,12 @@ class Landing {
   const Tell again_;
   Failure& failure_;
   EpochGate gate_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable blocks_known_;
   std::map<uint16_t, std::unique_ptr<Channel>> channels_;
   PageSpace space_;
   std::unique_ptr<Placement> placement_;
+  std::unique_ptr<CopyMirror> copies_;  // if there is no placement
   bool blocks_named_ = false;
   bool have_blocks_ = false;
   std::atomic<size_t> open_channels_ = 0;

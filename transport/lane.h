@@ -2,8 +2,8 @@
 // (tcp_lane.h); an RDMA queue pair can, because memory is attached before it is posted from, posting is apart
 // from completion, and a receiver says where a body goes once it knows the head.
 //
-// Each half is used by one thread, its worker; only shut() may come from another. Errors are final for the
-// lane.
+// Each half is used by one thread, its worker; only shut() and await_end() may come from another. Errors are
+// final for the lane.
 #pragma once
 
 #include <sys/uio.h>
@@ -35,8 +35,10 @@ class LaneSender {
                         std::span<const std::span<const uint8_t>> body) = 0;
   // Waits until the network has taken all that was posted.
   virtual Result<> complete() = 0;
-  // Ends all calls of the worker, from any thread.
+  // Ends all calls, from any thread.
   virtual void shut() = 0;
+  // Waits until the lane is at its end, whoever ended it; says why.
+  virtual Error await_end() const = 0;
   virtual uint64_t bytes_sent() const = 0;
   // How many of them wait for the network, as far as that is known.
   virtual uint64_t bytes_waiting() const = 0;
@@ -51,6 +53,8 @@ class LaneReceiver {
   // Puts the body of that frame there; the pieces' lengths add up to its body_length. Must follow each next()
   // whose frame has a body. An error may leave a part of the body behind.
   virtual Result<> land(std::span<iovec> where) = 0;
+  // Whether the lane itself has ended or failed. If not, an error is the peer's doing.
+  virtual bool lost() const = 0;
   virtual void shut() = 0;
   virtual std::string peer() const = 0;
 };

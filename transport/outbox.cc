@@ -1,6 +1,7 @@
 #include "transport/outbox.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace wherry {
 
@@ -8,9 +9,9 @@ Outbox::Outbox() {
   gate_.ready();
 }
 
-std::shared_ptr<OutFrame> Outbox::hold(OutFrame frame) {
+Outbox::Frame Outbox::hold(OutFrame frame) {
   auto held = std::make_shared<OutFrame>(std::move(frame));
-  unacknowledged_.emplace(key(held->header.channel, held->header.sequence), held);
+  unacknowledged_.emplace(key(held->header.channel, held->header.sequence), Held{.frame = held, .lanes = {}, .copied = {}});
   return held;
 }
 
@@ -30,17 +31,49 @@ void Outbox::keep(OutFrame frame) {
   hold(std::move(frame));
 }
 
-Outbox::Frame Outbox::pop() {
+Outbox::Frame Outbox::pop(size_t lane) {
   std::unique_lock lock(mutex_);
   auto found = queue_.end();
   changed_.wait(lock, [&] {
     found = std::find_if(queue_.begin(), queue_.end(), [this](const Frame& frame) { return ready(*frame); });
-    return stopped_ || found != queue_.end();
+    return stopped_ || ended_.contains(lane) || found != queue_.end();
   });
-  if (stopped_) return nullptr;
+  if (stopped_ || ended_.contains(lane)) return nullptr;
   Frame next = std::move(*found);
   queue_.erase(found);
+  auto held = unacknowledged_.find(key(next->header.channel, next->header.sequence));
+  if (held != unacknowledged_.end()) held->second.lanes.push_back(lane);
   return next;
+}
+
+void Outbox::end(size_t lane) {
+  std::lock_guard lock(mutex_);
+  ended_.insert(lane);
+  changed_.notify_all();
+}
+
+void Outbox::requeue(size_t lane) {
+  std::lock_guard lock(mutex_);
+  std::vector<Frame> lost;
+  for (auto& [key, held] : unacknowledged_) {
+    if (std::erase(held.lanes, lane) == 0) continue;
+    // The history does not have a batch yet that was not encoded, which keeps its turn.
+    const bool change = held.encoded && !held.frame->whole;
+    lost.push_back(change ? make_whole(held, held.copied) : held.frame);
+  }
+  std::sort(lost.begin(), lost.end(), [](const Frame& a, const Frame& b) {
+    return std::tie(a->header.epoch, a->header.sequence) < std::tie(b->header.epoch, b->header.sequence);
+  });
+  queue_.insert(queue_.begin(), lost.begin(), lost.end());
+  changed_.notify_all();
+}
+
+Outbox::Frame Outbox::make_whole(Held& held, std::vector<CopiedPage> copied) {
+  held.frame = std::make_shared<OutFrame>(*held.frame);
+  held.frame->whole = true;
+  held.frame->known.clear();
+  held.frame->copied = std::move(copied);
+  return held.frame;
 }
 
 bool Outbox::ready(const OutFrame& frame) const {
@@ -48,13 +81,17 @@ bool Outbox::ready(const OutFrame& frame) const {
   return gate_.open(frame.header.epoch) && not_encoded_.begin()->first >= frame.header.epoch;
 }
 
-void Outbox::encoded(const OutFrame& batch, std::span<const KnownPage> known) {
+void Outbox::encoded(const OutFrame& batch, std::span<const KnownPage> known,
+                     std::span<const CopiedPage> copied) {
   if (batch.whole) return;
   std::lock_guard lock(mutex_);
   auto held = unacknowledged_.find(key(batch.header.channel, batch.header.sequence));
   // A peer that means ill can have acknowledged it already, or asked for it again.
-  if (held != unacknowledged_.end() && held->second.get() == &batch)
-    held->second->known.assign(known.begin(), known.end());
+  if (held != unacknowledged_.end() && held->second.frame.get() == &batch) {
+    held->second.frame->known.assign(known.begin(), known.end());
+    held->second.copied.assign(copied.begin(), copied.end());
+    held->second.encoded = true;
+  }
   auto of_epoch = not_encoded_.find(batch.header.epoch);
   if (--of_epoch->second > 0) return;
   not_encoded_.erase(of_epoch);
@@ -72,12 +109,10 @@ bool Outbox::again(uint16_t channel, uint64_t sequence) {
   std::lock_guard lock(mutex_);
   auto found = unacknowledged_.find(key(channel, sequence));
   if (found == unacknowledged_.end()) return false;
-  if (found->second->header.type != FrameType::batch || found->second->whole) return false;
-  OutFrame whole = *found->second;
-  whole.whole = true;
-  whole.known.clear();
-  found->second = std::make_shared<OutFrame>(std::move(whole));
-  queue_.push_front(found->second);
+  Held& held = found->second;
+  if (held.frame->header.type != FrameType::batch || held.asked_again) return false;
+  held.asked_again = true;
+  queue_.push_front(make_whole(held, {}));  // there is no order any more in which to make copies
   changed_.notify_all();
   return true;
 }
@@ -87,7 +122,7 @@ Outbox::Frame Outbox::acknowledge(uint16_t channel, uint64_t sequence) {
   std::lock_guard lock(mutex_);
   auto found = unacknowledged_.find(key(channel, sequence));
   if (found == unacknowledged_.end()) return nullptr;
-  Frame frame = std::move(found->second);
+  Frame frame = std::move(found->second.frame);
   unacknowledged_.erase(found);
   if (unacknowledged_.empty()) changed_.notify_all();
   return frame;

@@ -1,4 +1,5 @@
-// Frames of all channels on their way: queued for the lanes, then kept until they are acknowledged.
+// Frames of all channels on their way: queued for the lanes, then kept until they are acknowledged. What a
+// lane had when it was lost is queued once more.
 //
 // Any lane takes the next frame, whichever channel it is of; what a channel's reader may add is bounded by
 // the flight window, so the queue itself needs no bound. But a batch is only handed out when all batches of
@@ -12,10 +13,12 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <unordered_map>
 #include <vector>
 
+#include "compression/batch_encoder.h"
 #include "compression/content_index.h"
 #include "compression/page_batch.h"
 #include "transport/epoch_gate.h"
@@ -31,7 +34,8 @@ struct OutFrame {
   Slot slot;                       // the memory behind bytes or pages
   std::vector<uint8_t> owned;      // or here
   size_t charge = 0;               // bytes of the channel that it stands for
-  bool whole = false;              // a batch that the destination asked for again
+  bool whole = false;              // a batch that is sent once more: it refers to nothing,
+  std::vector<CopiedPage> copied;  // but the destination must have made these copies with it
   std::vector<KnownPage> known;    // pages of a batch that can be referred to once it is acknowledged
 };
 
@@ -43,15 +47,20 @@ class Outbox {
   void push(OutFrame frame);
   // Keeps a frame for its acknowledgement that somebody else sends.
   void keep(OutFrame frame);
-  // The next frame to send; null once stop() was called.
-  Frame pop();
-  // A batch from pop() is encoded now; its acknowledgement brings `known` along, unless it was asked for
-  // again.
-  void encoded(const OutFrame& batch, std::span<const KnownPage> known = {});
+  // The next frame for a lane to send; null once stop() was called, or end() for the lane.
+  Frame pop(size_t lane);
+  void end(size_t lane);
+  // Queues what an ended lane has taken and is not acknowledged, ahead of all else: batches whole, if they
+  // were encoded.
+  void requeue(size_t lane);
+  // A batch from pop() is encoded now; its acknowledgement brings `known` along, unless it is sent once
+  // more, as it is if its lane is lost: with the copies of `copied`.
+  void encoded(const OutFrame& batch, std::span<const KnownPage> known = {},
+               std::span<const CopiedPage> copied = {});
   // Batches are no longer in the order of their epochs, so that none may refer to another: none waits any
   // more.
   void lose_order();
-  // Queues a batch once more, to be sent whole; false if there is no such batch, or it was whole already.
+  // Queues a batch once more, to be sent whole; false if there is no such batch, or it was asked for before.
   bool again(uint16_t channel, uint64_t sequence);
   // Forgets a frame; returns it, or null if there is no such frame.
   Frame acknowledge(uint16_t channel, uint64_t sequence);
@@ -60,14 +69,23 @@ class Outbox {
   void stop();
 
  private:
+  struct Held {
+    std::shared_ptr<OutFrame> frame;
+    std::vector<size_t> lanes;  // that took it
+    bool encoded = false;       // a batch; what it was encoded to may be lost
+    std::vector<CopiedPage> copied;
+    bool asked_again = false;
+  };
   static uint64_t key(uint16_t channel, uint64_t sequence) { return uint64_t{channel} << 48 | sequence; }
-  std::shared_ptr<OutFrame> hold(OutFrame frame);
+  static Frame make_whole(Held& held, std::vector<CopiedPage> copied);
+  Frame hold(OutFrame frame);
   bool ready(const OutFrame& frame) const;
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Frame> queue_;
-  std::unordered_map<uint64_t, std::shared_ptr<OutFrame>> unacknowledged_;
+  std::unordered_map<uint64_t, Held> unacknowledged_;
+  std::set<size_t> ended_;                  // lanes
   EpochGate gate_;                          // which epochs are all there
   std::map<uint32_t, size_t> not_encoded_;  // batches, by epoch
   bool order_lost_ = false;

@@ -1,5 +1,7 @@
 #include "transport/source_session.h"
 
+#include <algorithm>
+
 #include "compression/idle_processors.h"
 
 namespace wherry {
@@ -110,7 +112,9 @@ void SourceChannel::send(OutFrame frame) {
   frame.header.channel = number_;
   frame.header.epoch = epoch_;
   frame.header.sequence = sequence_++;
-  if (kind_ != ChannelKind::urgent) return session_.outbox_.push(std::move(frame));
+  // No batch can be read without the blocks, so they may not be lost with a lane.
+  const bool on_lane = kind_ != ChannelKind::urgent && frame.header.type != FrameType::blocks;
+  if (on_lane) return session_.outbox_.push(std::move(frame));
   const FrameHeader header = frame.header;
   const std::span<const uint8_t> bytes = frame.bytes;
   const Slot memory = frame.slot;
@@ -163,8 +167,8 @@ Result<> SourceSession::open_lanes(const Options& options, const std::string& to
     }
     if (auto welcome = read_welcome(**socket); !welcome) return pass_on(welcome);
     (*socket)->set_patience({});
-    lanes_.push_back(std::make_unique<TcpLaneSender>(std::move(*socket)));
-    if (auto attached = lanes_.back()->attach(pool_.memory()); !attached) return attached;
+    lanes_.push_back({.sender = std::make_unique<TcpLaneSender>(std::move(*socket)), .lost = {}});
+    if (auto attached = lanes_.back().sender->attach(pool_.memory()); !attached) return attached;
   }
   return {};
 }
@@ -176,15 +180,19 @@ void SourceSession::start() {
     window_.stop();
     pool_.close();
     control_->give_up(failure_.first()->message);
-    for (auto& lane : lanes_) lane->shut();
+    for (Lane& lane : lanes_) lane.sender->shut();
   });
-  for (size_t lane = 0; lane < lanes_.size(); ++lane) threads_.emplace_back([this, lane] { run_lane(lane); });
+  for (size_t lane = 0; lane < lanes_.size(); ++lane) {
+    threads_.emplace_back([this, lane] { run_lane(lane); });
+    threads_.emplace_back([this, lane] { lose(lane, lanes_[lane].sender->await_end()); });
+  }
   control_->start([this] { run_control(); });
 }
 
 SourceSession::~SourceSession() {
   if (control_ && control_->running()) failure_.fail({"the session was abandoned"});
   outbox_.stop();
+  for (Lane& lane : lanes_) lane.sender->shut();
   for (std::thread& thread : threads_) thread.join();
   if (control_) control_->join();
 }
@@ -212,20 +220,59 @@ void SourceSession::no_deltas() {
 }
 
 void SourceSession::run_lane(size_t number) {
-  LaneSender& lane = *lanes_[number];
+  if (auto ended = run_lane_until_end(number); !ended) lose(number, ended.error());
+  const LaneSender& lane = *lanes_[number].sender;
+  chooser_.network(number, lane.bytes_sent(), 0, Chooser::Clock::now());  // nothing waits for it any more
+  over(number, &Lane::over_here);
+}
+
+Result<> SourceSession::run_lane_until_end(size_t number) {
+  LaneSender& lane = *lanes_[number].sender;
   const bool remembers = options_.compression.mode != Compression::Mode::off;
   BatchEncoder encoder(remembers ? &history_ : nullptr);
   EncodedBatch encoded;
-  Result<> posted;
-  while (Outbox::Frame frame = outbox_.pop()) {
-    posted = frame->header.type == FrameType::batch ? send_batch(number, encoder, encoded, *frame)
-                                                    : send_bytes(lane, encoder, *frame);
-    if (!posted) break;
+  while (Outbox::Frame frame = outbox_.pop(number)) {
+    auto posted = frame->header.type == FrameType::batch ? send_batch(number, encoder, encoded, *frame)
+                                                         : send_bytes(lane, encoder, *frame);
+    if (!posted) return posted;
   }
-  if (posted) posted = lane.complete();
-  if (posted) return;
-  failure_.await_cause(kExplanation);
-  failure_.fail({fmt::format("lane: {}", posted.error().message)});
+  return lane.complete();
+}
+
+// Whoever finds it first: the lane's worker, who waits for its end, or the control thread.
+void SourceSession::lose(size_t number, const Error& why) {
+  Lane& lane = lanes_[number];
+  bool last = false;
+  bool over_there = false;
+  {
+    std::lock_guard lock(losing_);
+    if (done_ || failure_.failed() || !lane.lost.empty()) return;
+    lane.lost = why.message;
+    last = std::none_of(lanes_.begin(), lanes_.end(), [](const Lane& other) { return other.lost.empty(); });
+    over_there = lane.over_there;
+  }
+  outbox_.end(number);
+  lane.sender->shut();
+  if (last) {
+    failure_.await_cause(kExplanation);
+    if (!done_) failure_.fail({fmt::format("the last lane was lost: {}", why.message)});
+  } else if (!over_there) {
+    // If this fails, the control connection has ended, which its own thread finds.
+    (void)control_->send({.type = FrameType::lane_lost, .aux = static_cast<uint32_t>(number)});
+  }
+}
+
+// A lane's end is at its end with it; the second sets free what it had.
+void SourceSession::over(size_t number, bool Lane::*at_end) {
+  std::lock_guard lock(losing_);
+  Lane& lane = lanes_[number];
+  lane.*at_end = true;
+  if (lane.over_here && lane.over_there) outbox_.requeue(number);
+}
+
+bool SourceSession::any_lost() const {
+  std::lock_guard lock(losing_);
+  return std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return !lane.lost.empty(); });
 }
 
 // A batch is taken for what its first page with content is.
@@ -239,17 +286,17 @@ Chooser::Population SourceSession::population(const PageBatch& batch) const {
 
 Result<> SourceSession::send_batch(size_t number, BatchEncoder& encoder, EncodedBatch& encoded,
                                    const OutFrame& frame) {
-  LaneSender& lane = *lanes_[number];
+  LaneSender& lane = *lanes_[number].sender;
   const auto start = Chooser::Clock::now();
   chooser_.network(number, lane.bytes_sent(), lane.bytes_waiting(), start);
   if (frame.whole) {
     Encoding whole;
     whole.sums = options_.compression.verify;
-    encoder.encode(frame.pages, whole, encoded);
+    encoder.encode(frame.pages, frame.header.epoch, whole, encoded, frame.copied);
   } else {
     const Chooser::Pick pick = chooser_.choose(number, population(frame.pages));
-    encoder.encode(frame.pages, pick.encoding, encoded);
-    outbox_.encoded(frame, encoded.whole);
+    encoder.encode(frame.pages, frame.header.epoch, pick.encoding, encoded);
+    outbox_.encoded(frame, encoded.whole, encoded.copied);
     const auto now = Chooser::Clock::now();
     chooser_.encoded(pick, frame.pages.data.size() * frame.pages.page_size, encoded.body_size, now - start);
     chooser_.network(number, lane.bytes_sent(), lane.bytes_waiting(), now);
@@ -315,16 +362,31 @@ Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> b
       way_back_.closed(head.header.channel);
       return true;
     case FrameType::again:
-      if (outbox_.again(head.header.channel, head.header.sequence)) return true;
+      // Where a lane was lost, the batch may have been sent once more, and acknowledged, before this came.
+      if (outbox_.again(head.header.channel, head.header.sequence) || any_lost()) return true;
       return fail("{} asked again for a frame that it may not ask for", control_->peer());
+    case FrameType::lane_ended: {
+      const size_t lane = head.header.aux;
+      if (lane >= lanes_.size()) return fail("{} ended lane {}, which is none", control_->peer(), lane);
+      over(lane, &Lane::over_there);
+      lose(lane, {fmt::format("{} lost it", control_->peer())});
+      return true;
+    }
     case FrameType::bases: {
       auto map = read_map(body, control_->peer());
       if (!map) return pass_on(map);
       auto blocks = numbers<uint16_t>(*map, "blocks");
       if (!blocks) return pass_on(blocks);
+      auto copies = member<uint32_t>(*map, "copies");
+      if (!copies) return pass_on(copies);
       if (!blocks_sent_) return fail("{} has bases of blocks that it was not told of", control_->peer());
-      if (blocks->empty()) no_deltas();
-      history_.refer_to(*blocks);
+      if (!blocks->empty()) {
+        history_.refer_to(*blocks);
+      } else if (*copies > 0) {
+        history_.refer_to_copies(*copies);
+      } else {
+        no_deltas();
+      }
       return true;
     }
     case FrameType::failed:
@@ -343,6 +405,7 @@ Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> b
 
 Result<nlohmann::json> SourceSession::finish(const nlohmann::json& account) {
   if (outbox_.wait_acknowledged()) {
+    done_ = true;
     if (auto sent = control_->send(FrameType::done, account); !sent) failure_.fail(std::move(sent.error()));
   }
   control_->join();
@@ -363,9 +426,10 @@ SourceSession::Totals SourceSession::totals() const {
   totals.window = window_.state();
   totals.encoding = chooser_.describe();
   totals.link_rate = chooser_.rate();
-  for (const auto& lane : lanes_) {
-    totals.lanes.push_back({lane->peer(), lane->bytes_sent()});
-    totals.wire_bytes += lane->bytes_sent();
+  std::lock_guard lock(losing_);
+  for (const Lane& lane : lanes_) {
+    totals.lanes.push_back({lane.sender->peer(), lane.sender->bytes_sent(), lane.lost});
+    totals.wire_bytes += lane.sender->bytes_sent();
   }
   return totals;
 }

@@ -3,7 +3,8 @@
 //   connect() → open_channel()* → each channel: record / pages … close → finish()
 //
 // A SourceChannel is used by one thread, the reader of its connection. Session and failure outlive the
-// channels. Errors while running go to the Failure given, which ends every call here.
+// channels. A lane that dies is lost, and what it had goes over the others. All other errors while running,
+// and the loss of the last lane, go to the Failure given, which ends every call here.
 #pragma once
 
 #include <array>
@@ -100,6 +101,7 @@ class SourceSession {
     struct Lane {
       std::string peer;
       uint64_t bytes = 0;
+      std::string lost;  // why; empty: it is not
     };
     std::vector<Lane> lanes;
   };
@@ -121,12 +123,25 @@ class SourceSession {
 
  private:
   friend class SourceChannel;
+  // It is lost as soon as its worker, the kernel or the destination finds it dead. What it had goes over the
+  // others only when neither end does anything with it any more: what was half-way could be placed late, on
+  // top of newer pages.
+  struct Lane {
+    std::unique_ptr<LaneSender> sender;
+    std::string lost;         // why
+    bool over_here = false;   // its worker posts nothing any more
+    bool over_there = false;  // the destination places nothing of it any more
+  };
   SourceSession(const Options& options, WayBack way_back, Failure& failure);
   Result<> open_lanes(const Options& options, const std::string& token);
   void start();
   void lose_order();
   void no_deltas();
   void run_lane(size_t number);
+  Result<> run_lane_until_end(size_t number);
+  void lose(size_t lane, const Error& why);
+  void over(size_t lane, bool Lane::*at_end);
+  bool any_lost() const;
   Result<> send_batch(size_t lane, BatchEncoder& encoder, EncodedBatch& encoded, const OutFrame& frame);
   Result<> send_bytes(LaneSender& lane, BatchEncoder& encoder, const OutFrame& frame);
   Chooser::Population population(const PageBatch& batch) const;
@@ -138,12 +153,14 @@ class SourceSession {
   const WayBack way_back_;
   Failure& failure_;
   std::unique_ptr<Control> control_;
-  std::vector<std::unique_ptr<LaneSender>> lanes_;
+  mutable std::mutex losing_;  // guards what is said of the lanes
+  std::vector<Lane> lanes_;
   SlotPool pool_;
   FlightWindow window_;
   Outbox outbox_;
   PageHistory history_;
   std::atomic<bool> blocks_sent_ = false;
+  std::atomic<bool> done_ = false;  // all is acknowledged
   Chooser chooser_;
   std::atomic<uint16_t> next_channel_ = 1;
   std::atomic<uint64_t> guest_bytes_ = 0;

@@ -21,6 +21,7 @@ class TcpLaneSender : public LaneSender {
   // post() returns when the kernel has its copy.
   Result<> complete() override { return {}; }
   void shut() override { socket_->shut(); }
+  Error await_end() const override { return socket_->await_end(); }
   uint64_t bytes_sent() const override { return socket_->bytes_sent(); }
   uint64_t bytes_waiting() const override { return unsent_bytes(socket_->fd()); }
   std::string peer() const override { return socket_->peer(); }
@@ -34,6 +35,7 @@ class TcpLaneReceiver : public LaneReceiver {
   explicit TcpLaneReceiver(std::unique_ptr<FrameSocket> socket) : socket_(std::move(socket)) {}
   Result<bool> next(FrameHead& head) override { return socket_->receive_head(head); }
   Result<> land(std::span<iovec> where) override { return socket_->receive_body(where); }
+  bool lost() const override { return socket_->lost(); }
   void shut() override { socket_->shut(); }
   std::string peer() const override { return socket_->peer(); }
 

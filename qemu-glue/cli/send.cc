@@ -7,6 +7,7 @@
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/cli/interrupt.h"
 #include "qemu-glue/cli/progress.h"
+#include "qemu-glue/monitor/downtime_limit.h"
 #include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/sender.h"
 
@@ -61,6 +62,15 @@ int send(const SendOptions& options) {
     qmp = std::move(*connected);
   }
   if (auto opened = sender.open(); !opened) return give_up(*file, sender.report(), opened.error());
+  nlohmann::json limit_before;
+  if (qmp) {
+    auto before = set_downtime_limit(*qmp, uri->downtime);
+    if (!before) {
+      failure.fail(before.error());
+      return give_up(*file, sender.report(), before.error());
+    }
+    limit_before = std::move(*before);
+  }
   spdlog::info("ready: migrate QEMU to {}", options.qemu);
   {
     Progress progress([&] { return sender.report(); }, options.json);
@@ -69,6 +79,8 @@ int send(const SendOptions& options) {
   Report report = sender.report();
   if (qmp) {
     if (auto asked = ask_qemu(*qmp, report); !asked) spdlog::warn("{}", asked.error().message);
+    if (auto restored = restore_downtime_limit(*qmp, limit_before); !restored)
+      spdlog::warn("{}", restored.error().message);
   }
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
   print_summary(report, options.json);
@@ -87,7 +99,8 @@ void add_send(CLI::App& app, Command& chosen) {
                    "Where to listen for QEMU: unix:PATH, or tcp:HOST:PORT on loopback")
       ->required();
   command->add_option("--to", options->to, "The receiver: wherry://HOST[:PORT][?key=value…]")->required();
-  command->add_option("--qmp", options->qmp, "QEMU's monitor, unix:PATH: asked at the end how it went");
+  command->add_option("--qmp", options->qmp,
+                      "QEMU's monitor, unix:PATH: told the downtime, and asked at the end how it went");
   command->add_option("--report", options->report, "File for the report (JSON)");
   command->add_flag("--json", options->json,
                     "Progress as JSON on standard output, an object a second and one at the end");

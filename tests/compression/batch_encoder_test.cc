@@ -49,7 +49,7 @@ class BatchEncoderTest : public testing::Test {
     PageBatch batch;
     batch.page_size = kPage;
     batch.add(0, index, keep(page));
-    encoder_.encode(batch, encoding, encoded_);
+    encoder_.encode(batch, 0, encoding, encoded_);
     return kinds().at(0);
   }
   // The kind of each page, in order.
@@ -90,7 +90,7 @@ TEST_F(BatchEncoderTest, WithoutALevelPagesGoAsTheyAre) {
   batch_.add(0, 7, &pages[0]);
   batch_.add(0, 8, &pages[kPage]);
   batch_.add(1, 0, nullptr);
-  encoder_.encode(batch_, kRaw, encoded_);
+  encoder_.encode(batch_, 0, kRaw, encoded_);
   EXPECT_EQ(kinds(), (std::vector{PageKind::raw, PageKind::raw, PageKind::zero}));
   EXPECT_EQ(encoded_.pack_size, 0u);
   EXPECT_EQ(encoded_.plain_size, 0u);
@@ -104,7 +104,7 @@ TEST_F(BatchEncoderTest, WithoutALevelPagesGoAsTheyAre) {
 TEST_F(BatchEncoderTest, PiecesAreInTheOrderOfTheTable) {
   const Bytes pages = text_page(1, 12 * kPage);
   for (uint64_t i : {0, 1, 2, 10, 11, 5}) batch_.add(0, 20 * i, &pages[i * kPage]);
-  encoder_.encode(batch_, kRaw, encoded_);
+  encoder_.encode(batch_, 0, kRaw, encoded_);
   ASSERT_EQ(encoded_.body.size(), 3u);
   EXPECT_EQ(encoded_.body[0].size(), 3 * kPage);
   EXPECT_EQ(encoded_.body[1].data(), &pages[10 * kPage]);
@@ -123,7 +123,7 @@ TEST_F(BatchEncoderTest, FindsZeroPages) {
     uint64_t index = 0;
     for (const Bytes* page : std::vector<const Bytes*>{&text, &zeros, &zeros, &almost})
       batch_.add(0, index++, page->data());
-    encoder_.encode(batch_, encoding, encoded_);
+    encoder_.encode(batch_, 0, encoding, encoded_);
     const auto got = kinds();
     ASSERT_EQ(got.size(), 4u);
     EXPECT_NE(got[0], PageKind::zero);
@@ -141,7 +141,7 @@ TEST_F(BatchEncoderTest, CompressesWhatCompresses) {
     all.insert(all.end(), page.begin(), page.end());
     batch_.add(0, i, keep(page));
   }
-  encoder_.encode(batch_, kZstd, encoded_);
+  encoder_.encode(batch_, 0, kZstd, encoded_);
   EXPECT_EQ(kinds(), std::vector(10, PageKind::packed));
   EXPECT_EQ(encoded_.counts.zstd, 10u);
   EXPECT_EQ(encoded_.plain_size, all.size());
@@ -156,7 +156,7 @@ TEST_F(BatchEncoderTest, RandomPagesGoAsTheyAreBehindThePack) {
   batch_.add(0, 0, noise);
   batch_.add(0, 1, text);
   batch_.add(0, 2, noise);
-  encoder_.encode(batch_, kZstd, encoded_);
+  encoder_.encode(batch_, 0, kZstd, encoded_);
   EXPECT_EQ(kinds(), (std::vector{PageKind::raw, PageKind::packed, PageKind::raw}));
   ASSERT_EQ(encoded_.body.size(), 3u);
   EXPECT_EQ(encoded_.body[0].size(), encoded_.pack_size);
@@ -174,7 +174,7 @@ TEST_F(BatchEncoderTest, APackThatHardlyShrinksStaysPlain) {
   ASSERT_FALSE(looks_random(page));
   batch_.page_size = kLarge;
   batch_.add(0, 0, page.data());
-  encoder_.encode(batch_, kZstd, encoded_);
+  encoder_.encode(batch_, 0, kZstd, encoded_);
   EXPECT_EQ(kinds(), std::vector{PageKind::packed});
   EXPECT_EQ(encoded_.plain_size, kLarge);
   EXPECT_EQ(encoded_.pack_size, kLarge);
@@ -205,7 +205,7 @@ TEST_F(BatchEncoderTest, LinesAreCompressedWithALevel) {
       if (round == 1) std::copy(news.begin(), news.end(), page.begin());
       batch_.add(0, i, keep(page));
     }
-    encoder_.encode(batch_, kDeltaZstd, encoded_);
+    encoder_.encode(batch_, 0, kDeltaZstd, encoded_);
   }
   EXPECT_EQ(kinds(), std::vector(8, PageKind::lines));
   EXPECT_EQ(encoded_.plain_size, 8 * (16 + 10 * kLine));
@@ -219,11 +219,11 @@ TEST_F(BatchEncoderTest, NothingRefersToWhatTheDestinationCannotRead) {
   const Bytes page = random_page(1);
   batch_.add(0, 1, page.data());
   for (int i = 0; i < 3; ++i) {
-    encoder.encode(batch_, kDelta, encoded_);
+    encoder.encode(batch_, 0, kDelta, encoded_);
     EXPECT_EQ(kinds(), std::vector{PageKind::raw});
   }
   history.refer_to({0});
-  encoder.encode(batch_, kDelta, encoded_);
+  encoder.encode(batch_, 0, kDelta, encoded_);
   EXPECT_NE(kinds(), std::vector{PageKind::raw}) << "it was remembered all the time";
 }
 
@@ -248,7 +248,7 @@ TEST_F(BatchEncoderTest, APageThatComesOftenIsSentAsTheBytesThatChanged) {
   batch_.add(0, 1, page.data());
   for (uint8_t round = 0; round < 10; ++round) {
     page[1000] = round;
-    encoder.encode(batch_, kDelta, encoded_);
+    encoder.encode(batch_, 0, kDelta, encoded_);
   }
   EXPECT_EQ(kinds(), std::vector{PageKind::patch});
   EXPECT_EQ(encoded_.counts.delta, 1u);
@@ -259,14 +259,81 @@ TEST_F(BatchEncoderTest, APageThatComesOftenIsSentAsTheBytesThatChanged) {
   EXPECT_EQ(base, page);
   // Much changed at once: whole, and again little by little.
   std::ranges::copy(random_page(2), page.begin());
-  encoder.encode(batch_, kDelta, encoded_);
+  encoder.encode(batch_, 0, kDelta, encoded_);
   EXPECT_EQ(kinds(), std::vector{PageKind::raw});
   base = page;
   page[5] ^= 1;
-  encoder.encode(batch_, kDelta, encoded_);
+  encoder.encode(batch_, 0, kDelta, encoded_);
   EXPECT_EQ(kinds(), std::vector{PageKind::patch});
   apply_patch(plain().data(), base.data());
   EXPECT_EQ(base, page);
+}
+
+// A destination that relays all pages.
+class Copied : public testing::Test {
+ protected:
+  Copied() { history_.set_space(kSpace); }
+  PageKind send(uint64_t index, const Bytes& page, uint32_t epoch) {
+    PageBatch batch;
+    batch.page_size = kPage;
+    batch.add(0, index, page.data());
+    encoder_.encode(batch, epoch, kDeltaZstd, encoded_);
+    auto read = read_table(encoded_.table, kSpace);
+    EXPECT_TRUE(read);
+    return read ? read->runs.front().kind : PageKind::zero;
+  }
+
+  PageHistory history_;
+  BatchEncoder encoder_{&history_};
+  EncodedBatch encoded_;
+};
+
+TEST_F(Copied, APageIsKeptAndThenToldByItsChanges) {
+  history_.refer_to_copies(10);
+  Bytes page = text_page(1);
+  EXPECT_EQ(send(5, page, 0), PageKind::keep);
+  EXPECT_EQ(encoded_.copied, (std::vector<CopiedPage>{{0, 0}}));
+  EXPECT_EQ(encoded_.counts.zstd, 1u);
+  page[7] = 'y';
+  EXPECT_EQ(send(5, page, 1), PageKind::kept);
+  EXPECT_EQ(encoded_.copied, (std::vector<CopiedPage>{{0, 0}}));
+  EXPECT_EQ(encoded_.counts.delta, 1u);
+  EXPECT_LT(encoded_.body_size, 32u);
+  EXPECT_EQ(send(5, text_page(2), 2), PageKind::keep) << "too much has changed";
+  EXPECT_EQ(encoded_.copied, (std::vector<CopiedPage>{{0, 0}})) << "in its place";
+}
+
+TEST_F(Copied, NoMoreThanTheDestinationKeeps) {
+  history_.refer_to_copies(2);
+  for (uint64_t page = 0; page < 4; ++page) {
+    const PageKind kind = send(page, text_page(static_cast<uint32_t>(page)), 0);
+    EXPECT_EQ(kind, page < 2 ? PageKind::keep : PageKind::packed) << page;
+  }
+}
+
+TEST_F(Copied, APageThatComesBackTakesThePlaceOfOneThatDoesNot) {
+  history_.refer_to_copies(1);
+  EXPECT_EQ(send(1, text_page(1), 0), PageKind::keep);
+  EXPECT_EQ(send(2, text_page(2), 1), PageKind::packed);
+  EXPECT_EQ(send(2, text_page(3), 2), PageKind::keep);
+  EXPECT_EQ(send(1, text_page(1), 2), PageKind::packed) << "within the epoch the place is taken";
+}
+
+TEST_F(Copied, APageThatIsNewAllOverIsNotWorthACopy) {
+  history_.refer_to_copies(10);
+  const Bytes page = text_page(1);
+  ASSERT_EQ(send(5, page, 0), PageKind::keep);
+  EXPECT_EQ(send(5, random_page(1), 1), PageKind::raw);
+  EXPECT_EQ(send(5, random_page(2), 2), PageKind::raw);
+  EXPECT_EQ(send(5, page, 3), PageKind::keep) << "it has none any more";
+}
+
+TEST_F(Copied, AZeroPageLosesItsCopy) {
+  history_.refer_to_copies(10);
+  const Bytes page = text_page(1);
+  ASSERT_EQ(send(5, page, 0), PageKind::keep);
+  EXPECT_EQ(send(5, Bytes(kPage), 1), PageKind::zero);
+  EXPECT_EQ(send(5, page, 2), PageKind::keep);
 }
 
 // With room for all pages, and for which has which content.
@@ -278,7 +345,7 @@ class SamePages : public BatchEncoderTest {
     PageBatch batch;
     batch.page_size = kPage;
     batch.add(block, index, keep(page));
-    by_large_.encode(batch, encoding, encoded_);
+    by_large_.encode(batch, 0, encoding, encoded_);
     return kinds().at(0);
   }
   void land() { large_.landed(encoded_.whole); }
@@ -303,7 +370,7 @@ TEST_F(SamePages, APageThatTheDestinationHoldsElsewhereIsSentAsAReference) {
     EXPECT_EQ(encoded_.body_size, kReferenceBytes);
     EXPECT_EQ(get_reference(plain().data()), (PageReference{0, index, hash_content(page.data(), kPage)}));
     EXPECT_TRUE(encoded_.whole.empty());
-    EXPECT_EQ(encode(index + 1, with_line(page, 3, 7)), PageKind::lines) << "it is remembered like any other";
+    EXPECT_EQ(encode(index + 1, with_line(page, 3, 7)), PageKind::patch) << "it is remembered like any other";
   }
 }
 
@@ -313,7 +380,7 @@ TEST_F(SamePages, AlsoWhereMuchOfAPageHasChanged) {
   encode(10, page);
   land();
   EXPECT_EQ(encode(1, page, kDelta), PageKind::same);
-  EXPECT_EQ(encode(1, page, kDelta), PageKind::lines) << "unchanged: that is even shorter";
+  EXPECT_EQ(encode(1, page, kDelta), PageKind::patch) << "unchanged: that is even shorter";
 }
 
 TEST_F(SamePages, NotUntilItHasLanded) {
@@ -381,7 +448,7 @@ TEST_F(BatchEncoderTest, APageThatWasZeroInBetweenIsSentWhole) {
   PageBatch zeros;
   zeros.page_size = kPage;
   zeros.add_run({0, PageKind::zero, 10, 0});
-  encoder_.encode(zeros, kDelta, encoded_);
+  encoder_.encode(zeros, 0, kDelta, encoded_);
   EXPECT_EQ(encode_one(0, page, kDelta), PageKind::raw);
   EXPECT_EQ(encode_one(0, page, kDelta), PageKind::lines) << "the test tells these apart";
 }
@@ -405,7 +472,7 @@ TEST_F(BatchEncoderTest, ABatchEncodedOnceMoreLeavesTheHistoryAlone) {
   PageBatch zeros;
   zeros.page_size = kPage;
   zeros.add_run({0, PageKind::zero, 10, 0});
-  encoder_.encode(zeros, kRaw, encoded_);
+  encoder_.encode(zeros, 0, kRaw, encoded_);
   EXPECT_EQ(encode_one(0, third, kDelta), PageKind::lines);
   EXPECT_EQ(encoded_.plain_size, 16 + kLine) << "against the second";
 }
@@ -416,7 +483,7 @@ TEST_F(BatchEncoderTest, WithoutAHistoryNothingIsRemembered) {
   batch_.add(0, 0, page.data());
   batch_.add(0, 1, nullptr);
   for (int i = 0; i < 2; ++i) {
-    encoder.encode(batch_, kDelta, encoded_);
+    encoder.encode(batch_, 0, kDelta, encoded_);
     EXPECT_EQ(kinds(), (std::vector{PageKind::raw, PageKind::zero}));
   }
 }
@@ -428,7 +495,7 @@ TEST_F(BatchEncoderTest, SumsAreOfEachPageThatIsNotZero) {
     batch_.clear();
     for (uint64_t i = 0; i < pages.size(); ++i) batch_.add(0, i, pages[i].data());
     batch_.add(0, 9, nullptr);
-    encoder_.encode(batch_, encoding, encoded_);
+    encoder_.encode(batch_, 0, encoding, encoded_);
     const Bytes packed = plain();
     ASSERT_GE(packed.size(), 24u);
     size_t at = packed.size() - 24;
@@ -465,7 +532,7 @@ TEST_F(BatchEncoderTest, ItsTableIsNeverTooLong) {
                             : zeros.data());
     }
     for (uint64_t index = 4001; batch.has_room(); index += 2) batch.add(0, index % 4096, nullptr);
-    encoder_.encode(batch, {History::untouched, 1, true}, encoded_);
+    encoder_.encode(batch, 0, {History::untouched, 1, true}, encoded_);
     auto read = read_table(encoded_.table, space);
     ASSERT_TRUE(read) << pattern << ": " << read.error().message;
     EXPECT_EQ(read->page_count(), batch.page_count());
@@ -477,11 +544,11 @@ TEST_F(BatchEncoderTest, ItsTableIsNeverTooLong) {
 
 TEST_F(BatchEncoderTest, StartsAfreshWithEachBatch) {
   batch_.add(0, 0, keep(text_page(1)));
-  encoder_.encode(batch_, {History::kept, 1, true}, encoded_);
+  encoder_.encode(batch_, 0, {History::kept, 1, true}, encoded_);
   PageBatch other;
   other.page_size = kPage;
   other.add(1, 1, nullptr);
-  encoder_.encode(other, {History::kept, 1, true}, encoded_);
+  encoder_.encode(other, 0, {History::kept, 1, true}, encoded_);
   EXPECT_EQ(encoded_.table.size(), kRunBytes);
   EXPECT_TRUE(encoded_.body.empty());
   EXPECT_EQ(encoded_.body_size, 0u);

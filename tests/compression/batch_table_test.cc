@@ -67,7 +67,7 @@ TEST(ReadTable, RefusesTablesOfWrongSize) {
 }
 
 TEST(ReadTable, RefusesUnknownKindsAndReservedBytes) {
-  expect_refused(entry(0, 6, 1, 0), "unknown kind 6");
+  expect_refused(entry(0, 8, 1, 0), "unknown kind 8");
   expect_refused(entry(0, 255, 1, 0), "unknown kind 255");
   expect_refused(entry(0, 1, 1, 0, 1), "reserved byte is 1");
   expect_refused(table({entry(0, 1, 1, 0), entry(0, 1, 1, 1, 128)}), "reserved byte is 128");

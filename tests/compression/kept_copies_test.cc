@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 namespace wherry {
 namespace {
@@ -11,24 +12,25 @@ constexpr uint32_t kPage = 4096;
 
 class KeptCopiesTest : public ::testing::Test {
  protected:
-  // Lets a page in, if it is let, with this in all its bytes.
+  // Lets a page in, if it is let, with this in all its bytes. Each call is of an epoch of its own.
   bool admit(uint16_t block, uint64_t page, uint8_t content) {
-    uint8_t* copy = copies_.admit(block, page);
+    const auto copy = copies_.admit(block, page, ++epoch_, true);
     if (!copy) return false;
-    std::fill_n(copy, kPage, content);
+    std::fill_n(copy.bytes, kPage, content);
     copies_.release(block, page);
     return true;
   }
   // What the copy of a page holds, or -1.
   int content(uint16_t block, uint64_t page) {
-    const uint8_t* copy = copies_.find(block, page);
+    const auto copy = copies_.find(block, page, ++epoch_);
     if (!copy) return -1;
-    const int first = copy[0];
-    EXPECT_TRUE(std::all_of(copy, copy + kPage, [&](uint8_t byte) { return byte == first; }));
+    const int first = copy.bytes[0];
+    EXPECT_TRUE(std::all_of(copy.bytes, copy.bytes + kPage, [&](uint8_t byte) { return byte == first; }));
     copies_.release(block, page);
     return first;
   }
 
+  uint32_t epoch_ = 0;
   std::atomic<uint64_t> used_ = 0;
   KeptCopies copies_{3, kPage, used_};
 };
@@ -69,13 +71,22 @@ TEST_F(KeptCopiesTest, EvenABelovedPageGoesInTheEnd) {
 }
 
 TEST_F(KeptCopiesTest, ACopyInUseIsNotGivenToAnother) {
-  uint8_t* held = copies_.admit(0, 0);
+  const auto held = copies_.admit(0, 0, 0, true);
   ASSERT_TRUE(held);
-  std::fill_n(held, kPage, uint8_t{9});
+  std::fill_n(held.bytes, kPage, uint8_t{9});
   for (uint64_t page = 1; page < 50; ++page) admit(0, page, 2);
-  EXPECT_EQ(std::count(held, held + kPage, 9), kPage);
+  EXPECT_EQ(std::count(held.bytes, held.bytes + kPage, 9), kPage);
   copies_.release(0, 0);
   EXPECT_EQ(content(0, 0), 9);
+}
+
+TEST_F(KeptCopiesTest, APageThatIsNewTakesNoOthersPlace) {
+  for (uint64_t page = 0; page < 3; ++page) {
+    ASSERT_TRUE(copies_.admit(0, page, 0, false));
+    copies_.release(0, page);
+  }
+  for (uint64_t page = 10; page < 30; ++page) EXPECT_FALSE(copies_.admit(0, page, ++epoch_, false));
+  EXPECT_TRUE(admit(0, 50, 1)) << "one that comes back takes the place of one that has not yet";
 }
 
 TEST_F(KeptCopiesTest, ADroppedCopyMakesRoom) {
@@ -88,11 +99,45 @@ TEST_F(KeptCopiesTest, ADroppedCopyMakesRoom) {
   EXPECT_EQ(content(0, 1), 4);
 }
 
+TEST_F(KeptCopiesTest, APlaceIsTheSameUntilItChangesHands) {
+  std::map<uint64_t, uint32_t> places;
+  for (uint64_t page = 0; page < 3; ++page) {
+    places[page] = copies_.admit(0, page, 0, true).place;
+    copies_.release(0, page);
+  }
+  EXPECT_EQ(places, (std::map<uint64_t, uint32_t>{{0, 0}, {1, 1}, {2, 2}}));
+  for (uint64_t page = 0; page < 3; ++page) {
+    EXPECT_EQ(copies_.find(0, page, 1).place, places[page]);
+    copies_.release(0, page);
+  }
+}
+
+// The destination keeps no order within an epoch: it might use the place for the newcomer first.
+TEST_F(KeptCopiesTest, APlaceThatWasUsedInAnEpochChangesHandsOnlyInTheNext) {
+  for (uint64_t page = 0; page < 3; ++page) {
+    ASSERT_TRUE(copies_.admit(0, page, 7, true));
+    copies_.release(0, page);
+  }
+  for (uint64_t page = 10; page < 40; ++page) EXPECT_FALSE(copies_.admit(0, page, 7, true));
+  copies_.drop(0, 1);
+  EXPECT_FALSE(copies_.admit(0, 50, 7, true));
+  const auto newcomer = copies_.admit(0, 50, 8, true);
+  ASSERT_TRUE(newcomer);
+  EXPECT_EQ(newcomer.place, 1u) << "where nothing is worth keeping";
+  copies_.release(0, 50);
+  for (uint64_t page = 60; page < 90; ++page) {
+    const auto other = copies_.admit(0, page, 8, true);
+    if (!other) continue;
+    EXPECT_NE(other.place, 1u) << "that changed hands in this epoch";
+    copies_.release(0, page);
+  }
+}
+
 TEST(KeptCopies, WithoutRoomKeepNothing) {
   std::atomic<uint64_t> used = 0;
   KeptCopies none(0, kPage, used);
-  EXPECT_FALSE(none.admit(0, 0));
-  EXPECT_FALSE(none.find(0, 0));
+  EXPECT_FALSE(none.admit(0, 0, 0, true));
+  EXPECT_FALSE(none.find(0, 0, 0));
   EXPECT_EQ(used, 0u);
 }
 

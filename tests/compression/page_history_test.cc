@@ -112,9 +112,9 @@ TEST(PageHistory, DisabledItRefersToNothingAndTakesNothing) {
 TEST(PageHistory, DisabledItTakesNoCopyAway) {
   PageHistory history;
   history.set_space({kPage, {2000}});
-  for (int i = 0; i < 3; ++i) ASSERT_TRUE(remember(history, 0, 5));
-  ASSERT_TRUE(history.comes_back(0, 5));
-  ASSERT_TRUE(history.copies().admit(0, 5));
+  history.refer_to({0});
+  ASSERT_TRUE(remember(history, 0, 5));
+  ASSERT_TRUE(history.copies().admit(0, 5, 0, true));
   history.disable();
   history.forget(0, 5, 1);
   EXPECT_NO_THROW(history.copies().release(0, 5));
@@ -123,12 +123,12 @@ TEST(PageHistory, DisabledItTakesNoCopyAway) {
 TEST(PageHistory, ForgettingAPageDropsItsCopy) {
   PageHistory history;
   history.set_space({kPage, {2000}});
-  for (int i = 0; i < 3; ++i) ASSERT_TRUE(remember(history, 0, 5));
-  ASSERT_TRUE(history.copies().admit(0, 5));
+  history.refer_to({0});
+  ASSERT_TRUE(remember(history, 0, 5));
+  ASSERT_TRUE(history.copies().admit(0, 5, 0, true));
   history.copies().release(0, 5);
   history.forget(0, 0, 2000);
-  EXPECT_FALSE(history.copies().find(0, 5));
-  EXPECT_FALSE(history.comes_back(0, 5));
+  EXPECT_FALSE(history.copies().find(0, 5, 0));
 }
 
 TEST(PageHistory, TheDefaultBudgetHasRoomForEveryPage) {
@@ -178,6 +178,7 @@ TEST(PageHistory, WithoutABudgetNothingIsRemembered) {
 TEST(PageHistory, FindsAPageByItsContentOnceItHasLanded) {
   PageHistory history;
   history.set_space({kPage, {2000, 2000}});
+  history.refer_to({0, 1});
   ASSERT_TRUE(remember(history, 1, 7));
   const KnownPage known = history.known(42, 1, 7);
   EXPECT_FALSE(history.find(42));
@@ -194,6 +195,7 @@ TEST(PageHistory, FindsAPageByItsContentOnceItHasLanded) {
 TEST(PageHistory, DoesNotFindAPageThatHasChangedSince) {
   PageHistory history;
   history.set_space({kPage, {2000}});
+  history.refer_to({0});
   for (uint64_t page = 0; page < 6; ++page) {
     ASSERT_TRUE(remember(history, 0, page));
     const KnownPage known = history.known(100 + page, 0, page);
@@ -211,6 +213,7 @@ TEST(PageHistory, TheIndexOfContentsIsPartOfTheBudget) {
        std::vector<std::pair<uint64_t, bool>>{{kHashes, false}, {1'000'000, true}}) {
     PageHistory history(budget);
     history.set_space({kPage, {4 * kRegion}});
+    history.refer_to({0});
     for (uint64_t page = 0; page < 4 * kRegion; ++page) {
       if (!remember(history, 0, page)) continue;
       const KnownPage known = history.known(page << 53 | 1, 0, page);
@@ -219,6 +222,43 @@ TEST(PageHistory, TheIndexOfContentsIsPartOfTheBudget) {
     EXPECT_EQ(history.find(uint64_t{5} << 53 | 1).has_value(), room) << budget;
     EXPECT_LE(history.bytes(), budget);
   }
+}
+
+TEST(PageHistory, ByCopiesThereAreNoHashesAndAsManyCopiesAsBothSidesCanKeep) {
+  for (const auto& [most, room] : std::vector<std::pair<uint64_t, uint64_t>>{{5, 5}, {1 << 30, 200}}) {
+    PageHistory history(1'000'000);
+    history.set_space({kPage, {4 * kRegion}});
+    ASSERT_TRUE(history.hashes(0, 0)) << "until it is known that they are of no use";
+    history.remember(0, 0);
+    EXPECT_FALSE(history.by_copies());
+    history.refer_to_copies(most);
+    EXPECT_TRUE(history.by_copies());
+    EXPECT_FALSE(history.refers(0, 0));
+    ASSERT_TRUE(history.has_room(0, kRegion));
+    EXPECT_FALSE(history.hashes(0, kRegion));
+    uint64_t kept = 0;
+    for (uint64_t page = 0; page < 4 * kRegion; ++page) {
+      if (!history.copies().admit(0, page, 0, true)) break;
+      ++kept;
+    }
+    EXPECT_LE(kept, most);
+    EXPECT_GE(kept, room);
+    EXPECT_LE(history.bytes(), history.budget());
+  }
+}
+
+TEST(PageHistory, WhatThereIsToReferToIsSaidOnce) {
+  PageHistory history;
+  history.set_space({kPage, {2000}});
+  history.refer_to({0});
+  history.refer_to_copies(100);
+  EXPECT_FALSE(history.by_copies());
+  PageHistory other;
+  other.set_space({kPage, {2000}});
+  other.refer_to_copies(100);
+  other.refer_to({0});
+  EXPECT_TRUE(other.by_copies());
+  EXPECT_FALSE(other.readable(0));
 }
 
 TEST(PageHistory, ManyThreadsMayRememberDifferentPages) {

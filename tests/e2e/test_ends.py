@@ -224,6 +224,32 @@ for moment in ('middle', 'switchover'):
         setattr(LinkCut, f'test_{moment}_{combination}', lambda self, m=moment, c=combination: self.check(m, c))
 
 
+class LaneDies(End):
+    """Single lanes are reset under a guest that runs and writes, until one is left."""
+
+    def check(self, moment, combination, side, lanes=1):
+        with self.pair(combination, keys='streams=3&verify=on') as pair:
+            reach(pair, moment)
+            for lost in range(lanes):
+                pair.link.reset_busiest(side)
+                for wherry in (pair.sender, pair.receiver):
+                    wait_until(lambda: wherry.stderr.count('lane lost: number=') == lost + 1, 5, 'word of the lost lane')
+            pair.link.set_rate('a', FAST)
+            pair.src.wait_migrated(30)
+            self.assertEqual((pair.sender.wait(5), pair.receiver.wait(5)), (0, 0))
+            self.assertEqual(sorted(lane['lost'] for lane in pair.sender.report['lanes']),
+                             [False] * (3 - lanes) + [True] * lanes)
+            pair.dst.wait_verified(4096)
+            self.assertEqual(pair.src.bad() + pair.dst.bad(), [])
+
+
+for moment, combination, side, lanes in (('first_pass', 'single_relay', 'a', 1), ('middle', 'multifd_direct', 'a', 2),
+                                         ('middle', 'single_direct', 'b', 2), ('switchover', 'multifd_relay', 'b', 1),
+                                         ('switchover', 'single_direct', 'a', 1)):
+    setattr(LaneDies, f'test_{lanes}_at_{side}_{moment}_{combination}',
+            lambda self, m=moment, c=combination, s=side, n=lanes: self.check(m, c, s, n))
+
+
 class Busy(End):
     def test_second_sender_is_refused_and_the_first_unharmed(self):
         with self.pair('multifd_direct') as pair:

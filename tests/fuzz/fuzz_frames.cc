@@ -63,8 +63,8 @@ class Bases : public PageBases {
 
 // A table that is accepted names pages of the guest, not more than a batch has, and is put as it was read.
 // Its pack, views and changes stay within what there is, and whole pages that are encoded again come out the
-// same. Input: entries, page size, flags (1 sums, 2 zstd, 4 mapped), u16 length of the pack, u32 of its plain
-// bytes, then table, pack, raw pages.
+// same. Input: entries, page size, flags (1 sums, 2 zstd, 4 mapped, 8 not readable), u16 length of the pack,
+// u32 of its plain bytes, then table, pack, raw pages.
 void batch(Bytes input) {
   if (input.size() < 9) return;
   const size_t entries = input[0];
@@ -72,6 +72,7 @@ void batch(Bytes input) {
   const bool sums = input[2] & 1;
   const bool zstd = input[2] & 2;
   const Bases bases(input[2] & 4);
+  const Bases* const readable = input[2] & 8 ? nullptr : &bases;
   const size_t pack_length = input[3] | input[4] << 8;
   const size_t plain_length = (input[5] | input[6] << 8 | input[7] << 16) % (kMostPlain + 1);
   input = input.subspan(9);
@@ -105,7 +106,10 @@ void batch(Bytes input) {
   PROMISE(read->data.size() * space.page_size == bytes);
   std::vector<uint8_t> scratch;
   const bool references = has_references(*read);
-  auto resolved = resolve(*read, space, bases, scratch);
+  CopyMirror copies(4, space.page_size);
+  const std::vector<uint8_t> kept(space.page_size, 0xdd);
+  PROMISE(copies.keep(1, 0, 7, kept.data()));
+  auto resolved = resolve(*read, space, readable, &copies, scratch);
   if (!resolved || !*resolved) {
     PROMISE(references);
     return;
@@ -115,7 +119,7 @@ void batch(Bytes input) {
 
   static BatchEncoder encoder;
   EncodedBatch encoded;
-  encoder.encode(*read, {Encoding::History::untouched, zstd ? std::optional<int>(1) : std::nullopt, true},
+  encoder.encode(*read, 0, {Encoding::History::untouched, zstd ? std::optional<int>(1) : std::nullopt, true},
                  encoded);
   PROMISE(encoded.plain_size <= kMostPlain);
   std::vector<uint8_t> body;

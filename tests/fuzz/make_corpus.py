@@ -206,3 +206,53 @@ write("frames", "stream", b"\x03" + frame(1) + frame(5, 0, 1, body=cbor(blocks))
 write("frames", "stream_packs", b"\x03" + frame(2, 0, 2, body=zstd(b"record"), pack=len(zstd(b"record")), plain=6)
       + frame(3, 0, 3, 32, 1, 1, entry(0, 3, 1, 7), LINES + SUM_OF_LINES, pack=48, plain=48) + frame(30, 0, 3))
 write("frames", "stream_cut", b"\x03" + frame(2, body=b"x" * 50)[:-7])
+
+
+# ---- libvirt's RPC: one byte for the cut, u16 length of the client's bytes, those, the server's bytes
+
+def xdr(*values):
+    """Numbers are u32; strings have length and padding; bytes are XDR already."""
+    data = b""
+    for value in values:
+        if isinstance(value, bytes):
+            data += value
+        elif isinstance(value, str):
+            data += struct.pack(">I", len(value)) + value.encode() + bytes(-len(value) % 4)
+        else:
+            data += struct.pack(">I", value)
+    return data
+
+
+def rpc(kind, procedure, *payload, serial=7, status=0, program=0x20008086):
+    data = struct.pack(">6I", program, 1, procedure, kind, serial, status) + xdr(*payload)
+    return struct.pack(">I", 4 + len(data)) + data
+
+
+def talk(name, client, server=b"", cut=5):
+    write("libvirt_rpc", name, struct.pack("<BH", cut, len(client)) + client + server)
+
+
+URI = xdr("migrate_uri", 7, "wherry://D?streams=4")
+DOMAIN = "<domain type='kvm'><name>web&amp;1</name></domain>"
+READY = rpc(1, 303, "cookie", 0)
+EVENT = rpc(2, 107, bytes(24), serial=0)
+with_uri = rpc(0, 303, 2, URI, "destination_xml", 7, DOMAIN, "cookie", 1)
+talk("params", rpc(0, 1) + with_uri + rpc(0, 5, serial=8), rpc(1, 1) + EVENT + READY + EVENT)
+talk("params_bytewise", with_uri, READY, cut=0)
+talk("params_types", rpc(0, 303, 6, "i", 1, 1, "u", 2, 1, "l", 3, bytes(8), "d", 5, bytes(8), "b", 6, 1, URI, "", 1), READY)
+talk("params_no_uri", rpc(0, 303, 1, "destination_name", 7, "web2", "cookie", 1), rpc(1, 303, "cookie", 1, "tcp://D:49152"))
+talk("params_two_uris", rpc(0, 303, 2, URI, URI, "", 0), READY)
+talk("params_uri_no_string", rpc(0, 303, 1, "migrate_uri", 1, 5, "", 0))
+talk("params_many", rpc(0, 303, 65) + rpc(0, 303, 0xffffffff, URI))
+talk("params_bad_padding", rpc(0, 303, 1, "migrate_uri", 7, 5, b"tcp:?", b"\1\1\1", "", 0))
+talk("prepare", rpc(0, 61, 1, "wherry://D", 0, 1, 1, "web2", 0, 0), rpc(1, 61, "", 0))
+talk("prepare2", rpc(0, 108, 0, 0, 1, 0, 0, 0, DOMAIN), rpc(1, 108, "", 0))
+talk("prepare3", rpc(0, 214, "cookie", 1, "wherry://D", 0, 1, 0, 0, 0, DOMAIN), rpc(1, 214, "", 0))
+talk("error", with_uri, rpc(1, 303, 9, 10, 1, "no memory", 2, 0, 0, 0, 0, 0, 0, 0, status=1) + READY)
+talk("stream", rpc(3, 215, bytes(500), status=2) + with_uri, rpc(3, 209, bytes(500), status=2) + READY)
+talk("fds", rpc(4, 385, 2, 1) + b"\0\0" + with_uri, rpc(5, 385, 1) + b"\0" + READY)
+talk("fds_too_many", rpc(4, 385, 33) + with_uri)
+talk("keepalive", rpc(2, 1, program=0x6B656570, serial=0) + with_uri, rpc(2, 2, program=0x6B656570, serial=0) + READY)
+talk("tls", b"\x16\x03\x01\x02\x00\x01\x00" + with_uri, b"\x16\x03\x03" + READY)
+talk("short_length", b"\0\0\0\x1b" + with_uri, READY)
+talk("client_cut", with_uri[:-7], READY + b"\0\0")

@@ -57,12 +57,12 @@ class DestinationTest : public testing::Test {
   }
   RawConnection& lane(size_t i = 0) { return source_->lanes[i]; }
   // Opens the main channel, names a block of 8 pages, and lets pages land.
-  void begin() {
-    establish(1);
+  void begin(uint32_t lanes = 1) {
+    establish(lanes);
     session_->ready();
     ASSERT_TRUE(lane().send({.type = FrameType::open}));
-    ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1},
-                            json::to_cbor(test::model_blocks({8}).to_json())));
+    ASSERT_TRUE(source_->control.send({.type = FrameType::blocks, .sequence = 1},
+                                      json::to_cbor(test::model_blocks({8}).to_json())));
   }
   // The session fails cleanly: finish() says so, so does the peer's control connection, and all threads end.
   void expect_failure(const std::string& why) {
@@ -72,6 +72,13 @@ class DestinationTest : public testing::Test {
     EXPECT_NE(told->text().find(why), std::string::npos) << told->text();
     session_.reset();
     for (RawConnection& lane : source_->lanes) EXPECT_FALSE(lane.receive());
+  }
+
+  // The next that the destination says, acknowledgements and the like aside, is that it ended that lane.
+  void expect_lane_ended(uint32_t lane) {
+    auto ended = source_->control.receive(FrameType::lane_ended);
+    ASSERT_TRUE(ended) << ended.error().message;
+    EXPECT_EQ(ended->head.header.aux, lane);
   }
 
   static std::vector<uint8_t> table(uint16_t block, PageKind kind, uint32_t count, uint64_t first) {
@@ -84,7 +91,7 @@ class DestinationTest : public testing::Test {
   Result<> send_batch(FrameHeader header, const PageBatch& batch, PageHistory& history, bool sums = false) {
     BatchEncoder encoder(&history);
     EncodedBatch encoded;
-    encoder.encode(batch, {Encoding::History::kept, 1, sums}, encoded);
+    encoder.encode(batch, 0, {Encoding::History::kept, 1, sums}, encoded);
     header.pages = batch.page_count();
     header.pack_length = encoded.pack_size;
     header.plain_length = encoded.plain_size;
@@ -325,20 +332,22 @@ TEST_F(DestinationTest, PagesArePlacedAndAcknowledged) {
 TEST_F(DestinationTest, SaysOfWhichBlocksItCanReadWhatItWasSent) {
   site_.relayed = {1};
   establish(1);
-  ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1},
-                          json::to_cbor(test::model_blocks({8, 8, 8}).to_json())));
+  ASSERT_TRUE(source_->control.send({.type = FrameType::blocks, .sequence = 1},
+                                    json::to_cbor(test::model_blocks({8, 8, 8}).to_json())));
   auto bases = source_->control.receive();
   ASSERT_TRUE(bases) << bases.error().message;
   EXPECT_EQ(bases->type(), FrameType::bases);
-  EXPECT_EQ(bases->map(), (json{{"blocks", {0u, 2u}}}));
+  EXPECT_EQ(bases->map(), (json{{"blocks", {0u, 2u}}, {"copies", 0u}}));
 }
 
-TEST_F(DestinationTest, SaysThatItCanReadNothingWhereAllIsRelayed) {
+TEST_F(DestinationTest, SaysHowManyCopiesItKeepsWhereAllIsRelayed) {
   site_.direct = false;
   begin();
   auto bases = source_->control.receive(FrameType::bases);
   ASSERT_TRUE(bases) << bases.error().message;
-  EXPECT_EQ(bases->map(), (json{{"blocks", json::array()}}));
+  const uint64_t most = default_history(test::model_blocks({8}).space());
+  EXPECT_EQ(bases->map(),
+            (json{{"blocks", json::array()}, {"copies", most / (kModelPage + KeptCopies::kOverhead)}}));
 }
 
 TEST_F(DestinationTest, ARecordIsUnpacked) {
@@ -462,8 +471,8 @@ TEST_F(OtherBase, IsAskedForAgainWhereItLandsAtOnce) {
 TEST_F(OtherBase, IsAskedForAgainWhereItHadToWait) {
   establish(1);
   ASSERT_TRUE(lane().send({.type = FrameType::open}));
-  ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1},
-                          json::to_cbor(test::model_blocks({8}).to_json())));
+  ASSERT_TRUE(source_->control.send({.type = FrameType::blocks, .sequence = 1},
+                                    json::to_cbor(test::model_blocks({8}).to_json())));
   ASSERT_TRUE(send_lines());
   ASSERT_TRUE(lane().send({.type = FrameType::record, .sequence = 3}, bytes_of("behind")));
   ASSERT_TRUE(lane().send({.type = FrameType::open, .channel = 1, .aux = 1}));
@@ -485,7 +494,7 @@ TEST_F(OtherBase, IsAnErrorWhereNothingIsPlaced) {
   site_.direct = false;
   begin();
   ASSERT_TRUE(send_lines());
-  expect_failure("refers to pages that are not placed here");
+  expect_failure("refers to pages that are not held here");
 }
 
 TEST_F(OtherBase, IsRefusedIfItsLinesAreCutOff) {
@@ -545,10 +554,181 @@ TEST_F(DestinationTest, APeerThatGoesAwayIsNoticed) {
   EXPECT_NE(end.error().message.find("killed?"), std::string::npos) << end.error().message;
 }
 
-TEST_F(DestinationTest, ALaneThatGoesAwayAloneEndsTheSession) {
+TEST_F(DestinationTest, ALaneThatDiesWhileIdleIsLost) {
   establish(2);
   lane(1).shut();
-  expect_failure("(was the peer killed?)");
+  expect_lane_ended(1);
+  EXPECT_NE(site_.wait_lost(1).find("closed the lane"), std::string::npos);
+  ASSERT_TRUE(lane(0).send({.type = FrameType::open}));
+  ASSERT_TRUE(source_->control.receive(FrameType::ack));
+  EXPECT_FALSE(failure_.failed());
+}
+
+TEST_F(DestinationTest, ALaneThatTheSourceLostEndsHere) {
+  establish(2);
+  ASSERT_TRUE(source_->control.send({.type = FrameType::lane_lost, .aux = 1}));
+  expect_lane_ended(1);
+  EXPECT_FALSE(lane(1).receive()) << "it is shut";
+  EXPECT_FALSE(failure_.failed());
+}
+
+TEST_F(DestinationTest, ALaneThatIsNoneCannotBeLost) {
+  establish(2);
+  ASSERT_TRUE(source_->control.send({.type = FrameType::lane_lost, .aux = 2}));
+  expect_failure("lost lane 2, which is none");
+}
+
+TEST_F(DestinationTest, TheLastLaneThatDiesEndsTheSession) {
+  establish(2);
+  lane(1).shut();
+  expect_lane_ended(1);
+  lane(0).shut();
+  expect_failure("the last lane was lost: ");
+}
+
+TEST_F(DestinationTest, AFrameThatCameOverALostLaneIsDroppedWhenItComesAgain) {
+  establish(2);
+  ASSERT_TRUE(lane(1).send({.type = FrameType::record, .sequence = 2}, bytes_of("b")));
+  ASSERT_TRUE(lane(1).send({.type = FrameType::open}));
+  EXPECT_EQ(source_->control.receive(FrameType::ack)->head.header.sequence, 0u);
+  lane(1).shut();
+  expect_lane_ended(1);
+  ASSERT_TRUE(lane(0).send({.type = FrameType::open}));                                  // landed
+  ASSERT_TRUE(lane(0).send({.type = FrameType::record, .sequence = 2}, bytes_of("b")));  // waits
+  ASSERT_TRUE(lane(0).send({.type = FrameType::record, .sequence = 1}, bytes_of("a")));
+  ASSERT_TRUE(lane(0).send({.type = FrameType::close, .sequence = 3}));
+  for (uint64_t sequence = 1; sequence < 4; ++sequence) {
+    auto ack = source_->control.receive();
+    ASSERT_TRUE(ack) << ack.error().message;
+    EXPECT_EQ(ack->type(), FrameType::ack);
+    EXPECT_EQ(ack->head.header.sequence, sequence);
+  }
+  ASSERT_TRUE(lane(0).send({.type = FrameType::record, .sequence = 1}, bytes_of("a")));  // closed
+  ASSERT_TRUE(source_->control.send(FrameType::done, json::object()));
+  EXPECT_EQ(source_->control.receive()->type(), FrameType::done) << "nothing is acknowledged twice";
+  EXPECT_TRUE(session_->finish());
+  EXPECT_EQ(site_.log(0), (Log{"ra", "rb", "c"}));
+}
+
+// The same page once more in a batch, half of which comes over a lane that dies.
+class HalfABatch : public DestinationTest {
+ protected:
+  HalfABatch() : old_(test::noise(4 * kModelPage, 3)), now_(test::noise(4 * kModelPage, 4)) {}
+  void send_half() {
+    begin(2);
+    FrameHeader header = batch_header(2, 4);
+    const auto pages = table(0, PageKind::raw, 4, 2);
+    header.table_length = static_cast<uint32_t>(pages.size());
+    header.body_length = static_cast<uint32_t>(old_.size());
+    Checksum sum;
+    sum.add(old_);
+    header.body_sum = sum.value();
+    ASSERT_TRUE(source_->control.receive(FrameType::bases));
+    ASSERT_TRUE(lane(1).send_bytes(encode_header(header, pages)));
+    ASSERT_TRUE(lane(1).send_bytes(pages));
+    ASSERT_TRUE(lane(1).send_bytes(std::span(old_).first(kHalf)));
+  }
+  // Over the other lane, and nothing else was acknowledged of it.
+  void send_again() {
+    ASSERT_TRUE(
+        lane(0).send(batch_header(2, 4), table(0, PageKind::raw, 4, 2), std::span<const uint8_t>(now_)));
+    await_ack(2);
+    expect_now();
+    EXPECT_EQ(session_->totals().landing.placed_pages, 4u);
+  }
+  void await_ack(uint64_t sequence) {
+    for (;;) {
+      auto ack = source_->control.receive(FrameType::ack);
+      ASSERT_TRUE(ack) << ack.error().message;
+      if (ack->head.header.sequence == sequence) return;
+    }
+  }
+  void expect_now() {
+    for (uint64_t page = 0; page < 4; ++page) {
+      const auto at = now_.begin() + static_cast<ptrdiff_t>(page * kModelPage);
+      EXPECT_EQ(site_.page(0, 2 + page), (std::vector<uint8_t>{at, at + kModelPage})) << page;
+    }
+  }
+
+  static constexpr size_t kHalf = 2 * kModelPage + 100;
+  const std::vector<uint8_t> old_;
+  const std::vector<uint8_t> now_;
+};
+
+TEST_F(HalfABatch, IsTakenOverTheNextLane) {
+  send_half();
+  lane(1).shut();
+  expect_lane_ended(1);
+  send_again();
+}
+
+TEST_F(HalfABatch, IsTakenOverTheNextLaneWhereItIsNotPlacedAsItComes) {
+  site_.by_iovec = false;
+  send_half();
+  lane(1).shut();
+  expect_lane_ended(1);
+  send_again();
+}
+
+// The source's side of the connection is dead, but its bytes still come.
+TEST_F(HalfABatch, IsNotPlacedLate) {
+  send_half();
+  ASSERT_TRUE(source_->control.send({.type = FrameType::lane_lost, .aux = 1}));
+  expect_lane_ended(1);
+  send_again();
+  (void)lane(1).send_bytes(std::span(old_).subspan(kHalf));
+  ASSERT_TRUE(lane(0).send({.type = FrameType::record, .sequence = 3}));
+  await_ack(3);
+  expect_now();
+}
+
+TEST_F(HalfABatch, IsDroppedIfTheWholeOfItWasPlaced) {
+  send_half();
+  ASSERT_TRUE(lane(1).send_bytes(std::span(old_).subspan(kHalf)));
+  await_ack(2);
+  ASSERT_TRUE(lane(0).send(batch_header(3, 4), table(0, PageKind::raw, 4, 2), now_));
+  await_ack(3);
+  lane(1).shut();
+  expect_lane_ended(1);
+  ASSERT_TRUE(lane(0).send(batch_header(2, 4), table(0, PageKind::raw, 4, 2), old_));
+  ASSERT_TRUE(lane(0).send({.type = FrameType::close, .sequence = 4}));
+  EXPECT_EQ(source_->control.receive(FrameType::ack)->head.header.sequence, 4u) << "once each";
+  expect_now();
+}
+
+TEST_F(DestinationTest, DamageOnOneOfSeveralLanesIsNoLostLane) {
+  establish(2);
+  HeaderBytes header = encode_header({.type = FrameType::record, .sequence = 2}, {});
+  header[16] ^= 1;
+  ASSERT_TRUE(lane(1).send_bytes(header));
+  expect_failure("a frame header was damaged");
+}
+
+TEST_F(DestinationTest, ALieOnOneOfSeveralLanesIsNoLostLane) {
+  begin(2);
+  ASSERT_TRUE(lane(1).send(batch_header(2, 1), table(0, PageKind::zero, 1, 8), {}));
+  expect_failure("outside guest memory");
+}
+
+TEST_F(DestinationTest, ALaneThatDiesBehindDoneIsNothing) {
+  establish(1);
+  ASSERT_TRUE(lane().send({.type = FrameType::open}));
+  ASSERT_TRUE(lane().send({.type = FrameType::close, .sequence = 1}));
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(source_->control.receive(FrameType::ack));
+  ASSERT_TRUE(source_->control.send(FrameType::done, json::object()));
+  lane().shut();
+  ASSERT_TRUE(source_->control.receive(FrameType::done));
+  auto ended = session_->finish();
+  EXPECT_TRUE(ended) << ended.error().message;
+  session_.reset();
+  EXPECT_FALSE(failure_.failed());
+}
+
+TEST_F(DestinationTest, BlocksOnALaneAreRefused) {
+  establish(1);
+  ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1},
+                          json::to_cbor(test::model_blocks({8}).to_json())));
+  expect_failure("the RAM blocks came on a lane");
 }
 
 TEST_F(DestinationTest, ASourceThatGivesUpSaysWhy) {
@@ -668,14 +848,14 @@ TEST_F(DestinationTest, ABatchOfAnotherLengthIsRefusedWhereItIsRelayed) {
 
 TEST_F(DestinationTest, BlocksThatAreNoMapAreRefused) {
   establish(1);
-  ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1}, bytes_of("\x80")));
+  ASSERT_TRUE(source_->control.send({.type = FrameType::blocks, .sequence = 1}, bytes_of("\x80")));
   expect_failure("no CBOR map");
 }
 
 TEST_F(DestinationTest, ASecondListOfBlocksIsRefused) {
   begin();
-  ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 2},
-                          json::to_cbor(test::model_blocks({9}).to_json())));
+  ASSERT_TRUE(source_->control.send({.type = FrameType::blocks, .sequence = 2},
+                                    json::to_cbor(test::model_blocks({9}).to_json())));
   expect_failure("twice");
 }
 
@@ -714,8 +894,8 @@ TEST_F(DestinationTest, ManySmallBatchesWaitForTheirEpoch) {
   constexpr uint64_t kBatches = 3000;
   establish(1);
   ASSERT_TRUE(lane().send({.type = FrameType::open}));
-  ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1},
-                          json::to_cbor(test::model_blocks({8}).to_json())));
+  ASSERT_TRUE(source_->control.send({.type = FrameType::blocks, .sequence = 1},
+                                    json::to_cbor(test::model_blocks({8}).to_json())));
   ASSERT_TRUE(source_->control.receive(FrameType::bases));
   const auto content = test::noise(kModelPage, 3);
   for (uint64_t i = 0; i < kBatches; ++i) {

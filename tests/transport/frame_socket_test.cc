@@ -120,6 +120,57 @@ TEST_F(FrameSocketTest, CarriesFramesOfAnySizeAndPieces) {
   sender.join();
 }
 
+TEST_F(FrameSocketTest, AnEndBetweenFramesIsALostConnection) {
+  EXPECT_FALSE(receiver_->lost());
+  ASSERT_TRUE(sender_->send(kRecord));
+  ASSERT_TRUE(receiver_->receive_head(head_));
+  EXPECT_FALSE(receiver_->lost());
+  end_sending();
+  ASSERT_TRUE(receiver_->receive_head(head_));
+  EXPECT_TRUE(receiver_->lost());
+}
+
+TEST_F(FrameSocketTest, AnEndWithinAFrameIsALostConnection) {
+  const auto frame = wire(kRecord, noise(16, 1), noise(100, 2));
+  for (const size_t length : {size_t{20}, kFrameHeaderBytes, kFrameHeaderBytes + 7}) {
+    auto [a, b] = test::socket_pair();
+    FrameSocket receiver(std::move(b), "peer-x");
+    ASSERT_TRUE(send_all(a.get(), std::span(frame).first(length)));
+    a.reset();
+    EXPECT_FALSE(receiver.receive_head(head_)) << length;
+    EXPECT_TRUE(receiver.lost()) << length;
+  }
+  send_raw(std::span(frame).first(frame.size() - 1));
+  end_sending();
+  ASSERT_TRUE(receiver_->receive_head(head_));
+  EXPECT_FALSE(receiver_->lost());
+  EXPECT_FALSE(receiver_->receive_body());
+  EXPECT_TRUE(receiver_->lost());
+}
+
+TEST_F(FrameSocketTest, DamageIsNoLostConnection) {
+  auto frame = wire(kRecord, {}, noise(100, 2));
+  frame.back() ^= 1;
+  send_raw(frame);
+  ASSERT_TRUE(receiver_->receive_head(head_));
+  EXPECT_FALSE(receiver_->receive_body());
+  EXPECT_FALSE(receiver_->lost());
+  frame[20] ^= 1;
+  send_raw(frame);
+  EXPECT_FALSE(receiver_->receive_head(head_));
+  EXPECT_FALSE(receiver_->lost());
+}
+
+TEST_F(FrameSocketTest, WaitsForItsEnd) {
+  std::thread waiter(
+      [&] { EXPECT_EQ(sender_->await_end().message, "the connection to the sender's peer was closed"); });
+  receiver_->shut();
+  waiter.join();
+  std::thread another([&] { (void)receiver_->await_end(); });
+  receiver_->shut();
+  another.join();
+}
+
 // More pieces than one system call takes.
 TEST_F(FrameSocketTest, CarriesABodyOfVeryManyPieces) {
   const std::vector<uint8_t> body = noise(5000, 3);

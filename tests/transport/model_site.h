@@ -57,6 +57,18 @@ class ModelSite : public LandingSite {
     return std::make_unique<Memory>(*this);
   }
 
+  void lane_lost(size_t lane, const std::string& why) override {
+    std::lock_guard lock(mutex_);
+    lanes_lost_[lane] = why;
+    changed_.notify_all();
+  }
+
+  // Waits until a lane is lost; why.
+  std::string wait_lost(size_t lane) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, kForever, [&] { return lanes_lost_.contains(lane); });
+    return lanes_lost_[lane];
+  }
   Log log(uint16_t channel) {
     std::lock_guard lock(mutex_);
     return logs_[channel];
@@ -210,6 +222,7 @@ class ModelSite : public LandingSite {
   std::map<uint16_t, Log> logs_;
   std::map<uint16_t, ChannelKind> kinds_;
   std::map<uint16_t, uint32_t> finished_;
+  std::map<size_t, std::string> lanes_lost_;
   std::vector<std::vector<uint8_t>> memory_;
   std::atomic<int> times_blocks_ = 0;
   std::atomic<int> too_early_ = 0;

@@ -26,9 +26,9 @@ TEST(Outbox, GivesFramesInTheOrderTheyCame) {
   outbox.push(frame(1, 0));
   outbox.push(frame(0, 0));
   outbox.push(frame(1, 1));
-  EXPECT_EQ(outbox.pop()->header.channel, 1);
-  EXPECT_EQ(outbox.pop()->header.channel, 0);
-  EXPECT_EQ(outbox.pop()->header.sequence, 1u);
+  EXPECT_EQ(outbox.pop(0)->header.channel, 1);
+  EXPECT_EQ(outbox.pop(0)->header.channel, 0);
+  EXPECT_EQ(outbox.pop(0)->header.sequence, 1u);
 }
 
 TEST(Outbox, ForgetsAFrameOnce) {
@@ -54,7 +54,7 @@ TEST(Outbox, KeepsWhatSomebodyElseSends) {
   Outbox outbox;
   outbox.keep(frame(2, 0, 5));
   outbox.push(frame(1, 0));
-  EXPECT_EQ(outbox.pop()->header.channel, 1) << "a kept frame is in no queue";
+  EXPECT_EQ(outbox.pop(0)->header.channel, 1) << "a kept frame is in no queue";
   EXPECT_TRUE(outbox.acknowledge(2, 0));
 }
 
@@ -64,7 +64,7 @@ TEST(Outbox, AFrameOutlivesItsAcknowledgementWhileSomebodySendsIt) {
   out.owned = {1, 2, 3};
   out.bytes = out.owned;
   outbox.push(std::move(out));
-  Outbox::Frame sending = outbox.pop();
+  Outbox::Frame sending = outbox.pop(0);
   outbox.acknowledge(0, 0);
   EXPECT_EQ(std::vector<uint8_t>(sending->bytes.begin(), sending->bytes.end()),
             (std::vector<uint8_t>{1, 2, 3}));
@@ -80,7 +80,7 @@ TEST(Outbox, WaitsUntilAllIsAcknowledged) {
   std::thread waiter([&] {
     if (outbox.wait_acknowledged()) left_when_done = left.load();
   });
-  outbox.pop();
+  outbox.pop(0);
   --left;
   outbox.acknowledge(0, 0);
   --left;
@@ -96,7 +96,7 @@ TEST(Outbox, StopEndsAllWaiting) {
   std::vector<std::thread> waiters;
   for (int i = 0; i < 3; ++i) {
     waiters.emplace_back([&] {
-      if (!outbox.pop()) ++ended;
+      if (!outbox.pop(0)) ++ended;
     });
   }
   waiters.emplace_back([&] {
@@ -106,7 +106,7 @@ TEST(Outbox, StopEndsAllWaiting) {
   for (std::thread& waiter : waiters) waiter.join();
   EXPECT_EQ(ended, 4);
   outbox.push(frame(0, 1));
-  EXPECT_FALSE(outbox.pop()) << "for ever";
+  EXPECT_FALSE(outbox.pop(0)) << "for ever";
 }
 
 OutFrame batch(uint16_t channel, uint64_t sequence, uint32_t epoch) {
@@ -129,7 +129,7 @@ class Waiter {
  public:
   explicit Waiter(Outbox& outbox)
       : thread_([this, &outbox] {
-          Outbox::Frame frame = outbox.pop();
+          Outbox::Frame frame = outbox.pop(0);
           std::lock_guard lock(mutex_);
           got_ = std::move(frame);
           done_ = true;
@@ -163,12 +163,12 @@ TEST(Outbox, ABatchWaitsUntilThoseOfTheEpochBeforeAreEncoded) {
   outbox.push(epoch_end(0, 2, 0, 1));
   outbox.push(batch(0, 3, 1));
   outbox.push(frame(0, 4));
-  const auto first = outbox.pop();
-  const auto second = outbox.pop();
+  const auto first = outbox.pop(0);
+  const auto second = outbox.pop(0);
   EXPECT_EQ(first->header.sequence, 0u);
   EXPECT_EQ(second->header.sequence, 1u);
-  EXPECT_EQ(outbox.pop()->header.sequence, 2u);
-  EXPECT_EQ(outbox.pop()->header.sequence, 4u) << "what is no batch does not wait";
+  EXPECT_EQ(outbox.pop(0)->header.sequence, 2u);
+  EXPECT_EQ(outbox.pop(0)->header.sequence, 4u) << "what is no batch does not wait";
   outbox.encoded(*second);
   Waiter waiter(outbox);
   outbox.encoded(*first);
@@ -180,15 +180,15 @@ TEST(Outbox, ABatchWaitsForEveryChannelsEpochToEnd) {
   outbox.push(epoch_end(0, 0, 0, 3));
   outbox.push(batch(0, 1, 1));
   outbox.push(epoch_end(1, 0, 0, 3));
-  EXPECT_EQ(outbox.pop()->header.channel, 0);
-  EXPECT_EQ(outbox.pop()->header.channel, 1);
+  EXPECT_EQ(outbox.pop(0)->header.channel, 0);
+  EXPECT_EQ(outbox.pop(0)->header.channel, 1);
   Waiter waiter(outbox);
   // The third channel's epoch turns out to have a batch, which goes first.
   outbox.push(batch(2, 0, 0));
   const auto late = waiter.get();
   EXPECT_EQ(late->header.channel, 2);
   outbox.push(epoch_end(2, 1, 0, 3));
-  EXPECT_EQ(outbox.pop()->header.type, FrameType::record);
+  EXPECT_EQ(outbox.pop(0)->header.type, FrameType::record);
   Waiter another(outbox);
   outbox.encoded(*late);
   EXPECT_EQ(another.get()->header.sequence, 1u);
@@ -197,19 +197,19 @@ TEST(Outbox, ABatchWaitsForEveryChannelsEpochToEnd) {
 TEST(Outbox, BatchesOfOneEpochDoNotWaitForEachOther) {
   Outbox outbox;
   for (uint64_t i = 0; i < 5; ++i) outbox.push(batch(static_cast<uint16_t>(i % 2), i / 2, 0));
-  for (uint64_t i = 0; i < 5; ++i) EXPECT_EQ(outbox.pop()->header.sequence, i / 2);
+  for (uint64_t i = 0; i < 5; ++i) EXPECT_EQ(outbox.pop(0)->header.sequence, i / 2);
 }
 
 TEST(Outbox, WhoeverLosesTheOrderWaitsForNothing) {
   Outbox outbox;
   outbox.push(batch(0, 0, 0));
-  EXPECT_EQ(outbox.pop()->header.sequence, 0u);  // and is never encoded
+  EXPECT_EQ(outbox.pop(0)->header.sequence, 0u);  // and is never encoded
   outbox.push(batch(1, 0, 3));
   Waiter waiter(outbox);
   outbox.lose_order();
   EXPECT_EQ(waiter.get()->header.epoch, 3u);
   outbox.push(batch(1, 1, 9));
-  EXPECT_EQ(outbox.pop()->header.epoch, 9u) << "for good";
+  EXPECT_EQ(outbox.pop(0)->header.epoch, 9u) << "for good";
 }
 
 TEST(Outbox, ABatchThatIsAskedForComesAgainWholeAndFirst) {
@@ -219,17 +219,17 @@ TEST(Outbox, ABatchThatIsAskedForComesAgainWholeAndFirst) {
   out.pages.page_size = 4096;
   out.pages.add(0, 3, nullptr);
   outbox.push(std::move(out));
-  const auto first = outbox.pop();
+  const auto first = outbox.pop(0);
   EXPECT_FALSE(first->whole);
   outbox.encoded(*first);
   outbox.push(frame(0, 0));
   EXPECT_TRUE(outbox.again(1, 5));
-  const auto second = outbox.pop();
+  const auto second = outbox.pop(0);
   EXPECT_TRUE(second->whole);
   EXPECT_EQ(second->header, first->header);
   EXPECT_EQ(second->pages.runs, first->pages.runs);
   outbox.encoded(*second);  // counts for nothing
-  EXPECT_EQ(outbox.pop()->header.channel, 0);
+  EXPECT_EQ(outbox.pop(0)->header.channel, 0);
   EXPECT_FALSE(outbox.again(1, 5)) << "it was whole already";
   auto acknowledged = outbox.acknowledge(1, 5);
   ASSERT_TRUE(acknowledged);
@@ -242,12 +242,127 @@ TEST(Outbox, AWholeBatchDoesNotWaitForItsEpoch) {
   Outbox outbox;
   outbox.push(epoch_end(0, 0, 0, 1));
   outbox.push(batch(0, 1, 1));
-  EXPECT_EQ(outbox.pop()->header.sequence, 0u);
-  const auto first = outbox.pop();
+  EXPECT_EQ(outbox.pop(0)->header.sequence, 0u);
+  const auto first = outbox.pop(0);
   outbox.encoded(*first);
   outbox.push(batch(1, 0, 0));  // late, but it must not keep the other back
   EXPECT_TRUE(outbox.again(0, 1));
-  EXPECT_EQ(outbox.pop()->header.sequence, 1u);
+  EXPECT_EQ(outbox.pop(0)->header.sequence, 1u);
+}
+
+TEST(Outbox, AnEndedLaneGetsNothingMore) {
+  Outbox outbox;
+  std::thread waiter([&] { EXPECT_FALSE(outbox.pop(1)); });
+  outbox.end(1);
+  waiter.join();
+  outbox.push(frame(0, 0));
+  EXPECT_FALSE(outbox.pop(1));
+  EXPECT_TRUE(outbox.pop(0)) << "another lane does";
+}
+
+TEST(Outbox, WhatAnEndedLaneHadComesAgainFirstAndInOrder) {
+  Outbox outbox;
+  for (uint64_t sequence = 0; sequence < 5; ++sequence) outbox.push(frame(0, sequence));
+  outbox.keep(frame(1, 0));
+  const auto first = outbox.pop(1);
+  EXPECT_EQ(outbox.pop(0)->header.sequence, 1u);
+  EXPECT_EQ(outbox.pop(1)->header.sequence, 2u);
+  EXPECT_EQ(outbox.pop(1)->header.sequence, 3u);
+  EXPECT_TRUE(outbox.acknowledge(0, 2));
+  outbox.end(1);
+  outbox.requeue(1);
+  EXPECT_EQ(outbox.pop(0), first) << "as it was";
+  EXPECT_EQ(outbox.pop(0)->header.sequence, 3u) << "what is acknowledged does not";
+  EXPECT_EQ(outbox.pop(0)->header.sequence, 4u) << "nor what another lane has, or somebody else sends";
+  outbox.end(0);
+  outbox.requeue(0);
+  for (const uint64_t sequence : {0, 1, 3, 4}) EXPECT_EQ(outbox.pop(2)->header.sequence, sequence);
+}
+
+TEST(Outbox, AnEncodedBatchOfAnEndedLaneComesWhole) {
+  const std::vector<KnownPage> known = {{5, 1, 0, 0}};
+  Outbox outbox;
+  OutFrame out = batch(0, 0, 0);
+  out.pages.page_size = 4096;
+  out.pages.add(0, 3, nullptr);
+  outbox.push(std::move(out));
+  const auto first = outbox.pop(1);
+  outbox.encoded(*first, known);
+  outbox.push(epoch_end(0, 1, 0, 1));
+  outbox.push(batch(0, 2, 1));
+  outbox.end(1);
+  outbox.requeue(1);
+  const auto second = outbox.pop(0);
+  EXPECT_TRUE(second->whole);
+  EXPECT_EQ(second->header, first->header);
+  EXPECT_EQ(second->pages.runs, first->pages.runs);
+  outbox.encoded(*second, known);  // counts for nothing
+  EXPECT_EQ(outbox.pop(0)->header.sequence, 1u);
+  EXPECT_EQ(outbox.pop(0)->header.sequence, 2u) << "it was counted once";
+  EXPECT_TRUE(outbox.acknowledge(0, 0)->known.empty());
+}
+
+TEST(Outbox, ABatchOfAnEndedLaneBringsItsCopiesUnlessItIsAskedForAgain) {
+  const std::vector<CopiedPage> copied = {{3, 17}};
+  Outbox outbox;
+  outbox.push(batch(0, 0, 0));
+  const auto first = outbox.pop(1);
+  EXPECT_TRUE(first->copied.empty());
+  outbox.encoded(*first, {}, copied);
+  for (const size_t lane : {size_t{1}, size_t{2}}) {
+    outbox.end(lane);
+    outbox.requeue(lane);
+    const auto next = outbox.pop(lane + 1);
+    EXPECT_TRUE(next->whole);
+    EXPECT_EQ(next->copied, copied);
+  }
+  ASSERT_TRUE(outbox.again(0, 0));
+  EXPECT_TRUE(outbox.pop(3)->copied.empty());
+}
+
+TEST(Outbox, ABatchThatAnEndedLaneDidNotEncodeKeepsItsTurn) {
+  Outbox outbox;
+  outbox.push(batch(0, 0, 0));
+  outbox.push(epoch_end(0, 1, 0, 1));
+  outbox.push(batch(0, 2, 1));
+  const auto first = outbox.pop(1);
+  outbox.end(1);
+  outbox.requeue(1);
+  EXPECT_EQ(outbox.pop(0), first);
+  EXPECT_FALSE(first->whole);
+  EXPECT_EQ(outbox.pop(0)->header.sequence, 1u);
+  Waiter waiter(outbox);
+  outbox.encoded(*first);
+  EXPECT_EQ(waiter.get()->header.sequence, 2u);
+}
+
+TEST(Outbox, ABatchThatWasAskedForAndIsLostComesAgain) {
+  Outbox outbox;
+  outbox.push(batch(0, 0, 0));
+  outbox.encoded(*outbox.pop(1));
+  ASSERT_TRUE(outbox.again(0, 0));
+  EXPECT_TRUE(outbox.pop(2)->whole);
+  outbox.end(2);
+  outbox.requeue(2);
+  EXPECT_TRUE(outbox.pop(0)->whole);
+  EXPECT_FALSE(outbox.again(0, 0)) << "it was asked for before";
+}
+
+// The destination still had the first copy when the second came.
+TEST(Outbox, ABatchThatIsLostMayBeAskedForOnce) {
+  Outbox outbox;
+  outbox.push(batch(0, 0, 0));
+  outbox.encoded(*outbox.pop(1));
+  outbox.end(1);
+  outbox.requeue(1);
+  EXPECT_TRUE(outbox.pop(0)->whole);
+  EXPECT_TRUE(outbox.again(0, 0));
+  EXPECT_TRUE(outbox.pop(2)->whole);
+  EXPECT_FALSE(outbox.again(0, 0));
+  // Whichever of the two is lost may be the one that the destination took.
+  outbox.end(0);
+  outbox.requeue(0);
+  EXPECT_TRUE(outbox.pop(2)->whole);
 }
 
 TEST(Outbox, OnlyBatchesAreSentAgain) {
@@ -270,7 +385,7 @@ TEST(Outbox, GivesEachFrameToOneThread) {
   std::vector<std::thread> lanes;
   for (int i = 0; i < 3; ++i) {
     lanes.emplace_back([&] {
-      while (auto next = outbox.pop()) {
+      while (auto next = outbox.pop(0)) {
         {
           std::lock_guard lock(mutex);
           if (!seen.emplace(next->header.channel, next->header.sequence).second) ++twice;
@@ -297,18 +412,18 @@ TEST(Outbox, AnAcknowledgementBringsWhatTheBatchMadeKnown) {
   const std::vector<KnownPage> known = {{5, 1, 0, 0}, {6, 2, 0, 0}};
   Outbox outbox;
   for (uint64_t sequence = 0; sequence < 4; ++sequence) outbox.push(batch(0, sequence, 0));
-  outbox.encoded(*outbox.pop(), known);
+  outbox.encoded(*outbox.pop(0), known);
   EXPECT_EQ(outbox.acknowledge(0, 0)->known, known);
-  outbox.encoded(*outbox.pop(), known);
+  outbox.encoded(*outbox.pop(0), known);
   ASSERT_TRUE(outbox.again(0, 1));
-  Outbox::Frame whole = outbox.pop();
+  Outbox::Frame whole = outbox.pop(0);
   ASSERT_TRUE(whole->whole);
   EXPECT_TRUE(outbox.acknowledge(0, 1)->known.empty()) << "asked for again";
   // By a peer that does not wait for the batch.
-  Outbox::Frame third = outbox.pop();
+  Outbox::Frame third = outbox.pop(0);
   EXPECT_TRUE(outbox.acknowledge(0, 2)->known.empty());
   outbox.encoded(*third, known);
-  Outbox::Frame fourth = outbox.pop();
+  Outbox::Frame fourth = outbox.pop(0);
   ASSERT_TRUE(outbox.again(0, 3));
   outbox.encoded(*fourth, known);
   EXPECT_TRUE(outbox.acknowledge(0, 3)->known.empty());

@@ -70,6 +70,7 @@ class RawConnection {
     auto frame = receive(FrameType::refuse);
     return frame ? frame->text() : "no refusal: " + frame.error().message;
   }
+  int fd() const { return frames_->fd(); }
   void shut() { frames_->shut(); }
   void end_sending() { ::shutdown(frames_->fd(), SHUT_WR); }
 

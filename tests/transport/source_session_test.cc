@@ -2,9 +2,12 @@
 #include "transport/source_session.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 
+#include <array>
 #include <optional>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "tests/transport/model_site.h"
@@ -385,13 +388,148 @@ TEST_F(SourceTest, APeerThatIsKilledEndsTheSession) {
   EXPECT_EQ(main->take_room(1, true), 0u);
 }
 
-TEST_F(SourceTest, ALaneThatIsKilledWhileItSendsEndsTheSession) {
-  establish(1);
+TEST_F(SourceTest, TheLastLaneThatDiesEndsTheSession) {
+  establish(2);
   auto main = source_->open_channel(ChannelKind::main);
-  raw_.lanes[0].shut();
-  // Whatever is sent now finds the lane gone, sooner or later.
-  while (!failure_.failed()) main->record(std::vector<uint8_t>(1000), 0, 0, 0);
-  EXPECT_ERROR(source_->finish(json::object()), "lane: ");
+  for (auto& lane : raw_.lanes) lane.shut();
+  EXPECT_ERROR(source_->finish(json::object()), "the last lane was lost: the connection to ");
+}
+
+// Two lanes and a channel, whose opening the dying one has brought.
+class LostLane : public SourceTest {
+ protected:
+  void SetUp() override {
+    establish(2);
+    main_ = source_->open_channel(ChannelKind::main);
+    dying_ = lane_with_frame();
+    ASSERT_TRUE(lane(dying_).receive(FrameType::open));
+  }
+  test::RawConnection& lane(size_t i) { return raw_.lanes[i]; }
+  test::RawConnection& other() { return lane(1 - dying_); }
+  // Waits for a frame on any lane; says on which.
+  size_t lane_with_frame() {
+    std::array<pollfd, 2> lanes{pollfd{lane(0).fd(), POLLIN, 0}, pollfd{lane(1).fd(), POLLIN, 0}};
+    poll(lanes.data(), lanes.size(), std::chrono::milliseconds(test::kForever).count());
+    return lanes[0].revents ? 0 : 1;
+  }
+  void expect_lane_lost() {
+    auto lost = raw_.control->receive();
+    ASSERT_TRUE(lost) << lost.error().message;
+    EXPECT_EQ(lost->type(), FrameType::lane_lost);
+    EXPECT_EQ(lost->head.header.aux, dying_);
+  }
+  Result<> say_ended() {
+    return raw_.control->send({.type = FrameType::lane_ended, .aux = static_cast<uint32_t>(dying_)});
+  }
+  void expect_on_other(FrameType type, uint64_t sequence) {
+    auto frame = other().receive();
+    ASSERT_TRUE(frame) << frame.error().message;
+    EXPECT_EQ(frame->type(), type);
+    EXPECT_EQ(frame->head.header.sequence, sequence);
+  }
+  void acknowledge(uint64_t from, uint64_t to) {
+    for (uint64_t sequence = from; sequence <= to; ++sequence)
+      ASSERT_TRUE(raw_.control->send({.type = FrameType::ack, .sequence = sequence}));
+  }
+  // All is acknowledged, and both sides take leave.
+  void expect_good_end() {
+    std::thread leaving([&] {
+      EXPECT_TRUE(raw_.control->receive(FrameType::done));
+      EXPECT_TRUE(raw_.control->send(FrameType::done, json::object()));
+    });
+    auto ended = source_->finish(json::object());
+    leaving.join();
+    EXPECT_TRUE(ended) << ended.error().message;
+    EXPECT_FALSE(failure_.failed());
+  }
+
+  std::unique_ptr<SourceChannel> main_;
+  size_t dying_ = 0;
+};
+
+TEST_F(LostLane, GivesWhatItHadToTheOtherOnceTheDestinationIsDoneWithIt) {
+  lane(dying_).shut();
+  expect_lane_lost();
+  main_->record(bytes_of("new"), 0, 0, 0);
+  expect_on_other(FrameType::record, 1);
+  ASSERT_TRUE(say_ended());
+  expect_on_other(FrameType::open, 0);
+  acknowledge(0, 1);
+  expect_good_end();
+  const auto lanes = source_->totals().lanes;
+  EXPECT_FALSE(lanes[dying_].lost.empty());
+  EXPECT_TRUE(lanes[1 - dying_].lost.empty());
+}
+
+TEST_F(LostLane, MayBeFoundByTheDestination) {
+  ASSERT_TRUE(say_ended());
+  expect_on_other(FrameType::open, 0);
+  EXPECT_FALSE(lane(dying_).receive()) << "it is shut";
+  acknowledge(0, 0);
+  expect_good_end();
+  EXPECT_NE(source_->totals().lanes[dying_].lost.find("lost it"), std::string::npos);
+}
+
+TEST_F(LostLane, MayBeFoundInTheMiddleOfAFrame) {
+  // More than the kernel takes: whoever sends it waits.
+  constexpr uint64_t kRecords = 40;
+  for (uint64_t i = 0; i < kRecords; ++i) main_->record(test::noise(kMaxBody, 1), 0, 0, 0);
+  ASSERT_TRUE(lane(dying_).receive(FrameType::record));
+  ASSERT_TRUE(say_ended());
+  std::set<uint64_t> came;
+  while (came.size() < 1 + kRecords) {
+    auto frame = other().receive();
+    ASSERT_TRUE(frame) << frame.error().message;
+    came.insert(frame->head.header.sequence);
+  }
+  acknowledge(0, kRecords);
+  expect_good_end();
+}
+
+TEST_F(LostLane, BringsNothingThatIsAcknowledged) {
+  acknowledge(0, 0);
+  lane(dying_).shut();
+  expect_lane_lost();
+  ASSERT_TRUE(say_ended());
+  main_->record(bytes_of("new"), 0, 0, 0);
+  expect_on_other(FrameType::record, 1);
+  acknowledge(1, 1);
+  expect_good_end();
+}
+
+TEST_F(LostLane, IsNothingBehindDone) {
+  acknowledge(0, 0);
+  std::thread leaving([&] {
+    EXPECT_TRUE(raw_.control->receive(FrameType::done));
+    for (auto& lane : raw_.lanes) lane.shut();
+    EXPECT_TRUE(raw_.control->send(FrameType::done, json::object()));
+  });
+  auto ended = source_->finish(json::object());
+  leaving.join();
+  EXPECT_TRUE(ended) << ended.error().message;
+  source_.reset();
+  EXPECT_FALSE(failure_.failed());
+}
+
+TEST_F(LostLane, MakesAnAgainThatCrossesAnAckNothing) {
+  lane(dying_).shut();
+  expect_lane_lost();
+  ASSERT_TRUE(say_ended());
+  acknowledge(0, 0);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::again, .sequence = 0}));
+  expect_good_end();
+}
+
+TEST_F(SourceTest, ALaneThatIsNoneCannotEnd) {
+  establish(2);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::lane_ended, .aux = 2}));
+  EXPECT_ERROR(source_->finish(json::object()), "ended lane 2, which is none");
+}
+
+TEST_F(SourceTest, AnAgainForNothingIsRefused) {
+  establish(2);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::again, .sequence = 0}));
+  EXPECT_ERROR(source_->finish(json::object()), "asked again for a frame that it may not ask for");
 }
 
 TEST_F(SourceTest, ADestinationThatGivesUpSaysWhy) {

@@ -210,7 +210,9 @@ TEST(WireFormat, ExactlyTheTypesOnThePageAreKnown) {
                                                  {"failed", FrameType::failed},
                                                  {"done", FrameType::done},
                                                  {"bases", FrameType::bases},
-                                                 {"again", FrameType::again}};
+                                                 {"again", FrameType::again},
+                                                 {"lane_lost", FrameType::lane_lost},
+                                                 {"lane_ended", FrameType::lane_ended}};
   std::map<std::string, FrameType> on_page;
   std::set<int> numbers;
   for (const Row& row : page().table("Frame types", "type")) {
@@ -262,7 +264,8 @@ TEST(WireFormat, ExactlyThePageKindsOnThePageAreKnown) {
   for (const Row& row : page().table("Page table", "kind")) numbers.insert(std::stoi(row[0]));
   EXPECT_EQ(numbers, (std::set<int>{static_cast<int>(PageKind::zero), static_cast<int>(PageKind::raw),
                                     static_cast<int>(PageKind::packed), static_cast<int>(PageKind::lines),
-                                    static_cast<int>(PageKind::patch), static_cast<int>(PageKind::same)}));
+                                    static_cast<int>(PageKind::patch), static_cast<int>(PageKind::same),
+                                    static_cast<int>(PageKind::keep), static_cast<int>(PageKind::kept)}));
   for (int kind = 0; kind < 256; ++kind) {
     std::vector<uint8_t> entry(kRunBytes);
     entry[2] = static_cast<uint8_t>(kind);
@@ -344,7 +347,7 @@ TEST(WireFormat, MessagesHaveTheKeysOnThePage) {
   expect_map("hello", raw.hello);
   expect_map("lane_hello", raw.lane_hellos.at(0));
   expect_map("welcome", {{"token", "as destination_session_test.cc checks"}});
-  expect_map("bases", {{"blocks", {"as destination_session_test.cc checks"}}});
+  expect_map("bases", {{"blocks", {"as destination_session_test.cc checks"}}, {"copies", 0u}});
   GuestBlocks blocks;
   blocks.page_size = 4096;
   blocks.blocks = {{"pc.ram", 4096}};

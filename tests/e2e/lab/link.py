@@ -8,6 +8,7 @@ Addresses: link.address('a'), link.address('b', 6) for IPv6. Needs root. Leaving
 kills what runs in them; namespaces of test processes that died are removed by the next Link.
 """
 import os
+import re
 import signal
 import subprocess
 
@@ -94,6 +95,18 @@ class Link:
     def cut(self, side='a'):
         """Pulls the cable: packets vanish both ways, connections stay open."""
         _ip('-n', self.netns(side), 'link', 'set', 'cable', 'down')
+
+    def reset_busiest(self, side='a'):
+        """Resets that one of the cable's TCP connections over which `side` has moved the most bytes."""
+        def ss(*args):
+            return subprocess.run(['ip', 'netns', 'exec', self.netns(side), 'ss', '-HtnO', *args], check=True,
+                                  capture_output=True, text=True).stdout
+        connections = {}
+        for line in ss('-i', 'state', 'established', 'src', f'{self.address(side)}/24').splitlines():
+            moved = [int(n) for n in re.findall(r'\bbytes_(?:sent|received):(\d+)', line)]
+            connections[line.split()[2].rsplit(':', 1)[1], line.split()[3].rsplit(':', 1)[1]] = sum(moved)
+        local, remote = max(connections, key=connections.get)
+        ss('-K', 'state', 'established', f'sport = :{local} and dport = :{remote}')
 
     def mend(self, side='a'):
         _ip('-n', self.netns(side), 'link', 'set', 'cable', 'up')

@@ -1,0 +1,110 @@
+#include "compression/copy_mirror.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <thread>
+
+#include "compression/page_patch.h"
+#include "tests/compression/sample_pages.h"
+
+namespace wherry {
+namespace {
+
+using test::Bytes;
+using test::random_page;
+
+constexpr uint32_t kPage = 4096;
+constexpr std::array<uint8_t, 2> kUnchanged = {0, 0};
+
+// What the copy at a place is, if it is of that page.
+Result<Bytes> copy_of(CopyMirror& copies, uint32_t place, uint16_t block, uint64_t index) {
+  Bytes page(kPage);
+  auto patched = copies.patch(place, block, index, kUnchanged.data(), page.data());
+  if (!patched) return pass_on(patched);
+  return page;
+}
+
+TEST(CopyMirror, KeepsWhatItIsGiven) {
+  CopyMirror copies(3, kPage);
+  const Bytes first = random_page(1);
+  const Bytes second = random_page(2);
+  ASSERT_TRUE(copies.keep(2, 0, 7, first.data()));
+  ASSERT_TRUE(copies.keep(0, 1, 7, second.data()));
+  EXPECT_EQ(copy_of(copies, 2, 0, 7).value(), first);
+  EXPECT_EQ(copy_of(copies, 0, 1, 7).value(), second);
+}
+
+TEST(CopyMirror, APatchChangesTheCopyAndMayComeTwice) {
+  CopyMirror copies(3, kPage);
+  Bytes page = random_page(1);
+  ASSERT_TRUE(copies.keep(1, 0, 7, page.data()));
+  Bytes next = page;
+  next[100] ^= 1;
+  next[4000] ^= 1;
+  std::array<uint8_t, 64> patch;
+  ASSERT_GT(make_patch(page.data(), next.data(), kPage, patch), 0u);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(copies.patch(1, 0, 7, patch.data(), page.data()));
+    EXPECT_EQ(page, next);
+  }
+  EXPECT_EQ(copy_of(copies, 1, 0, 7).value(), next);
+}
+
+TEST(CopyMirror, APlaceServesThePageThatWasKeptThereLast) {
+  CopyMirror copies(3, kPage);
+  ASSERT_TRUE(copies.keep(1, 0, 7, random_page(1).data()));
+  ASSERT_TRUE(copies.keep(1, 0, 8, random_page(2).data()));
+  EXPECT_EQ(copy_of(copies, 1, 0, 8).value(), random_page(2));
+  for (const auto& [place, block, index] :
+       std::vector<std::tuple<uint32_t, uint16_t, uint64_t>>{{1, 0, 7}, {1, 1, 8}, {0, 0, 8}, {2, 0, 8}}) {
+    auto copy = copy_of(copies, place, block, index);
+    ASSERT_FALSE(copy) << place;
+    EXPECT_EQ(copy.error().message,
+              fmt::format("page {} of block {} refers to a copy at place {}, which is not of that page",
+                          index, block, place));
+  }
+}
+
+TEST(CopyMirror, HasNoMorePlacesThanItSaid) {
+  CopyMirror copies(3, kPage);
+  const Bytes page = random_page(1);
+  for (const uint32_t place : {3u, 4u, ~0u}) {
+    auto kept = copies.keep(place, 0, 7, page.data());
+    ASSERT_FALSE(kept);
+    EXPECT_EQ(kept.error().message, fmt::format("a page is to be copied to place {} of 3", place));
+    EXPECT_FALSE(copy_of(copies, place, 0, 7));
+  }
+  EXPECT_EQ(copies.bytes(), 0u);
+}
+
+TEST(CopyMirror, CountsTheMemoryOfPlacesThatAreUsed) {
+  CopyMirror copies(1000, kPage);
+  const Bytes page = random_page(1);
+  EXPECT_EQ(copies.bytes(), 0u);
+  ASSERT_TRUE(copies.keep(0, 0, 7, page.data()));
+  const uint64_t one = copies.bytes();
+  EXPECT_GE(one, kPage);
+  EXPECT_LT(one, 2 * kPage);
+  ASSERT_TRUE(copies.keep(0, 0, 8, page.data()));
+  EXPECT_EQ(copies.bytes(), one);
+}
+
+TEST(CopyMirror, ManyThreadsMayUseDifferentPlaces) {
+  CopyMirror copies(300, kPage);
+  std::vector<std::thread> threads;
+  for (uint32_t i = 0; i < 3; ++i) {
+    threads.emplace_back([&, i] {
+      for (uint32_t place = i; place < 300; place += 3) {
+        EXPECT_TRUE(copies.keep(place, 0, place, random_page(place).data()));
+        EXPECT_EQ(copy_of(copies, place, 0, place).value(), random_page(place));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (uint32_t place = 0; place < 300; ++place)
+    EXPECT_EQ(copy_of(copies, place, 0, place).value(), random_page(place));
+}
+
+}  // namespace
+}  // namespace wherry

@@ -1,0 +1,122 @@
+// A network between a source and a destination in which lanes die.
+#pragma once
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <thread>
+#include <vector>
+
+#include "tests/transport/support.h"
+#include "transport/socket.h"
+
+namespace wherry::test {
+
+// The first connection is the control connection, the others are the lanes in their order. A lane that has a
+// fate dies when so many bytes have come over it behind its hello.
+class CuttingProxy {
+ public:
+  enum class Cut {
+    both,            // both ends see it
+    at_source,       // the destination sees nothing, and gets a part of what was underway late
+    at_destination,  // the source sees nothing, and what it sends goes nowhere
+  };
+  struct Fate {
+    uint64_t bytes = 0;
+    Cut cut = Cut::both;
+    bool reset = false;  // with a reset instead of an orderly end
+  };
+
+  CuttingProxy(Endpoint to, std::map<size_t, Fate> fates)
+      : to_(std::move(to)),
+        fates_(std::move(fates)),
+        listener_(Listener::open({.path = {}, .host = "127.0.0.1", .port = 0})),
+        accepting_([this] { accept(); }) {}
+  ~CuttingProxy() {
+    listener_->stop();
+    accepting_.join();
+    for (std::thread& connection : connections_) connection.join();
+  }
+
+  Endpoint where() const { return listener_->where(); }
+  size_t cuts() const { return cuts_; }
+
+ private:
+  void accept() {
+    for (size_t number = 0;; ++number) {
+      auto source = listener_->accept(kForever);
+      if (!source) return;
+      auto destination = connect_to(to_, kForever, kForever);
+      if (!destination) return;
+      const auto fate = number > 0 ? fates_.find(number - 1) : fates_.end();
+      connections_.emplace_back([this, source = std::move(*source), destination = std::move(*destination),
+                                 fate = fate == fates_.end() ? nullptr : &fate->second]() mutable {
+        carry(std::move(source), std::move(destination), fate);
+      });
+    }
+  }
+
+  // What is there to read now; none at the end.
+  static std::vector<uint8_t> take(const Fd& from) {
+    std::vector<uint8_t> bytes(64 * 1024);
+    const ssize_t got = ::recv(from.get(), bytes.data(), bytes.size(), 0);
+    bytes.resize(got > 0 ? static_cast<size_t>(got) : 0);
+    return bytes;
+  }
+  static void await_end(const Fd& of) {
+    while (!take(of).empty()) {
+    }
+  }
+  static void end(Fd& connection, bool reset) {
+    const linger at_once{1, 0};
+    if (reset) setsockopt(connection.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    connection.reset();
+  }
+
+  void carry(Fd source, Fd destination, const Fate* fate) {
+    bool welcomed = false;
+    uint64_t left = fate ? fate->bytes : std::numeric_limits<uint64_t>::max();
+    for (;;) {
+      std::array<pollfd, 2> ends{pollfd{source.get(), POLLIN, 0}, pollfd{destination.get(), POLLIN, 0}};
+      poll(ends.data(), ends.size(), -1);
+      if (ends[1].revents) {
+        const auto bytes = take(destination);
+        if (bytes.empty() || !send_all(source.get(), bytes)) return;
+        welcomed = true;
+      }
+      if (!ends[0].revents) continue;
+      const auto bytes = take(source);
+      if (bytes.empty()) return;
+      const std::span<const uint8_t> all = bytes;
+      if (!welcomed || bytes.size() <= left) {
+        if (!send_all(destination.get(), all)) return;
+        if (welcomed) left -= bytes.size();
+        continue;
+      }
+      (void)send_all(destination.get(), all.first(left));
+      ++cuts_;
+      if (fate->cut != Cut::at_destination) end(source, fate->reset);
+      if (fate->cut != Cut::at_source) end(destination, fate->reset);
+      if (source) await_end(source);
+      if (destination) {
+        (void)send_all(destination.get(), all.subspan(left));
+        await_end(destination);
+      }
+      return;
+    }
+  }
+
+  const Endpoint to_;
+  const std::map<size_t, Fate> fates_;
+  Result<Listener> listener_;
+  std::atomic<size_t> cuts_ = 0;
+  std::vector<std::thread> connections_;
+  std::thread accepting_;
+};
+
+}  // namespace wherry::test
