@@ -30,9 +30,13 @@ Receiver::~Receiver() = default;
 Result<> Receiver::open() {
   auto listener = Listener::open(options_.listen.hosts.front());
   if (!listener) return pass_on(listener);
-  listener_ = std::move(*listener);
-  closer_ = failure_.on_fail([this] { listener_->stop(); });
+  open(std::move(*listener));
   return {};
+}
+
+void Receiver::open(Listener listener) {
+  listener_ = std::move(listener);
+  closer_ = failure_.on_fail([this] { listener_->stop(); });
 }
 
 Result<> Receiver::run() {

@@ -41,6 +41,8 @@ class Receiver : public LandingSite {
 
   // Listens: from its return on a sender may connect.
   Result<> open();
+  // Or takes the connections that come to this listener.
+  void open(Listener listener);
   const Endpoint& where() const { return listener_->where(); }
   // Returns when the migration is over. A failed one is an Error, with the cause.
   Result<> run();

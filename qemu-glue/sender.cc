@@ -33,6 +33,7 @@ Result<> Sender::open() {
                                          .downtime = options_.uri.downtime,
                                          .silence = options_.uri.resume,
                                          .compression = options_.uri.compression,
+                                         .route = options_.uri.route,
                                          .wishes = {{"placement", name(options_.uri.placement)}}},
                                         {.bytes =
                                              [this](uint16_t channel, std::vector<uint8_t> bytes) {

@@ -138,7 +138,10 @@ Result<Uri> Uri::parse(std::string_view text) {
   if (rest.size() == text.size()) return fail("{}: expected wherry://HOST[:PORT][?key=value…]", text);
   const size_t question = rest.find('?');
   std::string_view hosts = rest.substr(0, question);
-  if (hosts.ends_with('/')) hosts.remove_suffix(1);
+  if (const size_t slash = hosts.find('/'); slash != std::string_view::npos) {
+    uri.route = hosts.substr(slash + 1);
+    hosts = hosts.substr(0, slash);
+  }
   for (;;) {
     const size_t comma = hosts.find(',');
     auto host = parse_host(hosts.substr(0, comma));

@@ -1,4 +1,4 @@
-// The migration URI: wherry://HOST[:PORT][,HOST2[:PORT]…]?key=value&…
+// The migration URI: wherry://HOST[:PORT][,HOST2[:PORT]…][/ROUTE]?key=value&…
 //
 // Several hosts are several network paths to the same receiver. An IPv6 address stands in brackets. A key
 // that is unknown or a value out of range is an error that names it.
@@ -27,6 +27,7 @@ std::optional<PlacementMode> placement_mode(std::string_view name);
 struct Uri {
   std::string text;  // as it was given
   std::vector<Endpoint> hosts;
+  std::string route;                        // at a wherryd: which of its migrations (daemon/route.h)
   uint32_t streams = 2;                     // lanes, 1…64
   std::chrono::milliseconds downtime{300};  // target
   uint64_t bandwidth = 0;                   // bytes a second for QEMU's max-bandwidth; 0: no limit

@@ -39,12 +39,6 @@ bool same_token(const std::string& a, const std::string& b) {
   return difference == 0;
 }
 
-void refuse(FrameSocket& socket, const std::string& why) {
-  // If even that cannot be sent, the peer is gone, which ends it as well.
-  (void)socket.send({.type = FrameType::refuse}, {reinterpret_cast<const uint8_t*>(why.data()), why.size()});
-  socket.shut();
-}
-
 }  // namespace
 
 DestinationSession::DestinationSession(const Listener& listener, LandingSite& site,
@@ -88,18 +82,18 @@ Result<bool> DestinationSession::greet(std::unique_ptr<FrameSocket> socket) {
   FrameHead head;
   auto got = socket->receive_head(head);
   if (!got) {
-    refuse(*socket, got.error().message);
+    socket->refuse(got.error().message);
     return got;
   }
   const bool control = head.header.type == FrameType::hello;
   if (!*got || (!control && head.header.type != FrameType::lane_hello)) {
-    refuse(*socket, "a session begins with a hello");
+    socket->refuse("a session begins with a hello");
     return false;
   }
   auto body = socket->receive_body();
   auto hello = body ? read_map(*body, socket->peer()) : pass_on(body);
   if (!hello) {
-    refuse(*socket, hello.error().message);
+    socket->refuse(hello.error().message);
     return pass_on(hello);
   }
   return control ? greet_control(std::move(socket), *hello) : greet_lane(std::move(socket), *hello);
@@ -113,21 +107,21 @@ Result<bool> DestinationSession::greet_control(std::unique_ptr<FrameSocket> sock
     token_ = make_token();
   }
   if (control_) {
-    refuse(*socket, "this receiver is busy with another migration");
+    socket->refuse("this receiver is busy with another migration");
     return false;
   }
   auto lanes = member<uint32_t>(hello, "lanes");
   auto silence = member<uint32_t>(hello, "silence_s");
   if (!lanes || *lanes == 0 || *lanes > kMostLanes || !silence || *silence == 0 || *silence > 3600) {
-    refuse(*socket, "the hello lacks a sound number of lanes or seconds of silence");
+    socket->refuse("the hello lacks a sound number of lanes or seconds of silence");
     return false;
   }
   for (const nlohmann::json& capability : hello.value("requires", nlohmann::json::array())) {
     constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
     const std::string name =
         capability.is_string() ? capability.get<std::string>() : capability.dump(-1, ' ', true, kReplace);
-    refuse(*socket,
-           fmt::format("this Wherry lacks the required capability \"{}\"; update it", name.substr(0, 200)));
+    socket->refuse(
+        fmt::format("this Wherry lacks the required capability \"{}\"; update it", name.substr(0, 200)));
     return false;
   }
   if (auto sent = socket->send({.type = FrameType::welcome}, nlohmann::json::to_cbor({{"token", token_}}));
@@ -147,11 +141,11 @@ Result<bool> DestinationSession::greet_lane(std::unique_ptr<FrameSocket> socket,
   auto token = member<std::string>(hello, "token");
   auto number = member<uint32_t>(hello, "lane");
   if (!token || !control_ || !same_token(*token, token_)) {
-    refuse(*socket, "the lane token is not that of a session here");
+    socket->refuse("the lane token is not that of a session here");
     return false;
   }
   if (!number || *number >= lanes_.size() || lanes_[*number]) {
-    refuse(*socket, "the session has no such lane, or has it already");
+    socket->refuse("the session has no such lane, or has it already");
     return false;
   }
   if (auto sent =

@@ -40,7 +40,8 @@ Result<FirstFrame> first_frame(int fd, const std::string& peer, std::chrono::mil
   std::copy_n(seen->begin(), bytes.size(), bytes.begin());
   auto header = decode_header(bytes);
   if (!header) return pass_on(header);
-  if (header->table_length != 0 || header->body_length > kMostBytes) return fail("no connection begins like that");
+  if (header->table_length != 0 || header->body_length > kMostBytes)
+    return fail("no connection begins like that");
   if (auto sound = check_head(bytes, {}); !sound) return pass_on(sound);
   seen = peek(fd, kFrameHeaderBytes + header->body_length, until);
   if (!seen) return pass_on(seen);

@@ -33,6 +33,7 @@ bool known(uint8_t type) {
     case FrameType::welcome:
     case FrameType::refuse:
     case FrameType::lane_hello:
+    case FrameType::service:
     case FrameType::ack:
     case FrameType::reverse:
     case FrameType::reverse_close:

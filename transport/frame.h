@@ -32,6 +32,7 @@ enum class FrameType : uint8_t {
   welcome = 17,     // control: the answer, with the lane token, CBOR
   refuse = 18,      // instead of welcome: why not, text
   lane_hello = 19,  // lane: token and number, CBOR
+  service = 20,     // neither: something else that the far daemon offers, CBOR
   // On the control connection.
   ack = 24,            // `channel` and `sequence` are placed or written
   reverse = 25,        // bytes from the destination to the source of `channel`

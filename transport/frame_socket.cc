@@ -52,6 +52,12 @@ Result<bool> FrameSocket::receive(std::span<iovec> pieces) {
   return got;
 }
 
+void FrameSocket::refuse(const std::string& why) {
+  // If even that cannot be sent, the peer is gone, which ends it as well.
+  (void)send({.type = FrameType::refuse}, {reinterpret_cast<const uint8_t*>(why.data()), why.size()});
+  shut();
+}
+
 Result<bool> FrameSocket::receive_head(FrameHead& head) {
   HeaderBytes bytes;
   iovec all = {bytes.data(), bytes.size()};

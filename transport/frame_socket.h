@@ -28,6 +28,9 @@ class FrameSocket {
                 std::span<const std::span<const uint8_t>> body);
   Result<> send(FrameHeader header, std::span<const uint8_t> body = {});
 
+  // Says why not, as the answer to what begins a connection, and ends it.
+  void refuse(const std::string& why);
+
   // Receives header and table and checks them; false at the orderly end of the stream.
   Result<bool> receive_head(FrameHead& head);
   // Receives the body of the frame whose head came last, and checks it.

@@ -17,5 +17,7 @@ using Command = std::function<int()>;
 void add_send(CLI::App& app, Command& chosen);
 void add_receive(CLI::App& app, Command& chosen);
 void add_migrate(CLI::App& app, Command& chosen);
+void add_route(CLI::App& app, Command& chosen);
+void add_status(CLI::App& app, Command& chosen);
 
 }  // namespace wherry::cli

@@ -20,6 +20,8 @@ int main(int argc, char** argv) {
   add_send(app, command);
   add_receive(app, command);
   add_migrate(app, command);
+  add_route(app, command);
+  add_status(app, command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

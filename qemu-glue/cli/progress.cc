@@ -61,6 +61,7 @@ Progress::~Progress() {
 void Progress::run() {
   const auto period = json_ ? std::chrono::milliseconds(1000) : std::chrono::milliseconds(200);
   std::unique_lock lock(mutex_);
+  if (json_) print_json(report_());
   while (!stop_.wait_for(lock, period, [this] { return stopped_; })) {
     const Report report = report_();
     if (json_) {
@@ -95,9 +96,10 @@ void print_summary(const Report& report, bool json) {
   for (const auto& [channel, why] : report.opaque) row("opaque", fmt::format("{}: {}", channel, why));
 }
 
-int give_up(ReportFile& file, Report report, const Error& error) {
+int give_up(ReportFile& file, Report report, const Error& error, bool json) {
   report.status = "failed";
   report.error = error.message;
+  if (json) print_json(report);
   if (auto written = file.write(report); !written) spdlog::warn("{}", written.error().message);
   spdlog::error("{}", error.message);
   return kFailed;

@@ -34,7 +34,8 @@ std::string bytes_text(double bytes);
 // The end of a migration, for a person or as one JSON object more.
 void print_summary(const Report& report, bool json);
 
-// For a migration that cannot begin: says why on standard error and in the report. Returns the exit status.
-int give_up(ReportFile& file, Report report, const Error& error);
+// For a migration that cannot begin: says why on standard error, in the report, and as JSON if that is
+// wished. Returns the exit status.
+int give_up(ReportFile& file, Report report, const Error& error, bool json = false);
 
 }  // namespace wherry::cli

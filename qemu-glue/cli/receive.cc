@@ -19,6 +19,7 @@ struct ReceiveOptions {
   std::string qmp;
   std::string report;
   bool insecure = false;
+  int handed_over = -1;
 };
 
 Result<GuestRam> find_memory(const std::string& monitor) {
@@ -37,7 +38,8 @@ bool says_completed(const std::string& monitor) {
 
 int receive(const ReceiveOptions& options) {
   auto qemu = qemu_endpoint(options.qemu);
-  auto uri = peer_uri(options.listen, options.insecure);
+  const bool handed_over = options.handed_over >= 0;
+  auto uri = handed_over ? Result<Uri>(Uri()) : peer_uri(options.listen, options.insecure);
   for (const Error* error : {qemu ? nullptr : &qemu.error(), uri ? nullptr : &uri.error()}) {
     if (!error) continue;
     spdlog::error("{}", error->message);
@@ -55,8 +57,12 @@ int receive(const ReceiveOptions& options) {
     spdlog::error("{}", file.error().message);
     return kFailed;
   }
-  if (auto opened = receiver.open(); !opened) return give_up(*file, receiver.report(), opened.error());
-  spdlog::info("listening on {}", receiver.where().str());
+  if (handed_over) {
+    receiver.open(Listener::handed_over(Fd(options.handed_over)));
+  } else {
+    if (auto opened = receiver.open(); !opened) return give_up(*file, receiver.report(), opened.error());
+    spdlog::info("listening on {}", receiver.where().str());
+  }
   auto ended = receiver.run();
   if (auto written = file->write(receiver.report()); !written) spdlog::warn("{}", written.error().message);
   if (ended) return kCompleted;
@@ -69,7 +75,10 @@ int receive(const ReceiveOptions& options) {
 void add_receive(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<ReceiveOptions>();
   CLI::App* command = app.add_subcommand("receive", "Take one migration for this host's QEMU");
-  command->add_option("--listen", options->listen, "Where to listen: wherry://ADDR[:PORT]")->required();
+  auto* where = command->add_option_group("where")->require_option(1);
+  where->add_option("--listen", options->listen, "Where to listen: wherry://ADDR[:PORT]");
+  where->add_option("--handed-over", options->handed_over,
+                    "Descriptor of a socket over which wherryd hands over connections");
   command->add_option("--qemu", options->qemu, "Where QEMU waits: unix:PATH, or tcp:HOST:PORT on loopback")
       ->required();
   command->add_option("--qmp", options->qmp, "QEMU's monitor, unix:PATH: lets pages be placed directly");

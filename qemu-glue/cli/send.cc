@@ -58,16 +58,17 @@ int send(const SendOptions& options) {
   std::unique_ptr<Qmp> qmp;
   if (!options.qmp.empty()) {
     auto connected = Qmp::connect(monitor_path(options.qmp));
-    if (!connected) return give_up(*file, sender.report(), connected.error());
+    if (!connected) return give_up(*file, sender.report(), connected.error(), options.json);
     qmp = std::move(*connected);
   }
-  if (auto opened = sender.open(); !opened) return give_up(*file, sender.report(), opened.error());
+  if (auto opened = sender.open(); !opened)
+    return give_up(*file, sender.report(), opened.error(), options.json);
   nlohmann::json limit_before;
   if (qmp) {
     auto before = set_downtime_limit(*qmp, uri->downtime);
     if (!before) {
       failure.fail(before.error());
-      return give_up(*file, sender.report(), before.error());
+      return give_up(*file, sender.report(), before.error(), options.json);
     }
     limit_before = std::move(*before);
   }

@@ -34,7 +34,8 @@ Result<> Arrivals::take(const Fd& connection, const FirstFrame& first) {
 }
 
 Result<> Arrivals::begin(const Route& route) {
-  if (arriving_.size() >= kMostArrivals) return fail("too many migrations come here at once ({})", kMostArrivals);
+  if (arriving_.size() >= kMostArrivals)
+    return fail("too many migrations come here at once ({})", kMostArrivals);
   // Names of hosts that this one sends to: their paths are ours to listen on, not QEMU's.
   if (config_.peers.contains(route.host)) return fail("this host is not {}", route.host);
   if (auto made = make_directory(route.directory(config_.runtime_dir), config_.group); !made) return made;

@@ -1,8 +1,8 @@
 // A process of its own for one migration: what goes wrong in it stays in it, and it outlives a daemon that is
 // restarted.
 //
-// The child has its standard error from us, and as descriptor kChildSocket a socket of which we keep the other
-// end. Its standard output comes to us. stop() may be called by any thread; all else by the owner's.
+// The child has its standard error from us, and as descriptor kChildSocket a socket of which we keep the
+// other end. Its standard output comes to us. stop() may be called by any thread; all else by the owner's.
 #pragma once
 
 #include <sys/types.h>

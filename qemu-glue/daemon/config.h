@@ -1,7 +1,7 @@
 // What a wherryd is told: by /etc/wherry/wherry.toml, or by its command line.
 //
-// Every key is documented in docs/wherry.toml, which is also what the package installs. An unknown key, a value
-// of another type or out of range is an error that names the key and its line.
+// Every key is documented in docs/wherry.toml, which is also what the package installs. An unknown key, a
+// value of another type or out of range is an error that names the key and its line.
 #pragma once
 
 #include <chrono>
@@ -28,7 +28,7 @@ struct Config {
   std::optional<Uri> listen;  // none: only migrations that leave
   bool insecure = false;      // guest memory may cross a network in the clear
   std::string runtime_dir = "/run/wherry";
-  std::string group;    // may make sockets for routes and use the gateway; empty: root alone
+  std::string group;  // may make sockets for routes and use the gateway; empty: root alone
   std::string libvirt = "/run/libvirt/libvirt-sock";  // socket of this host's libvirt
   LibvirtAccess others = LibvirtAccess::read_only;    // peers that are not named
   std::chrono::seconds route_timeout{60};             // a route that nobody uses goes

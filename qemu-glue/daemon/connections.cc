@@ -14,12 +14,13 @@ void Connections::serve(Fd connection, std::function<void(Fd)> work) {
   if (shut_) return;
   Served& served = served_.emplace_back();
   served.also = Fd(::dup(connection.get()));
-  served.thread = std::thread([this, &served, connection = std::move(connection), work = std::move(work)]() mutable {
-    work(std::move(connection));
-    std::lock_guard over(mutex_);
-    served.also.reset();
-    served.over = true;
-  });
+  served.thread =
+      std::thread([this, &served, connection = std::move(connection), work = std::move(work)]() mutable {
+        work(std::move(connection));
+        std::lock_guard over(mutex_);
+        served.also.reset();
+        served.over = true;
+      });
 }
 
 // Joins the threads that have ended.
@@ -77,9 +78,9 @@ void carry(int from, int to, const Carry& send_on) {
 
 }  // namespace
 
-void carry_both_ways(const Fd& a, const Fd& b, const Carry& forward, const Carry& back) {
-  std::thread other([&] { carry(b.get(), a.get(), back); });
-  carry(a.get(), b.get(), forward);
+void carry_both_ways(int a, int b, const Carry& forward, const Carry& back) {
+  std::thread other([&] { carry(b, a, back); });
+  carry(a, b, forward);
   other.join();
 }
 

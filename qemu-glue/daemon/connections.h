@@ -38,9 +38,9 @@ class Connections {
   bool shut_ = false;
 };
 
-// Carries bytes both ways between two sockets until both directions have ended. Each direction ends on its own.
-// `forward` and `back` may change what goes from a to b and from b to a: they send it on.
+// Carries bytes both ways between two sockets until both directions have ended. Each direction ends on its
+// own. `forward` and `back` may change what goes from a to b and from b to a: they send it on.
 using Carry = std::function<bool(std::span<const uint8_t> bytes)>;
-void carry_both_ways(const Fd& a, const Fd& b, const Carry& forward, const Carry& back);
+void carry_both_ways(int a, int b, const Carry& forward, const Carry& back);
 
 }  // namespace wherry::daemon

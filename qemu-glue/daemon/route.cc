@@ -16,9 +16,11 @@ bool is_alphanumeric(char c) {
 
 // Host names and addresses, also of IPv6.
 bool is_host(std::string_view text) {
-  return !text.empty() && text.size() <= kLongestHost && (is_alphanumeric(text.front()) || text.front() == ':') &&
-         std::all_of(text.begin(), text.end(),
-                     [](char c) { return is_alphanumeric(c) || c == '.' || c == '-' || c == '_' || c == ':'; });
+  return !text.empty() && text.size() <= kLongestHost &&
+         (is_alphanumeric(text.front()) || text.front() == ':') &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return is_alphanumeric(c) || c == '.' || c == '-' || c == '_' || c == ':';
+         });
 }
 
 }  // namespace
@@ -27,8 +29,10 @@ Result<Route> Route::parse(std::string_view text) {
   const size_t slash = text.find('/');
   const std::string_view host = text.substr(0, slash);
   const std::string_view id = slash == std::string_view::npos ? std::string_view() : text.substr(slash + 1);
-  const bool sound_id = !id.empty() && id.size() <= kLongestId && std::all_of(id.begin(), id.end(), is_alphanumeric);
-  if (!is_host(host) || !sound_id) return fail("\"{}\" is no route, which looks like HOST/ID", text.substr(0, 100));
+  const bool sound_id =
+      !id.empty() && id.size() <= kLongestId && std::all_of(id.begin(), id.end(), is_alphanumeric);
+  if (!is_host(host) || !sound_id)
+    return fail("\"{}\" is no route, which looks like HOST/ID", text.substr(0, 100));
   return Route{std::string(host), std::string(id)};
 }
 

@@ -23,7 +23,9 @@ struct Route {
   std::string text() const { return host + "/" + id; }
   std::string directory(const std::string& runtime_dir) const { return runtime_dir + "/" + host; }
   // Where the guest's memory goes.
-  std::string path(const std::string& runtime_dir) const { return directory(runtime_dir) + "/" + id + ".sock"; }
+  std::string path(const std::string& runtime_dir) const {
+    return directory(runtime_dir) + "/" + id + ".sock";
+  }
 
   bool operator==(const Route&) const = default;
 };

@@ -48,13 +48,17 @@ Result<std::string> Routes::make(const std::string& text) {
   if (!uri->route.empty()) return fail("{}: a migration URI names no route; wherryd makes one", text);
   auto route = Route::make(uri->hosts.front().host);
   if (!route) return fail("{}: {}", text, route.error().message);
-  if (auto peer = config_.peers.find(route->host); peer != config_.peers.end()) uri->hosts = peer->second.hosts;
-  if (auto made = make_directory(route->directory(config_.runtime_dir), config_.group); !made) return pass_on(made);
+  if (auto peer = config_.peers.find(route->host); peer != config_.peers.end())
+    uri->hosts = peer->second.hosts;
+  if (auto made = make_directory(route->directory(config_.runtime_dir), config_.group); !made)
+    return pass_on(made);
   auto child = start(*route, *uri);
   if (!child) return pass_on(child);
   auto progress = first_progress(**child);
   if (!progress) return fail("no route to {}: {}", route->host, progress.error().message);
-  auto leaving = std::make_unique<Leaving>(Leaving{.route = *route, .uri = text});
+  auto leaving = std::make_unique<Leaving>();
+  leaving->route = *route;
+  leaving->uri = text;
   leaving->child = std::move(*child);
   leaving->progress = std::move(*progress);
   const std::string path = route->path(config_.runtime_dir);
@@ -69,8 +73,8 @@ Result<std::unique_ptr<Child>> Routes::start(const Route& route, const Uri& uri)
   std::string to = "wherry://";
   for (const Endpoint& host : uri.hosts) to += (to.ends_with('/') ? "" : ",") + host.str();
   to += "/" + route.text() + query(uri);
-  std::vector<std::string> argv{wherry_, "send", "--json", "--qemu", "unix:" + route.path(config_.runtime_dir),
-                                "--to",  to};
+  std::vector<std::string> argv{
+      wherry_, "send", "--json", "--qemu", "unix:" + route.path(config_.runtime_dir), "--to", to};
   if (config_.insecure) argv.emplace_back("--insecure");
   return Child::spawn(argv);
 }
@@ -96,8 +100,8 @@ void Routes::watch(Leaving& leaving) {
   const int status = leaving.child->wait();
   std::lock_guard lock(mutex_);
   const std::string path = leaving.route.path(config_.runtime_dir);
-  spdlog::info("route {} has ended with status {}: {} {}", path, status, leaving.progress.value("status", "?"),
-               leaving.progress.value("error", ""));
+  spdlog::info("route {} has ended with status {}: {} {}", path, status,
+               leaving.progress.value("status", "?"), leaving.progress.value("error", ""));
   leaving.over = true;
 }
 

@@ -204,6 +204,7 @@ TEST(WireFormat, ExactlyTheTypesOnThePageAreKnown) {
                                                  {"welcome", FrameType::welcome},
                                                  {"refuse", FrameType::refuse},
                                                  {"lane_hello", FrameType::lane_hello},
+                                                 {"service", FrameType::service},
                                                  {"ack", FrameType::ack},
                                                  {"reverse", FrameType::reverse},
                                                  {"reverse_close", FrameType::reverse_close},
@@ -346,6 +347,7 @@ TEST(WireFormat, MessagesHaveTheKeysOnThePage) {
   ASSERT_TRUE(source) << source.error().message;
   expect_map("hello", raw.hello);
   expect_map("lane_hello", raw.lane_hellos.at(0));
+  expect_map("service", {{"service", "libvirt"}});
   expect_map("welcome", {{"token", "as destination_session_test.cc checks"}});
   expect_map("bases", {{"blocks", {"as destination_session_test.cc checks"}}, {"copies", 0u}});
   GuestBlocks blocks;

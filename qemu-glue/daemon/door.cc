@@ -1,0 +1,83 @@
+#include "qemu-glue/daemon/door.h"
+
+#include <spdlog/spdlog.h>
+
+#include "qemu-glue/daemon/libvirt_access.h"
+#include "transport/control.h"
+#include "transport/frame_socket.h"
+
+namespace wherry::daemon {
+namespace {
+
+// How long a connection may take to say what it is.
+constexpr std::chrono::milliseconds kPatience{2000};
+constexpr std::chrono::seconds kSilence{30};
+
+// The host of "host:port"; an IPv4 address also where it came to an IPv6 socket.
+std::string host_of(const std::string& peer) {
+  std::string host = peer.substr(0, peer.rfind(':'));
+  if (host.starts_with("::ffff:")) host.erase(0, 7);
+  return host;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Door>> Door::open(const Config& config, Arrivals& arrivals) {
+  auto listener = Listener::open(config.listen->hosts.front());
+  if (!listener) return pass_on(listener);
+  return std::unique_ptr<Door>(new Door(config, arrivals, std::move(*listener)));
+}
+
+Door::Door(const Config& config, Arrivals& arrivals, Listener listener)
+    : config_(config), arrivals_(arrivals), listener_(std::move(listener)) {
+  acceptor_ = std::thread([this] { accept(); });
+}
+
+Door::~Door() {
+  listener_.stop();
+  acceptor_.join();
+}
+
+void Door::accept() {
+  while (auto connection = listener_.accept(kSilence)) {
+    connections_.serve(std::move(*connection), [this](Fd fd) { receive(std::move(fd)); });
+  }
+}
+
+void Door::receive(Fd connection) {
+  const std::string peer = peer_address(connection.get());
+  auto first = peek_first_frame(connection.get(), peer, kPatience);
+  Result<> taken;
+  if (!first) {
+    taken = pass_on(first);
+  } else if (first->type == FrameType::hello || first->type == FrameType::lane_hello) {
+    taken = arrivals_.take(connection, *first);
+    if (taken) return;
+  } else if (first->type == FrameType::service && first->body.value("service", "") == "libvirt") {
+    return serve_libvirt(std::move(connection), peer);
+  } else {
+    taken = fail("this wherryd does not know what is asked of it; update it");
+  }
+  spdlog::info("{} is refused: {}", peer, taken.error().message);
+  FrameSocket(std::move(connection), peer).refuse(taken.error().message);
+}
+
+void Door::serve_libvirt(Fd connection, const std::string& peer) {
+  FrameSocket socket(std::move(connection), peer);
+  FrameHead head;
+  if (!socket.receive_head(head) || !socket.receive_body()) return;  // seen before, so it is gone
+  auto libvirt = connect_libvirt(config_, host_of(peer));
+  if (!libvirt) {
+    spdlog::info("{} is refused: {}", peer, libvirt.error().message);
+    return socket.refuse(libvirt.error().message);
+  }
+  if (!socket.send({.type = FrameType::welcome}, nlohmann::json::to_cbor(nlohmann::json::object()))) return;
+  ++libvirt_connections_;
+  const auto to = [](int fd) {
+    return [fd](std::span<const uint8_t> bytes) { return send_all(fd, bytes).has_value(); };
+  };
+  carry_both_ways(socket.fd(), libvirt->get(), to(libvirt->get()), to(socket.fd()));
+  --libvirt_connections_;
+}
+
+}  // namespace wherry::daemon

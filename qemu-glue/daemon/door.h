@@ -1,0 +1,46 @@
+// The one port of a host: whoever comes is looked at, and led to where its first frame says.
+//
+//   hello, lane_hello ─▶ Arrivals: the process of its migration
+//   service           ─▶ this host's libvirt, for those who may (libvirt_access.h)
+//   anything else     ─▶ refused, with the reason
+//
+// Thread-safe.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <thread>
+
+#include "compression/result.h"
+#include "qemu-glue/daemon/arrivals.h"
+#include "qemu-glue/daemon/config.h"
+#include "qemu-glue/daemon/connections.h"
+#include "transport/socket.h"
+
+namespace wherry::daemon {
+
+class Door {
+ public:
+  // Open from its return on. The config has a `listen`.
+  static Result<std::unique_ptr<Door>> open(const Config& config, Arrivals& arrivals);
+  ~Door();
+
+  const Endpoint& where() const { return listener_.where(); }
+  // How many use libvirt from afar.
+  size_t libvirt_connections() const { return libvirt_connections_; }
+
+ private:
+  Door(const Config& config, Arrivals& arrivals, Listener listener);
+  void accept();
+  void receive(Fd connection);
+  void serve_libvirt(Fd connection, const std::string& peer);
+
+  const Config& config_;
+  Arrivals& arrivals_;
+  const Listener listener_;
+  std::atomic<size_t> libvirt_connections_ = 0;
+  Connections connections_;
+  std::thread acceptor_;
+};
+
+}  // namespace wherry::daemon

@@ -1,0 +1,70 @@
+#include "qemu-glue/daemon/errands.h"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <optional>
+
+#include "transport/socket.h"
+
+namespace wherry::daemon {
+namespace {
+
+constexpr size_t kLongestLine = 64 * 1024;
+// A route waits for the far host, which is given up after 30 seconds.
+constexpr std::chrono::seconds kPatience{60};
+
+constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
+
+// The next line, without its end; nothing at the end of the stream, or if it is too long.
+std::optional<std::string> read_line(int fd, std::string& unread) {
+  for (;;) {
+    if (const size_t end = unread.find('\n'); end != std::string::npos) {
+      std::string line = unread.substr(0, end);
+      unread.erase(0, end + 1);
+      return line;
+    }
+    if (unread.size() > kLongestLine) return std::nullopt;
+    std::array<char, 4096> bytes;
+    const ssize_t got = ::recv(fd, bytes.data(), bytes.size(), 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return std::nullopt;
+    unread.append(bytes.data(), static_cast<size_t>(got));
+  }
+}
+
+Result<> write_line(int fd, const nlohmann::json& json) {
+  const std::string line = json.dump(-1, ' ', false, kReplace) + "\n";
+  return send_all(fd, {reinterpret_cast<const uint8_t*>(line.data()), line.size()});
+}
+
+}  // namespace
+
+void serve_errands(const Fd& connection, const Errand& errand) {
+  std::string unread;
+  while (auto line = read_line(connection.get(), unread)) {
+    const auto asked = nlohmann::json::parse(*line, nullptr, false);
+    auto answer = asked.is_object() ? errand(asked) : fail("not a JSON object");
+    if (!write_line(connection.get(), answer ? *answer : nlohmann::json{{"error", answer.error().message}}))
+      return;
+  }
+}
+
+Result<nlohmann::json> ask(const std::string& runtime_dir, const nlohmann::json& question) {
+  const std::string path = errand_socket(runtime_dir);
+  auto socket = connect_to({.path = path, .host = {}, .port = 0}, std::chrono::seconds(10), kPatience);
+  if (!socket) return fail("{} (does wherryd run on this host, and may you ask it?)", socket.error().message);
+  const timeval wait{kPatience.count(), 0};
+  ::setsockopt(socket->get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+  if (auto sent = write_line(socket->get(), question); !sent) return pass_on(sent);
+  std::string unread;
+  auto line = read_line(socket->get(), unread);
+  auto answer = line ? nlohmann::json::parse(*line, nullptr, false) : nlohmann::json();
+  if (!answer.is_object()) return fail("wherryd at {} gave no answer", path);
+  if (auto error = answer.find("error"); error != answer.end() && error->is_string()) {
+    return fail("{}", error->get<std::string>());
+  }
+  return answer;
+}
+
+}  // namespace wherry::daemon

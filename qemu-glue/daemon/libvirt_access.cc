@@ -1,0 +1,53 @@
+#include "qemu-glue/daemon/libvirt_access.h"
+
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "transport/socket.h"
+
+namespace wherry::daemon {
+namespace {
+
+constexpr std::chrono::seconds kConnect{10};
+
+// Whether a host of a peer's has that address.
+bool has_address(const Endpoint& host, const std::string& address) {
+  if (host.host == address) return true;
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (::getaddrinfo(host.host.c_str(), nullptr, &hints, &found) != 0) return false;
+  bool same = false;
+  for (const addrinfo* at = found; at && !same; at = at->ai_next) {
+    char text[NI_MAXHOST];
+    same = ::getnameinfo(at->ai_addr, at->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST) == 0 &&
+           text == address;
+  }
+  ::freeaddrinfo(found);
+  return same;
+}
+
+LibvirtAccess access_of(const Config& config, const std::string& address) {
+  for (const auto& [name, peer] : config.peers) {
+    if (std::any_of(peer.hosts.begin(), peer.hosts.end(),
+                    [&](const Endpoint& host) { return has_address(host, address); })) {
+      return peer.libvirt;
+    }
+  }
+  return config.others;
+}
+
+}  // namespace
+
+Result<Fd> connect_libvirt(const Config& config, const std::string& address) {
+  const LibvirtAccess access = access_of(config, address);
+  if (access == LibvirtAccess::none) return fail("{} may not use the libvirt of this host", address);
+  const std::string path = config.libvirt + (access == LibvirtAccess::read_only ? "-ro" : "");
+  auto libvirt = connect_to({.path = path, .host = {}, .port = 0}, kConnect, kConnect);
+  if (!libvirt) return fail("{}: does libvirt run on this host?", libvirt.error().message);
+  return libvirt;
+}
+
+}  // namespace wherry::daemon

@@ -1,0 +1,17 @@
+// Who may use this host's libvirt from afar: a peer that is named in the configuration, as that says, and
+// others as it says of those. A peer is known by its address.
+#pragma once
+
+#include <string>
+
+#include "compression/result.h"
+#include "qemu-glue/daemon/config.h"
+#include "transport/fd.h"
+
+namespace wherry::daemon {
+
+// A connection to libvirt for a peer at that address, to the read-only socket if that is all it may have. An
+// Error is for the peer.
+Result<Fd> connect_libvirt(const Config& config, const std::string& address);
+
+}  // namespace wherry::daemon

@@ -1,0 +1,149 @@
+#include "qemu-glue/daemon/libvirt_gateway.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+
+#include <array>
+
+#include "qemu-glue/daemon/runtime_dir.h"
+#include "qemu-glue/gateway/rpc_gateway.h"
+#include "transport/control.h"
+#include "transport/frame_socket.h"
+
+namespace wherry::daemon {
+namespace {
+
+using libvirt::RpcGateway;
+
+constexpr std::chrono::seconds kConnect{10};
+constexpr std::chrono::seconds kSilence{30};
+// VIR_MIGRATE_TUNNELLED: the guest travels inside the RPC.
+constexpr uint64_t kTunnelled = 1 << 2;
+
+// A connection to the libvirt of a peer's host, through its wherryd.
+Result<std::unique_ptr<FrameSocket>> call_libvirt(const Peer& peer) {
+  auto fd = connect_to(peer.hosts.front(), kConnect, kSilence);
+  if (!fd) return fail("{} (does wherryd run there?)", fd.error().message);
+  auto socket = std::make_unique<FrameSocket>(std::move(*fd), peer.hosts.front().str());
+  socket->set_patience(kConnect);
+  const nlohmann::json asked = {{"service", "libvirt"}};
+  if (auto sent = socket->send({.type = FrameType::service}, nlohmann::json::to_cbor(asked)); !sent) {
+    return pass_on(sent);
+  }
+  FrameHead head;
+  auto got = socket->receive_head(head);
+  if (!got) return pass_on(got);
+  if (!*got) return fail("{} closed the connection instead of an answer", socket->peer());
+  auto body = socket->receive_body();
+  if (!body) return pass_on(body);
+  if (head.header.type == FrameType::refuse) return fail("{} refused: {}", socket->peer(), peer_text(*body));
+  if (head.header.type != FrameType::welcome) return fail("{} gave no welcome", socket->peer());
+  socket->set_patience({});
+  return socket;
+}
+
+// Lets a client's first call fail with a sentence, which it shows as libvirt's own.
+void explain(const Fd& client, const std::string& why) {
+  std::array<uint8_t, libvirt::kHeadBytes> head;
+  auto got = recv_all(client.get(), head);
+  if (!got || !*got) return;
+  const auto call = libvirt::read_header(head);
+  if (!call) return;
+  // What else has come is not read; the client reads the answer nevertheless.
+  (void)send_all(client.get(), libvirt::error_reply(*call, why));
+  ::shutdown(client.get(), SHUT_WR);
+  std::array<uint8_t, 4096> rest;
+  while (::recv(client.get(), rest.data(), rest.size(), 0) > 0) {
+  }
+}
+
+// Both directions of one connection, in two threads, through one gateway.
+class Passage {
+ public:
+  Passage(int client, int server, RpcGateway::Route route)
+      : client_(client), server_(server), gateway_(std::move(route)) {}
+
+  void run() {
+    carry_both_ways(
+        client_, server_, [this](auto bytes) { return pass(&RpcGateway::from_client, bytes); },
+        [this](auto bytes) { return pass(&RpcGateway::from_server, bytes); });
+  }
+
+ private:
+  bool pass(void (RpcGateway::*direction)(std::span<const uint8_t>, RpcGateway::Output&),
+            std::span<const uint8_t> bytes) {
+    RpcGateway::Output out;
+    std::unique_lock changing(changing_);
+    (gateway_.*direction)(bytes, out);
+    // Either side may be given bytes by both threads: in the order in which the gateway gave them out.
+    std::unique_lock to_client(to_client_, std::defer_lock);
+    std::unique_lock to_server(to_server_, std::defer_lock);
+    if (!out.to_client.empty()) to_client.lock();
+    if (!out.to_server.empty()) to_server.lock();
+    changing.unlock();
+    return send_all(client_, out.to_client) && send_all(server_, out.to_server);
+  }
+
+  const int client_;
+  const int server_;
+  RpcGateway gateway_;
+  std::mutex changing_;
+  std::mutex to_client_;
+  std::mutex to_server_;
+};
+
+}  // namespace
+
+LibvirtGateway::LibvirtGateway(const Config& config, const Peer& peer, Routes& routes, Listener listener)
+    : config_(config), peer_(peer), routes_(routes), listener_(std::move(listener)) {
+  acceptor_ = std::thread([this] { accept(); });
+}
+
+Result<std::unique_ptr<LibvirtGateway>> LibvirtGateway::open(const Config& config, const Peer& peer,
+                                                             Routes& routes) {
+  const std::string directory = config.runtime_dir + "/" + peer.name;
+  if (auto made = make_directory(directory, config.group); !made) return pass_on(made);
+  const std::string path = directory + "/libvirt-sock";
+  auto listener = Listener::open({.path = path, .host = {}, .port = 0});
+  if (!listener) return pass_on(listener);
+  // Whoever connects there can do at the peer what libvirt lets this host do.
+  if (!config.group.empty()) {
+    if (auto given = give_to_group(path, config.group, 0660); !given) return pass_on(given);
+  }
+  return std::unique_ptr<LibvirtGateway>(new LibvirtGateway(config, peer, routes, std::move(*listener)));
+}
+
+LibvirtGateway::~LibvirtGateway() {
+  listener_.stop();
+  acceptor_.join();
+}
+
+void LibvirtGateway::accept() {
+  while (auto client = listener_.accept(kSilence)) {
+    connections_.serve(std::move(*client), [this](const Fd& connection) { serve(connection); });
+  }
+}
+
+void LibvirtGateway::serve(const Fd& client) {
+  auto far = call_libvirt(peer_);
+  if (!far) {
+    const std::string why = fmt::format("wherry: libvirt of {}: {}", peer_.name, far.error().message);
+    spdlog::warn("{}", why);
+    return explain(client, why);
+  }
+  std::vector<std::string> made;
+  const auto route = [&](const libvirt::MigrationRequest& request) -> Result<std::optional<std::string>> {
+    if (request.flags & kTunnelled) return std::nullopt;
+    const std::string uri(request.uri.value_or("wherry://" + peer_.name));
+    if (!uri.starts_with("wherry")) return std::nullopt;
+    auto path = routes_.make(uri);
+    if (!path) return fail("wherry: {}", path.error().message);
+    spdlog::info("domain {} goes to {} by {}", request.domain, peer_.name, *path);
+    made.push_back(*path);
+    return "unix://" + *path;
+  };
+  Passage(client.get(), (*far)->fd(), route).run();
+  for (const std::string& path : made) routes_.drop(path);
+}
+
+}  // namespace wherry::daemon

@@ -1,0 +1,41 @@
+// The front door of a peer's libvirt on this host: the socket RUNTIME_DIR/PEER/libvirt-sock. What comes there
+// goes to the wherryd of that host and from there to its libvirt, and migrations on their way get a route
+// (gateway/rpc_gateway.h).
+//
+// Thread-safe.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "compression/result.h"
+#include "qemu-glue/daemon/config.h"
+#include "qemu-glue/daemon/connections.h"
+#include "qemu-glue/daemon/routes.h"
+#include "transport/socket.h"
+
+namespace wherry::daemon {
+
+class LibvirtGateway {
+ public:
+  // Listens from its return on. `peer` is one of the config's.
+  static Result<std::unique_ptr<LibvirtGateway>> open(const Config& config, const Peer& peer, Routes& routes);
+  ~LibvirtGateway();
+
+  size_t connections() const { return connections_.count(); }
+
+ private:
+  LibvirtGateway(const Config& config, const Peer& peer, Routes& routes, Listener listener);
+  void accept();
+  void serve(const Fd& client);
+
+  const Config& config_;
+  const Peer& peer_;
+  Routes& routes_;
+  const Listener listener_;
+  Connections connections_;
+  std::thread acceptor_;
+};
+
+}  // namespace wherry::daemon

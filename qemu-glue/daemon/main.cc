@@ -1,0 +1,198 @@
+// wherryd: the daemon of a host. Listens at one port, makes routes, and is the way to the peers' libvirts.
+//
+// Each migration runs in a process of its own (`wherry send`, `wherry receive`), which outlives this one.
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <filesystem>
+#include <future>
+
+#include "qemu-glue/cli/interrupt.h"
+#include "qemu-glue/daemon/arrivals.h"
+#include "qemu-glue/daemon/door.h"
+#include "qemu-glue/daemon/errands.h"
+#include "qemu-glue/daemon/libvirt_gateway.h"
+#include "qemu-glue/daemon/notify.h"
+#include "qemu-glue/daemon/routes.h"
+#include "qemu-glue/daemon/runtime_dir.h"
+
+namespace wherry::daemon {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+constexpr const char* kDefaultFile = "/etc/wherry/wherry.toml";
+
+struct Options {
+  std::string file;
+  bool check = false;
+  std::string listen;
+  std::string runtime_dir;
+  std::string group;
+  std::string libvirt;
+  std::vector<std::string> peers;
+  bool insecure = false;
+
+  bool from_command_line() const { return !listen.empty() || !peers.empty(); }
+};
+
+// The file is not read where the command line says what to do, unless it is named.
+Result<Config> configure(const Options& options) {
+  Config config;
+  if (!options.file.empty() || !options.from_command_line()) {
+    auto read = Config::read(options.file.empty() ? kDefaultFile : options.file);
+    if (!read) return read;
+    config = std::move(*read);
+  }
+  if (!options.listen.empty()) {
+    auto uri = Uri::parse(options.listen);
+    if (!uri) return fail("--listen {}", uri.error().message);
+    config.listen = std::move(*uri);
+  }
+  for (const std::string& text : options.peers) {
+    auto peer = parse_peer(text);
+    if (!peer) return pass_on(peer);
+    config.peers[peer->name] = std::move(*peer);
+  }
+  if (!options.libvirt.empty()) {
+    auto socket = libvirt_socket(options.libvirt);
+    if (!socket) return fail("--libvirt {}", socket.error().message);
+    config.libvirt = std::move(*socket);
+  }
+  if (!options.runtime_dir.empty()) config.runtime_dir = options.runtime_dir;
+  if (!options.group.empty()) config.group = options.group;
+  config.insecure = config.insecure || options.insecure;
+  if (auto sound = config.check(); !sound) return pass_on(sound);
+  return config;
+}
+
+// The program beside this one.
+std::string wherry_program() {
+  return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "wherry").string();
+}
+
+// Everything that a wherryd has open.
+class Daemon {
+ public:
+  explicit Daemon(Config config)
+      : config_(std::move(config)),
+        routes_(config_, wherry_program()),
+        arrivals_(config_, wherry_program()) {}
+
+  Result<> open() {
+    if (auto made = make_directory(config_.runtime_dir, config_.group); !made) return made;
+    auto listener = Listener::open({.path = errand_socket(config_.runtime_dir), .host = {}, .port = 0});
+    if (!listener) return pass_on(listener);
+    errand_listener_ = std::move(*listener);
+    if (!config_.group.empty()) {
+      auto given = give_to_group(errand_socket(config_.runtime_dir), config_.group, 0660);
+      if (!given) return given;
+    }
+    for (const auto& [name, peer] : config_.peers) {
+      auto gateway = LibvirtGateway::open(config_, peer, routes_);
+      if (!gateway) return pass_on(gateway);
+      gateways_.push_back(std::move(*gateway));
+    }
+    if (config_.listen) {
+      auto door = Door::open(config_, arrivals_);
+      if (!door) return pass_on(door);
+      door_ = std::move(*door);
+      spdlog::info("listening on {}", door_->where().str());
+    }
+    acceptor_ = std::thread([this] {
+      while (auto connection = errand_listener_->accept(std::chrono::seconds(0))) {
+        errands_.serve(std::move(*connection), [this](const Fd& fd) {
+          serve_errands(fd, [this](const nlohmann::json& asked) { return answer(asked); });
+        });
+      }
+    });
+    return {};
+  }
+
+  ~Daemon() {
+    if (errand_listener_) errand_listener_->stop();
+    if (acceptor_.joinable()) acceptor_.join();
+    // Says what an end now interrupts, and what it does not.
+    const size_t libvirt = libvirt_connections();
+    const size_t going_on = routes_.list().size() + arrivals_.list().size();
+    if (libvirt > 0) spdlog::warn("{} connections to libvirt end with this wherryd", libvirt);
+    if (going_on > 0) spdlog::info("{} migrations go on in their own processes", going_on);
+  }
+
+ private:
+  size_t libvirt_connections() const {
+    size_t count = door_ ? door_->libvirt_connections() : 0;
+    for (const auto& gateway : gateways_) count += gateway->connections();
+    return count;
+  }
+
+  Result<nlohmann::json> answer(const nlohmann::json& asked) {
+    const auto command = asked.find("command");
+    if (command != asked.end() && *command == "status") {
+      return nlohmann::json{{"routes", routes_.list()},
+                            {"arrivals", arrivals_.list()},
+                            {"libvirt_connections", libvirt_connections()}};
+    }
+    const auto uri = asked.find("uri");
+    if (command != asked.end() && *command == "route" && uri != asked.end() && uri->is_string()) {
+      auto path = routes_.make(uri->get<std::string>());
+      if (!path) return pass_on(path);
+      return nlohmann::json{{"path", *path}};
+    }
+    return fail("this wherryd does not know what is asked of it");
+  }
+
+  const Config config_;
+  Routes routes_;
+  Arrivals arrivals_;
+  std::vector<std::unique_ptr<LibvirtGateway>> gateways_;
+  std::unique_ptr<Door> door_;
+  std::optional<Listener> errand_listener_;
+  Connections errands_;
+  std::thread acceptor_;
+};
+
+int run(const Options& options) {
+  auto config = configure(options);
+  if (!config) {
+    spdlog::error("{}", config.error().message);
+    return kUsage;
+  }
+  if (options.check) return 0;
+  std::promise<std::string> stopped;
+  cli::Interrupt interrupt([&](const std::string& signal) { stopped.set_value(signal); });
+  Daemon daemon(std::move(*config));
+  if (auto opened = daemon.open(); !opened) {
+    spdlog::error("{}", opened.error().message);
+    return kFailed;
+  }
+  notify("READY=1");
+  spdlog::info("{}: the end", stopped.get_future().get());
+  notify("STOPPING=1");
+  return 0;
+}
+
+}  // namespace
+}  // namespace wherry::daemon
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  spdlog::set_default_logger(spdlog::stderr_color_mt("wherryd"));
+  spdlog::set_pattern("wherryd: %v");
+  CLI::App app{"The daemon of a host for live migration by wherry:// URIs", "wherryd"};
+  app.set_version_flag("--version", WHERRY_VERSION);
+  wherry::daemon::Options options;
+  app.add_option("--config", options.file, "Configuration file (/etc/wherry/wherry.toml)");
+  app.add_flag("--check", options.check, "Only check the configuration");
+  app.add_option("--listen", options.listen, "Where to listen: wherry://ADDR[:PORT]");
+  app.add_option("--runtime-dir", options.runtime_dir, "Directory of the sockets (/run/wherry)");
+  app.add_option("--group", options.group, "Group that may use them, as QEMU's");
+  app.add_option("--peer", options.peers,
+                 "Another host: NAME=ADDR[:PORT][,ADDR2…]; may be given several times");
+  app.add_option("--libvirt", options.libvirt, "This host's libvirt (qemu:///system)");
+  app.add_flag("--insecure", options.insecure, "Allow guest memory to cross a network in the clear");
+  CLI11_PARSE(app, argc, argv);
+  return wherry::daemon::run(options);
+}
