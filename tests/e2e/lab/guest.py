@@ -15,18 +15,18 @@ context kills QEMU and removes every file. The RAM block has the same name for e
 """
 import functools
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
 
+from .console import Console
 from .process import end, in_namespace, scratch, spawn, wait_until
 from .qmp import Qmp
 
 TESTS = Path(__file__).resolve().parents[2]
 VERSIONS = ('7.2', '10.0', '11.1')
 _SUITES = {'10.0': 'trixie', '11.1': 'sid'}
-_CACHE = Path(os.environ.get('WHERRY_TEST_CACHE', '/var/cache/wherry-tests'))
+CACHE = Path(os.environ.get('WHERRY_TEST_CACHE', '/var/cache/wherry-tests'))
 
 
 @functools.cache
@@ -34,7 +34,7 @@ def qemu_path(version):
     """The qemu-system-x86_64 of that version. 11.1 is what Debian sid has, and may be newer by now."""
     if version == '7.2':
         return 'qemu-system-x86_64'
-    target = _CACHE / f'qemu-{_SUITES[version]}'
+    target = CACHE / f'qemu-{_SUITES[version]}'
     subprocess.run([TESTS / 'e2e/qemu-from-suite', _SUITES[version], target], check=True)
     return str(target / 'qemu-system-x86_64')
 
@@ -46,11 +46,12 @@ def guest_kernel():
     return path
 
 
-class Guest:
+class Guest(Console):
     def __init__(self, version='7.2', *, incoming=False, autostart=None, ram='memfd', ram_kib=131080, machine='pc',
                  append='pages=16384 rate=2000 verify=30000', netns=None, extra=()):
         self.version, self.incoming, self.ram_kib, self.netns = version, incoming, ram_kib, netns
         self._directory, self._shm = scratch(), None
+        super().__init__(self.path('console'), self.check_alive)
         self.qmp = self.process = None
         try:
             self._start(not incoming if autostart is None else autostart, ram, machine, append, extra)
@@ -119,6 +120,10 @@ class Guest:
     def cont(self):
         self.execute('cont')
 
+    def check_alive(self):
+        if self.process.poll() is not None:
+            raise RuntimeError(f'QEMU {self.version} ended: {self.stderr()}')
+
     def stderr(self):
         return Path(self.path('stderr')).read_text(errors='replace').strip()
 
@@ -142,51 +147,3 @@ class Guest:
         if info['status'] != 'completed':
             raise RuntimeError(f"migration {info['status']}: {info.get('error-desc', '')} {self.stderr()}")
         return info
-
-    # Console
-
-    def console(self):
-        """The whole lines printed so far. A destination's first line may be the rest of one begun at the source."""
-        try:
-            text = Path(self.path('console')).read_text(errors='replace')
-        except FileNotFoundError:
-            return []
-        return text.split('\n')[:-1]
-
-    def wait_console(self, condition, timeout, what):
-        """Waits until condition(lines of the console) is true, and returns that."""
-        def check():
-            lines = self.console()
-            for line in lines:
-                if line.startswith('wherry-guest error'):
-                    raise RuntimeError(line)
-            result = condition(lines)
-            if not result and self.process.poll() is not None:
-                raise RuntimeError(f'QEMU {self.version} ended: {self.stderr()}')
-            return result
-        return wait_until(check, timeout, what)
-
-    def wait_ready(self, timeout=30):
-        self.wait_console(lambda lines: 'wherry-guest ready' in lines, timeout, 'guest that is ready')
-
-    def ticks(self):
-        """All complete tick lines as dicts of int: tick, touched, verified, bad."""
-        matches = (re.fullmatch(r'tick=(\d+) touched=(\d+) verified=(\d+) bad=(\d+)', l) for l in self.console())
-        return [dict(zip(('tick', 'touched', 'verified', 'bad'), map(int, m.groups()))) for m in matches if m]
-
-    def last_tick(self):
-        ticks = self.ticks()
-        return ticks[-1] if ticks else None
-
-    def bad(self):
-        """What the guest found wrong: its BAD lines, or its count if only that is left. Empty when all is well."""
-        lines = [line for line in self.console() if line.startswith('BAD')]
-        tick = self.last_tick()
-        return lines or ([f"bad={tick['bad']}"] if tick and tick['bad'] else [])
-
-    def wait_verified(self, pages, timeout=30):
-        """Waits until the running guest has checked that many more pages than at its first tick here."""
-        def enough(_):
-            ticks = self.ticks()
-            return ticks and ticks[-1]['verified'] - ticks[0]['verified'] >= pages
-        self.wait_console(enough, timeout, f'{pages} pages verified')

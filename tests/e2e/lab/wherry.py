@@ -4,8 +4,8 @@
         receiver.wait_listening()
         with Wherry.send(src.path('out'), 'wherry://10.98.0.2?streams=2', netns=link.netns('a')) as sender: …
 
-The way to QEMU is a path or 'tcp:HOST:PORT'. Both run with --insecure unless `insecure=False`, and write a report, to
-`report` if given. After `wait()`: `returncode`, `report` (dict), `stderr` (text).
+The way to QEMU is a path or 'tcp:HOST:PORT'. Both run in the network namespace `netns` or on a `host` of Hosts, with
+--insecure unless `insecure=False`, and write a report, to `report` if given. After `wait()`: `returncode`, `report` (dict), `stderr` (text).
 """
 import contextlib
 import json
@@ -21,11 +21,12 @@ from .process import end, in_namespace, scratch, spawn, wait_until
 DEFAULT_PORT = 16520
 
 
-def wherry_binary():
+def wherry_binary(program='wherry'):
+    """The path of a program of Wherry's; all lie side by side."""
     path = os.environ.get('WHERRY') or str(TESTS.parent / 'build/release/wherry')
     if not os.access(path, os.X_OK):
         raise FileNotFoundError(f'no wherry at {path}: build it (cmake --build build/release) or set WHERRY')
-    return os.path.abspath(path)
+    return os.path.join(os.path.dirname(os.path.abspath(path)), program)
 
 
 def _endpoint(qemu):
@@ -33,25 +34,26 @@ def _endpoint(qemu):
 
 
 class Wherry:
-    def __init__(self, arguments, netns=None, insecure=True, report=None):
+    def __init__(self, arguments, netns=None, host=None, insecure=True, report=None):
         self._directory = scratch()
         self.report_path = report or os.path.join(self._directory, 'report.json')
         self._stderr_path = os.path.join(self._directory, 'stderr')
         argv = [wherry_binary(), *arguments, '--report', self.report_path, *(['--insecure'] if insecure else [])]
+        argv = host.inside(argv) if host else in_namespace(netns, argv)
         with open(self._stderr_path, 'wb') as stderr:
-            self.process = spawn(in_namespace(netns, argv), stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
+            self.process = spawn(argv, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
 
     @classmethod
-    def send(cls, qemu, to, *, qmp=None, netns=None, extra=(), **options):
+    def send(cls, qemu, to, *, qmp=None, extra=(), **options):
         self = cls(['send', '--qemu', _endpoint(qemu), '--to', to, *(['--qmp', f'unix:{qmp}'] if qmp else []), *extra],
-                   netns, **options)
+                   **options)
         self._qemu = qemu
         return self
 
     @classmethod
-    def receive(cls, listen, qemu, *, qmp=None, netns=None, extra=(), **options):
+    def receive(cls, listen, qemu, *, qmp=None, extra=(), **options):
         return cls(['receive', '--listen', listen, '--qemu', _endpoint(qemu),
-                    *(['--qmp', f'unix:{qmp}'] if qmp else []), *extra], netns, **options)
+                    *(['--qmp', f'unix:{qmp}'] if qmp else []), *extra], **options)
 
     def __enter__(self):
         return self

@@ -1,0 +1,113 @@
+"""Domain: our test guest as a libvirt domain of Hosts. It starts on host a, and is ready when the context is entered.
+
+    with Domain(hosts) as vm:
+        vm.migrate('--p2p')
+        vm.check_runs_on(hosts.b)
+
+append      the guest's command line
+
+`name` is the domain's own, `console[host]` what the guest has printed on that host. Leaving the context removes the
+domain from both hosts; an error that leaves it takes QEMU's messages along.
+"""
+import contextlib
+import itertools
+
+from .console import Console
+from .guest import guest_kernel
+from .pair import PAGES
+
+_XML = '''
+<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>{name}</name>
+  <memory unit='KiB'>{ram_kib}</memory>
+  <os>
+    <type machine='pc'>hvm</type>
+    <kernel>{kernel}</kernel>
+    <cmdline>{append}</cmdline>
+  </os>
+  <features><acpi/></features>
+  <devices>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    <serial type='file'><source path='{console}'/></serial>
+  </devices>
+  <qemu:commandline>{arguments}</qemu:commandline>
+</domain>
+'''
+# libvirt rounds RAM up to whole MiB, and with such a size QEMU 7.2 under TCG loses dirty pages (see Guest). So QEMU is
+# told of RAM of another size, behind libvirt's back.
+_RAM_KIB = 131080
+_RAM = ['-object', f'memory-backend-memfd,id=guest.ram,size={_RAM_KIB}K,share=on', '-machine', 'memory-backend=guest.ram',
+        '-m', f'{_RAM_KIB}k']
+_count = itertools.count(1)
+
+
+class Domain:
+    def __init__(self, hosts, append=f'pages={PAGES} rate=2000 verify=30000'):
+        self.hosts, self.name = hosts, f'vm{next(_count)}'
+        console = self._log('console')
+        self.console = {host: Console(host.path(console), self._check_alive) for host in hosts}
+        xml = _XML.format(name=self.name, ram_kib=_RAM_KIB, kernel=guest_kernel(), append=append, console=console,
+                          arguments=''.join(f"<qemu:arg value='{argument}'/>" for argument in _RAM))
+        try:
+            hosts.a.virsh('define', '/dev/stdin', stdin=xml)
+            hosts.a.virsh('start', self.name)
+            self.console[hosts.a].wait_ready()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+
+    def _log(self, kind):
+        return f'/var/log/libvirt/qemu/{self.name}.{kind}'
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        for host in self.hosts:
+            if error is not None:
+                with contextlib.suppress(FileNotFoundError):  # it never came there
+                    said = host.path(self._log('log')).read_text(errors='replace')
+                    error.add_note(f'QEMU on {host.name}: {said}')
+            for command in ('destroy', 'undefine'):
+                with contextlib.suppress(RuntimeError):  # nothing to do
+                    host.virsh(command, self.name)
+
+    def state(self, host):
+        """What virsh calls the domain's state: 'running', 'shut off' …; None where there is no such domain."""
+        try:
+            return host.virsh('domstate', self.name)
+        except RuntimeError as error:
+            if 'failed to get domain' in str(error):
+                return None
+            raise
+
+    def _check_alive(self):
+        states = [self.state(host) for host in self.hosts]
+        if 'running' not in states:
+            raise RuntimeError(f'{self.name} runs nowhere: {states}')
+
+    # Migration
+
+    def migrate(self, *options, live=True, source=None, to=None, **run_args):
+        """virsh migrate to host b (or from `source` to the libvirt URI `to`), from beginning to end. Raises with what
+        virsh says if it fails."""
+        to = to or f'qemu+tcp://{self.hosts.b.name}/system'
+        (source or self.hosts.a).virsh('migrate', *(['--live'] if live else []), *options, self.name, to, **run_args)
+
+    def job(self):
+        """Figures of the job under way on host a, by libvirt's names for them ('memory_processed': bytes …)."""
+        lines = self.hosts.a.virsh('domjobinfo', '--rawstats', self.name).splitlines()
+        fields = (line.split(':', 1) for line in lines if ':' in line)
+        return {name.strip(): value.strip() for name, value in fields}
+
+    def check_runs_on(self, host):
+        """The domain runs on that host and on no other, and its guest goes on and finds every page right."""
+        for each in self.hosts:
+            state = self.state(each)
+            if (state == 'running') != (each is host) or state not in ('running', 'shut off', None):
+                raise AssertionError(f'{self.name} on {each.name}: {state}')
+        console = self.console[host]
+        console.wait_verified(PAGES, passed_ticks=len(console.ticks()))
+        if bad := [line for console in self.console.values() for line in console.bad()]:
+            raise AssertionError(f'the guest found {bad[:10]}')

@@ -1,0 +1,215 @@
+"""Hosts: two hosts on this machine, each with a libvirt of its own, for migrations between them.
+
+    with Hosts() as hosts:
+        hosts.a.virsh('list')
+        hosts.b.start('wherryd', ['wherryd', …])
+        hosts.b.wait_listening('wherryd', '/run/wherry/wherryd.sock')
+
+A host is a network namespace (one end of `hosts.link`, which sets rates and cuts the cable), a mount namespace and a UTS
+namespace, in which virtlogd and libvirtd run as they are installed on this machine. It has its own
+
+    name                hosta, hostb; each finds the other by it (/etc/hosts)
+    host UUID           without which libvirt takes the two for one
+    /run, /etc/libvirt, /var/lib/libvirt, /var/log/libvirt
+                        in memory, empty at first, gone with the host. This machine only gets the empty directories that
+                        they are mounted on, where it has none
+
+and shares all else with this machine: programs, /tmp, /dev, process ids. What libvirt has found out about QEMU is kept for
+the next run and for both hosts, because it takes seconds to ask. There are no cgroups, no D-Bus, no systemd. QEMU runs as
+root; libvirtd also listens on TCP, and asks nobody who they are.
+
+On both hosts there are /run/wherry/hosta and /run/wherry/hostb, for sockets named by the host that a migration goes to.
+
+Needs root. Leaving the context kills what runs on the hosts; what test processes that died left is removed by the next
+Hosts or Link. For one thread, except that `run` and `virsh` may be called from any.
+"""
+import contextlib
+import os
+import subprocess
+import uuid
+from collections import Counter
+from pathlib import Path
+
+from .guest import CACHE
+from .link import Link
+from .process import end, in_namespace, spawn, wait_until
+
+_PRIVATE = ('/run', '/etc/libvirt', '/var/lib/libvirt', '/var/log/libvirt')
+_MAKE_HOST = r'''
+set -eu
+name=$1 names=$2 cache=$3
+shift 3
+hostname "$name"
+mkdir -p "$cache" /var/cache/libvirt "$@"
+mount --bind "$cache" /var/cache/libvirt
+for directory; do mount -t tmpfs -o mode=755 "$name" "$directory"; done
+printf '%s' "$names" >/run/hosts
+mount --bind /run/hosts /etc/hosts
+add() {  # add LINE FILE
+  { cat "$2"; echo "$1"; } >"/run/${2##*/}"
+  mount --bind "/run/${2##*/}" "$2"
+}
+add 'libvirt-qemu:x:64055:64055::/:/bin/false' /etc/passwd
+add 'libvirt-qemu:x:64055:' /etc/group
+mkdir -p /var/log/libvirt/qemu /run/wherry/hosta /run/wherry/hostb
+echo made
+exec sleep infinity
+'''
+_LIBVIRTD = '''
+listen_tls = 0
+listen_tcp = 1
+auth_tcp = "none"
+auth_unix_rw = "none"
+host_uuid = "{uuid}"
+'''
+_QEMU = '''
+user = "root"
+group = "root"
+security_driver = "none"
+cgroup_controllers = []
+'''
+
+
+class Host:
+    """One of the two; made by Hosts."""
+
+    def __init__(self, name, netns, names):
+        self.name, self._netns = name, netns
+        self._daemons = {}
+        self._holder = spawn(
+            in_namespace(netns, ['unshare', '--mount', '--uts', '--propagation', 'private', 'sh', '-c', _MAKE_HOST,
+                                 'sh', name, names, CACHE / 'libvirt', *_PRIVATE]),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        said = self._holder.stdout.readline()
+        if said != 'made\n':
+            raise RuntimeError(f'{name} cannot be made: {said}{self._holder.stdout.read()}')
+        self.path('/etc/libvirt/libvirtd.conf').write_text(_LIBVIRTD.format(uuid=uuid.uuid4()))
+        self.path('/etc/libvirt/qemu.conf').write_text(_QEMU)
+        self.start('virtlogd', ['virtlogd'])
+        self.start('libvirtd', ['libvirtd', '--listen'])
+
+    def inside(self, argv):
+        """The command that runs `argv` on this host."""
+        return ['nsenter', '--target', self._holder.pid, '--mount', '--net', '--uts', '--', *argv]
+
+    def path(self, path):
+        """A file of this host, as seen from outside of it."""
+        return Path(f'/proc/{self._holder.pid}/root{path}')
+
+    def run(self, argv, stdin='', timeout=60):
+        """Runs a command to its end and returns what it prints; raises with what it says if it fails."""
+        done = subprocess.run([str(a) for a in self.inside(argv)], input=stdin, capture_output=True, text=True,
+                              timeout=timeout)
+        if done.returncode:
+            raise RuntimeError(f'{self.name}: {argv[0]} ended with {done.returncode}: {done.stderr.strip()}')
+        return done.stdout.strip()
+
+    def popen(self, argv, **popen_args):
+        """A Popen on this host; the caller ends it."""
+        return spawn(self.inside(argv), **popen_args)
+
+    def start(self, name, argv):
+        """Starts a daemon, which runs until the host goes, and returns its Popen. It prints to `log(name)`."""
+        with open(self._log(name), 'wb') as log:
+            self._daemons[name] = self.popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return self._daemons[name]
+
+    def wait_listening(self, name, socket):
+        """Waits until the daemon can be reached at that unix socket."""
+        def listening():
+            if (code := self._daemons[name].poll()) is not None:
+                raise RuntimeError(f'{name} on {self.name} ended with {code}: {self.log(name)}')
+            return socket in self._listening()
+        wait_until(listening, 20, f'{name} on {self.name}')
+
+    def log(self, name):
+        return self._log(name).read_text(errors='replace').strip()
+
+    def _log(self, name):
+        return self.path(f'/run/{name}.log')
+
+    def virsh(self, *arguments, **run_args):
+        return self.run(['virsh', '--quiet', '--connect', 'qemu:///system', *arguments], **run_args)
+
+    def wait_up(self):
+        self.wait_listening('virtlogd', '/run/libvirt/virtlogd-sock')
+        self.wait_listening('libvirtd', '/run/libvirt/libvirt-sock')
+        self.virsh('uri')
+
+    # What is there
+
+    def processes(self):
+        """Process ids of all that runs here."""
+        listed = subprocess.run(['ip', 'netns', 'pids', self._netns], capture_output=True, text=True, check=True)
+        return set(map(int, listed.stdout.split()))
+
+    def _listening(self):
+        """Paths of unix sockets that somebody listens at."""
+        lines = map(str.split, Path(f'/proc/{self._holder.pid}/net/unix').read_text().splitlines())
+        return [fields[7] for fields in lines if fields[3] == '00010000' and len(fields) == 8]
+
+    def holdings(self):
+        """How many there are of all that can be left behind: processes, listening unix sockets, files below
+        /run/wherry, descriptors of each daemon. What `after - before` has is new."""
+        found = Counter(f'socket {path}' for path in self._listening())
+        for pid in self.processes():
+            with contextlib.suppress(OSError):  # it has just ended
+                found[f"process {Path(f'/proc/{pid}/comm').read_text().strip()}"] += 1
+        files = self.path('/run/wherry').rglob('*')
+        found.update(f"file {path.relative_to(self.path('/'))}" for path in files if not path.is_dir())
+        for name, daemon in self._daemons.items():
+            if daemon.poll() is None:
+                found[f'descriptor of {name}'] = len(os.listdir(f'/proc/{daemon.pid}/fd'))
+        return Counter({f'{self.name}: {what}': number for what, number in found.items()})
+
+    def close(self):
+        for process in (*self._daemons.values(), self._holder):
+            end(process)
+        self._holder.stdout.close()
+
+
+class Hosts:
+    def __init__(self, rate=None):
+        self.link = Link(rate)
+        self._hosts = []
+        try:
+            names = ''.join(f'{self.link.address(side)} host{side}\n' for side in 'ab') + '127.0.0.1 localhost\n'
+            for side in 'ab':
+                self._hosts.append(Host(f'host{side}', self.link.netns(side), names))
+            for host in self:
+                host.wait_up()
+        except BaseException:
+            self.close()
+            raise
+
+    def __iter__(self):
+        return iter(self._hosts)
+
+    @property
+    def a(self):
+        return self._hosts[0]
+
+    @property
+    def b(self):
+        return self._hosts[1]
+
+    def holdings(self):
+        return sum((host.holdings() for host in self), Counter())
+
+    def wait_nothing_left(self, before, timeout=10):
+        """Waits until there is nothing on either host that was not there when `before` was taken (by holdings)."""
+        try:
+            wait_until(lambda: not self.holdings() - before, timeout, 'clean hosts')
+        except TimeoutError:
+            raise AssertionError(f'left behind: {dict(self.holdings() - before)}') from None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        for host in self:
+            host.close()
+        self.link.close()
