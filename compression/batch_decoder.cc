@@ -13,19 +13,29 @@
 namespace wherry {
 namespace {
 
+uint64_t get_number(const uint8_t* in, size_t bytes) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < bytes; ++i) value |= uint64_t{in[i]} << (8 * i);
+  return value;
+}
+
+// What stands ahead of a page, or of its patch.
+size_t ahead(PageKind kind) {
+  if (kind == PageKind::patch) return kSumBytes;
+  if (kind == PageKind::keep) return kPlaceBytes;
+  if (kind == PageKind::kept) return kPlaceBytes + kSumBytes;
+  return 0;
+}
+
 // Of what a page is made of, at the start of `bytes`.
 Result<size_t> length_of(PageKind kind, std::span<const uint8_t> bytes, uint32_t page_size) {
   if (kind == PageKind::lines) return lines_length(bytes, page_size);
-  if (kind == PageKind::patch) return patch_length(bytes, page_size);
   if (kind == PageKind::same) return kReferenceBytes;
-  if (kind == PageKind::keep) return kPlaceBytes + page_size;
-  if (kind == PageKind::kept) {
-    if (bytes.size() < kPlaceBytes) return fail("a batch is shorter than its table says");
-    auto length = patch_length(bytes.subspan(kPlaceBytes), page_size);
-    if (!length) return length;
-    return kPlaceBytes + *length;
-  }
-  return page_size;
+  if (!is_delta(kind)) return ahead(kind) + page_size;
+  if (bytes.size() < ahead(kind)) return fail("a batch is shorter than its table says");
+  auto length = patch_length(bytes.subspan(ahead(kind)), page_size);
+  if (!length) return length;
+  return ahead(kind) + *length;
 }
 
 // Makes `page` whole by what `said` tells of it. False: the base is not what the source believed.
@@ -42,8 +52,8 @@ Result<bool> resolve_by_memory(PageKind kind, PageReference to, const uint8_t* s
   if (kind == PageKind::same) return copy_referred(*base, to.content, space.page_size, page);
   if (kind == PageKind::lines) return apply_lines(said, *base, space.page_size, page);
   if (*base != page) std::memcpy(page, *base, space.page_size);
-  apply_patch(said, page);
-  return true;
+  apply_patch(said + kSumBytes, page);
+  return XXH3_64bits(page, space.page_size) == get_number(said, kSumBytes);
 }
 
 }  // namespace
@@ -90,6 +100,12 @@ bool has_references(const PageBatch& batch) {
                      [](const PageRun& run) { return is_reference(run.kind); });
 }
 
+bool has_copies(const PageBatch& batch) {
+  return std::any_of(batch.runs.begin(), batch.runs.end(), [](const PageRun& run) {
+    return run.kind == PageKind::keep || run.kind == PageKind::kept;
+  });
+}
+
 Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageBases* bases, CopyMirror* copies,
                      std::vector<uint8_t>& scratch) {
   const size_t page_size = batch.page_size;
@@ -98,24 +114,26 @@ Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageBases* 
   bool fits = true;
   for (PageRun& run : batch.runs) {
     if (run.kind == PageKind::zero) continue;
-    if (!is_reference(run.kind)) {
+    if (!is_reference(run.kind) && run.kind != PageKind::keep) {
       next += run.count;
       continue;
     }
-    const bool copied = run.kind == PageKind::keep || run.kind == PageKind::kept;
-    if (copied ? !copies : !bases) return fail("a batch refers to pages that are not held here");
+    const bool held =
+        run.kind == PageKind::keep || (run.kind == PageKind::kept ? copies != nullptr : bases != nullptr);
+    if (!held) return fail("a batch refers to pages that are not held here");
     for (uint64_t index = run.first; index < run.first + run.count; ++index, ++next) {
       const uint8_t*& said = batch.data[next];
       uint8_t* page = &scratch[next * page_size];
+      const auto place = static_cast<uint32_t>(get_number(said, kPlaceBytes));
       if (run.kind == PageKind::keep) {
-        auto kept = copies->keep(get_place(said), run.block, index, said + kPlaceBytes);
-        if (!kept) return pass_on(kept);
         said += kPlaceBytes;
+        auto kept = copies ? copies->keep(place, run.block, index, said) : Result<>();
+        if (!kept) return pass_on(kept);
         continue;
       }
       if (run.kind == PageKind::kept) {
-        auto patched = copies->patch(get_place(said), run.block, index, said + kPlaceBytes, page);
-        if (!patched) return pass_on(patched);
+        const uint64_t sum = get_number(said + kPlaceBytes, kSumBytes);
+        fits = copies->patch(place, run.block, index, said + ahead(run.kind), sum, page) && fits;
       } else {
         auto whole = resolve_by_memory(run.kind, {run.block, index, {}}, said, space, *bases, page);
         if (!whole) return whole;
@@ -134,9 +152,8 @@ Result<> check_sums(const PageBatch& batch) {
   for (const PageRun& run : batch.runs) {
     if (run.kind == PageKind::zero) continue;
     for (uint64_t index = run.first; index < run.first + run.count; ++index, ++next) {
-      uint64_t sum = 0;
-      for (size_t i = 0; i < sizeof sum; ++i) sum |= uint64_t{batch.sums[next * sizeof sum + i]} << (8 * i);
-      if (XXH3_64bits(batch.data[next], batch.page_size) != sum) {
+      if (XXH3_64bits(batch.data[next], batch.page_size) !=
+          get_number(batch.sums + next * kSumBytes, kSumBytes)) {
         return fail("page {} of RAM block number {} is not what the source sent", index, run.block);
       }
     }

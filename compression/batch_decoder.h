@@ -39,6 +39,8 @@ Result<> view(PageBatch& batch, std::span<const uint8_t> plain, std::span<const 
 
 // Whether a batch has pages that are told by what the destination holds.
 bool has_references(const PageBatch& batch);
+// Whether it uses or makes copies, which must be done in the order of epochs.
+bool has_copies(const PageBatch& batch);
 
 // Where the pages are that the destination holds.
 class PageBases {
@@ -50,9 +52,10 @@ class PageBases {
 };
 
 // Makes whole pages, in `scratch` or where they are, of those that are not, by the guest memory that can be
-// read here and by the copies that are kept; either may be null: there is none. False: the base of a page is
-// not what the source believed (its line hashes met another line's, or an equal page was sent anew and is
-// there already), so the batch is needed whole; what it is needs no error.
+// read here and by the copies that are kept; either may be null: there is none. Then pages that are to be
+// kept are just pages. False: the base of a page is not what the source believed, so the batch is needed
+// whole. That is no error: its line hashes met another line's, or an equal page was sent anew and is there
+// already, or QEMU sent a page twice in an epoch, as 7.2 does.
 Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageBases* bases, CopyMirror* copies,
                      std::vector<uint8_t>& scratch);
 

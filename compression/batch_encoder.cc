@@ -80,13 +80,15 @@ bool BatchEncoder::append_patch(uint16_t block, uint64_t index, const uint8_t* p
   size_t size = 0;
   KeptCopies::Copy copy = copies.find(block, index, epoch_);
   if (copy) {
-    size = make_patch(copy.bytes, page, page_size_, {plain_.get() + plain_size_, page_size_ / 2});
+    size = make_patch(copy.bytes, page, page_size_, room_for_patch(kSumBytes));
   } else {
     copy = copies.admit(block, index, epoch_, true);
   }
   copy_page(copy, block, index, page);
+  if (size == 0) return false;
+  append_number(XXH3_64bits(page, page_size_), kSumBytes);
   plain_size_ += size;
-  return size > 0;
+  return true;
 }
 
 // For a destination that relays. `raw` if the page has no copy there, else it is in the pack now.
@@ -96,7 +98,7 @@ PageKind BatchEncoder::append_copied(uint16_t block, uint64_t index, const uint8
   history_->remember(block, index);
   KeptCopies& copies = history_->copies();
   KeptCopies::Copy copy = comes_back ? copies.find(block, index, epoch_) : KeptCopies::Copy();
-  const std::span<uint8_t> room(plain_.get() + plain_size_ + kPlaceBytes, page_size_ / 2);
+  const auto room = room_for_patch(kPlaceBytes + kSumBytes);
   const size_t size = copy ? make_patch(copy.bytes, page, page_size_, room) : 0;
   if (size == 0 && looks_random({page, page_size_})) {
     // It is new all over and would not compress: a copy would only cost.
@@ -112,8 +114,9 @@ PageKind BatchEncoder::append_copied(uint16_t block, uint64_t index, const uint8
     append_keep(copy.place, page);
     return PageKind::keep;
   }
-  put_place(copy.place, plain_.get() + plain_size_);
-  plain_size_ += kPlaceBytes + size;
+  append_number(copy.place, kPlaceBytes);
+  append_number(XXH3_64bits(page, page_size_), kSumBytes);
+  plain_size_ += size;
   return PageKind::kept;
 }
 
@@ -125,9 +128,17 @@ void BatchEncoder::copy_page(KeptCopies::Copy copy, uint16_t block, uint64_t ind
 }
 
 void BatchEncoder::append_keep(uint32_t place, const uint8_t* page) {
-  put_place(place, plain_.get() + plain_size_);
-  plain_size_ += kPlaceBytes;
+  append_number(place, kPlaceBytes);
   append(page, page_size_);
+}
+
+void BatchEncoder::append_number(uint64_t value, size_t bytes) {
+  for (size_t i = 0; i < bytes; ++i) plain_[plain_size_++] = static_cast<uint8_t>(value >> (8 * i));
+}
+
+// Behind so many bytes that go ahead of it. A longer one would not pay.
+std::span<uint8_t> BatchEncoder::room_for_patch(size_t ahead) {
+  return {plain_.get() + plain_size_ + ahead, page_size_ / 2};
 }
 
 // True if the destination holds an equal page. If not, this one, which is sent whole, can become one.
@@ -209,11 +220,7 @@ void BatchEncoder::encode(const PageBatch& batch, uint32_t epoch, const Encoding
       }
     }
   }
-  for (uint64_t sum : sums_) {
-    std::array<uint8_t, 8> bytes;
-    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(sum >> (8 * i));
-    append(bytes.data(), bytes.size());
-  }
+  for (const uint64_t sum : sums_) append_number(sum, kSumBytes);
   put_table(runs_, out.table);
   close_pack(encoding, out);
 }

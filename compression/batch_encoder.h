@@ -98,6 +98,8 @@ class BatchEncoder {
   PageKind append_copied(uint16_t block, uint64_t index, const uint8_t* page, EncodedBatch& out);
   void copy_page(KeptCopies::Copy copy, uint16_t block, uint64_t index, const uint8_t* page);
   void append_keep(uint32_t place, const uint8_t* page);
+  void append_number(uint64_t value, size_t bytes);
+  std::span<uint8_t> room_for_patch(size_t ahead);
   void append(const uint8_t* bytes, size_t size);
   void close_pack(const Encoding& encoding, EncodedBatch& out);
   // Into packed_; 0 if that does not save what unpacking costs.

@@ -1,11 +1,10 @@
 // The destination's copies of pages that it relays: what the source has in its kept copies (kept_copies.h),
 // so that a page that comes again can be told by the bytes that changed.
 //
-// The source alone says which page is copied, and to which place; here it is only checked that a copy is used
-// for the page that it is of. Memory is taken as places are used. Thread-safe.
+// The source alone says which page is copied, and to which place; here it is only checked that what comes out
+// is the page that it means. Memory is taken as places are used. Thread-safe.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -15,11 +14,6 @@
 
 namespace wherry {
 
-// A place is said as a u32, little-endian.
-inline constexpr size_t kPlaceBytes = 4;
-void put_place(uint32_t place, uint8_t* out);
-uint32_t get_place(const uint8_t* in);
-
 class CopyMirror {
  public:
   // Places are 0 to capacity - 1.
@@ -27,8 +21,10 @@ class CopyMirror {
 
   // From now on the place holds this page.
   Result<> keep(uint32_t place, uint16_t block, uint64_t index, const uint8_t* page);
-  // Changes the page at a place by a sound patch (page_patch.h), and copies what it is then to `page`.
-  Result<> patch(uint32_t place, uint16_t block, uint64_t index, const uint8_t* patch, uint8_t* page);
+  // Changes the page at a place by a sound patch (page_patch.h), and copies what it is then to `page`. False:
+  // that is not the page of this XXH3-64.
+  bool patch(uint32_t place, uint16_t block, uint64_t index, const uint8_t* patch, uint64_t sum,
+             uint8_t* page);
 
   uint64_t capacity() const { return capacity_; }
   uint64_t bytes() const;

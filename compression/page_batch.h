@@ -33,11 +33,15 @@ inline bool is_delta(PageKind kind) {
   return kind == PageKind::lines || kind == PageKind::patch || kind == PageKind::kept;
 }
 
-// Whether what is said of the page makes sense only in the order of epochs: it is told by what the other side
-// holds, or changes what that holds beside the guest's pages.
+// Whether the page is told by what the other side holds.
 inline bool is_reference(PageKind kind) {
-  return is_delta(kind) || kind == PageKind::same || kind == PageKind::keep;
+  return is_delta(kind) || kind == PageKind::same;
 }
+
+// What stands ahead of a patch or a page that is kept, little-endian: the place of the copy, and the XXH3-64
+// of the whole page as it is now.
+inline constexpr size_t kPlaceBytes = 4;
+inline constexpr size_t kSumBytes = 8;
 
 struct PageRun {
   uint16_t block = 0;

@@ -122,9 +122,10 @@ nlohmann::json Landing::bases() const {
   return {{"blocks", blocks}, {"copies", copies_ ? copies_->capacity() : 0}};
 }
 
-Result<bool> Landing::complete(const FrameHeader& header, PageBatch& batch, std::vector<uint8_t>& scratch) {
-  if (has_references(batch)) {
-    auto resolved = resolve(batch, space_, placement_.get(), copies_.get(), scratch);
+Result<bool> Landing::complete(const FrameHeader& header, PageBatch& batch, CopyMirror* copies,
+                               std::vector<uint8_t>& scratch) {
+  if (has_references(batch) || has_copies(batch)) {
+    auto resolved = resolve(batch, space_, placement_.get(), copies, scratch);
     if (!resolved) return resolved;
     if (!*resolved) {
       if (auto asked = ask_again(header); !asked) return pass_on(asked);
@@ -137,7 +138,7 @@ Result<bool> Landing::complete(const FrameHeader& header, PageBatch& batch, std:
 
 Result<bool> Landing::place(Placement& placement, const FrameHeader& header, PageBatch& batch,
                             std::vector<uint8_t>& scratch) {
-  auto whole = complete(header, batch, scratch);
+  auto whole = complete(header, batch, nullptr, scratch);
   if (!whole || !*whole) return whole;
   if (auto placed = placement.place(batch, false); !placed) return pass_on(placed);
   return true;
@@ -240,7 +241,7 @@ Result<Landing::Landed> Landing::land_pages(Channel& channel, Arrival& arrival) 
   if (arrival.placed) return Landed::yes;
   bool in_order = false;
   const bool refers = has_references(arrival.pages);
-  if (placement_ || refers) {
+  if (placement_ || refers || has_copies(arrival.pages)) {
     switch (gate_.wait(arrival.header.epoch)) {
       case EpochGate::Verdict::stopped:
         return fail("the session ended");
@@ -256,8 +257,9 @@ Result<Landing::Landed> Landing::land_pages(Channel& channel, Arrival& arrival) 
     }
   }
   const bool placed = placement_ && in_order;
-  auto done = placed ? place(*placement_, arrival.header, arrival.pages, channel.scratch)
-                     : complete(arrival.header, arrival.pages, channel.scratch);
+  auto done =
+      placed ? place(*placement_, arrival.header, arrival.pages, channel.scratch)
+             : complete(arrival.header, arrival.pages, in_order ? copies_.get() : nullptr, channel.scratch);
   if (!done) return pass_on(done);
   if (!*done) return Landed::asked_again;
   (placed ? placed_pages_ : relayed_pages_) += arrival.pages.page_count();

@@ -146,8 +146,10 @@ class Landing {
   Result<> ask_again(const FrameHeader& header);
   Result<> land_record(uint16_t number, Channel& channel, Arrival& arrival);
   Result<Landed> land_pages(Channel& channel, Arrival& arrival);
-  // Makes whole pages of a batch that refers to what is here. False: as of place().
-  Result<bool> complete(const FrameHeader& header, PageBatch& batch, std::vector<uint8_t>& scratch);
+  // Makes whole pages of a batch that refers to what is here; `copies` if their order is kept. False: as of
+  // place().
+  Result<bool> complete(const FrameHeader& header, PageBatch& batch, CopyMirror* copies,
+                        std::vector<uint8_t>& scratch);
   Result<> go_opaque(Channel& channel, const FrameHeader& header);
 
   LandingSite& site_;

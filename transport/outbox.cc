@@ -11,7 +11,8 @@ Outbox::Outbox() {
 
 Outbox::Frame Outbox::hold(OutFrame frame) {
   auto held = std::make_shared<OutFrame>(std::move(frame));
-  unacknowledged_.emplace(key(held->header.channel, held->header.sequence), Held{.frame = held, .lanes = {}, .copied = {}});
+  unacknowledged_.emplace(key(held->header.channel, held->header.sequence),
+                          Held{.frame = held, .lanes = {}, .copied = {}});
   return held;
 }
 
@@ -59,7 +60,7 @@ void Outbox::requeue(size_t lane) {
     if (std::erase(held.lanes, lane) == 0) continue;
     // The history does not have a batch yet that was not encoded, which keeps its turn.
     const bool change = held.encoded && !held.frame->whole;
-    lost.push_back(change ? make_whole(held, held.copied) : held.frame);
+    lost.push_back(change ? make_whole(held) : held.frame);
   }
   std::sort(lost.begin(), lost.end(), [](const Frame& a, const Frame& b) {
     return std::tie(a->header.epoch, a->header.sequence) < std::tie(b->header.epoch, b->header.sequence);
@@ -68,11 +69,11 @@ void Outbox::requeue(size_t lane) {
   changed_.notify_all();
 }
 
-Outbox::Frame Outbox::make_whole(Held& held, std::vector<CopiedPage> copied) {
+Outbox::Frame Outbox::make_whole(Held& held) {
   held.frame = std::make_shared<OutFrame>(*held.frame);
   held.frame->whole = true;
   held.frame->known.clear();
-  held.frame->copied = std::move(copied);
+  held.frame->copied = held.copied;
   return held.frame;
 }
 
@@ -112,7 +113,7 @@ bool Outbox::again(uint16_t channel, uint64_t sequence) {
   Held& held = found->second;
   if (held.frame->header.type != FrameType::batch || held.asked_again) return false;
   held.asked_again = true;
-  queue_.push_front(make_whole(held, {}));  // there is no order any more in which to make copies
+  queue_.push_front(make_whole(held));
   changed_.notify_all();
   return true;
 }

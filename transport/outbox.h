@@ -54,7 +54,7 @@ class Outbox {
   // were encoded.
   void requeue(size_t lane);
   // A batch from pop() is encoded now; its acknowledgement brings `known` along, unless it is sent once
-  // more, as it is if its lane is lost: with the copies of `copied`.
+  // more, which it is with the copies of `copied`.
   void encoded(const OutFrame& batch, std::span<const KnownPage> known = {},
                std::span<const CopiedPage> copied = {});
   // Batches are no longer in the order of their epochs, so that none may refer to another: none waits any
@@ -77,7 +77,7 @@ class Outbox {
     bool asked_again = false;
   };
   static uint64_t key(uint16_t channel, uint64_t sequence) { return uint64_t{channel} << 48 | sequence; }
-  static Frame make_whole(Held& held, std::vector<CopiedPage> copied);
+  static Frame make_whole(Held& held);
   Frame hold(OutFrame frame);
   bool ready(const OutFrame& frame) const;
 

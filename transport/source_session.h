@@ -81,7 +81,7 @@ class SourceSession {
     std::chrono::milliseconds downtime{300};
     std::chrono::seconds silence{30};  // how long the peer may be unreachable
     Compression compression{};
-    std::string route;  // at a destination that serves several migrations at its port: which of them
+    std::string route{};  // at a destination that serves several migrations at its port: which of them
     nlohmann::json wishes = nlohmann::json::object();  // for the other side's VMM glue, in the hello
   };
   // Called by the control thread; must not block for long: acknowledgements wait behind them.

@@ -25,6 +25,8 @@ Result<> Arrivals::take(const Fd& connection, const FirstFrame& first) {
   if (!route) return pass_on(route);
   std::lock_guard lock(mutex_);
   auto at = arriving_.find(route->text());
+  if (at != arriving_.end() && at->second->over)
+    return fail("the migration of route {} has ended here", route->text());
   if (at == arriving_.end()) {
     if (first.type != FrameType::hello) return fail("route {} has no migration here", route->text());
     if (auto begun = begin(*route); !begun) return begun;
@@ -46,12 +48,12 @@ Result<> Arrivals::begin(const Route& route) {
   auto arriving = std::make_unique<Arriving>();
   arriving->child = std::move(*child);
   Arriving& kept = *(arriving_[route.text()] = std::move(arriving));
-  kept.thread = std::thread([this, text = route.text(), &kept] { watch(text, kept); });
+  kept.thread = std::thread([this, route, &kept] { watch(route, kept); });
   return {};
 }
 
 // In a thread of its own, until the process ends.
-void Arrivals::watch(const std::string& route, Arriving& arriving) {
+void Arrivals::watch(const Route& route, Arriving& arriving) {
   std::string line;
   Child::Said said = Child::Said::nothing;
   while (said != Child::Said::end) {
@@ -62,8 +64,11 @@ void Arrivals::watch(const std::string& route, Arriving& arriving) {
     return;
   }
   const int status = arriving.child->wait();
-  spdlog::info("route {} has ended here with status {}", route, status);
+  spdlog::info("route {} has ended here with status {}", route.text(), status);
   std::lock_guard lock(mutex_);
+  // A QEMU that was killed leaves its socket behind.
+  ::unlink(route.path(config_.runtime_dir).c_str());
+  arriving.child.reset();
   arriving.over = true;
 }
 

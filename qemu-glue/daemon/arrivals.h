@@ -38,7 +38,7 @@ class Arrivals {
     bool over = false;
   };
   Result<> begin(const Route& route);
-  void watch(const std::string& route, Arriving& arriving);
+  void watch(const Route& route, Arriving& arriving);
   void reap();
 
   const Config& config_;

@@ -83,6 +83,7 @@ class Daemon {
 
   Result<> open() {
     if (auto made = make_directory(config_.runtime_dir, config_.group); !made) return made;
+    remove_stale_sockets(config_.runtime_dir);
     auto listener = Listener::open({.path = errand_socket(config_.runtime_dir), .host = {}, .port = 0});
     if (!listener) return pass_on(listener);
     errand_listener_ = std::move(*listener);

@@ -108,7 +108,7 @@ void Routes::watch(Leaving& leaving) {
 void Routes::drop(const std::string& path) {
   std::lock_guard lock(mutex_);
   auto found = leaving_.find(path);
-  if (found != leaving_.end() && !found->second->used) found->second->child->stop();
+  if (found != leaving_.end() && !found->second->used && !found->second->over) found->second->child->stop();
 }
 
 nlohmann::json Routes::list() const {

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
+#include <set>
 
 #include "transport/socket.h"
 
@@ -15,6 +17,23 @@ Result<> make_directory(const std::string& path, const std::string& group) {
   std::filesystem::create_directories(path, error);
   if (error) return fail("cannot make the directory {}: {}", path, error.message());
   return give_to_group(path, group, group.empty() ? 0711 : 0771);
+}
+
+void remove_stale_sockets(const std::string& runtime_dir) {
+  // Asked of the kernel: a connection to find out would count as a channel for a QEMU that waits.
+  std::set<std::string> listened_on;
+  std::ifstream sockets("/proc/net/unix");
+  for (std::string line; std::getline(sockets, line);) {
+    if (const size_t path = line.find('/'); path != std::string::npos) listened_on.insert(line.substr(path));
+  }
+  std::error_code ignored;
+  for (const auto& host : std::filesystem::directory_iterator(runtime_dir, ignored)) {
+    if (!host.is_directory(ignored)) continue;
+    for (const auto& file : std::filesystem::directory_iterator(host.path(), ignored)) {
+      if (!file.is_socket(ignored) || listened_on.contains(file.path().string())) continue;
+      std::filesystem::remove(file.path(), ignored);
+    }
+  }
 }
 
 Result<> give_to_group(const std::string& path, const std::string& group, unsigned mode) {

@@ -16,7 +16,7 @@ GATEWAY = 'qemu+unix:///system?socket=/run/wherry/hostb/libvirt-sock'
 class Wherryd(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.hosts = cls.enterClassContext(Hosts(suite=os.environ.get('WHERRY_LIBVIRT_SUITE')))
+        cls.hosts = cls.enterClassContext(Hosts())
         for host, other in ((cls.hosts.a, 'hostb'), (cls.hosts.b, 'hosta')):
             host.start('wherryd', [wherry_binary('wherryd'), '--listen', f'wherry://{host.name}', '--peer', f'{other}={other}',
                                    '--insecure'])

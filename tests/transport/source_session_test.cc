@@ -289,8 +289,9 @@ class SourceTest : public testing::Test {
  protected:
   SourceTest() : watchdog_("a source session") {}
   Result<std::unique_ptr<SourceSession>> connect(size_t lanes = 1) {
-    return SourceSession::connect({.peers = {raw_.where()}, .lanes = lanes, .wishes = {{"wish", 1u}}},
-                                  back_.way(), failure_);
+    return SourceSession::connect(
+        {.peers = {raw_.where()}, .lanes = lanes, .route = "host/1", .wishes = {{"wish", 1u}}}, back_.way(),
+        failure_);
   }
   void establish(size_t lanes) {
     std::thread welcoming([this] { raw_.welcome(); });
@@ -327,7 +328,8 @@ TEST_F(SourceTest, SaysHelloOnEachConnection) {
   EXPECT_EQ(raw_.hello.value("wishes", json()), (json{{"wish", 1u}}));
   EXPECT_EQ(raw_.hello.value("requires", json()), json::array());
   for (uint32_t i = 0; i < 3; ++i)
-    EXPECT_EQ(raw_.lane_hellos[i], (json{{"token", "the token"}, {"lane", i}}));
+    EXPECT_EQ(raw_.lane_hellos[i], (json{{"token", "the token"}, {"lane", i}, {"route", "host/1"}}));
+  EXPECT_EQ(raw_.hello.value("route", ""), "host/1");
 }
 
 TEST_F(SourceTest, ARefusalBecomesTheError) {

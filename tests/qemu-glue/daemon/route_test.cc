@@ -1,0 +1,43 @@
+#include "qemu-glue/daemon/route.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace wherry::daemon {
+namespace {
+
+TEST(Route, IsReadFromItsText) {
+  for (const char* text :
+       {"hostb/1", "host-b.example.org/00ff", "192.0.2.7/A9", "fe80::1/x", "::1/x", "h_1/abc"}) {
+    auto route = Route::parse(text);
+    ASSERT_TRUE(route) << route.error().message;
+    EXPECT_EQ(route->text(), text);
+  }
+  EXPECT_EQ(Route::parse("hostb/17")->path("/run/wherry"), "/run/wherry/hostb/17.sock");
+}
+
+TEST(Route, NoTextLeadsOutOfTheRuntimeDirectory) {
+  for (const std::string text :
+       {"", "/", "hostb", "hostb/", "/1", "../1", "./1", ".hidden/1", "hostb/..", "hostb/../1", "hostb/a/b",
+        "hostb/a.sock", "host b/1", "hostb/1 ", "host\nb/1", "-o/1"}) {
+    EXPECT_FALSE(Route::parse(text)) << text;
+  }
+  EXPECT_FALSE(Route::parse(std::string("host\0b/1", 8)));
+  EXPECT_FALSE(Route::parse(std::string(65, 'h') + "/1"));
+  EXPECT_FALSE(Route::parse("hostb/" + std::string(33, '1')));
+}
+
+TEST(Route, EachThatIsMadeIsAnother) {
+  std::set<std::string> ids;
+  for (int i = 0; i < 100; ++i) {
+    auto route = Route::make("hostb");
+    ASSERT_TRUE(route);
+    EXPECT_TRUE(Route::parse(route->text()));
+    EXPECT_TRUE(ids.insert(route->id).second);
+  }
+  EXPECT_FALSE(Route::make("../etc"));
+}
+
+}  // namespace
+}  // namespace wherry::daemon
