@@ -103,7 +103,9 @@ void multifd_reader(benchmark::State& state) {
   std::memcpy(&packet[64], "pc.ram", 6);
   for (uint64_t i = 0; i < 128; ++i) put_be64(&packet[320 + 8 * i], i * kPage);
   Ignore events;
-  MultifdReader reader(events, [&] { return &blocks; });
+  RepeatedPages repeated;
+  MultifdReader reader(
+      events, [&] { return &blocks; }, repeated);
   std::vector<uint8_t> greeting(kMultifdInitBytes);
   reader.read(greeting);
   for (auto _ : state) {

@@ -127,7 +127,8 @@ void ChannelReader::open(Kind kind) {
       reader_ = std::make_unique<MainReader>(*batcher_);
       break;
     case Kind::multifd:
-      reader_ = std::make_unique<MultifdReader>(*batcher_, [this] { return guest_.wait(); });
+      reader_ = std::make_unique<MultifdReader>(
+          *batcher_, [this] { return guest_.wait(); }, guest_.repeated_pages());
       break;
     case Kind::opaque:
       batcher_->opaque("neither a migration stream nor a multifd channel (TLS?)", true);

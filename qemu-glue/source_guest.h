@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "qemu-glue/stream/repeated_pages.h"
 #include "transport/channel.h"
 
 namespace wherry::qemu {
@@ -41,6 +42,7 @@ class SourceGuest {
   // Postcopy was advised: more connections may come, in which the destination fetches pages.
   void note_postcopy() { postcopy_ = true; }
   bool postcopy() const { return postcopy_; }
+  RepeatedPages& repeated_pages() { return repeated_pages_; }
 
  private:
   std::atomic<bool> main_claimed_ = false;
@@ -54,6 +56,7 @@ class SourceGuest {
   std::map<std::string, std::string> opaque_;
   std::atomic<bool> pages_done_ = false;
   std::atomic<bool> postcopy_ = false;
+  RepeatedPages repeated_pages_;
 };
 
 }  // namespace wherry::qemu

@@ -131,15 +131,7 @@ size_t MultifdReader::packet(std::span<uint8_t> bytes) {
       if (offset % page_size != 0 || offset / page_size >= pages)
         return give_up("a multifd page outside its RAM block");
     }
-    // The header's bytes are accounted to the first page.
-    size_t element = header;
-    for (uint32_t i = 0; i < normal + zero; ++i) {
-      const uint64_t offset = be64(&bytes[kOffsetsAt + 8 * i]);
-      const uint8_t* content = i < normal ? &bytes[header + size_t{i} * page_size] : nullptr;
-      if (content) element += page_size;
-      events_.page(found->second, offset / page_size, content, page_size, element);
-      element = 0;
-    }
+    carry_pages(bytes.first(end), found->second);
     if (!(flags & kMultifdSync)) return end;
     put_be32(&bytes[kNormalAt], 0);
     put_be32(&bytes[kPayloadSizeAt], 0);
@@ -148,8 +140,32 @@ size_t MultifdReader::packet(std::span<uint8_t> bytes) {
   } else {
     keep(bytes, header);
   }
-  if (flags & kMultifdSync) events_.epoch_end();
+  if (flags & kMultifdSync) {
+    events_.epoch_end();
+    ++epoch_;
+  }
   return end;
+}
+
+// The pages of a sound packet.
+void MultifdReader::carry_pages(std::span<const uint8_t> packet, uint16_t block) {
+  using Edge = RepeatedPages::Edge;
+  const uint32_t page_size = blocks_->page_size;
+  const uint32_t normal = be32(&packet[kNormalAt]);
+  const uint32_t all = normal + be32(&packet[kZeroAt]);
+  size_t element = header_length();  // the header's bytes are accounted to the first page
+  for (uint32_t i = 0; i < all; ++i) {
+    const uint64_t index = be64(&packet[kOffsetsAt + 8 * i]) / page_size;
+    const uint8_t* content = i < normal ? &packet[header_length() + size_t{i} * page_size] : nullptr;
+    if (content) element += page_size;
+    const bool at_end = i + 1 == slots() && i > 0;
+    if ((i == 0 || at_end) && repeated_.repeats(epoch_, block, index, at_end ? Edge::end : Edge::head)) {
+      continue;
+    }
+    events_.page(block, index, content, page_size, element);
+    element = 0;
+  }
+  if (element > 0) events_.dropped(element);
 }
 
 size_t MultifdReader::device_state_header(std::span<const uint8_t> bytes) {

@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 
+#include "qemu-glue/stream/repeated_pages.h"
 #include "qemu-glue/stream/stream_events.h"
 #include "qemu-glue/stream/stream_reader.h"
 
@@ -24,7 +25,9 @@ class MultifdReader : public StreamReader {
   // Waits until the main channel has named the guest's blocks; null if it never will.
   using BlockList = std::function<const GuestBlocks*()>;
 
-  MultifdReader(StreamEvents& events, BlockList blocks) : events_(events), block_list_(std::move(blocks)) {}
+  // `repeated` is shared by the channels of a migration.
+  MultifdReader(StreamEvents& events, BlockList blocks, RepeatedPages& repeated)
+      : events_(events), block_list_(std::move(blocks)), repeated_(repeated) {}
 
   // A header that says SYNC and has pages is carried as one without, behind the pages.
   size_t read(std::span<uint8_t> bytes) override;
@@ -35,6 +38,7 @@ class MultifdReader : public StreamReader {
 
   size_t step(std::span<uint8_t> bytes);
   size_t packet(std::span<uint8_t> bytes);
+  void carry_pages(std::span<const uint8_t> packet, uint16_t block);
   size_t device_state_header(std::span<const uint8_t> bytes);
   size_t give_up(std::string_view why);
   size_t keep(std::span<const uint8_t> bytes, size_t length);
@@ -45,6 +49,8 @@ class MultifdReader : public StreamReader {
 
   StreamEvents& events_;
   const BlockList block_list_;
+  RepeatedPages& repeated_;
+  uint32_t epoch_ = 0;
   const GuestBlocks* blocks_ = nullptr;
   std::map<std::string, uint16_t, std::less<>> block_numbers_;
   State state_ = State::greeting;

@@ -146,7 +146,7 @@ TEST(View, FindsEachPageWhereItLies) {
   const Bytes first = random_page(1, kPage);
   const Bytes second = random_page(2, kPage);
   const Bytes lines = lines_of(first, 0b101);
-  const Bytes patch = {4, 0, 9, 0, 0, 'x'};
+  const Bytes patch = Bytes(kSumBytes, 1) + Bytes{4, 0, 9, 0, 0, 'x'};
   const Bytes plain = lines + first + patch + Bytes(5 * 8, 3);
   const Bytes raw = second + first;
   auto batch = batch_of({{0, PageKind::raw, 1, 9},
@@ -196,8 +196,8 @@ TEST(View, RefusesChangesThatAreCutOff) {
   encoded[7] = 0x80;  // says that one more line follows
   expect_error(view(lines, encoded, {}, false), "cut short");
   auto patch = batch_of({{0, PageKind::patch, 1, 0}});
-  expect_error(view(patch, Bytes{200, 0, 0, 0, 0, 'x'}, {}, false), "cut short");
-  expect_error(view(patch, Bytes{4, 0, 0, 4, 0, 'x'}, {}, false), "beyond the page");
+  expect_error(view(patch, Bytes(kSumBytes) + Bytes{200, 0, 0, 0, 0, 'x'}, {}, false), "cut short");
+  expect_error(view(patch, Bytes(kSumBytes) + Bytes{4, 0, 0, 4, 0, 'x'}, {}, false), "beyond the page");
   auto same = batch_of({{0, PageKind::same, 1, 0}});
   const Bytes reference = reference_to(0, 1, page);
   EXPECT_TRUE(view(same, reference, {}, false));

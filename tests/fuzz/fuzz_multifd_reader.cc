@@ -15,7 +15,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto run = [&](const std::function<size_t()>& chunk) {
     CheckedEvents events;
     events.know(blocks);
-    MultifdReader reader(events, [&]() -> const wherry::GuestBlocks* { return known ? &blocks : nullptr; });
+    RepeatedPages repeated;
+    MultifdReader reader(
+        events, [&]() -> const wherry::GuestBlocks* { return known ? &blocks : nullptr; }, repeated);
     return feed(reader, events, stream, chunk);
   };
   PROMISE(run(chunks(data[0])) == run([] { return SIZE_MAX; }));

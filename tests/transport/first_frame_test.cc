@@ -88,7 +88,7 @@ TEST_F(FirstFrameTest, AnEarlyEndIsAnError) {
 
 TEST_F(FirstFrameTest, WhatIsNoFrameIsAnError) {
   send_bytes(std::vector<uint8_t>(100, 'x'));
-  expect_error("is no frame");
+  expect_error("wrong magic");
 }
 
 TEST_F(FirstFrameTest, ADamagedBodyIsAnError) {

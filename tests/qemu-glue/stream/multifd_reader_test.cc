@@ -46,11 +46,14 @@ struct Packet {
 // Reads the stream at once and in small pieces, which must be the same.
 Recorder read(const ByteVector& stream, const GuestBlocks* blocks = &some_blocks()) {
   Recorder whole(make_multifd_writer, some_blocks()), pieces(make_multifd_writer, some_blocks());
-  MultifdReader reader(whole, [=] { return blocks; });
+  RepeatedPages of_whole, of_pieces;
+  MultifdReader reader(
+      whole, [=] { return blocks; }, of_whole);
   const ByteVector rest = test::feed(reader, stream);
   whole.flush();
   EXPECT_EQ(whole.accounted + rest.size(), stream.size());
-  MultifdReader again(pieces, [=] { return blocks; });
+  MultifdReader again(
+      pieces, [=] { return blocks; }, of_pieces);
   test::feed(again, stream, 60, 1);
   pieces.flush();
   EXPECT_EQ(whole.pages, pieces.pages);
@@ -102,6 +105,25 @@ TEST(MultifdReader, PutsASyncBehindThePagesOfItsPacket) {
   EXPECT_EQ(be32(sync + 16), 0u);
   EXPECT_EQ(be32(sync + 20), 0u);
   EXPECT_EQ(be32(sync + 32), 0u);
+}
+
+// QEMU 7.2
+TEST(MultifdReader, APageThatFillsAPacketAndComesAgainIsCarriedOnce) {
+  std::vector<uint64_t> full(128);
+  for (uint64_t i = 0; i < full.size(); ++i) full[i] = i * kPage;
+  const uint64_t last = full.back();
+  for (const std::vector<uint64_t>& next : {std::vector{last, last + kPage}, std::vector{last}}) {
+    const auto count = static_cast<uint32_t>(next.size());
+    const Recorder seen = read(Bytes()
+                                   .add(greeting())
+                                   .add(Packet{.normal = 128, .offsets = full})
+                                   .add(Packet{.normal = count, .offsets = next})
+                                   .add(Packet{kMultifdSync})
+                                   .add(Packet{.normal = count, .offsets = next}));
+    EXPECT_EQ(seen.pages.size(), 128u + (count - 1) + count) << "but it is in the next epoch";
+    EXPECT_EQ(seen.pages[127].offset, last);
+    EXPECT_EQ(seen.pages[127].content, ByteVector(kPage, 128));
+  }
 }
 
 // QEMU 7.2
@@ -157,7 +179,9 @@ TEST(MultifdReader, TakesPageSizesOtherThan4K) {
   for (int i = 0; i < 8; ++i) stream.u64(65536u * i);
   stream.fill(8 * 65536, 'p');
   Recorder seen(make_multifd_writer, blocks);
-  MultifdReader reader(seen, [&] { return &blocks; });
+  RepeatedPages repeated;
+  MultifdReader reader(
+      seen, [&] { return &blocks; }, repeated);
   EXPECT_TRUE(test::feed(reader, stream).empty());
   EXPECT_EQ(seen.pages.size(), 8u);
 }
@@ -236,10 +260,12 @@ TEST_P(MultifdCaptures, ComeOutAsTheyWere) {
   for (size_t chunk : test::kChunks) {
     std::vector<std::unique_ptr<Recorder>> channels;
     std::vector<const Recorder*> all{&main};
+    RepeatedPages repeated;
     for (size_t i = 1; i < capture.connections.size(); ++i) {
       const ByteVector& stream = capture.connections[i].forward;
       Recorder& seen = *channels.emplace_back(std::make_unique<Recorder>(make_multifd_writer, main.known));
-      MultifdReader reader(seen, [&] { return &main.known; });
+      MultifdReader reader(
+          seen, [&] { return &main.known; }, repeated);
       EXPECT_TRUE(test::feed(reader, stream, chunk, 42).empty());
       seen.flush();
       EXPECT_EQ(seen.accounted, stream.size());
