@@ -1,6 +1,7 @@
 #include "qemu-glue/daemon/arrivals.h"
 
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include "qemu-glue/daemon/runtime_dir.h"
 #include "transport/control.h"

@@ -1,6 +1,7 @@
 #include "qemu-glue/daemon/routes.h"
 
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include "qemu-glue/daemon/runtime_dir.h"
 
@@ -102,6 +103,9 @@ void Routes::watch(Leaving& leaving) {
   const std::string path = leaving.route.path(config_.runtime_dir);
   spdlog::info("route {} has ended with status {}: {} {}", path, status,
                leaving.progress.value("status", "?"), leaving.progress.value("error", ""));
+  // One that was killed leaves its socket behind.
+  ::unlink(path.c_str());
+  leaving.child.reset();
   leaving.over = true;
 }
 

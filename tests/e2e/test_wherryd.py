@@ -4,13 +4,14 @@ libvirt, QEMU and virsh are as Debian ships them. Whatever happens, the guest ru
 right, and nothing is left on either.
 """
 import json
-import os
+import re
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-from lab import PAGES, Domain, Hosts, wait_until, wherry_binary
+from lab import Domain, Hosts, wait_until, wherry_binary
 
-GATEWAY = 'qemu+unix:///system?socket=/run/wherry/hostb/libvirt-sock'
+GATEWAY = 'qemu+unix:///system?socket=/run/wherry/{}/libvirt-sock'
+URI = 'wherry://hostb?streams=4&downtime=100ms'
 
 
 class Wherryd(unittest.TestCase):
@@ -18,23 +19,33 @@ class Wherryd(unittest.TestCase):
     def setUpClass(cls):
         cls.hosts = cls.enterClassContext(Hosts())
         for host, other in ((cls.hosts.a, 'hostb'), (cls.hosts.b, 'hosta')):
-            host.start('wherryd', [wherry_binary('wherryd'), '--listen', f'wherry://{host.name}', '--peer', f'{other}={other}',
-                                   '--insecure'])
-            host.wait_listening('wherryd', '/run/wherry/wherryd.sock')
-            host.wait_listening('wherryd', f'/run/wherry/{other}/libvirt-sock')
+            # nowhere: a peer that does not exist.
+            host.start('wherryd', [wherry_binary('wherryd'), '--listen', f'wherry://{host.name}', '--insecure',
+                                   '--peer', f'{other}={other}', '--peer', 'nowhere=127.0.0.1:1'])
+            for socket in ('wherryd.sock', f'{other}/libvirt-sock', 'nowhere/libvirt-sock'):
+                host.wait_listening('wherryd', f'/run/wherry/{socket}')
 
     def setUp(self):
         self.addCleanup(self.hosts.wait_nothing_left, self.hosts.holdings())
 
-    def status(self, host):
-        return json.loads(host.run([wherry_binary(), 'status', '--json']))
+    def wherry(self, host, *arguments):
+        return host.run([wherry_binary(), *arguments])
 
-    def check(self, *options, uri='wherry://hostb?streams=4&downtime=100ms'):
+    def migrate(self, vm, *options, uri=URI, to='hostb', **kwargs):
+        vm.migrate(*(['--migrateuri', uri] if uri else []), *options, to=GATEWAY.format(to), **kwargs)
+
+    def check(self, *options, **kwargs):
         with Domain(self.hosts) as vm:
-            vm.migrate('--migrateuri', uri, *options, to=GATEWAY)
+            self.migrate(vm, *options, **kwargs)
             vm.check_runs_on(self.hosts.b)
 
-    def test_the_line_of_the_readme(self):
+    def check_refused(self, why, *options, **kwargs):
+        with Domain(self.hosts) as vm:
+            with self.assertRaisesRegex(RuntimeError, why):
+                self.migrate(vm, *options, **kwargs)
+            vm.check_runs_on(self.hosts.a)
+
+    def test_client_driven(self):
         self.check()
 
     def test_p2p(self):
@@ -42,6 +53,91 @@ class Wherryd(unittest.TestCase):
 
     def test_parallel(self):
         self.check('--parallel', '--parallel-connections', '4')
+
+    def test_p2p_parallel(self):
+        self.check('--p2p', '--parallel', '--parallel-connections', '4')
+
+    def test_without_a_migrateuri(self):
+        self.check(uri=None)
+
+    def test_suspended_guest_arrives_suspended(self):
+        with Domain(self.hosts) as vm:
+            self.migrate(vm, '--suspend')
+            self.assertEqual((vm.state(self.hosts.a), vm.state(self.hosts.b)), ('shut off', 'paused'))
+            self.hosts.b.virsh('resume', vm.name)
+            vm.check_runs_on(self.hosts.b)
+
+    def test_not_live(self):
+        self.check(live=False)
+
+    def test_persistent_and_undefined_at_the_source(self):
+        with Domain(self.hosts) as vm:
+            self.migrate(vm, '--persistent', '--undefinesource')
+            vm.check_runs_on(self.hosts.b)
+            self.assertIsNone(vm.state(self.hosts.a))
+            self.assertIn(vm.name, self.hosts.b.virsh('list', '--persistent', '--name'))
+
+    def test_a_stream_that_is_not_parsed(self):
+        self.check('--compressed', '--comp-methods', 'xbzrle')
+
+    def test_aborted(self):
+        with Domain(self.hosts) as vm, ThreadPoolExecutor() as pool:
+            migrating = pool.submit(self.migrate, vm, '--bandwidth', '4')
+            wait_until(lambda: int(vm.job().get('memory_processed', 0)) > 1 << 20, 20, 'migration under way')
+            self.hosts.a.virsh('domjobabort', vm.name)
+            self.assertRegex(str(migrating.exception()), 'canceled by client')
+            vm.check_runs_on(self.hosts.a)
+
+    def test_migrating_through_a_route_by_hand(self):
+        route = self.wherry(self.hosts.a, 'route', URI)
+        self.assertRegex(route, r'^unix:///run/wherry/hostb/[0-9a-f]{16}\.sock$')
+        with Domain(self.hosts) as vm:
+            vm.migrate('--migrateuri', route)
+            vm.check_runs_on(self.hosts.b)
+
+    def test_to_and_fro(self):
+        with Domain(self.hosts) as vm:
+            for here, there in 4 * ((self.hosts.a, self.hosts.b), (self.hosts.b, self.hosts.a)):
+                self.migrate(vm, uri=f'wherry://{there.name}', to=there.name, source=here)
+                vm.check_runs_on(there)
+
+    def test_four_at_once(self):
+        with Domain(self.hosts) as one, Domain(self.hosts) as two, Domain(self.hosts) as three, \
+                Domain(self.hosts) as four, ThreadPoolExecutor() as pool:
+            domains = (one, two, three, four)
+            for done in [pool.submit(self.migrate, vm) for vm in domains]:
+                done.result()
+            for vm in domains:
+                vm.check_runs_on(self.hosts.b)
+
+    def test_a_killed_migration_takes_nothing_else_along(self):
+        with Domain(self.hosts) as vm, ThreadPoolExecutor() as pool:
+            migrating = pool.submit(self.migrate, vm, '--bandwidth', '4')
+            wait_until(lambda: int(vm.job().get('memory_processed', 0)) > 1 << 20, 20, 'migration under way')
+            [route] = json.loads(self.wherry(self.hosts.a, 'status', '--json'))['routes']
+            self.hosts.a.run(['kill', '-9', route['process']])
+            self.assertIsNotNone(migrating.exception())
+            vm.check_runs_on(self.hosts.a)
+            self.migrate(vm)
+            vm.check_runs_on(self.hosts.b)
+
+    def test_a_route_that_is_not_used_goes_with_the_connection(self):
+        # A name that the far libvirt cannot use, as it finds when the route is there.
+        self.check_refused(r'Unable to open file: .*/a/b\.log', '--dname', 'a/b')
+        self.assertEqual(json.loads(self.wherry(self.hosts.a, 'status', '--json'))['routes'], [])
+
+    def test_wrong_host_name(self):
+        self.check_refused('wherry: no route to hostx: cannot resolve hostx', uri='wherry://hostx')
+
+    def test_unknown_key(self):
+        self.check_refused('unknown key "stream" in the URI', uri='wherry://hostb?stream=4')
+
+    def test_nobody_at_the_far_end(self):
+        self.check_refused(r'wherry: libvirt of nowhere: cannot connect to 127\.0\.0\.1:1.*does wherryd run there', to='nowhere')
+
+    def test_what_goes_on_is_told(self):
+        said = self.wherry(self.hosts.a, 'status')
+        self.assertTrue(re.search(r'^\d+ connections to libvirt$', said, re.M), said)
 
 
 if __name__ == '__main__':
