@@ -297,7 +297,8 @@ Result<> hand_over(int to, const Fd& connection) {
   item->cmsg_len = CMSG_LEN(sizeof(int));
   const int fd = connection.get();
   std::memcpy(CMSG_DATA(item), &fd, sizeof fd);
-  if (::sendmsg(to, &header, MSG_NOSIGNAL) != 1) return fail("cannot hand over a connection: {}", reason(errno));
+  if (::sendmsg(to, &header, MSG_NOSIGNAL) != 1)
+    return fail("cannot hand over a connection: {}", reason(errno));
   return {};
 }
 

@@ -34,8 +34,8 @@ struct Endpoint {
 // set so that a peer that vanished is noticed after `silence`.
 Result<Fd> connect_to(const Endpoint& to, std::chrono::milliseconds timeout, std::chrono::seconds silence);
 
-// A listening socket, and the path to remove when its owner goes; or a socket over which another process hands
-// over the connections that it has accepted.
+// A listening socket, and the path to remove when its owner goes; or a socket over which another process
+// hands over the connections that it has accepted.
 class Listener {
  public:
   // A unix path left behind by a dead process is replaced; one that somebody listens on is an error. The
@@ -69,7 +69,8 @@ class Listener {
   bool handed_over_ = false;
 };
 
-// Gives a connection to the process at the other end of a unix socket; both ends of it are then that process's.
+// Gives a connection to the process at the other end of a unix socket; both ends of it are then that
+// process's.
 Result<> hand_over(int to, const Fd& connection);
 
 void tune_tcp(int fd, std::chrono::seconds silence);

@@ -65,6 +65,7 @@ Result<std::unique_ptr<Child>> Child::spawn(const std::vector<std::string>& argv
   const Fd socket = lifted(pair[1]);
   const Inheritance inheritance(output.get(), socket.get());
   std::vector<char*> arguments;
+  arguments.reserve(argv.size() + 1);
   for (const std::string& argument : argv) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
   const int error = ::posix_spawn(&child->pid_, argv.front().c_str(), inheritance.files(),

@@ -53,20 +53,24 @@ TEST(PrepareCall, KnowsItsProcedures) {
 }
 
 TEST(PrepareCall, ReadsWhatIsAsked) {
-  const auto first = read(prepare(kGiven));
+  const Bytes first_message = prepare(kGiven);
+  const auto first = read(first_message);
   ASSERT_TRUE(first);
   EXPECT_EQ(first->request().uri, kGiven);
   EXPECT_EQ(first->request().domain, "web2");
   EXPECT_EQ(first->request().flags, 0x100000003u);
-  const auto second = read(prepare2(kGiven));
+  const Bytes second_message = prepare2(kGiven);
+  const auto second = read(second_message);
   ASSERT_TRUE(second);
   EXPECT_EQ(second->request().domain, "web&1");
   EXPECT_EQ(second->request().flags, 3u);
-  const auto third = read(prepare3(kGiven));
+  const Bytes third_message = prepare3(kGiven);
+  const auto third = read(third_message);
   ASSERT_TRUE(third);
   EXPECT_EQ(third->request().uri, kGiven);
   EXPECT_EQ(third->request().domain, "web2");
-  const auto last = read(prepare3_params(kGiven));
+  const Bytes last_message = prepare3_params(kGiven);
+  const auto last = read(last_message);
   ASSERT_TRUE(last);
   EXPECT_EQ(last->request().uri, kGiven);
   EXPECT_EQ(last->request().domain, "web&1");
@@ -81,8 +85,9 @@ TEST(PrepareCall, TellsNoUriFromAnEmptyOne) {
 }
 
 TEST(PrepareCall, PutsAUriInPlace) {
+  const std::string very_long = "wherry://" + std::string(1000, 'x');
   for (const auto& make : {prepare, prepare2, prepare3, prepare3_params}) {
-    for (Uri before : {Uri(kGiven), Uri(""), Uri("tcp://D"), Uri("wherry://" + std::string(1000, 'x'))}) {
+    for (Uri before : {Uri(kGiven), Uri(""), Uri("tcp://D"), Uri(very_long)}) {
       EXPECT_EQ(read(make(before))->with_uri(kPath), make(kPath));
     }
   }
