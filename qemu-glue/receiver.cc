@@ -45,6 +45,7 @@ Result<> Receiver::run() {
         *listener_, *this, [this] { return account(); }, failure_);
     if (!session) return pass_on(session);
     session_ = std::move(*session);
+    if (options_.begun) options_.begun();
     if (auto found = find_memory(); !found) {
       failure_.fail(found.error());
       session_->start();  // tells the source

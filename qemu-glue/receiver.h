@@ -34,6 +34,8 @@ class Receiver : public LandingSite {
     std::function<Result<GuestRam>()> memory;
     // Whether QEMU itself says that it has the guest; asked where the stream was opaque. May be empty.
     std::function<bool()> arrived = {};
+    // Called when a sender has come with all of its lanes. May be empty.
+    std::function<void()> begun = {};
   };
 
   Receiver(Options options, Failure& failure);

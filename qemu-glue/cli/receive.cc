@@ -50,7 +50,13 @@ int receive(const ReceiveOptions& options) {
   Receiver receiver({.listen = *uri,
                      .qemu = *qemu,
                      .memory = [&] { return find_memory(options.qmp); },
-                     .arrived = [&] { return says_completed(options.qmp); }},
+                     .arrived = [&] { return says_completed(options.qmp); },
+                     .begun =
+                         [&] {
+                           if (!handed_over) return;
+                           std::fputs("begun\n", stdout);  // for wherryd
+                           std::fflush(stdout);
+                         }},
                     failure);
   auto file = ReportFile::open(options.report, receiver.report());
   if (!file) {

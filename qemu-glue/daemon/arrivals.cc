@@ -55,10 +55,14 @@ Result<> Arrivals::begin(const Route& route) {
 
 // In a thread of its own, until the process ends.
 void Arrivals::watch(const Route& route, Arriving& arriving) {
+  const auto deadline = std::chrono::steady_clock::now() + config_.route_timeout;
   std::string line;
+  bool begun = false;
   Child::Said said = Child::Said::nothing;
   while (said != Child::Said::end) {
     said = arriving.child->read_line(line, kLook);
+    begun = begun || said == Child::Said::line;  // it says that its session is complete
+    if (!begun && std::chrono::steady_clock::now() > deadline) arriving.child->stop();
     std::lock_guard lock(mutex_);
     if (!closing_) continue;
     arriving.child->let_go();

@@ -12,6 +12,8 @@ namespace {
 // How long a connection may take to say what it is.
 constexpr std::chrono::milliseconds kPatience{2000};
 constexpr std::chrono::seconds kSilence{30};
+// Those that are being looked at, and those to libvirt. Others are closed at once.
+constexpr size_t kMostConnections = 500;
 
 // The host of "host:port"; an IPv4 address also where it came to an IPv6 socket.
 std::string host_of(const std::string& peer) {
@@ -40,6 +42,7 @@ Door::~Door() {
 
 void Door::accept() {
   while (auto connection = listener_.accept(kSilence)) {
+    if (connections_.count() >= kMostConnections) continue;
     connections_.serve(std::move(*connection), [this](Fd fd) { receive(std::move(fd)); });
   }
 }
@@ -53,7 +56,8 @@ void Door::receive(Fd connection) {
   } else if (first->type == FrameType::hello || first->type == FrameType::lane_hello) {
     taken = arrivals_.take(connection, *first);
     if (taken) return;
-  } else if (first->type == FrameType::service && first->body.value("service", "") == "libvirt") {
+  } else if (first->type == FrameType::service &&
+             first->body.value("service", nlohmann::json()) == "libvirt") {
     return serve_libvirt(std::move(connection), peer);
   } else {
     taken = fail("this wherryd does not know what is asked of it; update it");

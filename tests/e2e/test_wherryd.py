@@ -14,16 +14,20 @@ GATEWAY = 'qemu+unix:///system?socket=/run/wherry/{}/libvirt-sock'
 URI = 'wherry://hostb?streams=4&downtime=100ms'
 
 
+def start_daemons(hosts):
+    for host, other in ((hosts.a, 'hostb'), (hosts.b, 'hosta')):
+        # nowhere: a peer that does not exist.
+        host.start('wherryd', [wherry_binary('wherryd'), '--listen', f'wherry://{host.name}', '--insecure',
+                               '--peer', f'{other}={other}', '--peer', 'nowhere=127.0.0.1:1'])
+        for socket in ('wherryd.sock', f'{other}/libvirt-sock', 'nowhere/libvirt-sock'):
+            host.wait_listening('wherryd', f'/run/wherry/{socket}')
+
+
 class Wherryd(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.hosts = cls.enterClassContext(Hosts())
-        for host, other in ((cls.hosts.a, 'hostb'), (cls.hosts.b, 'hosta')):
-            # nowhere: a peer that does not exist.
-            host.start('wherryd', [wherry_binary('wherryd'), '--listen', f'wherry://{host.name}', '--insecure',
-                                   '--peer', f'{other}={other}', '--peer', 'nowhere=127.0.0.1:1'])
-            for socket in ('wherryd.sock', f'{other}/libvirt-sock', 'nowhere/libvirt-sock'):
-                host.wait_listening('wherryd', f'/run/wherry/{socket}')
+        start_daemons(cls.hosts)
 
     def setUp(self):
         self.addCleanup(self.hosts.wait_nothing_left, self.hosts.holdings())
@@ -120,6 +124,19 @@ class Wherryd(unittest.TestCase):
             vm.check_runs_on(self.hosts.a)
             self.migrate(vm)
             vm.check_runs_on(self.hosts.b)
+
+    def test_a_migration_outlives_the_daemons(self):
+        with Hosts() as hosts:  # of its own: the daemons are gone then
+            start_daemons(hosts)
+            route = hosts.a.run([wherry_binary(), 'route', URI])
+            with Domain(hosts) as vm, ThreadPoolExecutor() as pool:
+                migrating = pool.submit(vm.migrate, '--migrateuri', route, '--bandwidth', '4')
+                wait_until(lambda: int(vm.job().get('memory_processed', 0)) > 1 << 20, 20, 'migration under way')
+                for host in hosts:
+                    host.kill('wherryd')
+                hosts.a.virsh('migrate-setspeed', vm.name, '1000')
+                migrating.result()
+                vm.check_runs_on(hosts.b)
 
     def test_a_route_that_is_not_used_goes_with_the_connection(self):
         # A name that the far libvirt cannot use, as it finds when the route is there.

@@ -125,6 +125,11 @@ class Host:
     def log(self, name):
         return self._log(name).read_text(errors='replace').strip()
 
+    def kill(self, name):
+        """Kills a daemon, so that it can do nothing about it."""
+        self._daemons[name].kill()
+        self._daemons[name].wait()
+
     def _log(self, name):
         return self.path(f'/run/{name}.log')
 

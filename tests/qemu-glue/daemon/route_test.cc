@@ -24,8 +24,8 @@ TEST(Route, NoTextLeadsOutOfTheRuntimeDirectory) {
     EXPECT_FALSE(Route::parse(text)) << text;
   }
   EXPECT_FALSE(Route::parse(std::string("host\0b/1", 8)));
-  EXPECT_FALSE(Route::parse(std::string(65, 'h') + "/1"));
-  EXPECT_FALSE(Route::parse("hostb/" + std::string(33, '1')));
+  EXPECT_FALSE(Route::parse(fmt::format("{:h>65}/1", "")));
+  EXPECT_FALSE(Route::parse(fmt::format("hostb/{:1>33}", "")));
 }
 
 TEST(Route, EachThatIsMadeIsAnother) {

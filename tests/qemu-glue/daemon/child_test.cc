@@ -1,0 +1,92 @@
+#include "qemu-glue/daemon/child.h"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <filesystem>
+
+#include "tests/transport/support.h"
+#include "transport/socket.h"
+
+namespace wherry::daemon {
+namespace {
+
+constexpr std::chrono::seconds kLong{60};
+
+std::unique_ptr<Child> shell(const std::string& script) {
+  auto child = Child::spawn({"/bin/sh", "-c", script});
+  EXPECT_TRUE(child);
+  return child ? std::move(*child) : nullptr;
+}
+
+TEST(Child, SaysItsLinesAndHowItEnded) {
+  test::Watchdog watchdog("a child");
+  auto child = shell("echo one; printf 'two\\nthr'; echo ee; exit 7");
+  std::string line;
+  for (const char* expected : {"one", "two", "three"}) {
+    ASSERT_EQ(child->read_line(line, kLong), Child::Said::line);
+    EXPECT_EQ(line, expected);
+  }
+  EXPECT_EQ(child->read_line(line, kLong), Child::Said::end);
+  EXPECT_EQ(child->wait(), 7);
+  EXPECT_EQ(child->wait(), 7) << "as often as one asks";
+}
+
+TEST(Child, NothingSaidIsNoEnd) {
+  test::Watchdog watchdog("a child");
+  auto child = shell("read line; exit 3");  // from /dev/null
+  std::string line;
+  EXPECT_EQ(child->wait(), 3);
+  auto waits = shell("exec sleep 1000");
+  EXPECT_EQ(waits->read_line(line, std::chrono::milliseconds(1)), Child::Said::nothing);
+  waits->stop();
+  EXPECT_EQ(waits->wait(), 128 + SIGTERM);
+  waits->stop();  // of one that has ended: nothing
+}
+
+TEST(Child, HasOneEndOfASocket) {
+  test::Watchdog watchdog("a child");
+  auto child = shell("read line <&3; echo \"heard $line\"");
+  ASSERT_TRUE(send_all(child->socket(), test::bytes_of("this\n")));
+  std::string line;
+  ASSERT_EQ(child->read_line(line, kLong), Child::Said::line);
+  EXPECT_EQ(line, "heard this");
+}
+
+TEST(Child, DoesNotInheritWhatIsAnothers) {
+  test::Watchdog watchdog("a child");
+  auto other = shell("exec sleep 1000");
+  const auto link = std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", other->socket()));
+  auto child = shell("ls -l /proc/self/fd");
+  std::string line;
+  bool its_own = false;
+  while (child->read_line(line, kLong) == Child::Said::line) {
+    its_own = its_own || line.find(" 3 -> socket:") != std::string::npos;
+    EXPECT_EQ(line.find(link.string()), std::string::npos) << line;
+  }
+  EXPECT_TRUE(its_own);
+}
+
+TEST(Child, EndsWithItsOwnerUnlessItIsLetGo) {
+  test::Watchdog watchdog("a child");
+  const auto gone = [](pid_t pid) { return ::kill(pid, 0) != 0; };
+  auto child = shell("exec sleep 1000");
+  const pid_t pid = child->pid();
+  child.reset();
+  EXPECT_TRUE(gone(pid));
+  auto free = shell("exec sleep 1000");
+  const pid_t goes_on = free->pid();
+  free->let_go();
+  free.reset();
+  EXPECT_FALSE(gone(goes_on));
+  ::kill(goes_on, SIGKILL);
+}
+
+TEST(Child, AProgramThatIsNotThereIsAnError) {
+  auto child = Child::spawn({"/nonexistent/wherry", "send"});
+  ASSERT_FALSE(child);
+  EXPECT_EQ(child.error().message, "cannot start /nonexistent/wherry: No such file or directory");
+}
+
+}  // namespace
+}  // namespace wherry::daemon
