@@ -27,9 +27,9 @@ void Outbox::push(OutFrame frame) {
   changed_.notify_all();
 }
 
-void Outbox::keep(OutFrame frame) {
+Outbox::Frame Outbox::keep(OutFrame frame) {
   std::lock_guard lock(mutex_);
-  hold(std::move(frame));
+  return hold(std::move(frame));
 }
 
 Outbox::Frame Outbox::pop(size_t lane) {

@@ -46,7 +46,7 @@ class Outbox {
   Outbox();
   void push(OutFrame frame);
   // Keeps a frame for its acknowledgement that somebody else sends.
-  void keep(OutFrame frame);
+  Frame keep(OutFrame frame);
   // The next frame for a lane to send; null once stop() was called, or end() for the lane.
   Frame pop(size_t lane);
   void end(size_t lane);

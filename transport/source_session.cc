@@ -115,11 +115,9 @@ void SourceChannel::send(OutFrame frame) {
   // No batch can be read without the blocks, so they may not be lost with a lane.
   const bool on_lane = kind_ != ChannelKind::urgent && frame.header.type != FrameType::blocks;
   if (on_lane) return session_.outbox_.push(std::move(frame));
-  const FrameHeader header = frame.header;
-  const std::span<const uint8_t> bytes = frame.bytes;
-  const Slot memory = frame.slot;
-  session_.outbox_.keep(std::move(frame));
-  if (auto sent = session_.control_->send(header, bytes); !sent)
+  // Held here as well: the acknowledgement may come before the call that sends it returns.
+  const Outbox::Frame kept = session_.outbox_.keep(std::move(frame));
+  if (auto sent = session_.control_->send(kept->header, kept->bytes); !sent)
     session_.failure_.fail(std::move(sent.error()));
 }
 
