@@ -32,9 +32,13 @@ class OpaqueReader : public StreamReader {
 
 }  // namespace
 
-ChannelReader::ChannelReader(Fd connection, SourceSession& session, SourceGuest& guest,
+ChannelReader::ChannelReader(Carries carries, Fd connection, SourceSession& session, SourceGuest& guest,
                              std::function<void()> ended)
-    : connection_(std::move(connection)), session_(session), guest_(guest), on_end_(std::move(ended)) {
+    : carries_(carries),
+      connection_(std::move(connection)),
+      session_(session),
+      guest_(guest),
+      on_end_(std::move(ended)) {
   thread_ = std::thread([this] { run(); });
 }
 
@@ -97,7 +101,9 @@ std::optional<ChannelReader::Kind> ChannelReader::first_bytes() {
 void ChannelReader::open(Kind kind) {
   std::lock_guard lock(mutex_);
   if (kind_) return;
-  ChannelKind as = kind == Kind::urgent ? ChannelKind::urgent : ChannelKind::data;
+  ChannelKind as = kind == Kind::urgent ? ChannelKind::urgent
+                   : kind == Kind::disk ? ChannelKind::disk
+                                        : ChannelKind::data;
   if (kind == Kind::main || kind == Kind::opaque) {
     if (guest_.claim_main()) {
       as = ChannelKind::main;
@@ -135,6 +141,7 @@ void ChannelReader::open(Kind kind) {
       reader_ = std::make_unique<OpaqueReader>(*batcher_);
       break;
     case Kind::urgent:
+    case Kind::disk:
       reader_ = std::make_unique<OpaqueReader>(*batcher_);
       break;
   }
@@ -143,7 +150,9 @@ void ChannelReader::open(Kind kind) {
 }
 
 void ChannelReader::run() {
-  if (auto kind = first_bytes()) {
+  if (is_disk()) {
+    open(Kind::disk);
+  } else if (auto kind = first_bytes()) {
     open(*kind);
     if (recovers_ && is_main()) {
       // The destination answers on the main channel only when it has the preempt channel, which is silent

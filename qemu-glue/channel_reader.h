@@ -2,10 +2,11 @@
 // session, in a thread of its own.
 //
 //   waiting for the first bytes ─▶ main | multifd | urgent | opaque ─▶ end of stream
+//   disk ──────────────────────────────────────────────────────────────▶
 //
-// The kind shows in the first four bytes. A connection that stays silent while postcopy is advised and the
-// main channel is past its setup, or while postcopy is being recovered, is the postcopy-preempt channel
-// (QEMU 7.2 opens it early): settle() says so.
+// The kind shows in the first four bytes, but for a disk's connection, where the other end speaks first. A
+// connection that stays silent while postcopy is advised and the main channel is past its setup, or while
+// postcopy is being recovered, is the postcopy-preempt channel (QEMU 7.2 opens it early): settle() says so.
 #pragma once
 
 #include <atomic>
@@ -28,8 +29,10 @@ namespace wherry::qemu {
 
 class ChannelReader {
  public:
+  enum class Carries { guest, disk };
   // `ended` is called when the stream has ended, as the last thing.
-  ChannelReader(Fd connection, SourceSession& session, SourceGuest& guest, std::function<void()> ended);
+  ChannelReader(Carries carries, Fd connection, SourceSession& session, SourceGuest& guest,
+                std::function<void()> ended);
   ~ChannelReader();
 
   // Waits until the kind is known, unless nothing has come yet; then it is an urgent channel if
@@ -38,6 +41,7 @@ class ChannelReader {
   // Whether this is the main or a multifd channel: those take part in epochs.
   bool in_epochs() const;
   bool is_main() const;
+  bool is_disk() const { return carries_ == Carries::disk; }
   bool ended() const { return ended_; }
   uint32_t passes() const;
   // Where what comes back on a channel of the session goes; null if this is not that channel.
@@ -48,7 +52,7 @@ class ChannelReader {
   void shut();
 
  private:
-  enum class Kind { main, multifd, urgent, opaque };
+  enum class Kind { main, multifd, urgent, opaque, disk };
 
   void run();
   std::optional<Kind> first_bytes();
@@ -57,6 +61,7 @@ class ChannelReader {
   // Receives at least one byte into `where`; 0 at the end of the stream or of the session.
   size_t receive(std::span<uint8_t> where);
 
+  const Carries carries_;
   const Fd connection_;
   SourceSession& session_;
   SourceGuest& guest_;

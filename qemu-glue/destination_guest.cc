@@ -34,7 +34,8 @@ bool DestinationGuest::placing() const {
   return std::find(placed_.begin(), placed_.end(), true) != placed_.end();
 }
 
-void DestinationGuest::main_dialled() {
+void DestinationGuest::main_dialled(pid_t process) {
+  process_ = process;
   std::lock_guard lock(mutex_);
   dialled_ = true;
   changed_.notify_all();

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -32,14 +33,12 @@ class DestinationGuest {
   const Skip& placed() const { return placed_; }
   bool placing() const;
 
-  // The process whose memory pages are placed in, so that no other guest's is taken for it. Before any
-  // channel.
-  void set_process(pid_t process) { process_ = process; }
-  pid_t process() const { return process_; }
-
-  void main_dialled();
+  // `process` is that of the QEMU at its other end; -1 if it is not told.
+  void main_dialled(pid_t process);
   // Waits until the main channel is dialled; false if the session ended.
   bool wait_main_dialled();
+  // The process that takes the guest; -1 before it is dialled, and if it is not told.
+  pid_t process() const { return process_; }
 
   void note_unparsed();  // the main channel is opaque from its first byte
   void note_pages_done();
@@ -65,7 +64,7 @@ class DestinationGuest {
   GuestBlocks blocks_;  // set before any page comes, constant from then on
   Skip placed_;
   bool have_blocks_ = false;
-  pid_t process_ = -1;
+  std::atomic<pid_t> process_ = -1;
   bool dialled_ = false;
   bool unparsed_ = false;
   bool opaque_ = false;

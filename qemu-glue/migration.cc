@@ -181,8 +181,9 @@ Result<> Migration::carry() {
   {
     std::lock_guard lock(mutex_);
     receiver_ = std::make_unique<Receiver>(
-        Receiver::Options{
-            .listen = options_.via, .qemu = *socket, .memory = [&memory] { return std::move(memory); }},
+        Receiver::Options{.listen = options_.via,
+                          .qemu = *socket,
+                          .memory = [&memory](pid_t) { return std::move(memory); }},
         failure_);
   }
   if (auto opened = receiver_->open(); !opened) return opened;

@@ -19,6 +19,14 @@ std::array<uint8_t, 9> own_ping() {
   return ping;
 }
 
+// -1 for a TCP socket, where it is not told.
+pid_t peer_process(int connection) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  const bool told = getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && peer.pid > 0;
+  return told ? peer.pid : -1;
+}
+
 }  // namespace
 
 QemuSink::~QemuSink() {
@@ -39,24 +47,10 @@ Result<> QemuSink::dial() {
                 connection.error().message);
   }
   connection_ = std::move(*connection);
-  if (auto same = check_process(); !same) return same;
   closer_ = failure_.on_fail([this] { ::shutdown(connection_.get(), SHUT_RDWR); });
-  if (kind_ == ChannelKind::main) guest_.main_dialled();
+  if (kind_ == ChannelKind::main) guest_.main_dialled(peer_process(connection_.get()));
   listener_ = std::thread([this] { listen(); });
   return {};
-}
-
-// The monitor may be another waiting QEMU's. Who listens on a TCP socket is not told.
-Result<> QemuSink::check_process() const {
-  ucred peer{};
-  socklen_t length = sizeof peer;
-  if (!qemu_.is_unix() || guest_.process() <= 0) return {};
-  if (getsockopt(connection_.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.pid <= 0) return {};
-  if (peer.pid == guest_.process()) return {};
-  return fail(
-      "process {} waits at {}, but --qmp is the monitor of process {}: give that of the QEMU that takes the "
-      "guest",
-      peer.pid, qemu_.str(), guest_.process());
 }
 
 Result<> QemuSink::record(std::span<const uint8_t> bytes, uint16_t flags) {

@@ -30,7 +30,6 @@ class QemuSink : public ChannelSink {
 
  private:
   Result<> dial();
-  Result<> check_process() const;
   Result<> write(std::span<iovec> pieces);
   void listen();
   void hear(std::span<const uint8_t> bytes);

@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "qemu-glue/disk_sink.h"
+
 namespace wherry {
 namespace {
 
@@ -46,11 +48,7 @@ Result<> Receiver::run() {
     if (!session) return pass_on(session);
     session_ = std::move(*session);
     if (options_.begun) options_.begun();
-    if (auto found = find_memory(); !found) {
-      failure_.fail(found.error());
-      session_->start();  // tells the source
-      return found;
-    }
+    choose_mode();
     session_->start();
     auto ended = session_->finish();
     if (!ended) return pass_on(ended);
@@ -73,51 +71,55 @@ Result<> Receiver::run() {
   return ended;
 }
 
-// Direct placement needs the guest's memory; without it, or where it is only wished for, pages are relayed.
-Result<> Receiver::find_memory() {
+// Both sides' wishes in one.
+void Receiver::choose_mode() {
   mode_ = options_.listen.placement;
-  if (auto wish = session_->wishes().find("placement");
-      wish != session_->wishes().end() && wish->is_string()) {
-    auto asked = placement_mode(wish->get<std::string>());
-    if (asked && *asked != PlacementMode::automatic && mode_ != PlacementMode::relay) mode_ = *asked;
-  }
-  if (mode_ == PlacementMode::relay) {
-    report_.placement_reason = "asked for";
-    return {};
-  }
-  auto found = options_.memory();
-  if (found) {
-    ram_ = std::move(*found);
-    guest_.set_process(ram_->process());
-  } else if (mode_ == PlacementMode::direct) {
-    return fail("placement=direct is impossible: {}", found.error().message);
-  } else {
-    report_.placement_reason = found.error().message;
-  }
-  return {};
+  auto wish = session_->wishes().find("placement");
+  if (wish == session_->wishes().end() || !wish->is_string()) return;
+  auto asked = placement_mode(wish->get<std::string>());
+  if (asked && *asked != PlacementMode::automatic && mode_ != PlacementMode::relay) mode_ = *asked;
+}
+
+// For direct placement. Only of the QEMU that takes the guest: a monitor may be another waiting QEMU's.
+Result<GuestRam> Receiver::find_memory() const {
+  if (mode_ == PlacementMode::relay) return fail("asked for");
+  auto found = options_.memory(guest_.process());
+  if (!found || guest_.process() <= 0 || found->process() == guest_.process()) return found;
+  failure_.fail(
+      {fmt::format("process {} waits at {}, but --qmp is the monitor of process {}: give that of the "
+                   "QEMU that takes the guest",
+                   guest_.process(), options_.qemu.str(), found->process())});
+  return tl::make_unexpected(*failure_.first());
 }
 
 Result<std::unique_ptr<ChannelSink>> Receiver::open(uint16_t channel, ChannelKind kind) {
+  if (kind == ChannelKind::disk) {
+    if (!options_.disks) return fail("a disk comes along, but `wherry receive` was given no --disks");
+    return qemu::DiskSink::open(*options_.disks, channel, *session_, failure_);
+  }
   auto sink = std::make_unique<qemu::QemuSink>(options_.qemu, channel, kind, guest_, *session_, failure_);
   if (auto opened = sink->open(); !opened) return pass_on(opened);
   return sink;
 }
 
 Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
+  if (!guest_.wait_main_dialled()) return fail("the session ended");
+  auto found = blocks.relay_because.empty() ? find_memory() : fail("{}", blocks.relay_because);
+  if (auto failed = failure_.first()) return tl::make_unexpected(*failed);
   std::unique_ptr<DirectPlacement> direct;
-  std::lock_guard lock(mutex_);
-  std::string reason = report_.placement_reason;
-  if (ram_) {
-    auto made = blocks.relay_because.empty() ? DirectPlacement::make(*ram_, blocks)
-                                             : fail("{}", blocks.relay_because);
-    if (made) {
+  std::string reason;
+  if (found) {
+    ram_ = std::move(*found);
+    auto made = DirectPlacement::make(*ram_, blocks);
+    if (made)
       direct = std::move(*made);
-    } else if (mode_ == PlacementMode::direct) {
-      return fail("placement=direct is impossible: {}", made.error().message);
-    } else {
+    else
       reason = made.error().message;
-    }
+  } else {
+    reason = found.error().message;
   }
+  if (!direct && mode_ == PlacementMode::direct) return fail("placement=direct is impossible: {}", reason);
+  std::lock_guard lock(mutex_);
   report_.placement = direct ? name(direct->way()) : "relay";
   report_.placement_reason = direct ? "" : reason;
   guest_.set_blocks(blocks, direct ? direct->taken() : qemu::Skip());
@@ -133,7 +135,8 @@ void Receiver::lane_lost(size_t lane, const std::string& why) {
 qemu::DestinationGuest::Outcome Receiver::outcome() {
   using Kind = qemu::DestinationGuest::Outcome::Kind;
   auto outcome = guest_.outcome();
-  if (outcome.kind == Kind::unknown && options_.arrived && options_.arrived()) return {Kind::completed, ""};
+  if (outcome.kind == Kind::unknown && options_.arrived && options_.arrived(guest_.process()))
+    return {Kind::completed, ""};
   return outcome;
 }
 

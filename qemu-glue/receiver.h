@@ -1,6 +1,6 @@
 // One migration's end at the destination: takes a session and gives its channels to the destination's QEMU.
 //
-//   open() ─▶ run(): wait for a source ─▶ learn where guest RAM is ─▶ land ─▶ outcome
+//   open() ─▶ run(): wait for a source ─▶ dial QEMU ─▶ learn where guest RAM is ─▶ land ─▶ outcome
 //
 // QEMU is dialled once for each channel, the main one first, and only with that channel's first bytes in
 // hand: a silent or a probing connection would count as a channel. Whatever fails, all connections are
@@ -30,10 +30,11 @@ class Receiver : public LandingSite {
   struct Options {
     Uri listen;     // its first host is where to listen; its placement is this side's wish
     Endpoint qemu;  // where the destination's QEMU waits for a migration
-    // Finds the guest's memory, for direct placement; asked when a sender has come.
-    std::function<Result<GuestRam>()> memory;
+    std::optional<Endpoint> disks = {};  // and where for copies of its disks (NBD)
+    // Finds the guest's memory, for direct placement; asked when QEMU is dialled. `process` is QEMU's, or -1.
+    std::function<Result<GuestRam>(pid_t process)> memory;
     // Whether QEMU itself says that it has the guest; asked where the stream was opaque. May be empty.
-    std::function<bool()> arrived = {};
+    std::function<bool(pid_t process)> arrived = {};
     // Called when a sender has come with all of its lanes. May be empty.
     std::function<void()> begun = {};
   };
@@ -55,7 +56,8 @@ class Receiver : public LandingSite {
   void lane_lost(size_t lane, const std::string& why) override;
 
  private:
-  Result<> find_memory();
+  void choose_mode();
+  Result<GuestRam> find_memory() const;
   qemu::DestinationGuest::Outcome outcome();
   nlohmann::json account();
 

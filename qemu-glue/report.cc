@@ -32,6 +32,7 @@ nlohmann::json Report::to_json() const {
                          {"total_s", total_s},
                          {"wire_bytes", wire_bytes},
                          {"guest_bytes", guest_bytes},
+                         {"disk_bytes", disk_bytes},
                          {"pages",
                           {{"zero", pages.zero},
                            {"same", pages.same},

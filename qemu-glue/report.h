@@ -25,6 +25,7 @@ struct Report {
   std::optional<double> switchover_ms;
   uint64_t wire_bytes = 0;
   uint64_t guest_bytes = 0;
+  uint64_t disk_bytes = 0;  // to the copies of disks
   PageCounts pages;
   std::optional<uint64_t>
       asked_again;             // at the destination: batches that it could not make pages of at first

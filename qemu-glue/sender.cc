@@ -21,8 +21,7 @@ Sender::Sender(Options options, Failure& failure)
 }
 
 Sender::~Sender() {
-  if (listener_) listener_->stop();
-  if (acceptor_.joinable()) acceptor_.join();
+  stop_accepting();
   for (auto& channel : channels_) channel->shut();
   channels_.clear();
 }
@@ -52,8 +51,17 @@ Result<> Sender::open() {
     return pass_on(listener);
   }
   listener_ = std::move(*listener);
+  if (options_.disks) {
+    auto disks = Listener::open(*options_.disks);
+    if (!disks) {
+      failure_.fail(disks.error());
+      return pass_on(disks);
+    }
+    disk_listener_ = std::move(*disks);
+  }
   closer_ = failure_.on_fail([this] {
     listener_->stop();
+    if (disk_listener_) disk_listener_->stop();
     guest_.give_up();
     std::lock_guard lock(mutex_);
     for (auto& channel : channels_) channel->shut();
@@ -64,33 +72,13 @@ Result<> Sender::open() {
 
 Result<> Sender::run() {
   acceptor_ = std::thread([this] { accept_channels(); });
-  bool left_early = false;
+  if (disk_listener_) disk_acceptor_ = std::thread([this] { accept_disks(); });
   {
     std::unique_lock lock(mutex_);
-    const auto over = [&] {
-      size_t ended = 0;
-      bool main_came = false;
-      bool channel_came = false;
-      bool silent = false;  // a connection that may yet turn out to be the main channel
-      for (const auto& channel : channels_) {
-        // In this order: a connection that becomes the main channel meanwhile is seen as silent or as main.
-        const bool known = channel->in_epochs();
-        const bool done = channel->ended();
-        ended += done;
-        channel_came = channel_came || known;
-        silent = silent || (!known && !done);
-        main_came = main_came || channel->is_main();
-      }
-      // QEMU connects the main channel first. If that ended without a byte and others came, QEMU has given
-      // up.
-      left_early = channel_came && !main_came && !silent;
-      return left_early || (ended == channels_.size() && (main_came || failure_.failed()));
-    };
-    while (!channel_ended_.wait_for(lock, kSamplePeriod, over)) sample();
+    while (!channel_ended_.wait_for(lock, kSamplePeriod, [this] { return left_early() || over(); })) sample();
+    if (left_early()) failure_.fail({"the source's QEMU ended the migration before it had begun"});
   }
-  if (left_early) failure_.fail({"the source's QEMU ended the migration before it had begun"});
-  listener_->stop();
-  acceptor_.join();
+  stop_accepting();
   auto finished = finish();
   std::lock_guard lock(mutex_);
   sample();
@@ -109,25 +97,69 @@ qemu::WayBack* Sender::way_back(uint16_t channel) {
   return nullptr;
 }
 
+// QEMU connects its disks first, then the main channel. If what came ended without that, QEMU has given up.
+// Called with the lock held.
+bool Sender::left_early() const {
+  bool came = false;
+  for (const auto& channel : channels_) {
+    // In this order: a connection that becomes the main channel meanwhile is seen as silent or as main.
+    const bool known = channel->in_epochs() || channel->is_disk();
+    const bool done = channel->ended();
+    came = came || known;
+    const bool silent = !known && !done;  // it may yet turn out to be the main channel
+    const bool copies = channel->is_disk() && !done;
+    if (silent || copies || channel->is_main()) return false;
+  }
+  return came;
+}
+
+// Called with the lock held.
+bool Sender::over() const {
+  bool main_came = false;
+  for (const auto& channel : channels_) {
+    if (!channel->ended()) return false;
+    main_came = main_came || channel->is_main();
+  }
+  return main_came || failure_.failed();
+}
+
+void Sender::stop_accepting() {
+  for (auto* listener : {&listener_, &disk_listener_}) {
+    if (*listener) (*listener)->stop();
+  }
+  for (auto* thread : {&acceptor_, &disk_acceptor_}) {
+    if (thread->joinable()) thread->join();
+  }
+}
+
 void Sender::accept_channels() {
   while (auto connection = listener_->accept(options_.uri.resume)) {
     std::lock_guard lock(mutex_);
-    add_channel(std::move(*connection));
+    add_channel(qemu::ChannelReader::Carries::guest, std::move(*connection));
     // The channel in which the destination fetches pages; QEMU says nothing on it before it is needed.
     if (settled_ && guest_.postcopy()) channels_.back()->settle(true);
   }
 }
 
-void Sender::add_channel(Fd connection) {
-  channels_.push_back(std::make_unique<qemu::ChannelReader>(std::move(connection), *session_, guest_, [this] {
+void Sender::accept_disks() {
+  while (auto connection = disk_listener_->accept(options_.uri.resume)) {
     std::lock_guard lock(mutex_);
-    channel_ended_.notify_all();
-  }));
+    add_channel(qemu::ChannelReader::Carries::disk, std::move(*connection));
+  }
+}
+
+void Sender::add_channel(qemu::ChannelReader::Carries carries, Fd connection) {
+  channels_.push_back(
+      std::make_unique<qemu::ChannelReader>(carries, std::move(connection), *session_, guest_, [this] {
+        std::lock_guard lock(mutex_);
+        channel_ended_.notify_all();
+      }));
 }
 
 uint32_t Sender::settle() {
   std::lock_guard lock(mutex_);
-  while (Fd waiting = listener_->accept_waiting()) add_channel(std::move(waiting));
+  while (Fd waiting = listener_->accept_waiting())
+    add_channel(qemu::ChannelReader::Carries::guest, std::move(waiting));
   for (auto& channel : channels_) channel->settle(guest_.postcopy());
   settled_ = true;
   return static_cast<uint32_t>(std::count_if(channels_.begin(), channels_.end(),
@@ -139,6 +171,7 @@ void Sender::sample() {
   const SourceSession::Totals totals = session_->totals();
   report_.wire_bytes = totals.wire_bytes;
   report_.guest_bytes = totals.guest_bytes;
+  report_.disk_bytes = totals.disk_bytes;
   report_.pages = totals.pages;
   report_.history_bytes = totals.history_bytes;
   report_.history_budget = totals.history_budget;

@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -26,8 +27,9 @@ namespace wherry {
 class Sender {
  public:
   struct Options {
-    Endpoint qemu;  // where to listen for the source's QEMU
-    Uri uri;        // of the receiver
+    Endpoint qemu;                       // where to listen for the source's QEMU
+    std::optional<Endpoint> disks = {};  // and for its connections to copies of its disks (NBD)
+    Uri uri;                             // of the receiver
   };
 
   Sender(Options options, Failure& failure);
@@ -44,8 +46,12 @@ class Sender {
  private:
   qemu::WayBack* way_back(uint16_t channel);
   void accept_channels();
-  void add_channel(Fd connection);
+  void accept_disks();
+  void add_channel(qemu::ChannelReader::Carries carries, Fd connection);
   uint32_t settle();
+  bool left_early() const;
+  bool over() const;
+  void stop_accepting();
   void sample();
   Result<> finish();
 
@@ -55,6 +61,7 @@ class Sender {
   qemu::SourceGuest guest_;
   std::unique_ptr<SourceSession> session_;
   std::optional<Listener> listener_;
+  std::optional<Listener> disk_listener_;
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable channel_ended_;
@@ -62,6 +69,7 @@ class Sender {
   bool settled_ = false;
   Report report_;
   std::thread acceptor_;
+  std::thread disk_acceptor_;
   Failure::Guard closer_;
 };
 

@@ -16,6 +16,7 @@ enum class ChannelKind : uint8_t {
   main = 0,    // the stream itself; has a way back
   data = 1,    // one of several parallel streams of pages
   urgent = 2,  // small, latency-critical, outside all epochs: travels on the control connection
+  disk = 3,    // storage that moves along: outside all epochs, behind the guest's memory, has a way back
 };
 
 inline constexpr uint16_t kMainChannel = 0;

@@ -193,7 +193,7 @@ Result<Landing::Landed> Landing::land(uint16_t number, Channel& channel, Arrival
   if (header.epoch != channel.epoch) return fail("channel {} has a frame of another epoch", number);
   if (header.type == FrameType::open) {
     if (channel.sink) return fail("channel {} was opened twice", number);
-    if (header.aux > static_cast<uint32_t>(ChannelKind::urgent))
+    if (header.aux > static_cast<uint32_t>(ChannelKind::disk))
       return fail("channel {} is of unknown kind", number);
     channel.kind = static_cast<ChannelKind>(header.aux);
     if ((channel.kind == ChannelKind::main) != (number == kMainChannel)) {

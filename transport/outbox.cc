@@ -4,6 +4,12 @@
 #include <tuple>
 
 namespace wherry {
+namespace {
+
+// Frames of memory between two of a disk's, while there are both.
+constexpr size_t kAheadOfDisks = 3;
+
+}  // namespace
 
 Outbox::Outbox() {
   gate_.ready();
@@ -23,7 +29,10 @@ void Outbox::push(OutFrame frame) {
   if (header.type == FrameType::record && header.flags & kEpochEnd) {
     gate_.finish(header.channel, header.epoch, header.aux);
   }
-  queue_.push_back(hold(std::move(frame)));
+  if (header.type == FrameType::record && header.channel == kMainChannel && header.flags & kPagesDone)
+    pages_done_ = true;
+  auto& queue = frame.disk ? disk_queue_ : queue_;
+  queue.push_back(hold(std::move(frame)));
   changed_.notify_all();
 }
 
@@ -34,16 +43,29 @@ Outbox::Frame Outbox::keep(OutFrame frame) {
 
 Outbox::Frame Outbox::pop(size_t lane) {
   std::unique_lock lock(mutex_);
-  auto found = queue_.end();
-  changed_.wait(lock, [&] {
-    found = std::find_if(queue_.begin(), queue_.end(), [this](const Frame& frame) { return ready(*frame); });
-    return stopped_ || ended_.contains(lane) || found != queue_.end();
-  });
-  if (stopped_ || ended_.contains(lane)) return nullptr;
-  Frame next = std::move(*found);
-  queue_.erase(found);
+  Frame next;
+  changed_.wait(lock, [&] { return stopped_ || ended_.contains(lane) || (next = take_next()); });
+  if (!next) return nullptr;
   auto held = unacknowledged_.find(key(next->header.channel, next->header.sequence));
   if (held != unacknowledged_.end()) held->second.lanes.push_back(lane);
+  return next;
+}
+
+// Null: there is none.
+Outbox::Frame Outbox::take_next() {
+  auto found =
+      std::find_if(queue_.begin(), queue_.end(), [this](const Frame& frame) { return ready(*frame); });
+  const bool disks_turn = found == queue_.end() || (since_disk_ >= kAheadOfDisks && !pages_done_);
+  Frame next;
+  if (disks_turn && !disk_queue_.empty()) {
+    since_disk_ = 0;
+    next = std::move(disk_queue_.front());
+    disk_queue_.pop_front();
+  } else if (found != queue_.end()) {
+    ++since_disk_;
+    next = std::move(*found);
+    queue_.erase(found);
+  }
   return next;
 }
 

@@ -2,8 +2,10 @@
 // lane had when it was lost is queued once more.
 //
 // Any lane takes the next frame, whichever channel it is of; what a channel's reader may add is bounded by
-// the flight window, so the queue itself needs no bound. But a batch is only handed out when all batches of
-// the epochs before its own are encoded: it may be encoded as what changed since them. Thread-safe.
+// the flight window, so the queue itself needs no bound. Disks' frames stand behind all others, but have
+// every fourth turn until the last page of memory: the guest is away then, and waits for nothing else. A
+// batch is only handed out when all batches of the epochs before its own are encoded: it may be encoded as
+// what changed since them. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -21,6 +23,7 @@
 #include "compression/batch_encoder.h"
 #include "compression/content_index.h"
 #include "compression/page_batch.h"
+#include "transport/channel.h"
 #include "transport/epoch_gate.h"
 #include "transport/frame.h"
 #include "transport/slots.h"
@@ -34,6 +37,7 @@ struct OutFrame {
   Slot slot;                       // the memory behind bytes or pages
   std::vector<uint8_t> owned;      // or here
   size_t charge = 0;               // bytes of the channel that it stands for
+  bool disk = false;               // it is of a disk's channel
   bool whole = false;              // a batch that is sent once more: it refers to nothing,
   std::vector<CopiedPage> copied;  // but the destination must have made these copies with it
   std::vector<KnownPage> known;    // pages of a batch that can be referred to once it is acknowledged
@@ -80,10 +84,14 @@ class Outbox {
   static Frame make_whole(Held& held);
   Frame hold(OutFrame frame);
   bool ready(const OutFrame& frame) const;
+  Frame take_next();
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Frame> queue_;
+  std::deque<Frame> disk_queue_;
+  size_t since_disk_ = 0;    // frames handed out since one of a disk was
+  bool pages_done_ = false;  // behind the last page of memory
   std::unordered_map<uint64_t, Held> unacknowledged_;
   std::set<size_t> ended_;                  // lanes
   EpochGate gate_;                          // which epochs are all there

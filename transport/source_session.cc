@@ -9,13 +9,14 @@ namespace {
 
 // The most bytes ever in flight. At the usual downtime target it is reached at 15 GB/s.
 constexpr size_t kMostInFlight = 128 * 1024 * 1024;
+constexpr size_t kMostDiskInFlight = 32 * 1024 * 1024;
 constexpr std::chrono::seconds kConnectTimeout{10};
 // Records are compressed at a level that costs next to nothing.
 constexpr int kRecordLevel = 1;
 constexpr size_t kLongRecord = 1024;
 
 // Slots for the largest flight, and for each channel one being filled and one half-way acknowledged.
-constexpr size_t kSlots = kMostInFlight / kBatchBytes + 2 * kMaxChannels;
+constexpr size_t kSlots = (kMostInFlight + kMostDiskInFlight) / kBatchBytes + 2 * kMaxChannels;
 
 Result<std::unique_ptr<FrameSocket>> dial(const Endpoint& peer, std::chrono::seconds silence) {
   auto socket = connect_to(peer, kConnectTimeout, silence);
@@ -42,16 +43,20 @@ Result<nlohmann::json> read_welcome(FrameSocket& socket) {
 
 }  // namespace
 
+FlightWindow& SourceChannel::window() const {
+  return kind_ == ChannelKind::disk ? session_.disk_window_ : session_.window_;
+}
+
 size_t SourceChannel::take_room(size_t want, bool wait) {
-  return wait ? session_.window_.take(number_, want) : session_.window_.try_take(number_, want);
+  return wait ? window().take(number_, want) : window().try_take(number_, want);
 }
 
 size_t SourceChannel::batch_bytes() const {
-  return session_.window_.batch_bytes();
+  return window().batch_bytes();
 }
 
 void SourceChannel::give_back(size_t bytes) {
-  session_.window_.give_back(number_, bytes);
+  window().give_back(number_, bytes);
 }
 
 void SourceChannel::record(std::span<const uint8_t> bytes, Slot memory, uint16_t flags, uint32_t aux,
@@ -112,6 +117,7 @@ void SourceChannel::send(OutFrame frame) {
   frame.header.channel = number_;
   frame.header.epoch = epoch_;
   frame.header.sequence = sequence_++;
+  frame.disk = kind_ == ChannelKind::disk;
   // No batch can be read without the blocks, so they may not be lost with a lane.
   const bool on_lane = kind_ != ChannelKind::urgent && frame.header.type != FrameType::blocks;
   if (on_lane) return session_.outbox_.push(std::move(frame));
@@ -127,6 +133,7 @@ SourceSession::SourceSession(const Options& options, WayBack way_back, Failure& 
       failure_(failure),
       pool_(kSlots),
       window_({.lanes = options.lanes, .downtime = options.downtime, .cap = kMostInFlight}),
+      disk_window_({.lanes = options.lanes, .downtime = options.downtime, .cap = kMostDiskInFlight}),
       history_(options.compression.history),
       chooser_(options.compression, options.lanes, idle_processors) {}
 
@@ -136,7 +143,7 @@ Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& opt
   auto socket = dial(options.peers.front(), options.silence);
   if (!socket) return pass_on(socket);
   const nlohmann::json hello = {{"lanes", options.lanes},
-                                {"most_in_flight", kMostInFlight},
+                                {"most_in_flight", kMostInFlight + kMostDiskInFlight},
                                 {"route", options.route},
                                 {"wishes", options.wishes},
                                 {"silence_s", options.silence.count()},
@@ -173,9 +180,11 @@ Result<> SourceSession::open_lanes(const Options& options, const std::string& to
 
 void SourceSession::start() {
   window_.set_round_trip(control_->round_trip());
+  disk_window_.set_round_trip(control_->round_trip());
   closer_ = failure_.on_fail([this] {
     outbox_.stop();
     window_.stop();
+    disk_window_.stop();
     pool_.close();
     control_->give_up(failure_.first()->message);
     for (Lane& lane : lanes_) lane.sender->shut();
@@ -198,7 +207,7 @@ SourceSession::~SourceSession() {
 std::unique_ptr<SourceChannel> SourceSession::open_channel(ChannelKind kind) {
   const uint16_t number = kind == ChannelKind::main ? kMainChannel : next_channel_++;
   auto channel = std::make_unique<SourceChannel>(*this, number, kind);
-  window_.open(number);
+  channel->window().open(number);
   OutFrame open;
   open.header.type = FrameType::open;
   open.header.aux = static_cast<uint32_t>(kind);
@@ -348,9 +357,11 @@ Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> b
     case FrameType::ack: {
       auto frame = outbox_.acknowledge(head.header.channel, head.header.sequence);
       if (!frame) return fail("{} acknowledged a frame that was never sent", control_->peer());
-      window_.acknowledge(head.header.channel, frame->charge);
+      FlightWindow& window = frame->disk ? disk_window_ : window_;
+      window.acknowledge(head.header.channel, frame->charge);
+      if (frame->disk) disk_bytes_ += frame->charge;
       history_.landed(frame->known);
-      if (frame->header.type == FrameType::close) window_.close(head.header.channel);
+      if (frame->header.type == FrameType::close) window.close(head.header.channel);
       return true;
     }
     case FrameType::reverse:
@@ -415,6 +426,7 @@ SourceSession::Totals SourceSession::totals() const {
   Totals totals;
   totals.wire_bytes = control_->bytes_sent();
   totals.guest_bytes = guest_bytes_;
+  totals.disk_bytes = disk_bytes_;
   {
     std::lock_guard lock(counting_);
     totals.pages = pages_;

@@ -62,6 +62,7 @@ class SourceChannel {
 
  private:
   friend class SourceSession;
+  FlightWindow& window() const;
   void send(OutFrame frame);
   void send_record(OutFrame frame, uint16_t flags, uint32_t aux, size_t charge);
 
@@ -92,6 +93,7 @@ class SourceSession {
   struct Totals {
     uint64_t wire_bytes = 0;
     uint64_t guest_bytes = 0;  // of pages, zero pages included
+    uint64_t disk_bytes = 0;   // of disks' channels, acknowledged
     PageCounts pages;
     std::string encoding;  // what the chooser takes now
     double link_rate = 0;  // what it takes the network for, bytes a second
@@ -157,6 +159,7 @@ class SourceSession {
   std::vector<Lane> lanes_;
   SlotPool pool_;
   FlightWindow window_;
+  FlightWindow disk_window_;  // disks must not hold the room of the memory
   Outbox outbox_;
   PageHistory history_;
   std::atomic<bool> blocks_sent_ = false;
@@ -164,6 +167,7 @@ class SourceSession {
   Chooser chooser_;
   std::atomic<uint16_t> next_channel_ = 1;
   std::atomic<uint64_t> guest_bytes_ = 0;
+  std::atomic<uint64_t> disk_bytes_ = 0;
   mutable std::mutex counting_;
   PageCounts pages_;
   nlohmann::json peer_account_;  // written by the control thread before it ends

@@ -6,19 +6,19 @@
 
 namespace wherry::cli {
 
-Result<Endpoint> qemu_endpoint(const std::string& text) {
+Result<Endpoint> qemu_endpoint(const char* option, const std::string& text) {
   Endpoint at;
   if (text.starts_with("unix:")) {
     at.path = text.substr(5);
-    if (at.path.empty()) return fail("--qemu {}: the path is missing", text);
+    if (at.path.empty()) return fail("{} {}: the path is missing", option, text);
     if (at.path.size() >= sizeof(sockaddr_un::sun_path)) {
-      return fail("--qemu {}: the path is longer than {} bytes", text, sizeof(sockaddr_un::sun_path) - 1);
+      return fail("{} {}: the path is longer than {} bytes", option, text, sizeof(sockaddr_un::sun_path) - 1);
     }
     return at;
   }
   const size_t colon = text.rfind(':');
   if (!text.starts_with("tcp:") || colon <= 4) {
-    return fail("--qemu {}: expected unix:PATH, or tcp:HOST:PORT on loopback", text);
+    return fail("{} {}: expected unix:PATH, or tcp:HOST:PORT on loopback", option, text);
   }
   at.host = text.substr(4, colon - 4);
   if (at.host.starts_with('[') && at.host.ends_with(']')) at.host = at.host.substr(1, at.host.size() - 2);
@@ -26,10 +26,17 @@ Result<Endpoint> qemu_endpoint(const std::string& text) {
   const char* end = text.data() + text.size();
   auto [stop, error] = std::from_chars(begin, end, at.port);
   if (error != std::errc{} || stop != end || begin == end)
-    return fail("--qemu {}: the port is no number", text);
+    return fail("{} {}: the port is no number", option, text);
   if (!at.is_loopback())
-    return fail("--qemu {}: the way to QEMU is not protected; use unix: or loopback", text);
+    return fail("{} {}: the way to QEMU is not protected; use unix: or loopback", option, text);
   return at;
+}
+
+Result<std::optional<Endpoint>> disks_endpoint(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  auto at = qemu_endpoint("--disks", text);
+  if (!at) return pass_on(at);
+  return std::move(*at);
 }
 
 std::string monitor_path(const std::string& text) {

@@ -20,6 +20,8 @@ std::string line(const Report& report) {
   std::string text = fmt::format(
       "{:6.1f} s  pass {}  {} of pages sent  {}/s  ratio {:.2f}", report.total_s, report.passes.value_or(1),
       bytes_text(static_cast<double>(report.guest_bytes)), bytes_text(goodput), ratio);
+  if (report.disk_bytes)
+    text += fmt::format("  {} of disks", bytes_text(static_cast<double>(report.disk_bytes)));
   if (report.remaining) text += fmt::format("  {} left", bytes_text(static_cast<double>(*report.remaining)));
   return text;
 }
@@ -86,6 +88,7 @@ void print_summary(const Report& report, bool json) {
   if (report.switchover_ms) row("downtime", fmt::format("{:.0f} ms", *report.switchover_ms));
   row("guest memory", fmt::format("{} in {} passes", bytes_text(static_cast<double>(report.guest_bytes)),
                                   report.passes.value_or(1)));
+  if (report.disk_bytes) row("disks", bytes_text(static_cast<double>(report.disk_bytes)));
   row("on the wire", fmt::format("{} over {} lanes", bytes_text(static_cast<double>(report.wire_bytes)),
                                  report.lanes.size()));
   row("pages", fmt::format("{} zero, {} same, {} delta, {} zstd, {} raw", report.pages.zero,

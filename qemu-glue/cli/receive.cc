@@ -8,6 +8,7 @@
 #include "qemu-glue/cli/interrupt.h"
 #include "qemu-glue/cli/progress.h"
 #include "qemu-glue/memory/find_guest_ram.h"
+#include "qemu-glue/monitor/own_monitor.h"
 #include "qemu-glue/receiver.h"
 
 namespace wherry::cli {
@@ -16,31 +17,40 @@ namespace {
 struct ReceiveOptions {
   std::string listen;
   std::string qemu;
+  std::string disks;
   std::string qmp;
   std::string report;
   bool insecure = false;
   int handed_over = -1;
 };
 
-Result<GuestRam> find_memory(const std::string& monitor) {
-  if (monitor.empty()) return fail("no --qmp was given to learn where guest memory is");
-  auto qmp = Qmp::connect(monitor_path(monitor));
+// The monitor given, or else one that QEMU has besides libvirt's.
+Result<std::unique_ptr<Qmp>> monitor(const std::string& given, pid_t qemu) {
+  if (!given.empty()) return Qmp::connect(monitor_path(given));
+  auto own = own_monitor(qemu);
+  if (!own) return fail("no --qmp was given to learn where guest memory is, and {}", own.error().message);
+  return Qmp::connect(*own);
+}
+
+Result<GuestRam> find_memory(const std::string& given, pid_t qemu) {
+  auto qmp = monitor(given, qemu);
   if (!qmp) return pass_on(qmp);
   return find_guest_ram(**qmp);
 }
 
-bool says_completed(const std::string& monitor) {
-  if (monitor.empty()) return false;
-  auto qmp = Qmp::connect(monitor_path(monitor));
+bool says_completed(const std::string& given, pid_t qemu) {
+  auto qmp = monitor(given, qemu);
   auto answer = qmp ? (*qmp)->execute("query-migrate") : pass_on(qmp);
   return answer && answer->value("status", "") == "completed";
 }
 
 int receive(const ReceiveOptions& options) {
-  auto qemu = qemu_endpoint(options.qemu);
+  auto qemu = qemu_endpoint("--qemu", options.qemu);
+  auto disks = disks_endpoint(options.disks);
   const bool handed_over = options.handed_over >= 0;
   auto uri = handed_over ? Result<Uri>(Uri()) : peer_uri(options.listen, options.insecure);
-  for (const Error* error : {qemu ? nullptr : &qemu.error(), uri ? nullptr : &uri.error()}) {
+  for (const Error* error :
+       {qemu ? nullptr : &qemu.error(), disks ? nullptr : &disks.error(), uri ? nullptr : &uri.error()}) {
     if (!error) continue;
     spdlog::error("{}", error->message);
     return kUsage;
@@ -49,8 +59,9 @@ int receive(const ReceiveOptions& options) {
   Interrupt interrupt([&](const std::string& signal) { failure.fail({"interrupted by " + signal}); });
   Receiver receiver({.listen = *uri,
                      .qemu = *qemu,
-                     .memory = [&] { return find_memory(options.qmp); },
-                     .arrived = [&] { return says_completed(options.qmp); },
+                     .disks = *disks,
+                     .memory = [&](pid_t qemu) { return find_memory(options.qmp, qemu); },
+                     .arrived = [&](pid_t qemu) { return says_completed(options.qmp, qemu); },
                      .begun =
                          [&] {
                            if (!handed_over) return;
@@ -87,6 +98,8 @@ void add_receive(CLI::App& app, Command& chosen) {
                     "Descriptor of a socket over which wherryd hands over connections");
   command->add_option("--qemu", options->qemu, "Where QEMU waits: unix:PATH, or tcp:HOST:PORT on loopback")
       ->required();
+  command->add_option("--disks", options->disks,
+                      "Where QEMU's NBD server waits for disks that move along: as --qemu");
   command->add_option("--qmp", options->qmp, "QEMU's monitor, unix:PATH: lets pages be placed directly");
   command->add_option("--report", options->report, "File for the report (JSON)");
   command->add_flag("--insecure", options->insecure, "Allow guest memory to cross a network in the clear");

@@ -15,6 +15,7 @@ struct AskOptions {
   std::string uri;
   std::string runtime_dir = "/run/wherry";
   bool json = false;
+  bool disks = false;
 };
 
 void print_line(const nlohmann::json& json) {
@@ -31,6 +32,7 @@ int route(const AskOptions& options) {
     print_line(*answer);
   } else {
     fmt::print("unix://{}\n", answer->value("path", ""));
+    if (options.disks) fmt::print("unix://{}\n", answer->value("disks", ""));
   }
   return kCompleted;
 }
@@ -64,6 +66,7 @@ CLI::App* add(CLI::App& app, Command& chosen, const char* name, const char* what
   command->add_flag("--json", options->json, "Print JSON");
   if (act == route) {
     command->add_option("uri", options->uri, "wherry://HOST[:PORT][?key=value…]")->required();
+    command->add_flag("--disks", options->disks, "Also print the path for --disks-uri, in a second line");
   }
   command->callback([options, &chosen, act] { chosen = [options, act] { return act(*options); }; });
   return command;

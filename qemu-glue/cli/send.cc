@@ -16,6 +16,7 @@ namespace {
 
 struct SendOptions {
   std::string qemu;
+  std::string disks;
   std::string to;
   std::string qmp;
   std::string report;
@@ -40,16 +41,18 @@ Result<> ask_qemu(Qmp& qmp, Report& report) {
 }
 
 int send(const SendOptions& options) {
-  auto qemu = qemu_endpoint(options.qemu);
+  auto qemu = qemu_endpoint("--qemu", options.qemu);
+  auto disks = disks_endpoint(options.disks);
   auto uri = peer_uri(options.to, options.insecure);
-  for (const Error* error : {qemu ? nullptr : &qemu.error(), uri ? nullptr : &uri.error()}) {
+  for (const Error* error :
+       {qemu ? nullptr : &qemu.error(), disks ? nullptr : &disks.error(), uri ? nullptr : &uri.error()}) {
     if (!error) continue;
     spdlog::error("{}", error->message);
     return kUsage;
   }
   Failure failure;
   Interrupt interrupt([&](const std::string& signal) { failure.fail({"interrupted by " + signal}); });
-  Sender sender({.qemu = *qemu, .uri = *uri}, failure);
+  Sender sender({.qemu = *qemu, .disks = *disks, .uri = *uri}, failure);
   auto file = ReportFile::open(options.report, sender.report());
   if (!file) {
     spdlog::error("{}", file.error().message);
@@ -99,6 +102,8 @@ void add_send(CLI::App& app, Command& chosen) {
       ->add_option("--qemu", options->qemu,
                    "Where to listen for QEMU: unix:PATH, or tcp:HOST:PORT on loopback")
       ->required();
+  command->add_option("--disks", options->disks,
+                      "Where to listen for QEMU's disks that move along (NBD): as --qemu");
   command->add_option("--to", options->to, "The receiver: wherry://HOST[:PORT][?key=value…]")->required();
   command->add_option("--qmp", options->qmp,
                       "QEMU's monitor, unix:PATH: told the downtime, and asked at the end how it went");

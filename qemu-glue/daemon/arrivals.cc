@@ -43,7 +43,8 @@ Result<> Arrivals::begin(const Route& route) {
   if (config_.peers.contains(route.host)) return fail("this host is not {}", route.host);
   if (auto made = make_directory(route.directory(config_.runtime_dir), config_.group); !made) return made;
   auto child = Child::spawn({wherry_, "receive", "--handed-over", std::to_string(kChildSocket), "--qemu",
-                             "unix:" + route.path(config_.runtime_dir)});
+                             "unix:" + route.path(config_.runtime_dir), "--disks",
+                             "unix:" + route.disks_path(config_.runtime_dir)});
   if (!child) return pass_on(child);
   spdlog::info("route {} is taken here (process {})", route.text(), (*child)->pid());
   auto arriving = std::make_unique<Arriving>();
@@ -71,8 +72,9 @@ void Arrivals::watch(const Route& route, Arriving& arriving) {
   const int status = arriving.child->wait();
   spdlog::info("route {} has ended here with status {}", route.text(), status);
   std::lock_guard lock(mutex_);
-  // A QEMU that was killed leaves its socket behind.
+  // A QEMU that was killed leaves its sockets behind.
   ::unlink(route.path(config_.runtime_dir).c_str());
+  ::unlink(route.disks_path(config_.runtime_dir).c_str());
   arriving.child.reset();
   arriving.over = true;
 }

@@ -1,7 +1,7 @@
 // What programs on this host ask of wherryd: one JSON object in a line, one in answer, over the socket
 // RUNTIME_DIR/wherryd.sock.
 //
-//   {"command": "route", "uri": "wherry://…"}  →  {"path": "/run/wherry/…"}
+//   {"command": "route", "uri": "wherry://…"}  →  {"path": "/run/wherry/…", "disks": "/run/wherry/…"}
 //   {"command": "status"}                      →  {"routes": […], "arrivals": […], "libvirt_connections": N}
 //   anything else, or what fails               →  {"error": "…"}
 //

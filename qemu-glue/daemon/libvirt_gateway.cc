@@ -131,19 +131,20 @@ void LibvirtGateway::serve(const Fd& client) {
     spdlog::warn("{}", why);
     return explain(client, why);
   }
-  std::vector<std::string> made;
+  std::vector<Route> made;
   const auto route = [&](const libvirt::MigrationRequest& request) -> Result<std::optional<std::string>> {
     if (request.flags & kTunnelled) return std::nullopt;
     const std::string uri(request.uri.value_or("wherry://" + peer_.name));
     if (!uri.starts_with("wherry")) return std::nullopt;
-    auto path = routes_.make(uri);
-    if (!path) return fail("wherry: {}", path.error().message);
-    spdlog::info("domain {} goes to {} by {}", request.domain, peer_.name, *path);
-    made.push_back(*path);
-    return "unix://" + *path;
+    auto made_route = routes_.make(uri);
+    if (!made_route) return fail("wherry: {}", made_route.error().message);
+    const std::string path = made_route->path(config_.runtime_dir);
+    spdlog::info("domain {} goes to {} by {}", request.domain, peer_.name, path);
+    made.push_back(std::move(*made_route));
+    return "unix://" + path;
   };
   Passage(client.get(), (*far)->fd(), route).run();
-  for (const std::string& path : made) routes_.drop(path);
+  for (const Route& each : made) routes_.drop(each);
 }
 
 }  // namespace wherry::daemon

@@ -138,9 +138,10 @@ class Daemon {
     }
     const auto uri = asked.find("uri");
     if (command != asked.end() && *command == "route" && uri != asked.end() && uri->is_string()) {
-      auto path = routes_.make(uri->get<std::string>());
-      if (!path) return pass_on(path);
-      return nlohmann::json{{"path", *path}};
+      auto route = routes_.make(uri->get<std::string>());
+      if (!route) return pass_on(route);
+      return nlohmann::json{{"path", route->path(config_.runtime_dir)},
+                            {"disks", route->disks_path(config_.runtime_dir)}};
     }
     return fail("this wherryd does not know what is asked of it");
   }

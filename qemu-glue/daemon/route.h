@@ -26,6 +26,10 @@ struct Route {
   std::string path(const std::string& runtime_dir) const {
     return directory(runtime_dir) + "/" + id + ".sock";
   }
+  // Where its disks go.
+  std::string disks_path(const std::string& runtime_dir) const {
+    return directory(runtime_dir) + "/" + id + "-nbd.sock";
+  }
 
   bool operator==(const Route&) const = default;
 };

@@ -42,7 +42,7 @@ Result<nlohmann::json> first_progress(Child& child) {
 
 }  // namespace
 
-Result<std::string> Routes::make(const std::string& text) {
+Result<Route> Routes::make(const std::string& text) {
   reap();
   auto uri = Uri::parse(text);
   if (!uri) return pass_on(uri);
@@ -67,15 +67,22 @@ Result<std::string> Routes::make(const std::string& text) {
   std::lock_guard lock(mutex_);
   Leaving& kept = *(leaving_[path] = std::move(leaving));
   kept.thread = std::thread([this, &kept] { watch(kept); });
-  return path;
+  return *route;
 }
 
 Result<std::unique_ptr<Child>> Routes::start(const Route& route, const Uri& uri) {
   std::string to = "wherry://";
   for (const Endpoint& host : uri.hosts) to += (to.ends_with('/') ? "" : ",") + host.str();
   to += "/" + route.text() + query(uri);
-  std::vector<std::string> argv{
-      wherry_, "send", "--json", "--qemu", "unix:" + route.path(config_.runtime_dir), "--to", to};
+  std::vector<std::string> argv{wherry_,
+                                "send",
+                                "--json",
+                                "--qemu",
+                                "unix:" + route.path(config_.runtime_dir),
+                                "--disks",
+                                "unix:" + route.disks_path(config_.runtime_dir),
+                                "--to",
+                                to};
   if (config_.insecure) argv.emplace_back("--insecure");
   return Child::spawn(argv);
 }
@@ -103,15 +110,16 @@ void Routes::watch(Leaving& leaving) {
   const std::string path = leaving.route.path(config_.runtime_dir);
   spdlog::info("route {} has ended with status {}: {} {}", path, status,
                leaving.progress.value("status", "?"), leaving.progress.value("error", ""));
-  // One that was killed leaves its socket behind.
+  // One that was killed leaves its sockets behind.
   ::unlink(path.c_str());
+  ::unlink(leaving.route.disks_path(config_.runtime_dir).c_str());
   leaving.child.reset();
   leaving.over = true;
 }
 
-void Routes::drop(const std::string& path) {
+void Routes::drop(const Route& route) {
   std::lock_guard lock(mutex_);
-  auto found = leaving_.find(path);
+  auto found = leaving_.find(route.path(config_.runtime_dir));
   if (found != leaving_.end() && !found->second->used && !found->second->over) found->second->child->stop();
 }
 
@@ -121,6 +129,7 @@ nlohmann::json Routes::list() const {
   for (const auto& [path, leaving] : leaving_) {
     if (leaving->over) continue;
     all.push_back({{"path", path},
+                   {"disks", leaving->route.disks_path(config_.runtime_dir)},
                    {"uri", leaving->uri},
                    {"process", leaving->child->pid()},
                    {"used", leaving->used},

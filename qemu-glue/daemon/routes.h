@@ -27,12 +27,12 @@ class Routes {
   // Migrations that are under way go on; routes that nobody uses yet end.
   ~Routes();
 
-  // A route for a migration URI: wherry://HOST…, where HOST is a peer's name or an address. Returns its path
-  // once QEMU may connect there.
-  Result<std::string> make(const std::string& uri);
+  // A route for a migration URI: wherry://HOST…, where HOST is a peer's name or an address. Returns it once
+  // QEMU may connect to its paths.
+  Result<Route> make(const std::string& uri);
   // Ends a route that is not used, if it is there.
-  void drop(const std::string& path);
-  // One object for each: path, uri, and what its migration has come to.
+  void drop(const Route& route);
+  // One object for each: path, disks, uri, and what its migration has come to.
   nlohmann::json list() const;
 
  private:

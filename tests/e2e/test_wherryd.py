@@ -99,6 +99,35 @@ class Wherryd(unittest.TestCase):
             vm.migrate('--migrateuri', route)
             vm.check_runs_on(self.hosts.b)
 
+    def test_pages_are_placed_directly_where_qemu_has_a_monitor_to_spare(self):
+        for options in ((), ('--parallel', '--parallel-connections', '4')):
+            with self.subTest(options=options), Domain(self.hosts, own_qmp=True) as vm:
+                before = self.hosts.b.log('wherryd')
+                self.migrate(vm, *options)
+                vm.check_runs_on(self.hosts.b)
+                self.assertIn('placement: direct-mapped', self.hosts.b.log('wherryd')[len(before):])
+
+    def test_pages_are_relayed_otherwise_and_it_says_why(self):
+        before = self.hosts.b.log('wherryd')
+        self.check()
+        self.assertRegex(self.hosts.b.log('wherryd')[len(before):],
+                         r'placement: relay \(no --qmp was given .* has no monitor of its own')
+
+    def test_storage_moves_along(self):
+        size = 32 << 20
+        with Domain(self.hosts, disk=size) as vm, ThreadPoolExecutor() as pool:
+            route, disks = self.wherry(self.hosts.a, 'route', URI, '--disks').split()
+            migrating = pool.submit(vm.migrate, '--migrateuri', route, '--disks-uri', disks, '--copy-storage-all',
+                                    '--bandwidth', '16')
+            wait_until(lambda: int(vm.job().get('disk_processed', 0)) > 1 << 20, 20, 'the disk on its way')
+            for i in range(8):  # behind and ahead of where the copying is
+                vm.write_disk(i * size // 8, 65536, 0x11 + i, self.hosts.a)
+            migrating.result()
+            vm.check_runs_on(self.hosts.b)
+            self.assertEqual(vm.disk(self.hosts.a), vm.disk(self.hosts.b))
+            written = [vm.disk(self.hosts.b)[at:at + 65536] for at in range(0, size, size // 8)]
+            self.assertEqual(written, [bytes([0x11 + i]) * 65536 for i in range(8)])
+
     def test_to_and_fro(self):
         with Domain(self.hosts) as vm:
             for here, there in 4 * ((self.hosts.a, self.hosts.b), (self.hosts.b, self.hosts.a)):

@@ -31,6 +31,35 @@ TEST(Outbox, GivesFramesInTheOrderTheyCame) {
   EXPECT_EQ(outbox.pop(0)->header.sequence, 1u);
 }
 
+OutFrame of_disk(uint64_t sequence) {
+  OutFrame out = frame(7, sequence);
+  out.disk = true;
+  return out;
+}
+
+std::vector<uint16_t> channels_in_turn(Outbox& outbox, int frames) {
+  std::vector<uint16_t> channels;
+  for (int i = 0; i < frames; ++i) channels.push_back(outbox.pop(0)->header.channel);
+  return channels;
+}
+
+TEST(Outbox, DisksHaveEveryFourthTurn) {
+  Outbox outbox;
+  for (uint64_t i = 0; i < 3; ++i) outbox.push(of_disk(i));
+  for (uint64_t i = 0; i < 7; ++i) outbox.push(frame(0, i));
+  EXPECT_EQ(channels_in_turn(outbox, 10), (std::vector<uint16_t>{0, 0, 0, 7, 0, 0, 0, 7, 0, 7}));
+}
+
+TEST(Outbox, DisksComeLastBehindTheLastPage) {
+  Outbox outbox;
+  for (uint64_t i = 0; i < 2; ++i) outbox.push(of_disk(i));
+  OutFrame last = frame(0, 0);
+  last.header.flags = kPagesDone;
+  outbox.push(std::move(last));
+  for (uint64_t i = 1; i < 6; ++i) outbox.push(frame(0, i));
+  EXPECT_EQ(channels_in_turn(outbox, 8), (std::vector<uint16_t>{0, 0, 0, 0, 0, 0, 7, 7}));
+}
+
 TEST(Outbox, ForgetsAFrameOnce) {
   Outbox outbox;
   outbox.push(frame(3, 5, 77));

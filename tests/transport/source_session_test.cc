@@ -254,6 +254,28 @@ TEST_F(SessionTest, AnUrgentChannelDoesNotWaitForPages) {
   expect_good_end();
 }
 
+TEST_F(SessionTest, ADiskHasRoomOfItsOwnAndBothDirections) {
+  establish(2);
+  auto main = source_->open_channel(ChannelKind::main);
+  while (main->take_room(kSlotBytes, false) > 0) {
+  }
+  auto disk = source_->open_channel(ChannelKind::disk);
+  record(*disk, "write");
+  ASSERT_TRUE(site_.wait_log(1, 1));
+  EXPECT_EQ(site_.kind(1), ChannelKind::disk);
+  ASSERT_TRUE(destination_->send_back(1, bytes_of("written")));
+  EXPECT_TRUE(back_.wait(1, "written"));
+  disk->close();
+  ASSERT_TRUE(site_.wait_log(1, 2));
+  ASSERT_TRUE(destination_->send_back(1, bytes_of(" still")));
+  ASSERT_TRUE(destination_->close_back(1));
+  EXPECT_TRUE(back_.wait(1, "written still<closed>"));
+  main->close();
+  expect_good_end();
+  EXPECT_EQ(source_->totals().disk_bytes, 5u);
+  EXPECT_EQ(source_->totals().guest_bytes, 0u);
+}
+
 TEST_F(SessionTest, AnErrorAtTheDestinationReachesTheSource) {
   establish(2);
   auto main = source_->open_channel(ChannelKind::main);

@@ -242,7 +242,8 @@ TEST(WireFormat, FlagsAndKindsAreThoseOnThePage) {
   EXPECT_EQ(on_page, (std::map<std::string, int>{{"sums", kSums}}));
   const std::map<std::string, int> kinds = {{"main", static_cast<int>(ChannelKind::main)},
                                             {"data", static_cast<int>(ChannelKind::data)},
-                                            {"urgent", static_cast<int>(ChannelKind::urgent)}};
+                                            {"urgent", static_cast<int>(ChannelKind::urgent)},
+                                            {"disk", static_cast<int>(ChannelKind::disk)}};
   on_page.clear();
   for (const Row& row : page().table("Kinds", "kind")) on_page[row[1]] = std::stoi(row[0]);
   EXPECT_EQ(on_page, kinds);

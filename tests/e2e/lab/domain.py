@@ -5,12 +5,15 @@
         vm.check_runs_on(hosts.b)
 
 append      the guest's command line
+own_qmp     whether QEMU has a monitor besides libvirt's
+disk        bytes of random content that it has as a disk of its own on host a, and as many zeros on host b
 
 `name` is the domain's own, `console[host]` what the guest has printed on that host. Leaving the context removes the
 domain from both hosts; an error that leaves it takes QEMU's messages along.
 """
 import contextlib
 import itertools
+import os
 
 from .console import Console
 from .guest import guest_kernel
@@ -30,9 +33,15 @@ _XML = '''
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
     <serial type='file'><source path='{console}'/></serial>
+    {disk}
   </devices>
   <qemu:commandline>{arguments}</qemu:commandline>
 </domain>
+'''
+_DISK = '''
+<disk type='file' device='disk'>
+  <driver name='qemu' type='raw'/><source file='{}'/><target dev='vda' bus='virtio'/>
+</disk>
 '''
 # libvirt rounds RAM up to whole MiB, and with such a size QEMU 7.2 under TCG loses dirty pages (see Guest). So QEMU is
 # told of RAM of another size, behind libvirt's back.
@@ -43,12 +52,19 @@ _count = itertools.count(1)
 
 
 class Domain:
-    def __init__(self, hosts, append=f'pages={PAGES} rate=2000 verify=30000'):
+    def __init__(self, hosts, append=f'pages={PAGES} rate=2000 verify=30000', disk=0, own_qmp=False):
         self.hosts, self.name = hosts, f'vm{next(_count)}'
         console = self._log('console')
         self.console = {host: Console(host.path(console), self._check_alive) for host in hosts}
+        self._image = f'/var/lib/libvirt/{self.name}.img'
+        if disk:
+            hosts.a.path(self._image).write_bytes(os.urandom(disk))
+            with open(hosts.b.path(self._image), 'wb') as copy:
+                copy.truncate(disk)
+        arguments = [*_RAM, *(['-qmp', f'unix:/run/{self.name}.qmp,server=on,wait=off'] if own_qmp else [])]
         xml = _XML.format(name=self.name, ram_kib=_RAM_KIB, kernel=guest_kernel(), append=append, console=console,
-                          arguments=''.join(f"<qemu:arg value='{argument}'/>" for argument in _RAM))
+                          disk=_DISK.format(self._image) if disk else '',
+                          arguments=''.join(f"<qemu:arg value='{argument}'/>" for argument in arguments))
         try:
             hosts.a.virsh('define', '/dev/stdin', stdin=xml)
             hosts.a.virsh('start', self.name)
@@ -56,6 +72,16 @@ class Domain:
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
+
+    def disk(self, host):
+        """The content of its disk on a host."""
+        return host.path(self._image).read_bytes()
+
+    def write_disk(self, at, length, byte, host):
+        """Writes to the disk through QEMU, as the guest would."""
+        write = f'qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "write -P {byte} {at} {length}"'
+        if said := host.virsh('qemu-monitor-command', '--hmp', self.name, write):
+            raise RuntimeError(f'{self.name} cannot write to its disk: {said}')
 
     def _log(self, kind):
         return f'/var/log/libvirt/qemu/{self.name}.{kind}'

@@ -1,0 +1,71 @@
+#include "qemu-glue/disk_sink.h"
+
+#include <sys/socket.h>
+
+#include <array>
+
+namespace wherry::qemu {
+namespace {
+
+constexpr std::chrono::seconds kDialTimeout{5};
+constexpr std::chrono::seconds kSilence{30};
+
+}  // namespace
+
+Result<std::unique_ptr<DiskSink>> DiskSink::open(const Endpoint& disks, uint16_t channel,
+                                                 DestinationSession& session, Failure& failure) {
+  auto connection = connect_to(disks, kDialTimeout, kSilence);
+  if (!connection) {
+    return fail("the copy of a disk at the destination: {} (was an NBD server started there?)",
+                connection.error().message);
+  }
+  return std::unique_ptr<DiskSink>(
+      new DiskSink(std::move(*connection), disks.str(), channel, session, failure));
+}
+
+DiskSink::DiskSink(Fd connection, std::string disks, uint16_t channel, DestinationSession& session,
+                   Failure& failure)
+    : connection_(std::move(connection)),
+      disks_(std::move(disks)),
+      channel_(channel),
+      session_(session),
+      failure_(failure) {
+  closer_ = failure_.on_fail([this] { ::shutdown(connection_.get(), SHUT_RDWR); });
+  listener_ = std::thread([this] { listen(); });
+}
+
+DiskSink::~DiskSink() {
+  ::shutdown(connection_.get(), SHUT_RDWR);
+  listener_.join();
+}
+
+Result<> DiskSink::record(std::span<const uint8_t> bytes, uint16_t) {
+  if (auto sent = send_all(connection_.get(), bytes); !sent) {
+    return fail("the copy of a disk at {} no longer takes what is written to it: {}", disks_,
+                sent.error().message);
+  }
+  return {};
+}
+
+Result<> DiskSink::pages(const PageBatch&, bool) {
+  return fail("channel {} is a disk's, and carries no pages of the guest", channel_);
+}
+
+Result<> DiskSink::close() {
+  ::shutdown(connection_.get(), SHUT_WR);
+  return {};
+}
+
+// If the session is over already there is nobody to tell.
+void DiskSink::listen() {
+  std::array<uint8_t, 64 * 1024> bytes;
+  for (;;) {
+    const ssize_t got = ::recv(connection_.get(), bytes.data(), bytes.size(), 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    if (!session_.send_back(channel_, std::span(bytes).first(static_cast<size_t>(got)))) return;
+  }
+  (void)session_.close_back(channel_);
+}
+
+}  // namespace wherry::qemu

@@ -1,0 +1,39 @@
+// One connection to a copy of a disk at the destination (an NBD server of QEMU's): dialled at once, since the
+// server speaks first, written in the channel's order, and what it says carried back. Bytes only: what they
+// mean is between the two QEMUs.
+#pragma once
+
+#include <thread>
+
+#include "transport/destination_session.h"
+#include "transport/failure.h"
+#include "transport/landing.h"
+#include "transport/socket.h"
+
+namespace wherry::qemu {
+
+class DiskSink : public ChannelSink {
+ public:
+  // Fails if nobody listens at `disks`.
+  static Result<std::unique_ptr<DiskSink>> open(const Endpoint& disks, uint16_t channel,
+                                                DestinationSession& session, Failure& failure);
+  ~DiskSink() override;
+
+  Result<> record(std::span<const uint8_t> bytes, uint16_t flags) override;
+  Result<> pages(const PageBatch& batch, bool placed) override;
+  Result<> close() override;
+
+ private:
+  DiskSink(Fd connection, std::string disks, uint16_t channel, DestinationSession& session, Failure& failure);
+  void listen();
+
+  const Fd connection_;
+  const std::string disks_;
+  const uint16_t channel_;
+  DestinationSession& session_;
+  Failure& failure_;
+  std::thread listener_;
+  Failure::Guard closer_;
+};
+
+}  // namespace wherry::qemu

@@ -1,0 +1,44 @@
+#include "qemu-glue/monitor/own_monitor.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <initializer_list>
+
+namespace wherry {
+namespace {
+
+std::string qmp_of(std::initializer_list<const char*> arguments) {
+  std::string line;
+  for (const char* argument : arguments) line += std::string(argument) + '\0';
+  return qmp_argument(line);
+}
+
+TEST(OwnMonitor, IsThePathBehindQmp) {
+  EXPECT_EQ(qmp_of({"qemu", "-m", "1", "-qmp", "unix:/run/a.qmp,server=on,wait=off", "-S"}), "/run/a.qmp");
+  EXPECT_EQ(qmp_of({"qemu", "--qmp", "unix:/run/a.qmp"}), "/run/a.qmp");
+}
+
+TEST(OwnMonitor, IsTheFirstThatIsAUnixSocket) {
+  EXPECT_EQ(
+      qmp_of({"qemu", "-qmp", "stdio", "-qmp", "tcp:localhost:4444", "-qmp", "unix:/b", "-qmp", "unix:/c"}),
+      "/b");
+}
+
+TEST(OwnMonitor, IsNoOtherArgument) {
+  EXPECT_EQ(qmp_of({}), "");
+  EXPECT_EQ(qmp_of({"qemu", "unix:/a", "-mon", "chardev=charmonitor", "-monitor", "unix:/b"}), "");
+  EXPECT_EQ(qmp_of({"qemu", "-name", "-qmp,unix:/a", "-qmp"}), "");
+  EXPECT_EQ(qmp_argument(std::string_view("-qmp\0unix:/cut", 14)), "/cut")
+      << "without a zero byte at the end";
+}
+
+TEST(OwnMonitor, IsReadFromTheProcess) {
+  auto of_this = own_monitor(getpid());
+  ASSERT_FALSE(of_this);
+  EXPECT_NE(of_this.error().message.find(std::to_string(getpid())), std::string::npos);
+  EXPECT_FALSE(own_monitor(-1));
+}
+
+}  // namespace
+}  // namespace wherry
