@@ -44,12 +44,14 @@ std::string listener_at(uint16_t port) {
   const std::string socket = fmt::format("socket:[{}]", listener_inode(port));
   std::error_code ignored;
   for (const auto& process : fs::directory_iterator("/proc", ignored)) {
+    const std::string id = process.path().filename().string();
+    if (id.front() < '0' || id.front() > '9') continue;
     for (const auto& fd : fs::directory_iterator(process.path() / "fd", ignored)) {
       if (fs::read_symlink(fd.path(), ignored) != socket) continue;
       std::string name;
       std::ifstream comm(process.path() / "comm");
       std::getline(comm, name);
-      return fmt::format("{} (process {})", name, process.path().filename().string());
+      return fmt::format("{} (process {})", name, id);
     }
   }
   return "a process that only root can name";
