@@ -1,4 +1,6 @@
 // Whether libvirt can be reached where wherryd looks for it.
+//
+// Connects to it, as any client does: systemd then starts a libvirt that it has listened for.
 #pragma once
 
 #include <string>

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
+#include <utility>
 
 #include "qemu-glue/daemon/child.h"
 
@@ -15,11 +16,7 @@ namespace {
 constexpr std::chrono::seconds kPatience{5};
 constexpr const char* kRemedy = "install QEMU 7.2 to 11.x (on Debian: apt install qemu-system-x86)";
 
-struct Version {
-  int major = 0;
-  int minor = 0;
-  auto operator<=>(const Version&) const = default;
-};
+using Version = std::pair<int, int>;  // major, minor
 // What tests run with.
 constexpr Version kOldest{7, 2};
 constexpr int kNewestMajor = 11;
@@ -29,7 +26,7 @@ constexpr int kNewestMajor = 11;
 std::string find_qemu(const std::string& path, const std::string& machine) {
   std::istringstream directories(path);
   for (std::string directory; std::getline(directories, directory, ':');) {
-    std::string program = directory + "/qemu-system-" + machine;
+    std::string program = fmt::format("{}/qemu-system-{}", directory, machine);
     if (!directory.empty() && ::access(program.c_str(), X_OK) == 0) return program;
   }
   for (const char* program : {"/usr/libexec/qemu-kvm", "/usr/bin/qemu-kvm"}) {
@@ -51,11 +48,11 @@ Finding qemu(const std::string& program, const Result<std::string>& version_line
   if (program.empty()) return problem("qemu", "not found", kRemedy);
   if (!version_line) return problem("qemu", program + ": " + version_line.error().message, kRemedy);
   Version version;
-  if (std::sscanf(version_line->c_str(), "QEMU emulator version %d.%d", &version.major, &version.minor) != 2)
+  if (std::sscanf(version_line->c_str(), "QEMU emulator version %d.%d", &version.first, &version.second) != 2)
     return problem("qemu", fmt::format("{}: \"{}\" names no version", program, *version_line), kRemedy);
-  std::string found = fmt::format("{} is {}.{}", program, version.major, version.minor);
+  std::string found = fmt::format("{} is {}.{}", program, version.first, version.second);
   if (version < kOldest) return problem("qemu", found + ", too old", kRemedy);
-  if (version.major > kNewestMajor) {
+  if (version.first > kNewestMajor) {
     return note("qemu", found + ", newer than this Wherry has been tried with",
                 "try a migration, or update Wherry");
   }
