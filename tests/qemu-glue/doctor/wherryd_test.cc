@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <atomic>
 #include <thread>
 
 #include "qemu-glue/daemon/arrivals.h"
@@ -72,14 +73,16 @@ TEST(DoctorWherryd, Running) {
 
   auto listener = Listener::open({.path = daemon::errand_socket(scratch.path()), .host = {}, .port = 0});
   ASSERT_TRUE(listener);
-  nlohmann::json answer = {{"routes", {1, 2}}, {"arrivals", {3}}};
+  std::atomic<bool> works = true;
   std::thread wherryd([&] {
     while (auto connection = listener->accept(std::chrono::seconds(1)))
-      daemon::serve_errands(*connection,
-                            [&](const nlohmann::json&) { return Result<nlohmann::json>(answer); });
+      daemon::serve_errands(*connection, [&](const nlohmann::json&) -> Result<nlohmann::json> {
+        if (!works) return fail("out of order");
+        return nlohmann::json{{"routes", {1, 2}}, {"arrivals", {3}}};
+      });
   });
   expect(running(scratch.path()), Level::ok, "2 routes and 1 arrivals");
-  answer = {{"error", "out of order"}};
+  works = false;
   expect(running(scratch.path()), Level::problem, "out of order", "restart wherryd");
   listener->stop();
   wherryd.join();
