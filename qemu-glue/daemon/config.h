@@ -15,6 +15,8 @@
 
 namespace wherry::daemon {
 
+inline constexpr const char* kConfigFile = "/etc/wherry/wherry.toml";
+
 // What a peer may do with this host's libvirt.
 enum class LibvirtAccess { none, read_only, manage };
 

@@ -22,6 +22,21 @@ std::string host_of(const std::string& peer) {
   return host;
 }
 
+std::string service_of(const FirstFrame& first) {
+  const auto named = member<std::string>(first.body, "service");
+  return first.type == FrameType::service && named ? *named : "";
+}
+
+// Takes the frame that has only been seen so far.
+bool take_first(FrameSocket& socket) {
+  FrameHead head;
+  return socket.receive_head(head) && socket.receive_body();
+}
+
+Result<> welcome(FrameSocket& socket) {
+  return socket.send({.type = FrameType::welcome}, nlohmann::json::to_cbor(nlohmann::json::object()));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Door>> Door::open(const Config& config, Arrivals& arrivals) {
@@ -56,9 +71,12 @@ void Door::receive(Fd connection) {
   } else if (first->type == FrameType::hello || first->type == FrameType::lane_hello) {
     taken = arrivals_.take(connection, *first);
     if (taken) return;
-  } else if (first->type == FrameType::service &&
-             first->body.value("service", nlohmann::json()) == "libvirt") {
+  } else if (const auto service = service_of(*first); service == "libvirt") {
     return serve_libvirt(std::move(connection), peer);
+  } else if (service == "alive") {
+    FrameSocket socket(std::move(connection), peer);
+    if (take_first(socket)) (void)welcome(socket);  // who does not hear it has gone
+    return;
   } else {
     taken = fail("this wherryd does not know what is asked of it; update it");
   }
@@ -68,14 +86,13 @@ void Door::receive(Fd connection) {
 
 void Door::serve_libvirt(Fd connection, const std::string& peer) {
   FrameSocket socket(std::move(connection), peer);
-  FrameHead head;
-  if (!socket.receive_head(head) || !socket.receive_body()) return;  // seen before, so it is gone
+  if (!take_first(socket)) return;
   auto libvirt = connect_libvirt(config_, host_of(peer));
   if (!libvirt) {
     spdlog::info("{} is refused: {}", peer, libvirt.error().message);
     return socket.refuse(libvirt.error().message);
   }
-  if (!socket.send({.type = FrameType::welcome}, nlohmann::json::to_cbor(nlohmann::json::object()))) return;
+  if (!welcome(socket)) return;
   ++libvirt_connections_;
   const auto to = [](int fd) {
     return [fd](std::span<const uint8_t> bytes) { return send_all(fd, bytes).has_value(); };

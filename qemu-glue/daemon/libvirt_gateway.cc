@@ -6,8 +6,8 @@
 #include <array>
 
 #include "qemu-glue/daemon/runtime_dir.h"
+#include "qemu-glue/daemon/service.h"
 #include "qemu-glue/gateway/rpc_gateway.h"
-#include "transport/control.h"
 #include "transport/frame_socket.h"
 
 namespace wherry::daemon {
@@ -24,22 +24,7 @@ constexpr uint64_t kTunnelled = 1 << 2;
 Result<std::unique_ptr<FrameSocket>> call_libvirt(const Peer& peer) {
   auto fd = connect_to(peer.hosts.front(), kConnect, kSilence);
   if (!fd) return fail("{} (does wherryd run there?)", fd.error().message);
-  auto socket = std::make_unique<FrameSocket>(std::move(*fd), peer.hosts.front().str());
-  socket->set_patience(kConnect);
-  const nlohmann::json asked = {{"service", "libvirt"}};
-  if (auto sent = socket->send({.type = FrameType::service}, nlohmann::json::to_cbor(asked)); !sent) {
-    return pass_on(sent);
-  }
-  FrameHead head;
-  auto got = socket->receive_head(head);
-  if (!got) return pass_on(got);
-  if (!*got) return fail("{} closed the connection instead of an answer", socket->peer());
-  auto body = socket->receive_body();
-  if (!body) return pass_on(body);
-  if (head.header.type == FrameType::refuse) return fail("{} refused: {}", socket->peer(), peer_text(*body));
-  if (head.header.type != FrameType::welcome) return fail("{} gave no welcome", socket->peer());
-  socket->set_patience({});
-  return socket;
+  return ask_for_service(std::move(*fd), peer.hosts.front().str(), "libvirt", kConnect);
 }
 
 // Lets a client's first call fail with a sentence, which it shows as libvirt's own.

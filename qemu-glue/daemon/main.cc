@@ -23,7 +23,6 @@ namespace {
 
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
-constexpr const char* kDefaultFile = "/etc/wherry/wherry.toml";
 
 struct Options {
   std::string file;
@@ -42,7 +41,7 @@ struct Options {
 Result<Config> configure(const Options& options) {
   Config config;
   if (!options.file.empty() || !options.from_command_line()) {
-    auto read = Config::read(options.file.empty() ? kDefaultFile : options.file);
+    auto read = Config::read(options.file.empty() ? kConfigFile : options.file);
     if (!read) return read;
     config = std::move(*read);
   }

@@ -1,0 +1,105 @@
+// wherry doctor: what will not work on this host, or on the way to its peers, and what to do about it.
+#include <fmt/core.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <future>
+
+#include "qemu-glue/cli/commands.h"
+#include "qemu-glue/daemon/config.h"
+#include "qemu-glue/doctor/host.h"
+#include "qemu-glue/doctor/libvirt.h"
+#include "qemu-glue/doctor/peer.h"
+#include "qemu-glue/doctor/qemu.h"
+#include "qemu-glue/doctor/wherryd.h"
+
+namespace wherry::cli {
+namespace {
+
+using doctor::Findings;
+
+struct DoctorOptions {
+  std::string uri;
+  std::string config = daemon::kConfigFile;
+  bool json = false;
+};
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  ::gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+void add(Findings& all, Findings&& more) {
+  std::move(more.begin(), more.end(), std::back_inserter(all));
+}
+
+Findings examine_wherryd(const std::string& file, const Result<daemon::Config>& read,
+                         const daemon::Config& config) {
+  const doctor::Finding running = doctor::running(config.runtime_dir);
+  // One that this user may not ask has a socket, at least.
+  const bool runs = running.level != doctor::Level::problem;
+  std::vector<std::string> hosts{host_name()};
+  for (const auto& [name, peer] : config.peers) hosts.push_back(name);
+  Findings all{doctor::configuration(file, read, runs),
+               doctor::runtime_directory(config.runtime_dir, config.group),
+               doctor::socket_paths(config.runtime_dir, hosts), running};
+  if (read) all.push_back(doctor::secrecy(config));
+  if (config.listen) all.push_back(doctor::port(config.listen->hosts.front(), runs));
+  return all;
+}
+
+// All at once: one that is down takes its time.
+Findings examine_peers(const std::map<std::string, daemon::Peer>& peers) {
+  std::vector<std::future<doctor::Finding>> asked;
+  for (const auto& [name, peer] : peers) {
+    for (const Endpoint& host : peer.hosts)
+      asked.push_back(std::async(std::launch::async, doctor::peer, name, host));
+  }
+  Findings all;
+  for (auto& each : asked) all.push_back(each.get());
+  return all;
+}
+
+int examine(const DoctorOptions& options) {
+  const auto read = daemon::Config::read(options.config);
+  daemon::Config config = read ? *read : daemon::Config();
+  std::map<std::string, daemon::Peer> peers = config.peers;
+  if (!options.uri.empty()) {
+    auto uri = Uri::parse(options.uri);
+    if (!uri) {
+      spdlog::error("{}", uri.error().message);
+      return kUsage;
+    }
+    // As in a migration URI, the host may be the name of a peer, which is among them already.
+    const std::string name = uri->hosts.front().host;
+    peers.try_emplace(name, daemon::Peer{.name = name, .hosts = uri->hosts});
+  }
+  Findings all = doctor::examine_host();
+  all.push_back(doctor::examine_qemu());
+  all.push_back(doctor::libvirt(config.libvirt));
+  add(all, examine_wherryd(options.config, read, config));
+  add(all, examine_peers(peers));
+  if (options.json) {
+    fmt::print("{}\n", doctor::as_json(all).dump(2, ' ', true, nlohmann::json::error_handler_t::replace));
+  } else {
+    fmt::print("{}", doctor::as_text(all));
+  }
+  return doctor::has_problem(all) ? kFailed : kCompleted;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<DoctorOptions>();
+  CLI::App* command = app.add_subcommand(
+      "doctor", "What will not work on this host or to its peers, and what to do about it");
+  command->add_option("uri", options->uri, "Look at the way to this host as well: wherry://HOST[:PORT]");
+  command->add_option("--config", options->config, "That of wherryd (/etc/wherry/wherry.toml)");
+  command->add_flag("--json", options->json, "Print JSON");
+  command->callback([options, &chosen] { chosen = [options] { return examine(*options); }; });
+}
+
+}  // namespace wherry::cli

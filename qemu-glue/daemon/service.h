@@ -1,0 +1,20 @@
+// What a wherryd offers to others besides migrations, each on a connection of its own (docs/wire-format.md).
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "compression/result.h"
+#include "transport/fd.h"
+#include "transport/frame_socket.h"
+
+namespace wherry::daemon {
+
+// Asks for a service over a fresh connection to `peer`, as errors shall name it. Behind the welcome the
+// connection is the service's. `patience`: for each wait.
+Result<std::unique_ptr<FrameSocket>> ask_for_service(Fd connection, std::string peer,
+                                                     const std::string& service,
+                                                     std::chrono::milliseconds patience);
+
+}  // namespace wherry::daemon

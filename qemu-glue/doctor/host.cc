@@ -1,0 +1,191 @@
+#include "qemu-glue/doctor/host.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/kvm.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "compression/zero_scan.h"
+#include "qemu-glue/uri.h"
+#include "transport/fd.h"
+#include "transport/socket.h"
+
+namespace wherry::doctor {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Bytes on their way on 25 Gb/s and 1 ms. The kernel gives half of a receive buffer to its own accounts.
+constexpr uint64_t kBytesUnderWay = 3'125'000;
+
+std::string line_of(const fs::path& file) {
+  std::string line;
+  std::ifstream stream(file);
+  std::getline(stream, line);
+  return line;
+}
+
+std::optional<uint64_t> number_in(const fs::path& file) {
+  uint64_t number = 0;
+  if (std::ifstream stream(file); stream >> number) return number;
+  return std::nullopt;
+}
+
+// Sorted, so that it is said in the same order each time.
+std::set<fs::path> entries(const fs::path& directory) {
+  std::set<fs::path> found;
+  std::error_code ignored;
+  for (const auto& each : fs::directory_iterator(directory, ignored)) found.insert(each.path());
+  return found;
+}
+
+bool has_cap_sys_ptrace() {
+  std::ifstream status("/proc/self/status");
+  for (std::string key; status >> key;) {
+    uint64_t capabilities = 0;
+    if (key == "CapEff:" && status >> std::hex >> capabilities)
+      return ((capabilities >> CAP_SYS_PTRACE) & 1) != 0;
+  }
+  return false;
+}
+
+unsigned usable_processors() {
+  cpu_set_t set;
+  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? static_cast<unsigned>(CPU_COUNT(&set)) : 1;
+}
+
+}  // namespace
+
+Result<int> kvm_version(const std::string& device) {
+  const Fd fd(::open(device.c_str(), O_RDWR | O_CLOEXEC));
+  if (!fd) return fail("{}: {}", device, reason(errno));
+  const int version = ::ioctl(fd.get(), KVM_GET_API_VERSION, 0);
+  if (version < 0) return fail("{}: {}", device, reason(errno));
+  return version;
+}
+
+Finding kvm(const Result<int>& version) {
+  const char* remedy =
+      "switch on virtualization in the firmware, modprobe kvm_intel or kvm_amd, and join the group kvm";
+  if (!version) return note("kvm", version.error().message + ": guests run slowly, under TCG", remedy);
+  if (*version != KVM_API_VERSION)
+    return note("kvm", fmt::format("API version {} is none that QEMU takes", *version), remedy);
+  return ok("kvm", "usable");
+}
+
+Finding guest_memory(bool has_cap_sys_ptrace, std::optional<uint64_t> scope) {
+  constexpr uint64_t kNobody = 3;
+  const std::string set = fmt::format("kernel.yama.ptrace_scope = {}", scope.value_or(0));
+  if (scope >= kNobody) {
+    return note("guest memory", set + ": pages go through QEMU, not straight into guest memory",
+                "set kernel.yama.ptrace_scope = 1 in /etc/sysctl.d and reboot");
+  }
+  if (has_cap_sys_ptrace) return ok("guest memory", "any QEMU's can be written to");
+  if (scope.value_or(0) == 0) return ok("guest memory", "that of this user's QEMUs can be written to");
+  return note("guest memory", set + ": pages go through QEMU, not straight into guest memory",
+              "run as root, or sysctl kernel.yama.ptrace_scope=0");
+}
+
+Finding userfaultfd(std::optional<uint64_t> unprivileged) {
+  if (!unprivileged)
+    return note("userfaultfd", "not in this kernel: no postcopy", "boot a kernel with CONFIG_USERFAULTFD");
+  if (*unprivileged == 0) {
+    return note("userfaultfd", "only for root: no postcopy for a QEMU of another user",
+                "sysctl vm.unprivileged_userfaultfd=1");
+  }
+  return ok("userfaultfd", "for all users");
+}
+
+Finding huge_pages(const std::string& directory) {
+  std::string found;
+  for (const fs::path& size : entries(directory)) {
+    const uint64_t reserved = number_in(size / "nr_hugepages").value_or(0);
+    if (reserved == 0) continue;
+    found += fmt::format("{}{}: {} of {} free", found.empty() ? "" : ", ", size.filename().string(),
+                         number_in(size / "free_hugepages").value_or(0), reserved);
+  }
+  if (!found.empty()) return ok("huge pages", found);
+  return note("huge pages", "none reserved: a guest that lives in them cannot come here",
+              "sysctl vm.nr_hugepages=N, if you have such guests");
+}
+
+Finding processors(unsigned count, unsigned lanes) {
+  std::string found = fmt::format("{} for the {} lanes of a migration (streams)", count, lanes);
+  if (count >= lanes) return ok("processors", std::move(found));
+  return note("processors", std::move(found), fmt::format("streams={} in the URI", count));
+}
+
+Finding zero_scan(std::string_view name) {
+  if (name != "portable") return ok("zero pages", fmt::format("found with {}", name));
+  return note("zero pages", "found without vector instructions",
+              "use a processor with AVX2; in a virtual machine, -cpu host");
+}
+
+Finding tcp_buffers(const std::string& directory) {
+  // Wherry leaves their size to the kernel, so net.core.wmem_max and rmem_max do not count.
+  std::string found;
+  std::string remedy;
+  for (const auto& [name, least] :
+       {std::pair("tcp_wmem", kBytesUnderWay), {"tcp_rmem", 2 * kBytesUnderWay}}) {
+    uint64_t smallest = 0;
+    uint64_t usual = 0;
+    uint64_t largest = 0;
+    if (std::ifstream file(fs::path(directory) / name); !(file >> smallest >> usual >> largest)) continue;
+    found += fmt::format("{}{} up to {} bytes", found.empty() ? "" : ", ", name, largest);
+    if (largest >= least) continue;
+    remedy += fmt::format("{}sysctl net.ipv4.{}='{} {} {}'", remedy.empty() ? "" : "; ", name, smallest,
+                          usual, least);
+  }
+  if (found.empty()) return ok("tcp buffers", "this kernel does not say");
+  if (remedy.empty()) return ok("tcp buffers", found);
+  return note("tcp buffers", found + ": one lane cannot fill 25 Gb/s at 1 ms", remedy);
+}
+
+Findings rdma(const std::string& directory, uint64_t lockable) {
+  Findings all;
+  for (const fs::path& device : entries(directory)) {
+    for (const fs::path& port : entries(device / "ports")) {
+      const std::string state = line_of(port / "state");
+      std::string found =
+          fmt::format("{} port {}: {}, {}, {}", device.filename().string(), port.filename().string(), state,
+                      line_of(port / "rate"), line_of(port / "link_layer"));
+      if (state.ends_with(" ACTIVE")) {
+        all.push_back(ok("rdma", found + "; not used: lanes are TCP"));
+      } else {
+        all.push_back(note("rdma", std::move(found), "rdma link; see to its cable, switch and address"));
+      }
+    }
+  }
+  if (all.empty()) return {ok("rdma", "no device; lanes are TCP")};
+  if (lockable == RLIM_INFINITY) {
+    all.push_back(ok("locked memory", "without limit"));
+  } else {
+    all.push_back(
+        note("locked memory",
+             fmt::format("{} KiB: RDMA has to lock all guest memory that it reaches", lockable / 1024),
+             "LimitMEMLOCK=infinity in the unit of wherryd, or ulimit -l unlimited"));
+  }
+  return all;
+}
+
+Findings examine_host() {
+  Findings all{kvm(kvm_version("/dev/kvm")),
+               guest_memory(has_cap_sys_ptrace(), number_in("/proc/sys/kernel/yama/ptrace_scope")),
+               userfaultfd(number_in("/proc/sys/vm/unprivileged_userfaultfd")),
+               huge_pages("/sys/kernel/mm/hugepages"),
+               processors(usable_processors(), Uri{}.streams),
+               zero_scan(zero_scans().front().name),
+               tcp_buffers("/proc/sys/net/ipv4")};
+  rlimit limit{};
+  ::getrlimit(RLIMIT_MEMLOCK, &limit);
+  for (Finding& each : rdma("/sys/class/infiniband", limit.rlim_cur)) all.push_back(std::move(each));
+  return all;
+}
+
+}  // namespace wherry::doctor

@@ -1,0 +1,36 @@
+// What `wherry doctor` looks at on a host, whatever runs there: kernel, processors, network cards.
+//
+// Each check says what it makes of what it is given; examine_host() gives them this host's. The kernel's
+// files are those of proc(5) and of Documentation/ABI/stable/sysfs-class-infiniband.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "compression/result.h"
+#include "qemu-glue/doctor/finding.h"
+
+namespace wherry::doctor {
+
+// The answer of /dev/kvm to KVM_GET_API_VERSION.
+Result<int> kvm_version(const std::string& device);
+Finding kvm(const Result<int>& version);
+// Whether Wherry may write to another process's memory. `scope`: kernel.yama.ptrace_scope, if there is one.
+Finding guest_memory(bool has_cap_sys_ptrace, std::optional<uint64_t> scope);
+// What postcopy needs. `unprivileged`: vm.unprivileged_userfaultfd, if there is one.
+Finding userfaultfd(std::optional<uint64_t> unprivileged);
+// `directory`: /sys/kernel/mm/hugepages.
+Finding huge_pages(const std::string& directory);
+Finding processors(unsigned count, unsigned lanes);
+// `name`: that of the implementation in use (compression/zero_scan.h).
+Finding zero_scan(std::string_view name);
+// `directory`: /proc/sys/net/ipv4.
+Finding tcp_buffers(const std::string& directory);
+// `directory`: /sys/class/infiniband. `lockable`: RLIMIT_MEMLOCK, in bytes.
+Findings rdma(const std::string& directory, uint64_t lockable);
+
+Findings examine_host();
+
+}  // namespace wherry::doctor

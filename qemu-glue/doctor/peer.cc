@@ -1,0 +1,48 @@
+#include "qemu-glue/doctor/peer.h"
+
+#include <fmt/core.h>
+#include <netdb.h>
+
+#include <chrono>
+
+#include "qemu-glue/daemon/service.h"
+
+namespace wherry::doctor {
+namespace {
+
+constexpr std::chrono::seconds kPatience{2};
+
+bool resolves(const std::string& host) {
+  addrinfo* found = nullptr;
+  if (::getaddrinfo(host.c_str(), nullptr, nullptr, &found) != 0) return false;
+  ::freeaddrinfo(found);
+  return true;
+}
+
+}  // namespace
+
+Finding peer(const std::string& name, const Endpoint& at) {
+  const std::string about = "peer " + name;
+  if (!resolves(at.host)) {
+    return problem(about, "cannot resolve " + at.host,
+                   fmt::format("put {} into /etc/hosts or DNS, or give an address instead", at.host));
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  auto connection = connect_to(at, kPatience, kPatience);
+  if (!connection) {
+    return problem(
+        about, connection.error().message,
+        fmt::format("start wherryd there, with listen = \"wherry://{}\", and open TCP port {} to this host",
+                    at.str(), at.port));
+  }
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
+  auto alive = daemon::ask_for_service(std::move(*connection), at.str(), "alive", kPatience);
+  if (!alive) {
+    return problem(
+        about, alive.error().message,
+        fmt::format("see what listens at {} there; it must be a wherryd as new as this one", at.str()));
+  }
+  return ok(about, fmt::format("wherryd answers at {}, connected in {:.1f} ms", at.str(), took.count()));
+}
+
+}  // namespace wherry::doctor

@@ -1,0 +1,54 @@
+#include "qemu-glue/doctor/peer.h"
+
+#include <thread>
+
+#include "qemu-glue/daemon/arrivals.h"
+#include "qemu-glue/daemon/door.h"
+#include "tests/qemu-glue/doctor/support.h"
+
+namespace wherry::doctor {
+namespace {
+
+const Endpoint kAnyPort{.path = {}, .host = "127.0.0.1", .port = 0};
+
+TEST(DoctorPeer, AWherrydGivesASignOfLife) {
+  daemon::Config config;
+  config.listen.emplace().hosts = {kAnyPort};
+  daemon::Arrivals arrivals(config, "/nonexistent/wherry");
+  auto door = daemon::Door::open(config, arrivals);
+  ASSERT_TRUE(door) << door.error().message;
+  expect(peer("hostb", (*door)->where()), Level::ok, "wherryd answers at " + (*door)->where().str());
+}
+
+TEST(DoctorPeer, WhatIsNotThereIsNamed) {
+  Endpoint closed;
+  {
+    auto listener = Listener::open(kAnyPort);
+    ASSERT_TRUE(listener);
+    closed = listener->where();
+  }
+  const Finding down = peer("hostb", closed);
+  EXPECT_EQ(down.about, "peer hostb");
+  expect(down, Level::problem, "cannot connect to " + closed.str(),
+         "open TCP port " + std::to_string(closed.port));
+  expect(peer("hostx", {.path = {}, .host = "no.such.host.invalid", .port = 1}), Level::problem,
+         "cannot resolve no.such.host.invalid", "/etc/hosts");
+}
+
+TEST(DoctorPeer, WhoeverElseListensThereIsNoWherryd) {
+  auto listener = Listener::open(kAnyPort);
+  ASSERT_TRUE(listener);
+  for (const std::string said :
+       {"HTTP/1.1 400 Bad Request\r\n\r\nIt is at least as long as a header of ours, is it not?\n", ""}) {
+    std::thread other([&] {
+      auto connection = listener->accept(std::chrono::seconds(1));
+      if (connection)
+        (void)send_all(connection->get(), {reinterpret_cast<const uint8_t*>(said.data()), said.size()});
+    });
+    expect(peer("hostb", listener->where()), Level::problem, listener->where().str(), "see what listens");
+    other.join();
+  }
+}
+
+}  // namespace
+}  // namespace wherry::doctor
