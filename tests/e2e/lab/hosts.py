@@ -5,6 +5,9 @@
         hosts.b.start('wherryd', ['wherryd', …])
         hosts.b.wait_listening('wherryd', '/run/wherry/wherryd.sock')
 
+rate    of the link between them, as Link takes it
+qemu    by a host's name, what its /etc/libvirt/qemu.conf says of users and certificates; QEMU runs as root unless told
+
 A host is a network namespace (one end of `hosts.link`, which sets rates and cuts the cable), a mount namespace and a UTS
 namespace, in which virtlogd and libvirtd run as they are installed on this machine. It has its own
 
@@ -15,8 +18,8 @@ namespace, in which virtlogd and libvirtd run as they are installed on this mach
                         they are mounted on, where it has none
 
 and shares all else with this machine: programs, /tmp, /dev, process ids. What libvirt has found out about QEMU is kept for
-the next run and for both hosts, because it takes seconds to ask. There are no cgroups, no D-Bus, no systemd. QEMU runs as
-root; libvirtd also listens on TCP, and asks nobody who they are.
+the next run and for both hosts, because it takes seconds to ask. There are no cgroups, no D-Bus, no systemd. libvirtd
+also listens on TCP, and asks nobody who they are.
 
 On both hosts there are /run/wherry/hosta and /run/wherry/hostb, for sockets named by the host that a migration goes to.
 
@@ -52,6 +55,10 @@ add() {  # add LINE FILE
 add 'libvirt-qemu:x:64055:64055::/:/bin/false' /etc/passwd
 add 'libvirt-qemu:x:64055:' /etc/group
 mkdir -p /var/log/libvirt/qemu /run/wherry/hosta /run/wherry/hostb
+if [ -e /dev/kvm ]; then  # for all: where QEMU may not open it but libvirt may, libvirt asks QEMU about itself again and again
+  mknod -m 666 /run/kvm c 10 232
+  mount --bind /run/kvm /dev/kvm
+fi
 echo made
 exec sleep infinity
 '''
@@ -62,9 +69,11 @@ auth_tcp = "none"
 auth_unix_rw = "none"
 host_uuid = "{uuid}"
 '''
-_QEMU = '''
+_QEMU_IS_ROOT = '''
 user = "root"
 group = "root"
+'''
+_QEMU = '''
 security_driver = "none"
 cgroup_controllers = []
 '''
@@ -73,7 +82,7 @@ cgroup_controllers = []
 class Host:
     """One of the two; made by Hosts."""
 
-    def __init__(self, name, netns, names):
+    def __init__(self, name, netns, names, qemu):
         self.name, self._netns = name, netns
         self._daemons = {}
         self._holder = spawn(
@@ -84,7 +93,7 @@ class Host:
         if said != 'made\n':
             raise RuntimeError(f'{name} cannot be made: {said}{self._holder.stdout.read()}')
         self.path('/etc/libvirt/libvirtd.conf').write_text(_LIBVIRTD.format(uuid=uuid.uuid4()))
-        self.path('/etc/libvirt/qemu.conf').write_text(_QEMU)
+        self.path('/etc/libvirt/qemu.conf').write_text(_QEMU + qemu)
         self.start('virtlogd', ['virtlogd'])
         self.start('libvirtd', ['libvirtd', '--listen'])
 
@@ -130,6 +139,11 @@ class Host:
         self._daemons[name].kill()
         self._daemons[name].wait()
 
+    def memory(self, name):
+        """Bytes of memory that the daemon takes now."""
+        pages = Path(f'/proc/{self._daemons[name].pid}/statm').read_text().split()[1]
+        return int(pages) * os.sysconf('SC_PAGE_SIZE')
+
     def _log(self, name):
         return self.path(f'/run/{name}.log')
 
@@ -174,13 +188,14 @@ class Host:
 
 
 class Hosts:
-    def __init__(self, rate=None):
+    def __init__(self, rate=None, qemu=lambda host: _QEMU_IS_ROOT):
         self.link = Link(rate)
         self._hosts = []
         try:
             names = ''.join(f'{self.link.address(side)} host{side}\n' for side in 'ab') + '127.0.0.1 localhost\n'
             for side in 'ab':
-                self._hosts.append(Host(f'host{side}', self.link.netns(side), names))
+                name = f'host{side}'
+                self._hosts.append(Host(name, self.link.netns(side), names, qemu(name)))
             for host in self:
                 host.wait_up()
         except BaseException:
