@@ -1,9 +1,10 @@
 """Two hosts, each with libvirt and a wherryd: `virsh migrate` with a wherry:// URI.
 
-libvirt, QEMU and virsh are as Debian ships them. Whatever happens, the guest runs on exactly one host and finds its memory
+libvirt, QEMU and virsh are as Debian ships them; with WHERRY_LIBVIRT_SUITE=trixie the class Wherryd takes that suite's. Whatever happens, the guest runs on exactly one host and finds its memory
 right, and nothing is left on either.
 """
 import json
+import os
 import re
 import subprocess
 import tempfile
@@ -29,7 +30,7 @@ def start_daemons(hosts):
 class Wherryd(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.hosts = cls.enterClassContext(Hosts())
+        cls.hosts = cls.enterClassContext(Hosts(suite=os.environ.get('WHERRY_LIBVIRT_SUITE')))
         start_daemons(cls.hosts)
 
     def setUp(self):
