@@ -2,10 +2,12 @@
 
 The transport contract: hostb's QEMU waits at /run/wherry/hostb/ID.sock on hostb, where libvirt has it listen; a wherry
 listens at the same path on hosta, where libvirt has the source's QEMU connect. libvirt knows of no Wherry.
+libvirt and QEMU are the installed ones, or with WHERRY_LIBVIRT_SUITE=trixie those of that suite.
 
 Whatever happens, the guest runs on exactly one host and finds its memory right, and nothing is left on either.
 """
 import contextlib
+import os
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,7 +20,7 @@ CONNECTIONS = {'single': (), 'parallel': ('--parallel', '--parallel-connections'
 class Libvirt(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.hosts = cls.enterClassContext(Hosts())
+        cls.hosts = cls.enterClassContext(Hosts(suite=os.environ.get('WHERRY_LIBVIRT_SUITE')))
 
     def setUp(self):
         self.addCleanup(self.hosts.wait_nothing_left, self.hosts.holdings())

@@ -1,16 +1,20 @@
 """Two hosts, each with libvirt and a wherryd: `virsh migrate` with a wherry:// URI.
 
-libvirt, QEMU and virsh are as Debian ships them. Whatever happens, the guest runs on exactly one host and finds its memory
+libvirt, QEMU and virsh are as Debian ships them; with WHERRY_LIBVIRT_SUITE=trixie the class Wherryd takes that suite's. Whatever happens, the guest runs on exactly one host and finds its memory
 right, and nothing is left on either.
 """
 import json
+import os
 import re
+import subprocess
+import tempfile
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-from lab import Domain, Hosts, wait_until, wherry_binary
+from lab import PAGES, Domain, Hosts, wait_until, wherry_binary
 
 GATEWAY = 'qemu+unix:///system?socket=/run/wherry/{}/libvirt-sock'
+DRIVEN = ((), ('--p2p',))
 URI = 'wherry://hostb?streams=4&downtime=100ms'
 
 
@@ -26,7 +30,7 @@ def start_daemons(hosts):
 class Wherryd(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.hosts = cls.enterClassContext(Hosts())
+        cls.hosts = cls.enterClassContext(Hosts(suite=os.environ.get('WHERRY_LIBVIRT_SUITE')))
         start_daemons(cls.hosts)
 
     def setUp(self):
@@ -92,6 +96,40 @@ class Wherryd(unittest.TestCase):
             self.assertRegex(str(migrating.exception()), 'canceled by client')
             vm.check_runs_on(self.hosts.a)
 
+    def test_figures_and_limits_while_it_runs(self):
+        with Domain(self.hosts) as vm, ThreadPoolExecutor() as pool:
+            self.hosts.a.virsh('migrate-setspeed', vm.name, '4')
+            migrating = pool.submit(self.migrate, vm)
+            wait_until(lambda: int(vm.job().get('memory_processed', 0)) > 1 << 20, 20, 'migration under way')
+            self.assertEqual(self.hosts.a.virsh('migrate-getspeed', vm.name), '4')
+            self.hosts.a.virsh('migrate-setmaxdowntime', vm.name, '200')
+            self.assertEqual(self.hosts.a.virsh('migrate-getmaxdowntime', vm.name), '200')
+            job = vm.job()
+            for figure in ('data_total', 'data_remaining', 'memory_remaining'):
+                self.assertGreater(int(job[figure]), 0, job)
+            self.hosts.a.virsh('migrate-setspeed', vm.name, '1000')
+            migrating.result()
+            completed = vm.job('--completed')
+            self.assertEqual(completed['data_remaining'], '0')
+            self.assertGreater(int(completed['data_processed']), PAGES * 4096)
+            vm.check_runs_on(self.hosts.b)
+
+    def test_a_guest_that_takes_too_long_is_suspended(self):
+        with Domain(self.hosts) as vm, ThreadPoolExecutor() as pool:
+            migrating = pool.submit(self.migrate, vm, '--bandwidth', '4', '--timeout', '1', '--timeout-suspend')
+            wait_until(lambda: vm.state(self.hosts.a) == 'paused', 20, 'suspended guest')
+            self.hosts.a.virsh('migrate-setspeed', vm.name, '1000')
+            migrating.result()
+            vm.check_runs_on(self.hosts.b)
+
+    def test_postcopy(self):
+        with Domain(self.hosts) as vm, ThreadPoolExecutor() as pool:
+            migrating = pool.submit(self.migrate, vm, '--postcopy', '--bandwidth', '4')
+            wait_until(lambda: int(vm.job().get('memory_processed', 0)) > 1 << 20, 20, 'migration under way')
+            self.hosts.a.virsh('migrate-postcopy', vm.name)
+            migrating.result()
+            vm.check_runs_on(self.hosts.b)
+
     def test_migrating_through_a_route_by_hand(self):
         route = self.wherry(self.hosts.a, 'route', URI)
         self.assertRegex(route, r'^unix:///run/wherry/hostb/[0-9a-f]{16}\.sock$')
@@ -130,9 +168,14 @@ class Wherryd(unittest.TestCase):
 
     def test_to_and_fro(self):
         with Domain(self.hosts) as vm:
-            for here, there in 4 * ((self.hosts.a, self.hosts.b), (self.hosts.b, self.hosts.a)):
-                self.migrate(vm, uri=f'wherry://{there.name}', to=there.name, source=here)
-                vm.check_runs_on(there)
+            before = None
+            for _ in range(5):
+                for here, there in ((self.hosts.a, self.hosts.b), (self.hosts.b, self.hosts.a)):
+                    self.migrate(vm, uri=f'wherry://{there.name}', to=there.name, source=here)
+                    vm.check_runs_on(there)
+                before = before or [host.memory('wherryd') for host in self.hosts]
+            for host, at_first in zip(self.hosts, before):
+                self.assertLess(host.memory('wherryd'), at_first + (1 << 20), host.name)
 
     def test_four_at_once(self):
         with Domain(self.hosts) as one, Domain(self.hosts) as two, Domain(self.hosts) as three, \
@@ -184,6 +227,111 @@ class Wherryd(unittest.TestCase):
     def test_what_goes_on_is_told(self):
         said = self.wherry(self.hosts.a, 'status')
         self.assertTrue(re.search(r'^\d+ connections to libvirt$', said, re.M), said)
+
+
+class Strangers(unittest.TestCase):
+    """What hostb lets hosta do with its libvirt, when it is not all."""
+
+    def check_refused(self, settings, why):
+        with Hosts() as hosts:
+            hosts.a.start('wherryd', [wherry_binary('wherryd'), '--listen', 'wherry://hosta', '--insecure',
+                                      '--peer', 'hostb=hostb'])
+            hosts.b.path('/run/wherry.toml').write_text(f'listen = "wherry://hostb"\ninsecure = true\n{settings}')
+            hosts.b.start('wherryd', [wherry_binary('wherryd'), '--config', '/run/wherry.toml'])
+            hosts.a.wait_listening('wherryd', '/run/wherry/hostb/libvirt-sock')
+            hosts.b.wait_listening('wherryd', '/run/wherry/wherryd.sock')
+            before = hosts.holdings()
+            with Domain(hosts) as vm:
+                for options in DRIVEN:
+                    with self.assertRaisesRegex(RuntimeError, why):
+                        vm.migrate('--migrateuri', URI, *options, to=GATEWAY.format('hostb'))
+                vm.check_runs_on(hosts.a)
+            hosts.wait_nothing_left(before)
+
+    def test_a_peer_that_is_not_in_the_list_may_only_look(self):
+        self.check_refused('', 'read only access prevents virDomainMigratePrepare3Params')
+
+    def test_a_peer_that_may_not_even_look(self):
+        self.check_refused('[peers.hosta]\naddress = "hosta"\nlibvirt = "none"\n',
+                           'libvirt of hostb: hostb:16520 refused: .* may not use the libvirt of this host')
+
+
+CERTIFICATES = r'''
+set -eu
+cd "$1"
+tool() { certtool --outfile "$@" 2>/dev/null; }
+echo 'cn = ca
+ca
+cert_signing_key' >ca
+for host in hosta hostb; do
+  echo "cn = $host
+dns_name = $host
+tls_www_server
+tls_www_client
+signing_key
+encryption_key" >$host
+done
+tool ca-key.pem --generate-privkey --ecc
+tool ca-cert.pem --generate-self-signed --template ca --load-privkey ca-key.pem
+for host in hosta hostb; do
+  mkdir $host.pem
+  cp ca-cert.pem $host.pem
+  tool $host.pem/server-key.pem --generate-privkey --ecc
+  tool $host.pem/server-cert.pem --generate-certificate --template $host --load-privkey $host.pem/server-key.pem \
+    --load-ca-certificate ca-cert.pem --load-ca-privkey ca-key.pem
+  for kind in key cert; do cp $host.pem/server-$kind.pem $host.pem/client-$kind.pem; done
+done
+chmod -R a+rX .
+'''
+
+
+class AsShipped(unittest.TestCase):
+    """QEMU runs as libvirt-qemu, as Debian sets it up, and has certificates."""
+
+    @classmethod
+    def setUpClass(cls):
+        directory = cls.enterClassContext(tempfile.TemporaryDirectory())
+        subprocess.run(['sh', '-c', CERTIFICATES, 'sh', directory], check=True)
+        cls.hosts = cls.enterClassContext(Hosts(qemu=lambda host: f'''
+user = "libvirt-qemu"
+group = "libvirt-qemu"
+migrate_tls_x509_cert_dir = "{directory}/{host}.pem"
+'''))
+        for host in cls.hosts:
+            other = 'hostb' if host is cls.hosts.a else 'hosta'
+            host.path('/run/wherry.toml').write_text(f'''
+listen = "wherry://{host.name}"
+insecure = true
+group = "libvirt-qemu"
+[peers.{other}]
+address = "{other}"
+''')
+            host.start('wherryd', [wherry_binary('wherryd'), '--config', '/run/wherry.toml'])
+            for socket in ('wherryd.sock', f'{other}/libvirt-sock'):
+                host.wait_listening('wherryd', f'/run/wherry/{socket}')
+
+    def setUp(self):
+        self.addCleanup(self.hosts.wait_nothing_left, self.hosts.holdings())
+
+    def check(self, *options):
+        with Domain(self.hosts) as vm:
+            vm.migrate('--migrateuri', URI, *options, to=GATEWAY.format('hostb'))
+            vm.check_runs_on(self.hosts.b)
+
+    def test_qemu_that_is_not_root(self):
+        self.check()
+
+    def test_qemu_that_is_not_root_connects_itself(self):
+        self.check('--parallel')
+
+    def test_tls_to_another_name_than_the_certificate_has(self):
+        with Domain(self.hosts) as vm:
+            with self.assertRaisesRegex(RuntimeError, 'Certificate does not match the hostname nope'):
+                vm.migrate('--migrateuri', URI, '--tls', '--tls-destination', 'nope', to=GATEWAY.format('hostb'))
+            vm.check_runs_on(self.hosts.a)
+
+    def test_tls(self):
+        self.check('--tls', '--tls-destination', 'hostb')
 
 
 if __name__ == '__main__':

@@ -14,6 +14,7 @@ domain from both hosts; an error that leaves it takes QEMU's messages along.
 import contextlib
 import itertools
 import os
+import shutil
 
 from .console import Console
 from .guest import guest_kernel
@@ -48,6 +49,7 @@ _DISK = '''
 _RAM_KIB = 131080
 _RAM = ['-object', f'memory-backend-memfd,id=guest.ram,size={_RAM_KIB}K,share=on', '-machine', 'memory-backend=guest.ram',
         '-m', f'{_RAM_KIB}k']
+_KERNEL = '/var/lib/libvirt/guest.elf'  # where QEMU can read it whatever its user
 _count = itertools.count(1)
 
 
@@ -62,9 +64,11 @@ class Domain:
             with open(hosts.b.path(self._image), 'wb') as copy:
                 copy.truncate(disk)
         arguments = [*_RAM, *(['-qmp', f'unix:/run/{self.name}.qmp,server=on,wait=off'] if own_qmp else [])]
-        xml = _XML.format(name=self.name, ram_kib=_RAM_KIB, kernel=guest_kernel(), append=append, console=console,
+        xml = _XML.format(name=self.name, ram_kib=_RAM_KIB, kernel=_KERNEL, append=append, console=console,
                           disk=_DISK.format(self._image) if disk else '',
                           arguments=''.join(f"<qemu:arg value='{argument}'/>" for argument in arguments))
+        for host in hosts:
+            shutil.copy(guest_kernel(), host.path(_KERNEL))
         try:
             hosts.a.virsh('define', '/dev/stdin', stdin=xml)
             hosts.a.virsh('start', self.name)
@@ -121,9 +125,10 @@ class Domain:
         to = to or f'qemu+tcp://{self.hosts.b.name}/system'
         (source or self.hosts.a).virsh('migrate', *(['--live'] if live else []), *options, self.name, to, **run_args)
 
-    def job(self):
-        """Figures of the job under way on host a, by libvirt's names for them ('memory_processed': bytes …)."""
-        lines = self.hosts.a.virsh('domjobinfo', '--rawstats', self.name).splitlines()
+    def job(self, *options):
+        """Figures of the job under way on host a, by libvirt's names for them ('memory_processed': bytes …); with
+        '--completed' those of the last one."""
+        lines = self.hosts.a.virsh('domjobinfo', '--rawstats', *options, self.name).splitlines()
         fields = (line.split(':', 1) for line in lines if ':' in line)
         return {name.strip(): value.strip() for name, value in fields}
 

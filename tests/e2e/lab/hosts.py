@@ -5,6 +5,11 @@
         hosts.b.start('wherryd', ['wherryd', …])
         hosts.b.wait_listening('wherryd', '/run/wherry/wherryd.sock')
 
+rate    of the link between them, as Link takes it
+qemu    by a host's name, what its /etc/libvirt/qemu.conf says of users and certificates; QEMU runs as root unless told
+suite   of Debian, whose libvirt and QEMU are taken instead of those installed here: 'trixie' has 11.3 and 10.0. They
+        are unpacked on first use (250 MB), and run in that tree; all else on a host, as Wherry, does not.
+
 A host is a network namespace (one end of `hosts.link`, which sets rates and cuts the cable), a mount namespace and a UTS
 namespace, in which virtlogd and libvirtd run as they are installed on this machine. It has its own
 
@@ -15,8 +20,8 @@ namespace, in which virtlogd and libvirtd run as they are installed on this mach
                         they are mounted on, where it has none
 
 and shares all else with this machine: programs, /tmp, /dev, process ids. What libvirt has found out about QEMU is kept for
-the next run and for both hosts, because it takes seconds to ask. There are no cgroups, no D-Bus, no systemd. QEMU runs as
-root; libvirtd also listens on TCP, and asks nobody who they are.
+the next run and for both hosts, because it takes seconds to ask. There are no cgroups, no D-Bus, no systemd. libvirtd
+also listens on TCP, and asks nobody who they are.
 
 On both hosts there are /run/wherry/hosta and /run/wherry/hostb, for sockets named by the host that a migration goes to.
 
@@ -24,21 +29,22 @@ Needs root. Leaving the context kills what runs on the hosts; what test processe
 Hosts or Link. For one thread, except that `run` and `virsh` may be called from any.
 """
 import contextlib
+import functools
 import os
 import subprocess
 import uuid
 from collections import Counter
 from pathlib import Path
 
-from .guest import CACHE
+from .guest import CACHE, TESTS
 from .link import Link
 from .process import end, in_namespace, spawn, wait_until
 
 _PRIVATE = ('/run', '/etc/libvirt', '/var/lib/libvirt', '/var/log/libvirt')
 _MAKE_HOST = r'''
 set -eu
-name=$1 names=$2 cache=$3
-shift 3
+name=$1 names=$2 cache=$3 root=$4
+shift 4
 hostname "$name"
 mkdir -p "$cache" /var/cache/libvirt "$@"
 mount --bind "$cache" /var/cache/libvirt
@@ -52,6 +58,20 @@ add() {  # add LINE FILE
 add 'libvirt-qemu:x:64055:64055::/:/bin/false' /etc/passwd
 add 'libvirt-qemu:x:64055:' /etc/group
 mkdir -p /var/log/libvirt/qemu /run/wherry/hosta /run/wherry/hostb
+# For all: where QEMU may not open it but libvirt may, libvirt asks QEMU about itself again and again.
+if [ -e /dev/kvm ]; then
+  mknod -m 666 /run/kvm c 10 232
+  mount --bind /run/kvm /dev/kvm
+fi
+if [ -n "$root" ]; then
+  mount --bind "$root" "$root"  # libvirt makes a mount namespace for each QEMU, of a root that is a mount
+  touch "$root/etc/hosts" "$root/etc/passwd" "$root/etc/group"
+  for path in /etc/hosts /etc/passwd /etc/group /proc /sys /dev /tmp /var/cache/libvirt "$@"; do
+    [ -e "$root$path" ] || mkdir -p "$root$path"
+    mount --rbind "$path" "$root$path"
+  done
+  mount --rbind /run "$root/var/run"
+fi
 echo made
 exec sleep infinity
 '''
@@ -62,35 +82,48 @@ auth_tcp = "none"
 auth_unix_rw = "none"
 host_uuid = "{uuid}"
 '''
-_QEMU = '''
+_QEMU_IS_ROOT = '''
 user = "root"
 group = "root"
+'''
+_QEMU = '''
 security_driver = "none"
 cgroup_controllers = []
 '''
 
 
+@functools.cache
+def _tree(suite):
+    """A tree with libvirt and QEMU of that suite."""
+    target = CACHE / f'libvirt-{suite}'
+    subprocess.run([TESTS / 'e2e/qemu-from-suite', suite, target, 'base-files', 'libvirt-daemon', 'libvirt-daemon-log',
+                    'libvirt-daemon-driver-qemu', 'libvirt-clients'], check=True)
+    return target / 'root'
+
+
 class Host:
     """One of the two; made by Hosts."""
 
-    def __init__(self, name, netns, names):
+    def __init__(self, name, netns, names, qemu, suite):
         self.name, self._netns = name, netns
+        root = _tree(suite) if suite else ''
+        self._with_libvirt = ['chroot', root] if root else []
         self._daemons = {}
         self._holder = spawn(
             in_namespace(netns, ['unshare', '--mount', '--uts', '--propagation', 'private', 'sh', '-c', _MAKE_HOST,
-                                 'sh', name, names, CACHE / 'libvirt', *_PRIVATE]),
+                                 'sh', name, names, CACHE / f"libvirt-seen-{suite or 'installed'}", root, *_PRIVATE]),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         said = self._holder.stdout.readline()
         if said != 'made\n':
             raise RuntimeError(f'{name} cannot be made: {said}{self._holder.stdout.read()}')
         self.path('/etc/libvirt/libvirtd.conf').write_text(_LIBVIRTD.format(uuid=uuid.uuid4()))
-        self.path('/etc/libvirt/qemu.conf').write_text(_QEMU)
-        self.start('virtlogd', ['virtlogd'])
-        self.start('libvirtd', ['libvirtd', '--listen'])
+        self.path('/etc/libvirt/qemu.conf').write_text(_QEMU + qemu)
+        self.start('virtlogd', [*self._with_libvirt, 'virtlogd'])
+        self.start('libvirtd', [*self._with_libvirt, 'libvirtd', '--listen'])
 
     def inside(self, argv):
         """The command that runs `argv` on this host."""
-        return ['nsenter', '--target', self._holder.pid, '--mount', '--net', '--uts', '--', *argv]
+        return ['nsenter', '--target', str(self._holder.pid), '--mount', '--net', '--uts', '--', *argv]
 
     def path(self, path):
         """A file of this host, as seen from outside of it."""
@@ -98,10 +131,10 @@ class Host:
 
     def run(self, argv, stdin='', timeout=60):
         """Runs a command to its end and returns what it prints; raises with what it says if it fails."""
-        done = subprocess.run([str(a) for a in self.inside(argv)], input=stdin, capture_output=True, text=True,
-                              timeout=timeout)
+        argv = [str(argument) for argument in argv]
+        done = subprocess.run(self.inside(argv), input=stdin, capture_output=True, text=True, timeout=timeout)
         if done.returncode:
-            raise RuntimeError(f'{self.name}: {argv[0]} ended with {done.returncode}: {done.stderr.strip()}')
+            raise RuntimeError(f"{self.name}: {' '.join(argv)} ended with {done.returncode}: {done.stderr.strip()}")
         return done.stdout.strip()
 
     def popen(self, argv, **popen_args):
@@ -130,11 +163,16 @@ class Host:
         self._daemons[name].kill()
         self._daemons[name].wait()
 
+    def memory(self, name):
+        """Bytes of memory that the daemon takes now."""
+        pages = Path(f'/proc/{self._daemons[name].pid}/statm').read_text().split()[1]
+        return int(pages) * os.sysconf('SC_PAGE_SIZE')
+
     def _log(self, name):
         return self.path(f'/run/{name}.log')
 
     def virsh(self, *arguments, **run_args):
-        return self.run(['virsh', '--quiet', '--connect', 'qemu:///system', *arguments], **run_args)
+        return self.run([*self._with_libvirt, 'virsh', '--quiet', '--connect', 'qemu:///system', *arguments], **run_args)
 
     def wait_up(self):
         self.wait_listening('virtlogd', '/run/libvirt/virtlogd-sock')
@@ -174,13 +212,14 @@ class Host:
 
 
 class Hosts:
-    def __init__(self, rate=None):
+    def __init__(self, rate=None, qemu=lambda host: _QEMU_IS_ROOT, suite=None):
         self.link = Link(rate)
         self._hosts = []
         try:
             names = ''.join(f'{self.link.address(side)} host{side}\n' for side in 'ab') + '127.0.0.1 localhost\n'
             for side in 'ab':
-                self._hosts.append(Host(f'host{side}', self.link.netns(side), names))
+                name = f'host{side}'
+                self._hosts.append(Host(name, self.link.netns(side), names, qemu(name), suite))
             for host in self:
                 host.wait_up()
         except BaseException:
