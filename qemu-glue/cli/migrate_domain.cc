@@ -64,6 +64,7 @@ std::string size_text(uint64_t bytes) {
 
 std::string line(const MigrationProgress& progress) {
   const domain::JobStats& stats = progress.stats;
+  if (stats.total == 0) return "preparing";
   std::string text =
       fmt::format("{:6.1f} s  {:3} %  {} left  {}/s  pass {}", stats.elapsed_s, stats.percent(),
                   size_text(stats.remaining), size_text(stats.rate), stats.passes);
@@ -73,10 +74,15 @@ std::string line(const MigrationProgress& progress) {
 
 std::string json_line(const MigrationProgress& progress) {
   const domain::JobStats& stats = progress.stats;
-  nlohmann::json json = {{"status", progress.status},      {"error", progress.error},
-                         {"total_s", stats.elapsed_s},     {"percent", stats.percent()},
-                         {"bytes", stats.processed},       {"remaining", stats.remaining},
-                         {"bytes_per_second", stats.rate}, {"passes", stats.passes}};
+  nlohmann::json json = {
+      {"status", progress.status}, {"error", progress.error}, {"total_s", stats.elapsed_s}};
+  if (stats.total > 0) {
+    json.update({{"percent", stats.percent()},
+                 {"bytes", stats.processed},
+                 {"remaining", stats.remaining},
+                 {"bytes_per_second", stats.rate},
+                 {"passes", stats.passes}});
+  }
   if (progress.left_s) json["left_s"] = *progress.left_s;
   if (stats.downtime_ms) json["downtime_ms"] = *stats.downtime_ms;
   return json_text(json);
@@ -86,10 +92,10 @@ void print_end(const MigrationProgress& progress, bool json) {
   if (json) return print_line(json_line(progress));
   const domain::JobStats& stats = progress.stats;
   fmt::print("migration {}\n", progress.status);
-  if (stats.total == 0) return;  // an offline one, or one that did not begin
-  fmt::print("  total        {:.2f} s\n", stats.elapsed_s);
+  if (stats.elapsed_s > 0) fmt::print("  total        {:.2f} s\n", stats.elapsed_s);
   if (stats.downtime_ms) fmt::print("  downtime     {:.0f} ms\n", *stats.downtime_ms);
-  fmt::print("  moved        {} in {} passes\n", size_text(stats.processed), stats.passes);
+  if (stats.total > 0)
+    fmt::print("  moved        {} in {} passes\n", size_text(stats.processed), stats.passes);
 }
 
 }  // namespace

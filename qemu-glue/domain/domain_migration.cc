@@ -57,11 +57,12 @@ Result<> DomainMigration::run() {
   Result<> done = prepare();
   if (done) done = begin();
   if (done) {
+    const auto begin = Clock::now();
     auto migrating = std::async(std::launch::async, [this] { return migrate(); });
     look_after(migrating);
     done = migrating.get();
     std::string where = done ? "" : where_the_guest_is();
-    if (done) read_final_stats();
+    if (done) read_final_stats(Clock::now() - begin);
     std::lock_guard lock(mutex_);
     if (!done) done = fail("{}; {}", cancelled_.empty() ? done.error().message : cancelled_, where);
   }
@@ -111,15 +112,14 @@ Result<> DomainMigration::prepare() {
 }
 
 Result<> DomainMigration::find_ways() {
-  nlohmann::json question = {{"command", "route"}, {"uri", options_.via}};
-  if (options_.how.copies_storage()) question["disks"] = true;
-  auto answer = daemon::ask(options_.runtime_dir, question);
+  auto answer = daemon::ask(options_.runtime_dir, {{"command", "route"}, {"uri", options_.via}});
   if (!answer) return pass_on(answer);
   const auto unix_uri = [&](const char* key) {
     const auto path = answer->find(key);
     return path != answer->end() && path->is_string() ? "unix://" + path->get<std::string>() : "";
   };
-  ways_ = {.memory = unix_uri("path"), .disks = unix_uri("disks")};
+  ways_.memory = unix_uri("path");
+  if (options_.how.copies_storage()) ways_.disks = unix_uri("disks");
   if (ways_.memory.empty()) return fail("wherryd made no route to {}", options_.via);
   return {};
 }
@@ -150,11 +150,13 @@ void DomainMigration::look_after(const std::future<Result<>>& migrating) {
   const auto begin = Clock::now();
   Eta eta;
   Intervention intervention(options_.how);
+  bool aborted = false;
   bool told = false;
   while (migrating.wait_for(kLook) != std::future_status::ready) {
     auto job = job_of(domain_);
     if (!job) continue;
-    const JobStats stats = JobStats::read(*job);
+    JobStats stats = JobStats::read(*job);
+    stats.downtime_ms.reset();  // only expected yet
     const std::chrono::duration<double> now = Clock::now() - begin;
     bool cancelled = false;
     {
@@ -165,26 +167,33 @@ void DomainMigration::look_after(const std::future<Result<>>& migrating) {
     }
     if (!cancelled) {
       intervention.look(domain_, stats);
-    } else if (virDomainAbortJob(domain_.get()) < 0 && !std::exchange(told, true)) {
-      spdlog::warn("cannot abort the migration: {}", last_error());
+    } else if (!aborted) {
+      aborted = virDomainAbortJob(domain_.get()) == 0;
+      if (!aborted && !std::exchange(told, true))
+        spdlog::warn("cannot abort the migration: {}", last_error());
     }
   }
 }
 
-// Both hosts have them; the source only while it knows the domain, the destination only for a connection to
-// it.
-void DomainMigration::read_final_stats() {
+// Both hosts have them: the source while it knows the domain, the destination for who is connected to it.
+// Where neither can be asked, all that is certain is how long it took.
+void DomainMigration::read_final_stats(std::chrono::duration<double> took) {
+  JobStats stats;
+  stats.elapsed_s = took.count();
   for (const Domain* domain : {&arrived_, &domain_}) {
     int type = VIR_DOMAIN_JOB_NONE;
     TypedParams params;
     constexpr unsigned kFlags = VIR_DOMAIN_JOB_STATS_COMPLETED | VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED;
-    if (!*domain || virDomainGetJobStats(domain->get(), &type, params.make(), params.made(), kFlags) < 0 ||
+    // An offline migration is no job: those would be of one before.
+    if (options_.how.offline || !*domain ||
+        virDomainGetJobStats(domain->get(), &type, params.make(), params.made(), kFlags) < 0 ||
         type != VIR_DOMAIN_JOB_COMPLETED)
       continue;
-    std::lock_guard lock(mutex_);
-    progress_.stats = JobStats::read(params);
-    return;
+    stats = JobStats::read(params);
+    break;
   }
+  std::lock_guard lock(mutex_);
+  progress_.stats = stats;
 }
 
 std::string DomainMigration::where_the_guest_is() const {

@@ -11,6 +11,7 @@
 // run() is called once, by one thread, while an EventLoop runs; cancel() and progress() by any.
 #pragma once
 
+#include <chrono>
 #include <future>
 #include <mutex>
 #include <optional>
@@ -56,7 +57,7 @@ class DomainMigration {
   Result<> begin();
   Result<> migrate();
   void look_after(const std::future<Result<>>& migrating);
-  void read_final_stats();
+  void read_final_stats(std::chrono::duration<double> took);
   std::string where_the_guest_is() const;
 
   const Options options_;

@@ -5,7 +5,8 @@
 namespace wherry::domain {
 
 EventLoop::EventLoop() {
-  if (virEventRegisterDefaultImpl() < 0) return;  // out of memory; connections work without
+  // Without it, connections work as well, but are not kept alive.
+  if (virInitialize() < 0 || virEventRegisterDefaultImpl() < 0) return;
   thread_ = std::thread([this] {
     while (!stopped_ && virEventRunDefaultImpl() == 0) {
     }
@@ -13,11 +14,12 @@ EventLoop::EventLoop() {
 }
 
 EventLoop::~EventLoop() {
+  if (!thread_.joinable()) return;
   stopped_ = true;
   // One that is due at once wakes the loop.
   virEventAddTimeout(
       0, [](int timer, void*) { virEventRemoveTimeout(timer); }, nullptr, nullptr);
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
 }
 
 }  // namespace wherry::domain

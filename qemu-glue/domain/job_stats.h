@@ -13,10 +13,10 @@ struct JobStats {
   uint64_t total = 0;      // bytes of the guest
   uint64_t processed = 0;  // bytes that went; more than `total` where pages went again
   uint64_t remaining = 0;
-  uint64_t rate = 0;        // bytes a second that go
-  uint64_t dirty_rate = 0;  // bytes a second that the guest writes to
-  uint64_t passes = 0;      // over the guest's memory
-  std::optional<double> downtime_ms;
+  uint64_t rate = 0;                       // bytes a second that go
+  uint64_t dirty_rate = 0;                 // bytes a second that the guest writes to
+  uint64_t passes = 0;                     // over the guest's memory
+  std::optional<double> downtime_ms = {};  // before the end, what is expected
 
   static JobStats read(const TypedParams& params);
 

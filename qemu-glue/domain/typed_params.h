@@ -13,7 +13,8 @@ namespace wherry::domain {
 
 class TypedParams {
  public:
-  TypedParams() = default;
+  // Before virInitialize(), which runs once however often it is called, libvirt's functions fault.
+  TypedParams() { virInitialize(); }
   TypedParams(TypedParams&& other) noexcept
       : params_(std::exchange(other.params_, nullptr)),
         size_(std::exchange(other.size_, 0)),
