@@ -1,11 +1,14 @@
-// wherry migrate: two QEMUs on this host, all steps done for the user.
+// wherry migrate: a libvirt domain goes to another host (migrate_domain.h), or a guest to another QEMU on
+// this host; all steps are done for the user.
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "qemu-glue/cli/arguments.h"
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/cli/interrupt.h"
+#include "qemu-glue/cli/migrate_domain.h"
 #include "qemu-glue/cli/progress.h"
 #include "qemu-glue/migration.h"
 
@@ -13,17 +16,18 @@ namespace wherry::cli {
 namespace {
 
 struct MigrateOptions {
+  DomainOptions domain;
   std::string from;
   std::string to;
-  std::string via = "wherry://127.0.0.1:0";
+  std::string via;
   std::string report;
   bool paused = false;
   bool json = false;
   bool insecure = false;
 };
 
-int migrate(const MigrateOptions& options) {
-  auto uri = peer_uri(options.via, options.insecure);
+int migrate_between_monitors(const MigrateOptions& options) {
+  auto uri = peer_uri(options.via.empty() ? "wherry://127.0.0.1:0" : options.via, options.insecure);
   if (!uri) {
     spdlog::error("{}", uri.error().message);
     return kUsage;
@@ -55,18 +59,39 @@ int migrate(const MigrateOptions& options) {
 
 void add_migrate(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<MigrateOptions>();
-  CLI::App* command = app.add_subcommand("migrate", "Migrate a guest between two QEMUs on this host");
-  command->add_option("--from", options->from, "The source's monitor: qmp:PATH")->required();
-  command
-      ->add_option("--to", options->to, "The destination's monitor: qmp:PATH (started with -incoming defer)")
-      ->required();
-  command->add_option("--via", options->via, "The way between them: wherry://ADDR[:PORT][?key=value…]");
-  command->add_flag("--paused", options->paused, "Not live: stop the guest first");
-  command->add_option("--report", options->report, "File for the report (JSON)");
+  CLI::App* command = app.add_subcommand(
+      "migrate", "Migrate a libvirt domain to another host, or a guest between two QEMUs on this host");
+  command->add_option("--via", options->via,
+                      "The way of the guest's memory: wherry://HOST[:PORT][?key=value…] (the host of DEST)");
   command->add_flag("--json", options->json,
                     "Progress as JSON on standard output, an object a second and one at the end");
-  command->add_flag("--insecure", options->insecure, "Allow guest memory to cross a network in the clear");
-  command->callback([options, &chosen] { chosen = [options] { return migrate(*options); }; });
+  const auto of_domain = add_domain_options(*command, options->domain);
+  auto* from = command->add_option("--from", options->from, "The source's monitor: qmp:PATH");
+  auto* to = command->add_option("--to", options->to,
+                                 "The destination's monitor: qmp:PATH (started with -incoming defer)");
+  from->needs(to);
+  to->needs(from);
+  const std::vector<CLI::Option*> of_monitors{
+      from, to, command->add_flag("--paused", options->paused, "Not live: stop the guest first"),
+      command->add_option("--report", options->report, "File for the report (JSON)"),
+      command->add_flag("--insecure", options->insecure,
+                        "Allow guest memory to cross a network in the clear")};
+  for (CLI::Option* each : of_monitors) each->group("Between two monitors");
+  command->callback([options, of_domain, of_monitors, &chosen] {
+    const auto given = [](const CLI::Option* option) { return option->count() > 0; };
+    const auto domain = std::find_if(of_domain.begin(), of_domain.end(), given);
+    const auto monitor = std::find_if(of_monitors.begin(), of_monitors.end(), given);
+    // Not by CLI11's excludes(), which would list each of them at each other in the help.
+    if (domain != of_domain.end() && monitor != of_monitors.end())
+      throw CLI::ExcludesError((*domain)->get_name(), (*monitor)->get_name());
+    const bool monitors = !options->from.empty();
+    if (!monitors && options->domain.domain.empty())
+      throw CLI::RequiredError("DOMAIN and DEST, or --from and --to,");
+    chosen = [options, monitors] {
+      return monitors ? migrate_between_monitors(*options)
+                      : migrate_domain(options->domain, options->via, options->json);
+    };
+  });
 }
 
 }  // namespace wherry::cli

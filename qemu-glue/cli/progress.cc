@@ -26,16 +26,24 @@ std::string line(const Report& report) {
   return text;
 }
 
-void print_json(const Report& report) {
+std::string json_line(const Report& report) {
   nlohmann::json json = report.to_json();
   json.erase("timeline");
-  const std::string text = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return json_text(json);
+}
+
+}  // namespace
+
+void print_line(const std::string& line) {
+  const std::string text = line + "\n";
   // Whoever reads it may be gone (a wherryd that is restarted): that is nothing to end a migration for.
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
 }
 
-}  // namespace
+std::string json_text(const nlohmann::json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
 
 std::string bytes_text(double bytes) {
   constexpr std::array<const char*, 5> kUnits{"B", "kB", "MB", "GB", "TB"};
@@ -47,7 +55,13 @@ std::string bytes_text(double bytes) {
   return fmt::format("{:.{}f} {}", bytes, unit == 0 ? 0 : 1, kUnits[unit]);
 }
 
-Progress::Progress(std::function<Report()> report, bool json) : report_(std::move(report)), json_(json) {
+Progress::Progress(std::function<Report()> report, bool json)
+    : Progress(std::function<std::string()>([report = std::move(report), json] {
+                 return json ? json_line(report()) : line(report());
+               }),
+               json) {}
+
+Progress::Progress(std::function<std::string()> line, bool json) : line_(std::move(line)), json_(json) {
   if (json_ || isatty(STDERR_FILENO)) thread_ = std::thread([this] { run(); });
 }
 
@@ -65,20 +79,19 @@ Progress::~Progress() {
 void Progress::run() {
   const auto period = json_ ? std::chrono::milliseconds(1000) : std::chrono::milliseconds(200);
   std::unique_lock lock(mutex_);
-  if (json_) print_json(report_());
+  if (json_) print_line(line_());
   while (!stop_.wait_for(lock, period, [this] { return stopped_; })) {
-    const Report report = report_();
     if (json_) {
-      print_json(report);
+      print_line(line_());
     } else {
-      fmt::print(stderr, "\r\033[K{}", line(report));
+      fmt::print(stderr, "\r\033[K{}", line_());
       std::fflush(stderr);
     }
   }
 }
 
 void print_summary(const Report& report, bool json) {
-  if (json) return print_json(report);
+  if (json) return print_line(json_line(report));
   const auto row = [](const char* name, const std::string& value) {
     fmt::print("  {:<12} {}\n", name, value);
   };
@@ -104,7 +117,7 @@ void print_summary(const Report& report, bool json) {
 int give_up(ReportFile& file, Report report, const Error& error, bool json) {
   report.status = "failed";
   report.error = error.message;
-  if (json) print_json(report);
+  if (json) print_line(json_line(report));
   if (auto written = file.write(report); !written) spdlog::warn("{}", written.error().message);
   spdlog::error("{}", error.message);
   return kFailed;

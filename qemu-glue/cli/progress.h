@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 
@@ -16,12 +17,14 @@ class Progress {
  public:
   // Prints until it goes. Without a terminal and without `json` it prints nothing.
   Progress(std::function<Report()> report, bool json);
+  // The same for what is no Report. `line` makes what is printed, without an end of line.
+  Progress(std::function<std::string()> line, bool json);
   ~Progress();
 
  private:
   void run();
 
-  const std::function<Report()> report_;
+  const std::function<std::string()> line_;
   const bool json_;
   std::mutex mutex_;
   std::condition_variable stop_;
@@ -29,6 +32,10 @@ class Progress {
   std::thread thread_;
 };
 
+// A line on standard output, for a program that reads it.
+void print_line(const std::string& line);
+// JSON in one line.
+std::string json_text(const nlohmann::json& json);
 // "1.5 GB", in powers of 1000.
 std::string bytes_text(double bytes);
 // The end of a migration, for a person or as one JSON object more.

@@ -160,10 +160,14 @@ class Cancelled(End):
                 if not pair.multifd:
                     raise
                 return pair.check_source_goes_on(statuses=('cancelling',))
-            if pair.sender.returncode is not None:  # else QEMU had sent nothing yet, and may come again
-                self.check_failed(pair, "source's QEMU", "source's QEMU")
-                pair.renew_destination()
-                pair.start_wherries()
+            # If QEMU had sent nothing yet, Wherry waits for it to come again; else it gives up, sooner or later.
+            try:
+                return self.migrate(pair)
+            except RuntimeError as error:
+                self.assertRegex(str(error), 'refused|No such file')
+            self.check_failed(pair, "source's QEMU", "source's QEMU")
+            pair.renew_destination()
+            pair.start_wherries()
             self.migrate(pair)
 
     def migrate(self, pair):

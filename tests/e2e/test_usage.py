@@ -59,6 +59,19 @@ class Usage(unittest.TestCase):
             with self.subTest(' '.join(arguments)):
                 self.check(arguments, 2, [named])
 
+    def test_migrate(self):
+        for arguments, named in {
+                '': 'DOMAIN and DEST, or --from and --to', 'vm': 'DOMAIN requires DEST', '--from qmp:/a': '--to',
+                'vm hostb --from qmp:/a --to qmp:/b': 'DOMAIN excludes --from',
+                '--live --from qmp:/a --to qmp:/b': '--live excludes --from', 'vm hostb --paused': 'DOMAIN excludes --paused',
+                'vm hostb --tunnelled': 'past Wherry', 'vm hostb --live --offline': 'excludes',
+                'vm hostb --timeout 3': '--timeout requires --live', 'vm hostb --live --timeout 0': '--timeout',
+                'vm hostb --live --timeout-postcopy': '--timeout', 'vm hostb --bandwidth fast': '--bandwidth',
+                'vm qemu:///system': 'names no host: give --via wherry://HOST', 'vm ../hostb': '../hostb',
+                'vm hostb --via tcp://hostb': 'expected wherry://', 'vm hostb --xml /nonexistent': '/nonexistent'}.items():
+            with self.subTest(arguments):
+                self.check(['migrate', *arguments.split()], 2, [named])
+
     def test_help_and_version(self):
         self.check(['--help'], 0, ['send', 'receive'])
         self.check(['send', '--help'], 0, ['--qemu', '--to', '--insecure'])

@@ -1,0 +1,203 @@
+#include "qemu-glue/cli/migrate_domain.h"
+
+#include <fmt/core.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "qemu-glue/cli/commands.h"
+#include "qemu-glue/cli/interrupt.h"
+#include "qemu-glue/cli/progress.h"
+#include "qemu-glue/domain/domain_migration.h"
+#include "qemu-glue/domain/event_loop.h"
+#include "qemu-glue/uri.h"
+
+namespace wherry::cli {
+namespace {
+
+using domain::DomainMigration;
+using domain::MigrationProgress;
+
+Result<std::string> read_file(const std::string& path) {
+  if (path.empty()) return {};
+  std::ifstream file(path);
+  std::ostringstream text;
+  if (!file || !(text << file.rdbuf())) return fail("cannot read {}", path);
+  return text.str();
+}
+
+Result<DomainMigration::Options> configure(const DomainOptions& options, const std::string& via) {
+  auto to = domain::Destination::parse(options.destination, options.runtime_dir);
+  if (!to) return pass_on(to);
+  DomainMigration::Options all{.connect = options.connect,
+                               .domain = options.domain,
+                               .to = std::move(*to),
+                               .via = via,
+                               .runtime_dir = options.runtime_dir,
+                               .how = options.how};
+  if (via.empty() && !options.how.offline) {
+    if (all.to.host.empty()) return fail("{} names no host: give --via wherry://HOST", options.destination);
+    all.via = "wherry://" + all.to.host;
+  }
+  if (!all.via.empty()) {
+    if (auto uri = Uri::parse(all.via); !uri) return pass_on(uri);
+  }
+  // Without it, libvirt does not know whose certificate to expect at a unix socket.
+  if (options.how.tls && options.how.tls_destination.empty()) all.how.tls_destination = all.to.host;
+  if (options.timeout > 0) all.how.timeout = std::chrono::seconds(options.timeout);
+  auto xml = read_file(options.xml_file);
+  if (!xml) return pass_on(xml);
+  all.how.xml = std::move(*xml);
+  auto persistent_xml = read_file(options.persistent_xml_file);
+  if (!persistent_xml) return pass_on(persistent_xml);
+  all.how.persistent_xml = std::move(*persistent_xml);
+  return all;
+}
+
+std::string size_text(uint64_t bytes) {
+  return bytes_text(static_cast<double>(bytes));
+}
+
+std::string line(const MigrationProgress& progress) {
+  const domain::JobStats& stats = progress.stats;
+  if (stats.total == 0) return "preparing";
+  std::string text =
+      fmt::format("{:6.1f} s  {:3} %  {} left  {}/s  pass {}", stats.elapsed_s, stats.percent(),
+                  size_text(stats.remaining), size_text(stats.rate), stats.passes);
+  if (progress.left_s) text += fmt::format("  done in {:.0f} s", std::ceil(*progress.left_s));
+  return text;
+}
+
+std::string json_line(const MigrationProgress& progress) {
+  const domain::JobStats& stats = progress.stats;
+  nlohmann::json json = {
+      {"status", progress.status}, {"error", progress.error}, {"total_s", stats.elapsed_s}};
+  if (stats.total > 0) {
+    json.update({{"percent", stats.percent()},
+                 {"bytes", stats.processed},
+                 {"remaining", stats.remaining},
+                 {"bytes_per_second", stats.rate},
+                 {"passes", stats.passes}});
+  }
+  if (progress.left_s) json["left_s"] = *progress.left_s;
+  if (stats.downtime_ms) json["downtime_ms"] = *stats.downtime_ms;
+  return json_text(json);
+}
+
+void print_end(const MigrationProgress& progress, bool json) {
+  if (json) return print_line(json_line(progress));
+  const domain::JobStats& stats = progress.stats;
+  fmt::print("migration {}\n", progress.status);
+  if (stats.elapsed_s > 0) fmt::print("  total        {:.2f} s\n", stats.elapsed_s);
+  if (stats.downtime_ms) fmt::print("  downtime     {:.0f} ms\n", *stats.downtime_ms);
+  if (stats.total > 0)
+    fmt::print("  moved        {} in {} passes\n", size_text(stats.processed), stats.passes);
+}
+
+}  // namespace
+
+int migrate_domain(const DomainOptions& options, const std::string& via, bool json) {
+  auto all = configure(options, via);
+  if (!all) {
+    spdlog::error("{}", all.error().message);
+    return kUsage;
+  }
+  DomainMigration migration(std::move(*all));
+  Interrupt interrupt([&](const std::string& signal) {
+    const std::string why = "interrupted by " + signal;
+    if (migration.cancel(why)) return;
+    // Nothing is to be undone, and a host that does not answer would be waited for.
+    spdlog::error("{} before the migration began", why);
+    std::_Exit(kFailed);
+  });
+  domain::EventLoop events;
+  Result<> done;
+  {
+    Progress progress([&] { return json ? json_line(migration.progress()) : line(migration.progress()); },
+                      json);
+    done = migration.run();
+  }
+  print_end(migration.progress(), json);
+  if (done) return kCompleted;
+  spdlog::error("{}", done.error().message);
+  return kFailed;
+}
+
+std::vector<CLI::Option*> add_domain_options(CLI::App& command, DomainOptions& options) {
+  std::vector<CLI::Option*> added;
+  domain::MigrateOptions& how = options.how;
+  const auto option = [&](const char* name, auto& value, const char* what) {
+    return added.emplace_back(command.add_option(name, value, what));
+  };
+  const auto flag = [&](const char* name, bool& value, const char* what) {
+    return added.emplace_back(command.add_flag(name, value, what));
+  };
+  auto* domain = option("DOMAIN", options.domain, "A domain of libvirt's: name or UUID");
+  auto* destination =
+      option("DEST", options.destination,
+             "Where it goes: a peer of wherryd, or a libvirt URI such as qemu+ssh://hostb/system");
+  domain->needs(destination);
+  option("--connect", options.connect, "This host's libvirt (qemu:///system)");
+  option("--runtime-dir", options.runtime_dir, "That of wherryd (/run/wherry)");
+
+  auto* live =
+      flag("--live", how.live, "The guest runs while it is moved; without, it is stopped for that time");
+  auto* offline = flag("--offline", how.offline, "Move the definition of a domain that does not run");
+  offline->excludes(live);
+  flag("--p2p", how.p2p, "This host's libvirt connects to the destination's by itself");
+  added.push_back(command.add_flag_callback(
+      "--tunnelled",
+      [] {
+        throw CLI::ValidationError(
+            "--tunnelled",
+            "the guest's memory would go inside libvirt's connection and so past Wherry; use virsh");
+      },
+      "Refused"));
+  added.back()->group("");
+  auto* persistent = flag("--persistent", how.persistent, "The domain is persistent at the destination");
+  flag("--undefinesource", how.undefine_source, "Undefine it at the source");
+  flag("--suspend", how.suspend, "The guest does not run on at the destination");
+  auto* all = flag("--copy-storage-all", how.copy_storage_all, "Copy disks that are not shared");
+  flag("--copy-storage-inc", how.copy_storage_inc, "Copy their top layer only")->excludes(all);
+  option("--migrate-disks", how.migrate_disks, "Which disks are copied, like vda,vdb")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+
+  auto* postcopy = flag("--postcopy", how.postcopy, "Allow postcopy");
+  flag("--postcopy-after-precopy", how.postcopy_after_precopy, "Begin it when all of memory has gone once")
+      ->needs(postcopy);
+  auto* timeout = option("--timeout", options.timeout, "Seconds after which the guest is suspended")
+                      ->check(CLI::PositiveNumber)
+                      ->needs(live);
+  auto* by_suspend = added.emplace_back(command.add_flag_callback(
+      "--timeout-suspend", [] {}, "That is what --timeout does (default)"));
+  by_suspend->needs(timeout);
+  flag("--timeout-postcopy", how.timeout_postcopy, "After --timeout begin postcopy instead")
+      ->needs(timeout)
+      ->needs(postcopy)
+      ->excludes(by_suspend);
+  auto* parallel = flag("--parallel", how.parallel, "Several connections of QEMU's");
+  option("--parallel-connections", how.parallel_connections, "How many")
+      ->check(CLI::PositiveNumber)
+      ->needs(parallel);
+  flag("--compressed", how.compressed, "QEMU compresses; Wherry does not parse the stream then");
+  flag("--auto-converge", how.auto_converge, "Slow the guest down if it dirties memory too fast");
+  option("--bandwidth", how.bandwidth, "MiB/s")->check(CLI::PositiveNumber);
+
+  option("--dname", options.how.dname, "Its name at the destination");
+  option("--xml", options.xml_file, "File with its definition at the destination");
+  option("--persistent-xml", options.persistent_xml_file, "File with its persistent definition there")
+      ->needs(persistent);
+  auto* tls = flag("--tls", how.tls, "TLS between the two QEMUs");
+  option("--tls-destination", how.tls_destination, "Whose certificate is expected (the host of DEST)")
+      ->needs(tls);
+  flag("--unsafe", how.unsafe, "Even if the disks' cache mode is not safe for it");
+  flag("--abort-on-error", how.abort_on_error, "Give up when a disk of the guest fails meanwhile");
+  return added;
+}
+
+}  // namespace wherry::cli

@@ -1,0 +1,29 @@
+// wherry migrate DOMAIN DEST: a libvirt domain goes to another host. The options are virsh's.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <string>
+#include <vector>
+
+#include "qemu-glue/domain/migrate_call.h"
+
+namespace wherry::cli {
+
+struct DomainOptions {
+  std::string domain;
+  std::string destination;
+  std::string connect = "qemu:///system";
+  std::string runtime_dir = "/run/wherry";
+  std::string xml_file;
+  std::string persistent_xml_file;
+  uint64_t timeout = 0;  // seconds
+  domain::MigrateOptions how;
+};
+
+// Adds them to the command line, and returns all that were added. `options` must live as long as `command`.
+std::vector<CLI::Option*> add_domain_options(CLI::App& command, DomainOptions& options);
+
+// Returns the exit status. An empty `via` is wherry://HOST of the destination.
+int migrate_domain(const DomainOptions& options, const std::string& via, bool json);
+
+}  // namespace wherry::cli

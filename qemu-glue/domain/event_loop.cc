@@ -1,0 +1,25 @@
+#include "qemu-glue/domain/event_loop.h"
+
+#include <libvirt/libvirt.h>
+
+namespace wherry::domain {
+
+EventLoop::EventLoop() {
+  // Without it, connections work as well, but are not kept alive.
+  if (virInitialize() < 0 || virEventRegisterDefaultImpl() < 0) return;
+  thread_ = std::thread([this] {
+    while (!stopped_ && virEventRunDefaultImpl() == 0) {
+    }
+  });
+}
+
+EventLoop::~EventLoop() {
+  if (!thread_.joinable()) return;
+  stopped_ = true;
+  // One that is due at once wakes the loop.
+  virEventAddTimeout(
+      0, [](int timer, void*) { virEventRemoveTimeout(timer); }, nullptr, nullptr);
+  thread_.join();
+}
+
+}  // namespace wherry::domain

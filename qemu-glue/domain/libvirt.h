@@ -1,0 +1,28 @@
+// libvirt's handles, which give themselves back, and its errors as values. Thread-safe, as libvirt is.
+//
+// A connection beyond this host is kept alive, and found dead, only while an EventLoop runs.
+#pragma once
+
+#include <libvirt/libvirt.h>
+
+#include <memory>
+#include <string>
+
+#include "compression/result.h"
+
+namespace wherry::domain {
+
+struct Release {
+  void operator()(virConnectPtr connection) const { virConnectClose(connection); }
+  void operator()(virDomainPtr domain) const { virDomainFree(domain); }
+};
+using Connection = std::unique_ptr<virConnect, Release>;
+using Domain = std::unique_ptr<virDomain, Release>;
+
+Result<Connection> connect(const std::string& uri);
+Result<Domain> find_domain(const Connection& connection, const std::string& name_or_uuid);
+
+// What libvirt said of this thread's last call that failed.
+std::string last_error();
+
+}  // namespace wherry::domain

@@ -1,0 +1,132 @@
+"""Two hosts, each with libvirt and a wherryd: `wherry migrate DOMAIN DEST`.
+
+Whatever happens, the guest runs on exactly one host and finds its memory right.
+"""
+import json
+import re
+import signal
+import subprocess
+import unittest
+
+from lab import Domain, Hosts, wait_until, wherry_binary
+from test_wherryd import start_daemons
+
+TCP = 'qemu+tcp://hostb/system'
+
+
+class MigrateDomain(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.hosts = cls.enterClassContext(Hosts())
+        start_daemons(cls.hosts)
+
+    def migrate(self, vm, to='hostb', *options, live=True):
+        return self.hosts.a.run([wherry_binary(), 'migrate', vm if isinstance(vm, str) else vm.name, to,
+                                 *(['--live'] if live else []), *options])
+
+    def start(self, vm, *options):
+        """The command under way: past its first megabyte. The caller waits for its end."""
+        process = self.hosts.a.popen([wherry_binary(), 'migrate', '--live', '--json', vm.name, 'hostb', *options],
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        wait_until(lambda: int(vm.job().get('memory_processed', 0)) > 1 << 20, 20, 'migration under way')
+        return process
+
+    def check_failed(self, process, *says):
+        """It ends with status 1 and says so; returns the last of what it printed."""
+        said, why = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 1, why)
+        for each in says:
+            self.assertIn(each, why)
+        return json.loads(said.splitlines()[-1])
+
+    def check_refused(self, why, *arguments, **kwargs):
+        with self.assertRaisesRegex(RuntimeError, why):
+            self.migrate(*arguments, **kwargs)
+
+    def test_to_a_peer(self):
+        with Domain(self.hosts) as vm:
+            said = self.migrate(vm, 'hostb', '--via', 'wherry://hostb?streams=3', '--json')
+            vm.check_runs_on(self.hosts.b)
+            end = json.loads(said.splitlines()[-1])
+            self.assertEqual((end['status'], end['percent']), ('completed', 100))
+            self.assertGreater(end['bytes'], 1 << 20)
+            self.assertIn('downtime_ms', end)
+
+    def test_to_a_libvirt(self):
+        with Domain(self.hosts) as vm:
+            said = self.migrate(vm, TCP)
+            vm.check_runs_on(self.hosts.b)
+            self.assertRegex(said, r'(?s)migration completed\n  total .* s\n  downtime .* ms\n  moved .* passes')
+
+    def test_p2p_not_live(self):
+        with Domain(self.hosts) as vm:
+            self.migrate(vm, 'hostb', '--p2p', live=False)
+            vm.check_runs_on(self.hosts.b)
+
+    def test_offline(self):
+        with Domain(self.hosts) as vm:
+            self.hosts.a.virsh('destroy', vm.name)
+            self.migrate(vm, 'hostb', '--offline', '--persistent', '--undefinesource', live=False)
+            self.assertEqual((vm.state(self.hosts.a), vm.state(self.hosts.b)), (None, 'shut off'))
+
+    def test_as_virsh_does(self):
+        with Domain(self.hosts) as vm:
+            there = f'{vm.name}-there'
+            self.migrate(vm, TCP, '--suspend', '--persistent', '--undefinesource', '--dname', there,
+                         '--parallel', '--parallel-connections', '3')
+            self.assertIsNone(vm.state(self.hosts.a))
+            vm.name = there
+            self.assertEqual(vm.state(self.hosts.b), 'paused')
+            self.assertIn(there, self.hosts.b.virsh('list', '--persistent', '--name'))
+            self.hosts.b.virsh('resume', there)
+            vm.check_runs_on(self.hosts.b)
+
+    def test_interrupted(self):
+        with Domain(self.hosts) as vm:
+            process = self.start(vm, '--bandwidth', '4')
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGINT)
+            end = self.check_failed(process, 'interrupted by SIGINT; the guest runs on at the source')
+            self.assertEqual(end['status'], 'failed')
+            self.assertEqual(vm.job()['Job type'], '0')  # none
+            vm.check_runs_on(self.hosts.a)
+            self.assertIsNone(vm.state(self.hosts.b))
+
+    def test_aborted_by_another(self):
+        with Domain(self.hosts) as vm:
+            process = self.start(vm, '--bandwidth', '4')
+            self.hosts.a.virsh('domjobabort', vm.name)
+            self.check_failed(process, 'canceled by client; the guest runs on at the source')
+            vm.check_runs_on(self.hosts.a)
+
+    def test_timeout_suspends(self):
+        with Domain(self.hosts) as vm:
+            # At that rate it would take half a minute, and the guest would not let it end.
+            process = self.start(vm, '--bandwidth', '2', '--timeout', '1')
+            wait_until(lambda: vm.state(self.hosts.a) == 'paused', 20, 'suspended guest')
+            self.hosts.a.virsh('migrate-setspeed', vm.name, '1000')
+            self.assertEqual(process.wait(timeout=30), 0)
+            vm.check_runs_on(self.hosts.b)
+
+    def test_postcopy(self):
+        with Domain(self.hosts) as vm:
+            # At that rate the first pass leaves more behind than fits the downtime, so that there is a second one.
+            self.migrate(vm, 'hostb', '--postcopy', '--postcopy-after-precopy', '--bandwidth', '4')
+            vm.check_runs_on(self.hosts.b)
+            figures = self.hosts.a.virsh('domjobinfo', '--completed', '--rawstats', vm.name)
+            self.assertGreater(int(re.search(r'memory_postcopy_requests: (\d+)', figures)[1]), 0)
+
+    def test_wrong_names(self):
+        self.check_refused("ended with 1.*no domain with matching name 'nobody'", 'nobody')
+        with Domain(self.hosts) as vm:
+            self.check_refused(r'ended with 1.*knows no peer hostx.*--peer hostx=ADDRESS', vm, 'hostx')
+            self.check_refused(r'ended with 1.*no route to hostx: cannot resolve hostx', vm, TCP, '--via', 'wherry://hostx')
+            self.check_refused(r'ended with 1.*does wherryd run on this host', vm, 'hostb', '--runtime-dir', '/nowhere')
+            self.check_refused(r'ended with 1.*a/b\.log.*; the guest runs on at the source', vm, TCP, '--dname', 'a/b')
+            vm.check_runs_on(self.hosts.a)
+
+
+if __name__ == '__main__':
+    unittest.main()
