@@ -73,11 +73,13 @@ Result<> Sender::open() {
 Result<> Sender::run() {
   acceptor_ = std::thread([this] { accept_channels(); });
   if (disk_listener_) disk_acceptor_ = std::thread([this] { accept_disks(); });
+  bool given_up = false;
   {
     std::unique_lock lock(mutex_);
     while (!channel_ended_.wait_for(lock, kSamplePeriod, [this] { return left_early() || over(); })) sample();
-    if (left_early()) failure_.fail({"the source's QEMU ended the migration before it had begun"});
+    given_up = left_early();
   }
+  if (given_up) failure_.fail({"the source's QEMU ended the migration before it had begun"});
   stop_accepting();
   auto finished = finish();
   std::lock_guard lock(mutex_);

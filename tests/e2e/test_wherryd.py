@@ -1,6 +1,7 @@
 """Two hosts, each with libvirt and a wherryd: `virsh migrate` with a wherry:// URI.
 
-libvirt, QEMU and virsh are as Debian ships them; with WHERRY_LIBVIRT_SUITE=trixie the class Wherryd takes that suite's. Whatever happens, the guest runs on exactly one host and finds its memory
+libvirt, QEMU and virsh are as Debian ships them; with WHERRY_LIBVIRT_SUITE=trixie the class Wherryd takes that suite's.
+Whatever happens, the guest runs on exactly one host and finds its memory
 right, and nothing is left on either.
 """
 import json
