@@ -33,8 +33,8 @@ bool take_first(FrameSocket& socket) {
   return socket.receive_head(head) && socket.receive_body();
 }
 
-Result<> welcome(FrameSocket& socket) {
-  return socket.send({.type = FrameType::welcome}, nlohmann::json::to_cbor(nlohmann::json::object()));
+Result<> welcome(FrameSocket& socket, const nlohmann::json& map) {
+  return socket.send({.type = FrameType::welcome}, nlohmann::json::to_cbor(map));
 }
 
 }  // namespace
@@ -75,7 +75,7 @@ void Door::receive(Fd connection) {
     return serve_libvirt(std::move(connection), peer);
   } else if (service == "alive") {
     FrameSocket socket(std::move(connection), peer);
-    if (take_first(socket)) (void)welcome(socket);  // who does not hear it has gone
+    if (take_first(socket)) (void)welcome(socket, nlohmann::json::object());  // who does not hear it has gone
     return;
   } else {
     taken = fail("this wherryd does not know what is asked of it; update it");
@@ -92,12 +92,13 @@ void Door::serve_libvirt(Fd connection, const std::string& peer) {
     spdlog::info("{} is refused: {}", peer, libvirt.error().message);
     return socket.refuse(libvirt.error().message);
   }
-  if (!welcome(socket)) return;
+  if (!welcome(socket, {{"read_only", libvirt->read_only}})) return;
   ++libvirt_connections_;
   const auto to = [](int fd) {
     return [fd](std::span<const uint8_t> bytes) { return send_all(fd, bytes).has_value(); };
   };
-  carry_both_ways(socket.fd(), libvirt->get(), to(libvirt->get()), to(socket.fd()));
+  const int server = libvirt->socket.get();
+  carry_both_ways(socket.fd(), server, to(server), to(socket.fd()));
   --libvirt_connections_;
 }
 

@@ -41,13 +41,14 @@ LibvirtAccess access_of(const Config& config, const std::string& address) {
 
 }  // namespace
 
-Result<Fd> connect_libvirt(const Config& config, const std::string& address) {
+Result<LibvirtConnection> connect_libvirt(const Config& config, const std::string& address) {
   const LibvirtAccess access = access_of(config, address);
   if (access == LibvirtAccess::none) return fail("{} may not use the libvirt of this host", address);
-  const std::string path = config.libvirt + (access == LibvirtAccess::read_only ? "-ro" : "");
+  const bool read_only = access == LibvirtAccess::read_only;
+  const std::string path = config.libvirt + (read_only ? "-ro" : "");
   auto libvirt = connect_to({.path = path, .host = {}, .port = 0}, kConnect, kConnect);
   if (!libvirt) return fail("{}: does libvirt run on this host?", libvirt.error().message);
-  return libvirt;
+  return LibvirtConnection{std::move(*libvirt), read_only};
 }
 
 }  // namespace wherry::daemon

@@ -10,8 +10,13 @@
 
 namespace wherry::daemon {
 
+struct LibvirtConnection {
+  Fd socket;
+  bool read_only = false;
+};
+
 // A connection to libvirt for a peer at that address, to the read-only socket if that is all it may have. An
 // Error is for the peer.
-Result<Fd> connect_libvirt(const Config& config, const std::string& address);
+Result<LibvirtConnection> connect_libvirt(const Config& config, const std::string& address);
 
 }  // namespace wherry::daemon

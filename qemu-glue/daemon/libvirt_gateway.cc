@@ -21,7 +21,7 @@ constexpr std::chrono::seconds kSilence{30};
 constexpr uint64_t kTunnelled = 1 << 2;
 
 // A connection to the libvirt of a peer's host, through its wherryd.
-Result<std::unique_ptr<FrameSocket>> call_libvirt(const Peer& peer) {
+Result<Service> call_libvirt(const Peer& peer) {
   auto fd = connect_to(peer.hosts.front(), kConnect, kSilence);
   if (!fd) return fail("{} (does wherryd run there?)", fd.error().message);
   return ask_for_service(std::move(*fd), peer.hosts.front().str(), "libvirt", kConnect);
@@ -116,8 +116,16 @@ void LibvirtGateway::serve(const Fd& client) {
     spdlog::warn("{}", why);
     return explain(client, why);
   }
+  const auto read_only = far->welcome.find("read_only");
+  const bool only_reads = read_only != far->welcome.end() && *read_only == true;
   std::vector<Route> made;
   const auto route = [&](const libvirt::MigrationRequest& request) -> Result<std::optional<std::string>> {
+    if (only_reads) {
+      return fail(
+          "wherry: {} lets this host only look at its libvirt; for migrations its wherry.toml must name this "
+          "host under [peers], with libvirt = \"manage\"",
+          peer_.name);
+    }
     if (request.flags & kTunnelled) return std::nullopt;
     const std::string uri(request.uri.value_or("wherry://" + peer_.name));
     if (!uri.starts_with("wherry")) return std::nullopt;
@@ -128,7 +136,7 @@ void LibvirtGateway::serve(const Fd& client) {
     made.push_back(std::move(*made_route));
     return "unix://" + path;
   };
-  Passage(client.get(), (*far)->fd(), route).run();
+  Passage(client.get(), far->socket->fd(), route).run();
   for (const Route& each : made) routes_.drop(each);
 }
 

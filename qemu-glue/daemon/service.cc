@@ -1,14 +1,11 @@
 #include "qemu-glue/daemon/service.h"
 
-#include <nlohmann/json.hpp>
-
 #include "transport/control.h"
 
 namespace wherry::daemon {
 
-Result<std::unique_ptr<FrameSocket>> ask_for_service(Fd connection, std::string peer,
-                                                     const std::string& service,
-                                                     std::chrono::milliseconds patience) {
+Result<Service> ask_for_service(Fd connection, std::string peer, const std::string& service,
+                                std::chrono::milliseconds patience) {
   auto socket = std::make_unique<FrameSocket>(std::move(connection), std::move(peer));
   socket->set_patience(patience);
   const nlohmann::json asked = {{"service", service}};
@@ -23,8 +20,10 @@ Result<std::unique_ptr<FrameSocket>> ask_for_service(Fd connection, std::string 
   if (!body) return pass_on(body);
   if (head.header.type == FrameType::refuse) return fail("{} refused: {}", socket->peer(), peer_text(*body));
   if (head.header.type != FrameType::welcome) return fail("{} gave no welcome", socket->peer());
+  auto map = read_map(*body, socket->peer());
+  if (!map) return pass_on(map);
   socket->set_patience({});
-  return socket;
+  return Service{std::move(socket), std::move(*map)};
 }
 
 }  // namespace wherry::daemon

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "compression/result.h"
@@ -11,10 +12,14 @@
 
 namespace wherry::daemon {
 
+struct Service {
+  std::unique_ptr<FrameSocket> socket;
+  nlohmann::json welcome;  // a map
+};
+
 // Asks for a service over a fresh connection to `peer`, as errors shall name it. Behind the welcome the
 // connection is the service's. `patience`: for each wait.
-Result<std::unique_ptr<FrameSocket>> ask_for_service(Fd connection, std::string peer,
-                                                     const std::string& service,
-                                                     std::chrono::milliseconds patience);
+Result<Service> ask_for_service(Fd connection, std::string peer, const std::string& service,
+                                std::chrono::milliseconds patience);
 
 }  // namespace wherry::daemon

@@ -65,6 +65,12 @@ class MigrateDomain(unittest.TestCase):
             self.migrate(vm, 'hostb', '--p2p', live=False)
             vm.check_runs_on(self.hosts.b)
 
+    def test_storage_moves_along(self):
+        with Domain(self.hosts, disk=8 << 20) as vm:
+            self.migrate(vm, 'hostb', '--copy-storage-all')
+            vm.check_runs_on(self.hosts.b)
+            self.assertEqual(vm.disk(self.hosts.a), vm.disk(self.hosts.b))
+
     def test_offline(self):
         with Domain(self.hosts) as vm:
             self.hosts.a.virsh('destroy', vm.name)

@@ -131,6 +131,22 @@ class Wherryd(unittest.TestCase):
             migrating.result()
             vm.check_runs_on(self.hosts.b)
 
+    def test_a_postcopy_that_was_cut_is_resumed(self):
+        with Domain(self.hosts) as vm, ThreadPoolExecutor() as pool:
+            migrating = pool.submit(self.migrate, vm, '--postcopy', '--bandwidth', '4')
+            wait_until(lambda: int(vm.job().get('memory_processed', 0)) > 1 << 20, 20, 'migration under way')
+            self.hosts.link.set_rate('a', '1mbit')  # so that it does not end before it is cut
+            self.addCleanup(self.hosts.link.set_rate, 'a', '10gbit')
+            self.hosts.a.virsh('migrate-postcopy', vm.name)
+            wait_until(lambda: vm.state(self.hosts.b) == 'running', 30, 'guest on host b')
+            [route] = json.loads(self.wherry(self.hosts.a, 'status', '--json'))['routes']
+            self.hosts.a.run(['kill', '-9', route['process']])
+            self.assertIsNotNone(migrating.exception())
+            self.assertEqual((vm.state(self.hosts.a), vm.state(self.hosts.b)), ('paused', 'running'))
+            self.hosts.link.set_rate('a', '10gbit')
+            self.migrate(vm, '--postcopy', '--postcopy-resume')
+            vm.check_runs_on(self.hosts.b)
+
     def test_migrating_through_a_route_by_hand(self):
         route = self.wherry(self.hosts.a, 'route', URI)
         self.assertRegex(route, r'^unix:///run/wherry/hostb/[0-9a-f]{16}\.sock$')
@@ -250,7 +266,7 @@ class Strangers(unittest.TestCase):
             hosts.wait_nothing_left(before)
 
     def test_a_peer_that_is_not_in_the_list_may_only_look(self):
-        self.check_refused('', 'read only access prevents virDomainMigratePrepare3Params')
+        self.check_refused('', 'hostb lets this host only look at its libvirt; .*wherry.toml must name')
 
     def test_a_peer_that_may_not_even_look(self):
         self.check_refused('[peers.hosta]\naddress = "hosta"\nlibvirt = "none"\n',
