@@ -4,9 +4,17 @@
 
 #include <filesystem>
 #include <fstream>
+#include <regex>
+#include <sstream>
 
 namespace wherry::daemon {
 namespace {
+
+std::string document(const std::string& name) {
+  std::ostringstream text;
+  text << std::ifstream(WHERRY_DOCS "/" + name).rdbuf();
+  return text.str();
+}
 
 class ConfigTest : public testing::Test {
  protected:
@@ -20,6 +28,19 @@ class ConfigTest : public testing::Test {
     ASSERT_FALSE(config) << "no error: " << why;
     EXPECT_NE(config.error().message.find(why), std::string::npos) << config.error().message;
     EXPECT_NE(config.error().message.find(path_), std::string::npos) << "it names the file";
+  }
+  // Those that are known beside this one, as its message lists them.
+  std::vector<std::string> known_keys(const std::string& unknown) {
+    auto config = read(unknown);
+    std::smatch list;
+    if (config || !std::regex_search(config.error().message, list, std::regex("known here: ([^)]*)"))) {
+      ADD_FAILURE() << "no list of known keys";
+      return {};
+    }
+    std::vector<std::string> keys;
+    std::istringstream words(list[1]);
+    for (std::string key; std::getline(words >> std::ws, key, ',');) keys.push_back(key);
+    return keys;
   }
   const std::string path_ = testing::TempDir() + "/wherry-config-test.toml";
 };
@@ -86,6 +107,38 @@ TEST_F(ConfigTest, WhatCannotBeRunIsAnError) {
   expect_error("[peers.hostb]\naddress = \"192.0.2.1\"", "in the clear");
   expect_error("listen = \"wherry://127.0.0.1\"\nruntime_dir = \"run\"", "no absolute path");
   expect_error("listen = \"wherry://127.0.0.1,127.0.0.2\"", "expected one address");
+}
+
+TEST_F(ConfigTest, TheDocumentedFileSaysNothingByItself) {
+  auto config = read(document("wherry.toml"));
+  ASSERT_FALSE(config);
+  EXPECT_NE(config.error().message.find("nothing to do"), std::string::npos) << config.error().message;
+}
+
+TEST_F(ConfigTest, TheDocumentedFileWithItsKeysSwitchedOnHasTheDefaults) {
+  const std::regex key_or_table("(^|\n)#(?=[a-z_]+ = |\\[)");
+  auto config = read(std::regex_replace(document("wherry.toml"), key_or_table, "$1"));
+  ASSERT_TRUE(config) << config.error().message;
+  const Config defaults;
+  EXPECT_EQ(config->runtime_dir, defaults.runtime_dir);
+  EXPECT_EQ(config->libvirt, defaults.libvirt);
+  EXPECT_EQ(config->others, defaults.others);
+  EXPECT_EQ(config->route_timeout, defaults.route_timeout);
+  ASSERT_EQ(config->peers.size(), 1u);
+  EXPECT_EQ(config->peers.begin()->second.libvirt, Peer().libvirt);
+}
+
+TEST_F(ConfigTest, EveryKeyIsDocumented) {
+  const std::string file = document("wherry.toml");
+  const size_t peer = file.find("\n#[peers.");
+  ASSERT_NE(peer, std::string::npos);
+  for (const std::string& key : known_keys("unknown = 1")) {
+    const std::string line = key == "peers" ? "\n#[peers." : "\n#" + key + " = ";
+    EXPECT_LE(file.find(line), peer) << key << " is missing";
+  }
+  for (const std::string& key : known_keys("[peers.hostb]\nunknown = 1")) {
+    EXPECT_NE(file.find("\n#" + key + " = ", peer), std::string::npos) << "peers." << key << " is missing";
+  }
 }
 
 TEST_F(ConfigTest, AFileThatIsNotThereIsAnError) {

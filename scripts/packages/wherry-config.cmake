@@ -1,0 +1,10 @@
+# find_package(wherry): the targets wherry::transport and wherry::compression.
+include(CMakeFindDependencyMacro)
+find_dependency(Threads)
+find_dependency(fmt)
+find_dependency(nlohmann_json)
+find_dependency(tl-expected)
+find_dependency(PkgConfig)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+include(${CMAKE_CURRENT_LIST_DIR}/wherry-targets.cmake)
