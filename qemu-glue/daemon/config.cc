@@ -61,12 +61,22 @@ Result<> read_peer(const std::string& name, const toml::node& node, Config& conf
   if (!table) return fail("{}: expected a table [peers.{}]", line_of(node), name);
   std::string address;
   LibvirtAccess libvirt = LibvirtAccess::manage;
-  auto read = read_table(*table, "peers." + name + ".",
-                         {{"address", set(address, text)}, {"libvirt", set(libvirt, access)}});
+  std::string uri;
+  const auto migration = [&](const toml::node& value) -> Result<> {
+    auto given = text(value);
+    auto parsed = given ? Uri::parse(*given) : pass_on(given);
+    if (!parsed) return pass_on(parsed);
+    uri = std::move(*given);
+    return {};
+  };
+  auto read =
+      read_table(*table, "peers." + name + ".",
+                 {{"address", set(address, text)}, {"libvirt", set(libvirt, access)}, {"uri", migration}});
   if (!read) return read;
   auto peer = parse_peer(name + "=" + address);
   if (!peer) return fail("{}: {}", line_of(node), peer.error().message);
   peer->libvirt = libvirt;
+  peer->uri = std::move(uri);
   config.peers[name] = std::move(*peer);
   return {};
 }

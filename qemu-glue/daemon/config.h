@@ -24,6 +24,7 @@ struct Peer {
   std::string name;
   std::vector<Endpoint> hosts;  // its paths; lanes are spread over them
   LibvirtAccess libvirt = LibvirtAccess::manage;
+  std::string uri = {};  // for migrations to it that name no wherry:// URI themselves; may be empty
 };
 
 struct Config {

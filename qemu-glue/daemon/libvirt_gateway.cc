@@ -19,12 +19,24 @@ constexpr std::chrono::seconds kConnect{10};
 constexpr std::chrono::seconds kSilence{30};
 // VIR_MIGRATE_TUNNELLED: the guest travels inside the RPC.
 constexpr uint64_t kTunnelled = 1 << 2;
+// VIR_MIGRATE_NON_SHARED_DISK, VIR_MIGRATE_NON_SHARED_INC: disks come along, by a URI of their own.
+constexpr uint64_t kCopiesStorage = 1 << 6 | 1 << 7;
 
 // A connection to the libvirt of a peer's host, through its wherryd.
 Result<Service> call_libvirt(const Peer& peer) {
   auto fd = connect_to(peer.hosts.front(), kConnect, kSilence);
   if (!fd) return fail("{} (does wherryd run there?)", fd.error().message);
   return ask_for_service(std::move(*fd), peer.hosts.front().str(), "libvirt", kConnect);
+}
+
+// By which URI a migration goes through Wherry; nothing: it goes past it.
+std::optional<std::string> uri_of(const libvirt::MigrationRequest& request, const Peer& peer) {
+  if (request.uri && request.uri->starts_with("wherry")) return std::string(*request.uri);
+  // libvirt wants another path for its disks then, which nobody has given.
+  if (request.flags & kCopiesStorage) return std::nullopt;
+  const bool ours = !request.uri || (!peer.uri.empty() && request.uri->starts_with("tcp:"));
+  if (!ours) return std::nullopt;
+  return peer.uri.empty() ? "wherry://" + peer.name : peer.uri;
 }
 
 // Lets a client's first call fail with a sentence, which it shows as libvirt's own.
@@ -127,9 +139,9 @@ void LibvirtGateway::serve(const Fd& client) {
           peer_.name);
     }
     if (request.flags & kTunnelled) return std::nullopt;
-    const std::string uri(request.uri.value_or("wherry://" + peer_.name));
-    if (!uri.starts_with("wherry")) return std::nullopt;
-    auto made_route = routes_.make(uri);
+    const auto uri = uri_of(request, peer_);
+    if (!uri) return std::nullopt;
+    auto made_route = routes_.make(*uri);
     if (!made_route) return fail("wherry: {}", made_route.error().message);
     const std::string path = made_route->path(config_.runtime_dir);
     spdlog::info("domain {} goes to {} by {}", request.domain, peer_.name, path);

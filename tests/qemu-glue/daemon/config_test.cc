@@ -61,6 +61,7 @@ TEST_F(ConfigTest, EveryKeyIsRead) {
     [peers.hostc]
     address = "hostc.example.org"
     libvirt = "read-only"
+    uri = "wherry://hostc?streams=4"
   )");
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->listen->hosts.front().str(), "192.0.2.1:17000");
@@ -75,6 +76,8 @@ TEST_F(ConfigTest, EveryKeyIsRead) {
   EXPECT_EQ(config->peers["hostb"].hosts[1].str(), "198.51.100.2:17001");
   EXPECT_EQ(config->peers["hostb"].libvirt, LibvirtAccess::manage);
   EXPECT_EQ(config->peers["hostc"].libvirt, LibvirtAccess::read_only);
+  EXPECT_EQ(config->peers["hostb"].uri, "");
+  EXPECT_EQ(config->peers["hostc"].uri, "wherry://hostc?streams=4");
 }
 
 TEST_F(ConfigTest, WhatIsNotSaidHasADefault) {
@@ -95,6 +98,7 @@ TEST_F(ConfigTest, MistakesAreNamedWithTheirLine) {
   expect_error("others = \"all\"", "others: expected \"manage\"");
   expect_error("libvirt = \"xen:///\"", "libvirt: xen:///");
   expect_error("[peers.hostb]\naddres = \"a\"", "unknown key \"peers.hostb.addres\"");
+  expect_error("[peers.hostb]\naddress = \"a\"\nuri = \"tcp://a\"", "expected wherry://");
   expect_error("[peers.hostb]\n", "peer hostb=: expected NAME=ADDRESS");
   expect_error("[peers.\"../x\"]\naddress = \"a\"", "no host name");
   expect_error("peers = 3", "expected tables");
