@@ -18,9 +18,12 @@ constexpr size_t kLongRecord = 1024;
 // Slots for the largest flight, and for each channel one being filled and one half-way acknowledged.
 constexpr size_t kSlots = (kMostInFlight + kMostDiskInFlight) / kBatchBytes + 2 * kMaxChannels;
 
-Result<std::unique_ptr<FrameSocket>> dial(const Endpoint& peer, std::chrono::seconds silence) {
-  auto socket = connect_to(peer, kConnectTimeout, silence);
-  if (!socket) return fail("{} (is `wherry receive` running there?)", socket.error().message);
+Result<std::unique_ptr<FrameSocket>> dial(const Endpoint& peer, const SourceSession::Options& options) {
+  auto socket = connect_to(peer, kConnectTimeout, options.silence);
+  if (!socket) {
+    return fail("{} (does `{}` run there?)", socket.error().message,
+                options.route.empty() ? "wherry receive" : "wherryd");
+  }
   auto frames = std::make_unique<FrameSocket>(std::move(*socket), peer.str());
   frames->set_patience(kConnectTimeout);
   return frames;
@@ -140,7 +143,7 @@ SourceSession::SourceSession(const Options& options, WayBack way_back, Failure& 
 Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& options, WayBack way_back,
                                                               Failure& failure) {
   std::unique_ptr<SourceSession> session(new SourceSession(options, std::move(way_back), failure));
-  auto socket = dial(options.peers.front(), options.silence);
+  auto socket = dial(options.peers.front(), options);
   if (!socket) return pass_on(socket);
   const nlohmann::json hello = {{"lanes", options.lanes},
                                 {"most_in_flight", kMostInFlight + kMostDiskInFlight},
@@ -164,7 +167,7 @@ Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& opt
 
 Result<> SourceSession::open_lanes(const Options& options, const std::string& token) {
   for (size_t i = 0; i < options.lanes; ++i) {
-    auto socket = dial(options.peers[i % options.peers.size()], options.silence);
+    auto socket = dial(options.peers[i % options.peers.size()], options);
     if (!socket) return pass_on(socket);
     const nlohmann::json hello = {{"token", token}, {"lane", i}, {"route", options.route}};
     if (auto sent = (*socket)->send({.type = FrameType::lane_hello}, nlohmann::json::to_cbor(hello)); !sent) {

@@ -75,7 +75,9 @@ void Door::receive(Fd connection) {
     return serve_libvirt(std::move(connection), peer);
   } else if (service == "alive") {
     FrameSocket socket(std::move(connection), peer);
-    if (take_first(socket)) (void)welcome(socket, nlohmann::json::object());  // who does not hear it has gone
+    if (take_first(socket))
+      (void)welcome(socket, {{"manages", libvirt_access(config_, host_of(peer)) ==
+                                             LibvirtAccess::manage}});  // who does not hear it has gone
     return;
   } else {
     taken = fail("this wherryd does not know what is asked of it; update it");

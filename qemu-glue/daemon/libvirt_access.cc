@@ -29,7 +29,9 @@ bool has_address(const Endpoint& host, const std::string& address) {
   return same;
 }
 
-LibvirtAccess access_of(const Config& config, const std::string& address) {
+}  // namespace
+
+LibvirtAccess libvirt_access(const Config& config, const std::string& address) {
   for (const auto& [name, peer] : config.peers) {
     if (std::any_of(peer.hosts.begin(), peer.hosts.end(),
                     [&](const Endpoint& host) { return has_address(host, address); })) {
@@ -39,10 +41,8 @@ LibvirtAccess access_of(const Config& config, const std::string& address) {
   return config.others;
 }
 
-}  // namespace
-
 Result<LibvirtConnection> connect_libvirt(const Config& config, const std::string& address) {
-  const LibvirtAccess access = access_of(config, address);
+  const LibvirtAccess access = libvirt_access(config, address);
   if (access == LibvirtAccess::none) return fail("{} may not use the libvirt of this host", address);
   const bool read_only = access == LibvirtAccess::read_only;
   const std::string path = config.libvirt + (read_only ? "-ro" : "");

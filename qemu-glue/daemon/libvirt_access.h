@@ -10,6 +10,9 @@
 
 namespace wherry::daemon {
 
+// What a peer at that address may do.
+LibvirtAccess libvirt_access(const Config& config, const std::string& address);
+
 struct LibvirtConnection {
   Fd socket;
   bool read_only = false;

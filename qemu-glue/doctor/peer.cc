@@ -42,6 +42,11 @@ Finding peer(const std::string& name, const Endpoint& at) {
         about, alive.error().message,
         fmt::format("see what listens at {} there; it must be a wherryd as new as this one", at.str()));
   }
+  const auto manages = alive->welcome.find("manages");
+  if (manages == alive->welcome.end() || *manages != true) {
+    return problem(about, fmt::format("wherryd at {} lets no guest come from this host", at.str()),
+                   "name this host there, under [peers] of wherry.toml or with --peer");
+  }
   return ok(about, fmt::format("wherryd answers at {}, connected in {:.1f} ms", at.str(), took.count()));
 }
 

@@ -68,10 +68,11 @@ Finding configuration(const std::string& file, const Result<daemon::Config>& con
     return note("configuration", "this user may not read " + file, "run wherry doctor as root");
   if (!fs::exists(file)) {
     if (runs) {
-      return note("configuration", fmt::format("no {}: wherryd has it from its command line", file),
+      return note("configuration", fmt::format("no {}: wherryd runs without it", file),
                   "name its file with --config, or write one, so that port and peers can be looked at");
     }
-    return problem("configuration", "there is no " + file, "write it as docs/libvirt.md says");
+    return problem("configuration", "there is no " + file,
+                   "write it, see wherry.toml(5), or start wherryd with --listen and --peer");
   }
   return problem("configuration", config.error().message,
                  fmt::format("mend it; wherryd --check --config {} checks it", file));

@@ -15,6 +15,9 @@ std::string_view host_of(std::string_view authority) {
 Result<Destination> Destination::parse(std::string_view text, std::string_view runtime_dir) {
   Destination to;
   const size_t scheme = text.find("://");
+  if (text.starts_with("wherry") && scheme != std::string_view::npos)
+    return fail("{}: the destination is a peer's name or a libvirt URI; a wherry:// URI belongs to --via",
+                text);
   if (scheme != std::string_view::npos) {
     const std::string_view rest = text.substr(scheme + 3);
     to.libvirt = text;

@@ -398,7 +398,7 @@ TEST_F(SourceTest, NobodyThereIsAnErrorThatHelps) {
   const Endpoint gone = raw_.where();
   raw_.listener = fail("closed");
   EXPECT_ERROR(SourceSession::connect({.peers = {gone}}, back_.way(), failure_),
-               "is `wherry receive` running there?");
+               "does `wherry receive` run there?");
 }
 
 TEST_F(SourceTest, APeerThatIsKilledEndsTheSession) {

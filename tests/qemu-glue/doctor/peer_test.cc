@@ -13,11 +13,21 @@ const Endpoint kAnyPort{.path = {}, .host = "127.0.0.1", .port = 0};
 
 TEST(DoctorPeer, AWherrydGivesASignOfLife) {
   daemon::Config config;
+  config.others = daemon::LibvirtAccess::manage;
   config.listen.emplace().hosts = {kAnyPort};
   daemon::Arrivals arrivals(config, "/nonexistent/wherry");
   auto door = daemon::Door::open(config, arrivals);
   ASSERT_TRUE(door) << door.error().message;
   expect(peer("hostb", (*door)->where()), Level::ok, "wherryd answers at " + (*door)->where().str());
+}
+
+TEST(DoctorPeer, APeerThatLetsNoGuestComeIsAProblem) {
+  daemon::Config config;
+  config.listen.emplace().hosts = {kAnyPort};
+  daemon::Arrivals arrivals(config, "/nonexistent/wherry");
+  auto door = daemon::Door::open(config, arrivals);
+  ASSERT_TRUE(door) << door.error().message;
+  expect(peer("hostb", (*door)->where()), Level::problem, "lets no guest come", "name this host there");
 }
 
 TEST(DoctorPeer, WhatIsNotThereIsNamed) {

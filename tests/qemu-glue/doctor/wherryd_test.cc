@@ -22,7 +22,7 @@ TEST(DoctorWherryd, Configuration) {
   const std::string file = scratch.path("wherry.toml");
   const auto examined = [&](bool runs) { return configuration(file, Config::read(file), runs); };
   expect(examined(false), Level::problem, "there is no " + file, "docs/libvirt.md");
-  expect(examined(true), Level::note, "from its command line", "--config");
+  expect(examined(true), Level::note, "wherryd runs without it", "--config");
   scratch.write("wherry.toml", "lisen = 1");
   expect(examined(true), Level::problem, "unknown key \"lisen\"", "wherryd --check --config " + file);
   scratch.write("wherry.toml", "[peers.hostb]\naddress = \"127.0.0.1\"");

@@ -34,7 +34,8 @@ TEST(Destination, IsALibvirtByItsUri) {
 }
 
 TEST(Destination, NoNameLeadsElsewhere) {
-  for (const char* text : {"", ".", "..", "../x", "a/b", "a&b", "a?b", "host b"})
+  for (const char* text :
+       {"", ".", "..", "../x", "a/b", "a&b", "a?b", "host b", "wherry://hostb", "wherry+tcp://hostb"})
     EXPECT_FALSE(Destination::parse(text, "/run/wherry")) << text;
 }
 
