@@ -21,6 +21,13 @@ bool resolves(const std::string& host) {
 
 }  // namespace
 
+Result<bool> ask_alive(Fd connection, const Endpoint& at) {
+  auto alive = daemon::ask_for_service(std::move(connection), at.str(), "alive", kPatience);
+  if (!alive) return pass_on(alive);
+  const auto manages = alive->welcome.find("manages");
+  return manages != alive->welcome.end() && *manages == true;
+}
+
 Finding peer(const std::string& name, const Endpoint& at) {
   const std::string about = "peer " + name;
   if (!resolves(at.host)) {
@@ -36,14 +43,13 @@ Finding peer(const std::string& name, const Endpoint& at) {
                     at.str(), at.port));
   }
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
-  auto alive = daemon::ask_for_service(std::move(*connection), at.str(), "alive", kPatience);
-  if (!alive) {
+  auto manages = ask_alive(std::move(*connection), at);
+  if (!manages) {
     return problem(
-        about, alive.error().message,
+        about, manages.error().message,
         fmt::format("see what listens at {} there; it must be a wherryd as new as this one", at.str()));
   }
-  const auto manages = alive->welcome.find("manages");
-  if (manages == alive->welcome.end() || *manages != true) {
+  if (!*manages) {
     return problem(about, fmt::format("wherryd at {} lets no guest come from this host", at.str()),
                    "name this host there, under [peers] of wherry.toml or with --peer");
   }

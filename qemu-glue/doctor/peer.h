@@ -1,4 +1,4 @@
-// Whether the wherryd of another host can be reached.
+// Whether the wherryd of another host can be reached, and lets guests come from this one.
 #pragma once
 
 #include <string>
@@ -8,7 +8,12 @@
 
 namespace wherry::doctor {
 
-// Asks it for a sign of life, which takes some seconds at most (and what it takes to resolve the name).
+// Asks a wherryd for a sign of life, with some seconds of patience. Whether this host manages the libvirt
+// there.
+Result<bool> ask_alive(Fd connection, const Endpoint& at);
+
+// That, and all that may be in the way to it. It takes some seconds at most (and what it takes to resolve the
+// name).
 Finding peer(const std::string& name, const Endpoint& at);
 
 }  // namespace wherry::doctor

@@ -20,6 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::chrono::seconds kPatience{2};
+
 // The inode of a socket that listens at a TCP port, by /proc/net/tcp and tcp6; 0 if there is none.
 uint64_t listener_inode(uint16_t port) {
   for (const char* file : {"/proc/net/tcp", "/proc/net/tcp6"}) {
@@ -157,7 +159,9 @@ Finding secrecy(const daemon::Config& config) {
 }
 
 Finding port(const Endpoint& listen, bool runs) {
-  if (peer("", listen).level == Level::ok) return ok("port", "wherryd answers at " + listen.str());
+  auto connection = connect_to(listen, kPatience, kPatience);
+  if (connection && ask_alive(std::move(*connection), listen))
+    return ok("port", "wherryd answers at " + listen.str());
   if (const auto listener = Listener::open(listen); listener) {
     if (!runs) return ok("port", listen.str() + " is free");
     return problem("port", "nobody listens at " + listen.str(),

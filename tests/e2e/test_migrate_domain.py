@@ -121,8 +121,7 @@ class MigrateDomain(unittest.TestCase):
             # At that rate the first pass leaves more behind than fits the downtime, so that there is a second one.
             self.migrate(vm, 'hostb', '--postcopy', '--postcopy-after-precopy', '--bandwidth', '4')
             vm.check_runs_on(self.hosts.b)
-            figures = self.hosts.a.virsh('domjobinfo', '--completed', '--rawstats', vm.name)
-            self.assertGreater(int(re.search(r'memory_postcopy_requests: (\d+)', figures)[1]), 0)
+            self.assertIn('placement: relay (postcopy is enabled)', self.hosts.b.log('wherryd'))
 
     def test_wrong_names(self):
         self.check_refused("ended with 1.*no domain with matching name 'nobody'", 'nobody')

@@ -21,7 +21,7 @@ TEST(DoctorWherryd, Configuration) {
   const Scratch scratch;
   const std::string file = scratch.path("wherry.toml");
   const auto examined = [&](bool runs) { return configuration(file, Config::read(file), runs); };
-  expect(examined(false), Level::problem, "there is no " + file, "docs/libvirt.md");
+  expect(examined(false), Level::problem, "there is no " + file, "wherry.toml(5)");
   expect(examined(true), Level::note, "wherryd runs without it", "--config");
   scratch.write("wherry.toml", "lisen = 1");
   expect(examined(true), Level::problem, "unknown key \"lisen\"", "wherryd --check --config " + file);
