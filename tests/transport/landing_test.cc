@@ -767,7 +767,7 @@ TEST_F(LandingTest, Channel0IsMain) {
 }
 
 TEST_F(LandingTest, AnUnknownKindIsAnError) {
-  Script data(1, static_cast<ChannelKind>(3));
+  Script data(1, static_cast<ChannelKind>(4));
   arrive_all(data);
   EXPECT_EQ(wait_failure(), "channel 1 is of unknown kind");
 }
