@@ -7,9 +7,9 @@
 
 #include "qemu-glue/cli/arguments.h"
 #include "qemu-glue/cli/commands.h"
-#include "qemu-glue/cli/interrupt.h"
 #include "qemu-glue/cli/migrate_domain.h"
 #include "qemu-glue/cli/progress.h"
+#include "qemu-glue/interrupt.h"
 #include "qemu-glue/migration.h"
 
 namespace wherry::cli {

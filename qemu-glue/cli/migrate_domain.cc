@@ -10,10 +10,10 @@
 #include <sstream>
 
 #include "qemu-glue/cli/commands.h"
-#include "qemu-glue/cli/interrupt.h"
 #include "qemu-glue/cli/progress.h"
 #include "qemu-glue/domain/domain_migration.h"
 #include "qemu-glue/domain/event_loop.h"
+#include "qemu-glue/interrupt.h"
 #include "qemu-glue/uri.h"
 
 namespace wherry::cli {

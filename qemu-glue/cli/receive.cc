@@ -5,8 +5,8 @@
 
 #include "qemu-glue/cli/arguments.h"
 #include "qemu-glue/cli/commands.h"
-#include "qemu-glue/cli/interrupt.h"
 #include "qemu-glue/cli/progress.h"
+#include "qemu-glue/interrupt.h"
 #include "qemu-glue/memory/find_guest_ram.h"
 #include "qemu-glue/monitor/own_monitor.h"
 #include "qemu-glue/receiver.h"

@@ -5,8 +5,8 @@
 
 #include "qemu-glue/cli/arguments.h"
 #include "qemu-glue/cli/commands.h"
-#include "qemu-glue/cli/interrupt.h"
 #include "qemu-glue/cli/progress.h"
+#include "qemu-glue/interrupt.h"
 #include "qemu-glue/monitor/downtime_limit.h"
 #include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/sender.h"

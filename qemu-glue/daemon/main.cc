@@ -9,7 +9,6 @@
 #include <filesystem>
 #include <future>
 
-#include "qemu-glue/cli/interrupt.h"
 #include "qemu-glue/daemon/arrivals.h"
 #include "qemu-glue/daemon/door.h"
 #include "qemu-glue/daemon/errands.h"
@@ -17,6 +16,7 @@
 #include "qemu-glue/daemon/notify.h"
 #include "qemu-glue/daemon/routes.h"
 #include "qemu-glue/daemon/runtime_dir.h"
+#include "qemu-glue/interrupt.h"
 
 namespace wherry::daemon {
 namespace {
@@ -163,7 +163,7 @@ int run(const Options& options) {
   }
   if (options.check) return 0;
   std::promise<std::string> stopped;
-  cli::Interrupt interrupt([&](const std::string& signal) { stopped.set_value(signal); });
+  Interrupt interrupt([&](const std::string& signal) { stopped.set_value(signal); });
   Daemon daemon(std::move(*config));
   if (auto opened = daemon.open(); !opened) {
     spdlog::error("{}", opened.error().message);

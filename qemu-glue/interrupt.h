@@ -7,7 +7,7 @@
 
 #include "transport/fd.h"
 
-namespace wherry::cli {
+namespace wherry {
 
 // Must be made before any other thread, which inherits the blocked signals. `act` runs once, in a thread of
 // its own, with the name of the signal.
@@ -22,4 +22,4 @@ class Interrupt {
   std::thread thread_;
 };
 
-}  // namespace wherry::cli
+}  // namespace wherry

@@ -1,4 +1,4 @@
-#include "qemu-glue/cli/interrupt.h"
+#include "qemu-glue/interrupt.h"
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -8,7 +8,7 @@
 #include <csignal>
 #include <cstring>
 
-namespace wherry::cli {
+namespace wherry {
 
 Interrupt::Interrupt(std::function<void(const std::string& signal)> act) {
   sigset_t set;
@@ -33,4 +33,4 @@ Interrupt::~Interrupt() {
   if (::write(stop_.get(), &one, sizeof one) == sizeof one) thread_.join();
 }
 
-}  // namespace wherry::cli
+}  // namespace wherry
