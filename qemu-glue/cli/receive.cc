@@ -24,12 +24,15 @@ struct ReceiveOptions {
   int handed_over = -1;
 };
 
+// Nobody asked for that monitor, and it may be somebody else's: the migration does not wait for it.
+constexpr std::chrono::milliseconds kOwnMonitor{1000};
+
 // The monitor given, or else one that QEMU has besides libvirt's.
 Result<std::unique_ptr<Qmp>> monitor(const std::string& given, pid_t qemu) {
   if (!given.empty()) return Qmp::connect(monitor_path(given));
   auto own = own_monitor(qemu);
   if (!own) return fail("no --qmp was given to learn where guest memory is, and {}", own.error().message);
-  return Qmp::connect(*own);
+  return Qmp::connect(*own, kOwnMonitor);
 }
 
 Result<GuestRam> find_memory(const std::string& given, pid_t qemu) {
