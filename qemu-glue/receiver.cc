@@ -80,16 +80,9 @@ void Receiver::choose_mode() {
   if (asked && *asked != PlacementMode::automatic && mode_ != PlacementMode::relay) mode_ = *asked;
 }
 
-// For direct placement. Only of the QEMU that takes the guest: a monitor may be another waiting QEMU's.
 Result<GuestRam> Receiver::find_memory() const {
   if (mode_ == PlacementMode::relay) return fail("asked for");
-  auto found = options_.memory(guest_.process());
-  if (!found || guest_.process() <= 0 || found->process() == guest_.process()) return found;
-  failure_.fail(
-      {fmt::format("process {} waits at {}, but --qmp is the monitor of process {}: give that of the "
-                   "QEMU that takes the guest",
-                   guest_.process(), options_.qemu.str(), found->process())});
-  return tl::make_unexpected(*failure_.first());
+  return options_.memory(guest_.process());
 }
 
 Result<std::unique_ptr<ChannelSink>> Receiver::open(uint16_t channel, ChannelKind kind) {
@@ -105,7 +98,14 @@ Result<std::unique_ptr<ChannelSink>> Receiver::open(uint16_t channel, ChannelKin
 Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
   if (!guest_.wait_main_dialled()) return fail("the session ended");
   auto found = blocks.relay_because.empty() ? find_memory() : fail("{}", blocks.relay_because);
-  if (auto failed = failure_.first()) return tl::make_unexpected(*failed);
+  // A monitor may be another waiting QEMU's, whose guest would be destroyed.
+  if (found && guest_.process() > 0 && found->process() != guest_.process()) {
+    return fail(
+        "process {} waits at {}, but --qmp is the monitor of process {}: give that of the QEMU that takes "
+        "the "
+        "guest",
+        guest_.process(), options_.qemu.str(), found->process());
+  }
   std::unique_ptr<DirectPlacement> direct;
   std::string reason;
   if (found) {

@@ -62,4 +62,18 @@ Result<FirstFrame> peek_first_frame(int fd, const std::string& peer, std::chrono
   return frame;
 }
 
+Result<nlohmann::json> read_welcome(FrameSocket& socket) {
+  FrameHead head;
+  auto got = socket.receive_head(head);
+  if (!got) return pass_on(got);
+  if (!*got) return fail("{} closed the connection instead of an answer", socket.peer());
+  auto body = socket.receive_body();
+  if (!body) return pass_on(body);
+  if (head.header.type == FrameType::refuse) {
+    return fail("{} refused: {}", socket.peer(), peer_text(*body));
+  }
+  if (head.header.type != FrameType::welcome) return fail("{} gave no welcome", socket.peer());
+  return read_map(*body, socket.peer());
+}
+
 }  // namespace wherry

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compression/idle_processors.h"
+#include "transport/first_frame.h"
 
 namespace wherry {
 namespace {
@@ -27,21 +28,6 @@ Result<std::unique_ptr<FrameSocket>> dial(const Endpoint& peer, const SourceSess
   auto frames = std::make_unique<FrameSocket>(std::move(*socket), peer.str());
   frames->set_patience(kConnectTimeout);
   return frames;
-}
-
-// Reads the answer to a hello; a refusal becomes the error.
-Result<nlohmann::json> read_welcome(FrameSocket& socket) {
-  FrameHead head;
-  auto got = socket.receive_head(head);
-  if (!got) return pass_on(got);
-  if (!*got) return fail("{} closed the connection instead of an answer", socket.peer());
-  auto body = socket.receive_body();
-  if (!body) return pass_on(body);
-  if (head.header.type == FrameType::refuse) {
-    return fail("{} refused: {}", socket.peer(), peer_text(*body));
-  }
-  if (head.header.type != FrameType::welcome) return fail("{} gave no welcome", socket.peer());
-  return read_map(*body, socket.peer());
 }
 
 }  // namespace

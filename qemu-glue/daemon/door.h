@@ -1,7 +1,7 @@
 // The one port of a host: whoever comes is looked at, and led to where its first frame says.
 //
 //   hello, lane_hello ─▶ Arrivals: the process of its migration
-//   service           ─▶ this host's libvirt, for those who may (libvirt_access.h)
+//   service           ─▶ this host's libvirt, for those who may (libvirt_access.h), or a sign of life
 //   anything else     ─▶ refused, with the reason
 //
 // Thread-safe.

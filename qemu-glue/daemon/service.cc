@@ -1,6 +1,6 @@
 #include "qemu-glue/daemon/service.h"
 
-#include "transport/control.h"
+#include "transport/first_frame.h"
 
 namespace wherry::daemon {
 
@@ -12,18 +12,10 @@ Result<Service> ask_for_service(Fd connection, std::string peer, const std::stri
   if (auto sent = socket->send({.type = FrameType::service}, nlohmann::json::to_cbor(asked)); !sent) {
     return pass_on(sent);
   }
-  FrameHead head;
-  auto got = socket->receive_head(head);
-  if (!got) return pass_on(got);
-  if (!*got) return fail("{} closed the connection instead of an answer", socket->peer());
-  auto body = socket->receive_body();
-  if (!body) return pass_on(body);
-  if (head.header.type == FrameType::refuse) return fail("{} refused: {}", socket->peer(), peer_text(*body));
-  if (head.header.type != FrameType::welcome) return fail("{} gave no welcome", socket->peer());
-  auto map = read_map(*body, socket->peer());
-  if (!map) return pass_on(map);
+  auto welcome = read_welcome(*socket);
+  if (!welcome) return pass_on(welcome);
   socket->set_patience({});
-  return Service{std::move(socket), std::move(*map)};
+  return Service{std::move(socket), std::move(*welcome)};
 }
 
 }  // namespace wherry::daemon
