@@ -3,6 +3,8 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "qemu-glue/daemon/runtime_dir.h"
 
 namespace wherry::daemon {
@@ -11,6 +13,8 @@ namespace {
 // Longer than `wherry send` tries to connect.
 constexpr std::chrono::seconds kStart{30};
 constexpr std::chrono::milliseconds kLook{500};
+// `wherry send` says once a second what goes on: by then it is known whether QEMU has come.
+constexpr std::chrono::seconds kNews{3};
 
 std::string query(const Uri& uri) {
   const size_t question = uri.text.find('?');
@@ -62,6 +66,7 @@ Result<Route> Routes::make(const std::string& text) {
   leaving->uri = text;
   leaving->child = std::move(*child);
   leaving->progress = std::move(*progress);
+  leaving->unused_until = std::chrono::steady_clock::now() + config_.route_timeout;
   const std::string path = route->path(config_.runtime_dir);
   spdlog::info("route {} is open (process {}) for {}", path, leaving->child->pid(), text);
   std::lock_guard lock(mutex_);
@@ -89,7 +94,6 @@ Result<std::unique_ptr<Child>> Routes::start(const Route& route, const Uri& uri)
 
 // In a thread of the route's own, until its process ends.
 void Routes::watch(Leaving& leaving) {
-  const auto deadline = std::chrono::steady_clock::now() + config_.route_timeout;
   std::string line;
   Child::Said said = Child::Said::nothing;
   while (said != Child::Said::end) {
@@ -99,11 +103,8 @@ void Routes::watch(Leaving& leaving) {
       leaving.progress = progress_of(line);
       leaving.used = leaving.progress.contains("passes");  // QEMU has come
     }
-    if (closing_) {
-      if (leaving.used) leaving.child->let_go();
-      return;
-    }
-    if (!leaving.used && std::chrono::steady_clock::now() > deadline) leaving.child->stop();
+    if (closing_ && leaving.used) return leaving.child->let_go();
+    if (!leaving.used && std::chrono::steady_clock::now() > leaving.unused_until) leaving.child->stop();
   }
   const int status = leaving.child->wait();
   std::lock_guard lock(mutex_);
@@ -120,7 +121,12 @@ void Routes::watch(Leaving& leaving) {
 void Routes::drop(const Route& route) {
   std::lock_guard lock(mutex_);
   auto found = leaving_.find(route.path(config_.runtime_dir));
-  if (found != leaving_.end() && !found->second->used && !found->second->over) found->second->child->stop();
+  if (found != leaving_.end()) hurry(*found->second);
+}
+
+// Called with the lock held.
+void Routes::hurry(Leaving& leaving) {
+  leaving.unused_until = std::min(leaving.unused_until, std::chrono::steady_clock::now() + kNews);
 }
 
 nlohmann::json Routes::list() const {
@@ -159,6 +165,7 @@ Routes::~Routes() {
   {
     std::lock_guard lock(mutex_);
     closing_ = true;
+    for (auto& [path, leaving] : leaving_) hurry(*leaving);
   }
   for (auto& [path, leaving] : leaving_) leaving->thread.join();
 }

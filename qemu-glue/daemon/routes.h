@@ -6,6 +6,7 @@
 // A route that nobody has used after a while ends as well. Thread-safe.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -30,7 +31,7 @@ class Routes {
   // A route for a migration URI: wherry://HOST…, where HOST is a peer's name or an address. Returns it once
   // QEMU may connect to its paths.
   Result<Route> make(const std::string& uri);
-  // Ends a route that is not used, if it is there.
+  // Ends a route that is not used within a few seconds, if it is there.
   void drop(const Route& route);
   // One object for each: path, disks, uri, and what its migration has come to.
   nlohmann::json list() const;
@@ -42,11 +43,13 @@ class Routes {
     std::unique_ptr<Child> child;
     nlohmann::json progress;
     bool used = false;
+    std::chrono::steady_clock::time_point unused_until;
     bool over = false;
     std::thread thread;
   };
   Result<std::unique_ptr<Child>> start(const Route& route, const Uri& uri);
   void watch(Leaving& leaving);
+  static void hurry(Leaving& leaving);
   void reap();
 
   const Config& config_;

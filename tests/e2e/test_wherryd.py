@@ -144,9 +144,18 @@ class Wherryd(unittest.TestCase):
             [route] = json.loads(self.wherry(self.hosts.a, 'status', '--json'))['routes']
             self.hosts.a.run(['kill', '-9', route['process']])
             self.assertIsNotNone(migrating.exception())
-            self.assertEqual((vm.state(self.hosts.a), vm.state(self.hosts.b)), ('paused', 'running'))
+            # libvirt takes back a resumption that comes before its own news of the failure, at either host.
+            for host, state in (self.hosts.a, 'paused'), (self.hosts.b, 'running'):
+                wait_until(lambda: host.virsh('domstate', '--reason', vm.name) == f'{state} (post-copy failed)', 30,  # noqa: B023
+                           f'failed post-copy on {host.name}')
             self.hosts.link.set_rate('a', '10gbit')
-            self.migrate(vm, '--postcopy', '--postcopy-resume')
+            try:
+                self.migrate(vm, '--postcopy', '--postcopy-resume')
+            except RuntimeError as error:
+                # libvirt 9.0 asks the destination before the connection has reached it, and is told the old state;
+                # the recovery goes on, with the route, and libvirt ends it.
+                self.assertIn('failed in post-copy phase', str(error))
+            wait_until(lambda: vm.state(self.hosts.a) in ('shut off', None), 60, 'end of the recovery')
             vm.check_runs_on(self.hosts.b)
 
     def test_migrating_through_a_route_by_hand(self):
