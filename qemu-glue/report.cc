@@ -3,15 +3,29 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "transport/socket.h"
 
 namespace wherry {
 
+std::string Report::transport() const {
+  const auto over_tcp =
+      std::count_if(lanes.begin(), lanes.end(), [](const Lane& lane) { return !lane.no_rdma.empty(); });
+  if (static_cast<size_t>(over_tcp) == lanes.size()) return "tcp";
+  return over_tcp == 0 ? "rdma" : "mixed";
+}
+
 nlohmann::json Report::to_json() const {
   nlohmann::json lanes_json = nlohmann::json::array();
   for (const Lane& lane : lanes) {
-    lanes_json.push_back(
-        {{"peer", lane.peer}, {"bytes", lane.bytes}, {"lost", lane.lost}, {"reconnects", 0}});
+    nlohmann::json one = {{"peer", lane.peer},
+                          {"bytes", lane.bytes},
+                          {"transport", lane.no_rdma.empty() ? "rdma" : "tcp"},
+                          {"lost", lane.lost},
+                          {"reconnects", 0}};
+    if (!lane.no_rdma.empty()) one["no_rdma"] = lane.no_rdma;
+    lanes_json.push_back(std::move(one));
   }
   nlohmann::json points = nlohmann::json::array();
   for (const Point& point : timeline) {
@@ -26,7 +40,7 @@ nlohmann::json Report::to_json() const {
                          {"status", status},
                          {"error", error},
                          {"uri", uri},
-                         {"transport", "tcp"},
+                         {"transport", transport()},
                          {"placement", placement},
                          {"placement_reason", placement_reason},
                          {"total_s", total_s},

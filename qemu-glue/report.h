@@ -36,7 +36,8 @@ struct Report {
   struct Lane {
     std::string peer;
     uint64_t bytes = 0;
-    bool lost = false;  // its connection failed, and the others took over
+    std::string no_rdma;  // why it goes over TCP; empty: it goes over RDMA
+    bool lost = false;    // its connection failed, and the others took over
   };
   std::vector<Lane> lanes;
   std::map<std::string, std::string> opaque;  // channel → why it was not parsed
@@ -52,6 +53,8 @@ struct Report {
   };
   std::vector<Point> timeline;
 
+  // What the lanes go over: tcp, rdma, or mixed.
+  std::string transport() const;
   nlohmann::json to_json() const;
 };
 

@@ -32,6 +32,7 @@ Result<> Sender::open() {
                                          .downtime = options_.uri.downtime,
                                          .silence = options_.uri.resume,
                                          .compression = options_.uri.compression,
+                                         .fabric = options_.uri.fabric,
                                          .route = options_.uri.route,
                                          .wishes = {{"placement", name(options_.uri.placement)}}},
                                         {.bytes =
@@ -181,9 +182,9 @@ void Sender::sample() {
   report_.in_flight_bound = totals.window.largest_bound;
   report_.lanes.resize(totals.lanes.size());
   for (size_t i = 0; i < totals.lanes.size(); ++i) {
-    const auto& [peer, bytes, lost] = totals.lanes[i];
+    const auto& [peer, bytes, no_rdma, lost] = totals.lanes[i];
     if (!lost.empty() && !report_.lanes[i].lost) spdlog::warn("lane lost: number={} cause=\"{}\"", i, lost);
-    report_.lanes[i] = {peer, bytes, !lost.empty()};
+    report_.lanes[i] = {peer, bytes, no_rdma, !lost.empty()};
   }
   report_.opaque = guest_.opaque();
   report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();

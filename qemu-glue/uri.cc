@@ -102,6 +102,9 @@ Result<> set(Uri& uri, std::string_view key, std::string_view value) {
     auto bytes = quantity(value, {{"GiB", 1ull << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}});
     if (!bytes || *bytes > 1e15) return fail("history={}: expected a size like 512MiB", value);
     uri.compression.history = static_cast<uint64_t>(*bytes);
+  } else if (key == "provider") {
+    if (!is_provider(value)) return fail("provider={}: expected a name of libfabric's, like verbs", value);
+    uri.fabric.provider = value;
   } else if (key == "verify") {
     if (value != "on" && value != "off") return fail("verify={}: expected on or off", value);
     uri.compression.verify = value == "on";
@@ -109,7 +112,7 @@ Result<> set(Uri& uri, std::string_view key, std::string_view value) {
     return fail(
         "unknown key \"{}\" in the URI (known: streams, downtime, bandwidth, placement, compress, level, "
         "history, "
-        "verify, resume)",
+        "verify, resume, provider)",
         key);
   }
   return {};
@@ -132,8 +135,14 @@ Result<Uri> Uri::parse(std::string_view text) {
   Uri uri;
   uri.text = text;
   std::string_view rest = text;
-  for (std::string_view scheme : {"wherry://", "wherry+tcp://"}) {
-    if (rest.starts_with(scheme)) rest.remove_prefix(scheme.size());
+  using Use = FabricWish::Use;
+  for (const auto& [scheme, use] : {std::pair<std::string_view, Use>{"wherry://", Use::prefer},
+                                    {"wherry+rdma://", Use::require},
+                                    {"wherry+tcp://", Use::never}}) {
+    if (!rest.starts_with(scheme)) continue;
+    rest.remove_prefix(scheme.size());
+    uri.fabric.use = use;
+    break;
   }
   if (rest.size() == text.size()) return fail("{}: expected wherry://HOST[:PORT][?key=value…]", text);
   const size_t question = rest.find('?');

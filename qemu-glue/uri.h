@@ -1,4 +1,7 @@
-// The migration URI: wherry://HOST[:PORT][,HOST2[:PORT]…][/ROUTE]?key=value&…
+// The migration URI: SCHEME://HOST[:PORT][,HOST2[:PORT]…][/ROUTE]?key=value&…
+//
+// Schemes: wherry (RDMA where both ends can, else TCP), wherry+rdma, wherry+tcp. `provider` is one of
+// libfabric's, and verbs if not given.
 //
 // Several hosts are several network paths to the same receiver. An IPv6 address stands in brackets. A key
 // that is unknown or a value out of range is an error that names it.
@@ -13,6 +16,7 @@
 
 #include "compression/compression.h"
 #include "compression/result.h"
+#include "transport/fabric_handshake.h"
 #include "transport/socket.h"
 
 namespace wherry {
@@ -33,6 +37,7 @@ struct Uri {
   uint64_t bandwidth = 0;                   // bytes a second for QEMU's max-bandwidth; 0: no limit
   PlacementMode placement = PlacementMode::automatic;
   Compression compression;
+  FabricWish fabric;                // what the scheme and `provider` say of RDMA
   std::chrono::seconds resume{30};  // how long the peer may be unreachable
 
   static Result<Uri> parse(std::string_view text);

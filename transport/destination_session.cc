@@ -6,6 +6,8 @@
 #include <array>
 
 #include "compression/batch_table.h"
+#include "transport/fabric_handshake.h"
+#include "transport/fabric_lane.h"
 #include "transport/tcp_lane.h"
 
 namespace wherry {
@@ -128,7 +130,8 @@ Result<bool> DestinationSession::greet_control(std::unique_ptr<FrameSocket> sock
       !sent) {
     return pass_on(sent);
   }
-  tune_tcp(socket->fd(), std::chrono::seconds(*silence));
+  silence_ = std::chrono::seconds(*silence);
+  tune_tcp(socket->fd(), silence_);
   socket->set_patience({});
   control_ = std::make_unique<Control>(std::move(socket));
   lanes_.resize(*lanes);
@@ -148,13 +151,16 @@ Result<bool> DestinationSession::greet_lane(std::unique_ptr<FrameSocket> socket,
     socket->refuse("the session has no such lane, or has it already");
     return false;
   }
-  if (auto sent =
-          socket->send({.type = FrameType::welcome}, nlohmann::json::to_cbor(nlohmann::json::object()));
-      !sent) {
-    return pass_on(sent);
-  }
+  auto path = answer_fabric(*socket, hello, fabrics_, pool_);
+  if (!path) return pass_on(path);
   socket->set_patience({});
-  lanes_[*number] = std::make_unique<TcpLaneReceiver>(std::move(socket));
+  if (path->connection) {
+    path->connection->adopt(std::move(socket), silence_);
+    lanes_[*number] = std::make_unique<FabricLaneReceiver>(std::move(path->connection));
+  } else {
+    lanes_[*number] = std::make_unique<TcpLaneReceiver>(std::move(socket));
+  }
+  lanes_[*number]->attach(pool_.memory());
   return !lanes_missing();
 }
 
@@ -382,6 +388,9 @@ Result<> DestinationSession::take_blocks(std::span<const uint8_t> body) {
   auto blocks = map ? GuestBlocks::from_json(*map) : pass_on(map);
   if (!blocks) return pass_on(blocks);
   if (auto known = landing_.blocks(*blocks); !known) return known;
+  for (const std::span<uint8_t> memory : landing_.guest_memory()) {
+    for (const auto& lane : lanes_) lane->attach_guest(memory);
+  }
   return explained(control_->send(FrameType::bases, landing_.bases()));
 }
 

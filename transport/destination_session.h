@@ -18,6 +18,7 @@
 #include "compression/batch_decoder.h"
 #include "transport/channel.h"
 #include "transport/control.h"
+#include "transport/fabric_domain.h"
 #include "transport/failure.h"
 #include "transport/landing.h"
 #include "transport/lane.h"
@@ -95,8 +96,10 @@ class DestinationSession {
   Failure& failure_;
   std::string token_;
   std::unique_ptr<Control> control_;
-  std::vector<std::unique_ptr<LaneReceiver>> lanes_;
+  std::chrono::seconds silence_{0};  // how long the source may be
   SlotPool pool_;
+  FabricDomains fabrics_;
+  std::vector<std::unique_ptr<LaneReceiver>> lanes_;
   Landing landing_;
   std::atomic<size_t> lanes_lost_ = 0;
   std::atomic<bool> done_ = false;

@@ -34,6 +34,7 @@ bool known(uint8_t type) {
     case FrameType::refuse:
     case FrameType::lane_hello:
     case FrameType::service:
+    case FrameType::lane_path:
     case FrameType::ack:
     case FrameType::reverse:
     case FrameType::reverse_close:

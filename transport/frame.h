@@ -33,6 +33,7 @@ enum class FrameType : uint8_t {
   refuse = 18,      // instead of welcome: why not, text
   lane_hello = 19,  // lane: token and number, CBOR
   service = 20,     // neither: something else that the far daemon offers, CBOR
+  lane_path = 21,   // lane, behind a welcome that offers a fabric: whether it was reached, CBOR
   // On the control connection.
   ack = 24,            // `channel` and `sequence` are placed or written
   reverse = 25,        // bytes from the destination to the source of `channel`

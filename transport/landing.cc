@@ -100,6 +100,11 @@ Result<> Landing::blocks(const GuestBlocks& blocks) {
   return {};
 }
 
+std::vector<std::span<uint8_t>> Landing::guest_memory() const {
+  std::lock_guard lock(mutex_);
+  return placement_ ? placement_->memory() : std::vector<std::span<uint8_t>>();
+}
+
 const PageSpace* Landing::wait_blocks() {
   std::unique_lock lock(mutex_);
   blocks_known_.wait(lock, [this] { return have_blocks_ || stopped_; });

@@ -50,6 +50,8 @@ class ChannelSink {
 // different pages.
 class Placement : public PageBases {
  public:
+  // RAM of the guest as far as it is mapped here: where targets() are.
+  virtual std::vector<std::span<uint8_t>> memory() const { return {}; }
   // Whether it takes the pages of a block.
   virtual bool takes(uint16_t block) const = 0;
   // Whether it takes every page of the batch.
@@ -107,6 +109,8 @@ class Landing {
   Result<> arrive(Arrival arrival);
   // Announces the blocks; `space` is for reading batch tables.
   Result<> blocks(const GuestBlocks& blocks);
+  // RAM of the guest that pages may be written to, once the blocks are known.
+  std::vector<std::span<uint8_t>> guest_memory() const;
   // Waits for the blocks; null when the session is over.
   const PageSpace* wait_blocks();
   // The placement if it takes all pages of this frame and they may land now, else null.

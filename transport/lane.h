@@ -1,6 +1,6 @@
 // A lane: one network path from source to destination, as the session sees it. TCP implements it
-// (tcp_lane.h); an RDMA queue pair can, because memory is attached before it is posted from, posting is apart
-// from completion, and a receiver says where a body goes once it knows the head.
+// (tcp_lane.h), and so do the queue pairs of a fabric (fabric_lane.h): memory is attached before it is posted
+// from, posting is apart from completion, and a receiver says where a body goes once it knows the head.
 //
 // Each half is used by one thread, its worker; only shut() and await_end() may come from another. Errors are
 // final for the lane.
@@ -38,7 +38,7 @@ class LaneSender {
   // Ends all calls, from any thread.
   virtual void shut() = 0;
   // Waits until the lane is at its end, whoever ended it; says why.
-  virtual Error await_end() const = 0;
+  virtual Error await_end() = 0;
   virtual uint64_t bytes_sent() const = 0;
   // How many of them wait for the network, as far as that is known.
   virtual uint64_t bytes_waiting() const = 0;
@@ -48,6 +48,10 @@ class LaneSender {
 class LaneReceiver {
  public:
   virtual ~LaneReceiver() = default;
+  // Memory that bodies are likely to be landed in: slots, and RAM of the guest that pages are placed in.
+  // Calls may come from another thread; the memory outlives the lane.
+  virtual void attach(std::span<uint8_t> memory) = 0;
+  virtual void attach_guest(std::span<uint8_t> memory) = 0;
   // The next frame's checked head; false at the orderly end of the lane.
   virtual Result<bool> next(FrameHead& head) = 0;
   // Puts the body of that frame there; the pieces' lengths add up to its body_length. Must follow each next()

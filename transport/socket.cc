@@ -139,6 +139,21 @@ uint64_t unsent_bytes(int fd) {
   return ::ioctl(fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 ? static_cast<uint64_t>(unsent) : 0;
 }
 
+std::string numeric_address(int fd, End end) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  char host[NI_MAXHOST];
+  const auto ask = end == End::here ? ::getsockname : ::getpeername;
+  if (ask(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
+      getnameinfo(reinterpret_cast<sockaddr*>(&address), length, host, sizeof host, nullptr, 0,
+                  NI_NUMERICHOST) != 0) {
+    return {};
+  }
+  std::string text = host;
+  if (text.starts_with("::ffff:")) text.erase(0, 7);
+  return text;
+}
+
 std::string peer_address(int fd) {
   sockaddr_storage address{};
   socklen_t length = sizeof address;

@@ -91,6 +91,10 @@ inline iovec piece(std::span<const uint8_t> bytes) {
 // link.
 uint64_t unsent_bytes(int fd);
 
+// The address of an end of a connected TCP socket, in numbers; of an IPv4 address in an IPv6 socket, that.
+enum class End { here, peer };
+std::string numeric_address(int fd, End end);
+
 // "host:port" of the peer of a connected TCP socket.
 std::string peer_address(int fd);
 

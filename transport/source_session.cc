@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compression/idle_processors.h"
+#include "transport/fabric_lane.h"
 #include "transport/first_frame.h"
 
 namespace wherry {
@@ -151,18 +152,44 @@ Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& opt
   return session;
 }
 
+Result<SourceSession::Lane> SourceSession::open_lane(size_t number, const Options& options,
+                                                     const std::string& token) {
+  auto socket = dial(options.peers[number % options.peers.size()], options);
+  if (!socket) return pass_on(socket);
+  nlohmann::json hello = {{"token", token}, {"lane", number}, {"route", options.route}};
+  FabricPath path;
+  const auto fabric = fabric_hello(**socket, options.fabric, path.why_not);
+  if (!fabric.is_null()) hello["fabric"] = fabric;
+  if (auto sent = (*socket)->send({.type = FrameType::lane_hello}, nlohmann::json::to_cbor(hello)); !sent) {
+    return pass_on(sent);
+  }
+  auto welcome = read_welcome(**socket);
+  if (!welcome) return pass_on(welcome);
+  if (!fabric.is_null()) {
+    auto called = call_fabric(**socket, *welcome, options.fabric, fabrics_, pool_);
+    if (!called) return pass_on(called);
+    path = std::move(*called);
+  }
+  (*socket)->set_patience({});
+  Lane lane;
+  if (path.connection) {
+    path.connection->adopt(std::move(*socket), options.silence);
+    lane.sender = std::make_unique<FabricLaneSender>(std::move(path.connection));
+  } else if (options.fabric.use == FabricWish::Use::require) {
+    return fail("no RDMA to {}: {}", (*socket)->peer(), path.why_not);
+  } else {
+    lane.sender = std::make_unique<TcpLaneSender>(std::move(*socket));
+    lane.no_fabric = path.why_not;
+  }
+  if (auto attached = lane.sender->attach(pool_.memory()); !attached) return pass_on(attached);
+  return lane;
+}
+
 Result<> SourceSession::open_lanes(const Options& options, const std::string& token) {
   for (size_t i = 0; i < options.lanes; ++i) {
-    auto socket = dial(options.peers[i % options.peers.size()], options);
-    if (!socket) return pass_on(socket);
-    const nlohmann::json hello = {{"token", token}, {"lane", i}, {"route", options.route}};
-    if (auto sent = (*socket)->send({.type = FrameType::lane_hello}, nlohmann::json::to_cbor(hello)); !sent) {
-      return pass_on(sent);
-    }
-    if (auto welcome = read_welcome(**socket); !welcome) return pass_on(welcome);
-    (*socket)->set_patience({});
-    lanes_.push_back({.sender = std::make_unique<TcpLaneSender>(std::move(*socket)), .lost = {}});
-    if (auto attached = lanes_.back().sender->attach(pool_.memory()); !attached) return attached;
+    auto lane = open_lane(i, options, token);
+    if (!lane) return pass_on(lane);
+    lanes_.push_back(std::move(*lane));
   }
   return {};
 }
@@ -427,7 +454,7 @@ SourceSession::Totals SourceSession::totals() const {
   totals.link_rate = chooser_.rate();
   std::lock_guard lock(losing_);
   for (const Lane& lane : lanes_) {
-    totals.lanes.push_back({lane.sender->peer(), lane.sender->bytes_sent(), lane.lost});
+    totals.lanes.push_back({lane.sender->peer(), lane.sender->bytes_sent(), lane.no_fabric, lane.lost});
     totals.wire_bytes += lane.sender->bytes_sent();
   }
   return totals;

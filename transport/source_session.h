@@ -23,6 +23,7 @@
 #include "compression/page_history.h"
 #include "transport/channel.h"
 #include "transport/control.h"
+#include "transport/fabric_handshake.h"
 #include "transport/failure.h"
 #include "transport/flight_window.h"
 #include "transport/lane.h"
@@ -82,6 +83,7 @@ class SourceSession {
     std::chrono::milliseconds downtime{300};
     std::chrono::seconds silence{30};  // how long the peer may be unreachable
     Compression compression{};
+    FabricWish fabric{};
     std::string route{};  // at a destination that serves several migrations at its port: which of them
     nlohmann::json wishes = nlohmann::json::object();  // for the other side's VMM glue, in the hello
   };
@@ -103,7 +105,8 @@ class SourceSession {
     struct Lane {
       std::string peer;
       uint64_t bytes = 0;
-      std::string lost;  // why; empty: it is not
+      std::string no_fabric;  // why it goes over TCP; empty: it goes over a fabric
+      std::string lost;       // why; empty: it is not
     };
     std::vector<Lane> lanes;
   };
@@ -130,11 +133,13 @@ class SourceSession {
   // top of newer pages.
   struct Lane {
     std::unique_ptr<LaneSender> sender;
+    std::string no_fabric;    // why it goes over TCP
     std::string lost;         // why
     bool over_here = false;   // its worker posts nothing any more
     bool over_there = false;  // the destination places nothing of it any more
   };
   SourceSession(const Options& options, WayBack way_back, Failure& failure);
+  Result<Lane> open_lane(size_t number, const Options& options, const std::string& token);
   Result<> open_lanes(const Options& options, const std::string& token);
   void start();
   void lose_order();
@@ -155,9 +160,10 @@ class SourceSession {
   const WayBack way_back_;
   Failure& failure_;
   std::unique_ptr<Control> control_;
+  SlotPool pool_;
+  FabricDomains fabrics_;
   mutable std::mutex losing_;  // guards what is said of the lanes
   std::vector<Lane> lanes_;
-  SlotPool pool_;
   FlightWindow window_;
   FlightWindow disk_window_;  // disks must not hold the room of the memory
   Outbox outbox_;

@@ -21,7 +21,7 @@ class TcpLaneSender : public LaneSender {
   // post() returns when the kernel has its copy.
   Result<> complete() override { return {}; }
   void shut() override { socket_->shut(); }
-  Error await_end() const override { return socket_->await_end(); }
+  Error await_end() override { return socket_->await_end(); }
   uint64_t bytes_sent() const override { return socket_->bytes_sent(); }
   uint64_t bytes_waiting() const override { return unsent_bytes(socket_->fd()); }
   std::string peer() const override { return socket_->peer(); }
@@ -33,6 +33,9 @@ class TcpLaneSender : public LaneSender {
 class TcpLaneReceiver : public LaneReceiver {
  public:
   explicit TcpLaneReceiver(std::unique_ptr<FrameSocket> socket) : socket_(std::move(socket)) {}
+  // The kernel writes to any memory.
+  void attach(std::span<uint8_t>) override {}
+  void attach_guest(std::span<uint8_t>) override {}
   Result<bool> next(FrameHead& head) override { return socket_->receive_head(head); }
   Result<> land(std::span<iovec> where) override { return socket_->receive_body(where); }
   bool lost() const override { return socket_->lost(); }

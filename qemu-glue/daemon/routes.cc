@@ -76,7 +76,7 @@ Result<Route> Routes::make(const std::string& text) {
 }
 
 Result<std::unique_ptr<Child>> Routes::start(const Route& route, const Uri& uri) {
-  std::string to = "wherry://";
+  std::string to = uri.text.substr(0, uri.text.find("//") + 2);
   for (const Endpoint& host : uri.hosts) to += (to.ends_with('/') ? "" : ",") + host.str();
   to += "/" + route.text() + query(uri);
   std::vector<std::string> argv{wherry_,

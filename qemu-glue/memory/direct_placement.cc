@@ -24,6 +24,16 @@ Result<std::unique_ptr<DirectPlacement>> DirectPlacement::make(GuestRam& ram, co
   return placement;
 }
 
+std::vector<std::span<uint8_t>> DirectPlacement::memory() const {
+  std::vector<std::span<uint8_t>> mapped;
+  for (const auto& handle : handles_) {
+    if (!handle) continue;
+    const uint64_t length = ram_.length(*handle);
+    if (uint8_t* at = ram_.mapped_at(*handle, 0, length)) mapped.emplace_back(at, length);
+  }
+  return mapped;
+}
+
 bool DirectPlacement::takes_all(const PageBatch& batch) const {
   return std::all_of(batch.runs.begin(), batch.runs.end(),
                      [this](const PageRun& run) { return taken_[run.block]; });

@@ -20,6 +20,7 @@ class DirectPlacement : public Placement {
   // An Error if none of the blocks can be reached, or one has another length than at the source.
   static Result<std::unique_ptr<DirectPlacement>> make(GuestRam& ram, const GuestBlocks& blocks);
 
+  std::vector<std::span<uint8_t>> memory() const override;
   bool takes(uint16_t block) const override { return taken_[block]; }
   bool takes_all(const PageBatch& batch) const override;
   bool targets(const PageBatch& batch, std::vector<iovec>& where) override;

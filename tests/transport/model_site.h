@@ -148,6 +148,9 @@ class ModelSite : public LandingSite {
   class Memory : public Placement {
    public:
     explicit Memory(ModelSite& site) : site_(site) {}
+    std::vector<std::span<uint8_t>> memory() const override {
+      return {site_.memory_.begin(), site_.memory_.end()};
+    }
     bool takes(uint16_t block) const override { return !site_.is_relayed(block); }
     bool takes_all(const PageBatch& batch) const override {
       return std::none_of(batch.runs.begin(), batch.runs.end(),

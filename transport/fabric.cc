@@ -1,0 +1,47 @@
+#include "transport/fabric.h"
+
+#include <cstring>
+
+namespace wherry::fabric {
+namespace {
+
+Result<Info> path(const std::string& provider, const std::string& address, const std::string& port,
+                  uint64_t flags) {
+  const Info hints(fi_allocinfo());
+  if (!hints) return fail("out of memory");
+  hints->fabric_attr->prov_name = ::strdup(provider.c_str());
+  hints->ep_attr->type = FI_EP_MSG;
+  hints->caps = FI_MSG | FI_RMA;
+  hints->mode = FI_CONTEXT | FI_RX_CQ_DATA;
+  hints->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY;
+  hints->addr_format = address.find(':') == std::string::npos ? FI_SOCKADDR_IN : FI_SOCKADDR_IN6;
+  fi_info* found = nullptr;
+  const int code = fi_getinfo(FI_VERSION(1, 17), address.c_str(), port.c_str(), flags | FI_NUMERICHOST,
+                              hints.get(), &found);
+  if (code == -FI_ENODATA) {
+    return fail("provider {} has no device that {} {}", provider,
+                flags & FI_SOURCE ? "has the address" : "reaches", address);
+  }
+  if (code != 0) return fail("provider {} at {}: {}", provider, address, reason(code));
+  return Info(found);
+}
+
+}  // namespace
+
+Result<Info> path_to(const std::string& provider, const std::string& address, uint16_t port) {
+  return path(provider, address, std::to_string(port), 0);
+}
+
+Result<Info> path_at(const std::string& provider, const std::string& address) {
+  return path(provider, address, "0", FI_SOURCE);
+}
+
+std::string device(const fi_info& path) {
+  return path.domain_attr->name ? path.domain_attr->name : "?";
+}
+
+std::string reason(ssize_t code) {
+  return fi_strerror(static_cast<int>(-code));
+}
+
+}  // namespace wherry::fabric

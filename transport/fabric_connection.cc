@@ -1,0 +1,487 @@
+#include "transport/fabric_connection.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+
+#include "transport/socket.h"
+
+namespace wherry {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// One look at the queues; short enough that whoever gives up meanwhile is seen soon.
+constexpr std::chrono::milliseconds kLook{100};
+// Events carry a little data of the connection manager's.
+constexpr size_t kEventBytes = sizeof(fi_eq_cm_entry) + 256;
+// Completions that may wait to be read.
+constexpr size_t kCompletions = 1024;
+
+struct EventBytes {
+  alignas(fi_eq_cm_entry) std::array<uint8_t, kEventBytes> bytes{};
+  const fi_eq_cm_entry& entry() const { return *reinterpret_cast<const fi_eq_cm_entry*>(bytes.data()); }
+};
+
+struct CmEvent {
+  uint32_t kind = 0;
+  size_t data = 0;  // bytes of the peer's
+};
+
+Error event_error(fid_eq* events) {
+  fi_eq_err_entry error{};
+  if (fi_eq_readerr(events, &error, 0) < 0) return {"unknown"};
+  if (error.err == FI_ECONNREFUSED) return {"the peer refused the connection"};
+  return {fabric::reason(-error.err)};
+}
+
+// The next event of the connection manager; nothing if none came in time.
+Result<std::optional<CmEvent>> next_event(fid_eq* events, EventBytes& into,
+                                          std::chrono::milliseconds longest) {
+  CmEvent event;
+  const ssize_t got = longest.count() == 0
+                          ? fi_eq_read(events, &event.kind, into.bytes.data(), into.bytes.size(), 0)
+                          : fi_eq_sread(events, &event.kind, into.bytes.data(), into.bytes.size(),
+                                        static_cast<int>(longest.count()), 0);
+  if (got == -FI_EAGAIN || got == -FI_ETIMEDOUT || got == -FI_EINTR) return std::nullopt;
+  if (got == -FI_EAVAIL) return tl::make_unexpected(event_error(events));
+  if (got < 0) return fail("{}", fabric::reason(got));
+  event.data = static_cast<size_t>(got) - std::min(static_cast<size_t>(got), sizeof(fi_eq_cm_entry));
+  return event;
+}
+
+Result<fabric::Owned<fid_eq>> open_events(fid_fabric* fabric) {
+  fi_eq_attr attributes{};
+  attributes.wait_obj = FI_WAIT_FD;
+  return fabric::make<fid_eq>("opening the event queue", [&](fid_eq** object) {
+    return fi_eq_open(fabric, &attributes, object, nullptr);
+  });
+}
+
+int wait_fd(fid& queue) {
+  int fd = -1;
+  return fi_control(&queue, FI_GETWAIT, &fd) == 0 ? fd : -1;
+}
+
+}  // namespace
+
+FabricConnection::FabricConnection(std::shared_ptr<FabricDomain> domain, const fi_info& path,
+                                   const Shape& shape)
+    : domain_(std::move(domain)),
+      shape_(shape),
+      data_takes_receive_((path.mode | path.rx_attr->mode) & FI_RX_CQ_DATA),
+      longest_write_(std::min<size_t>(path.ep_attr->max_msg_size, size_t{8} << 20)),
+      most_pieces_(std::clamp<size_t>(path.tx_attr->iov_limit, 1, 4)),
+      peer_(fabric::device(path)),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      memory_(shape.send_bytes * shape.send_count + shape.receive_bytes * shape.receive_count),
+      sends_(shape.send_count),
+      receives_(shape.receive_count),
+      progress_(Clock::now()) {
+  const std::span<uint8_t> all(memory_);
+  size_t at = 0;
+  const auto give = [&](std::vector<Buffer>& buffers, size_t bytes) {
+    for (Buffer& buffer : buffers) {
+      buffer.bytes = all.subspan(at, bytes);
+      at += bytes;
+    }
+  };
+  give(sends_, shape.send_bytes);
+  give(receives_, shape.receive_bytes);
+  for (Buffer& buffer : sends_) free_.push_back(&buffer);
+}
+
+FabricConnection::~FabricConnection() {
+  close_endpoint();
+}
+
+Result<> FabricConnection::open(fi_info& path, fabric::Owned<fid_eq> events) {
+  events_ = std::move(events);
+  auto region = domain_->register_memory(memory_);
+  if (!region) return pass_on(region);
+  region_ = std::move(*region);
+  fi_cq_attr attributes{};
+  attributes.size = kCompletions;
+  attributes.format = FI_CQ_FORMAT_DATA;
+  attributes.wait_obj = FI_WAIT_FD;
+  auto completions = fabric::make<fid_cq>("opening the completion queue", [&](fid_cq** object) {
+    return fi_cq_open(domain_->get(), &attributes, object, nullptr);
+  });
+  if (!completions) return pass_on(completions);
+  completions_ = std::move(*completions);
+  auto endpoint = fabric::make<fid_ep>("opening the endpoint", [&](fid_ep** object) {
+    return fi_endpoint(domain_->get(), &path, object, nullptr);
+  });
+  if (!endpoint) return pass_on(endpoint);
+  endpoint_ = std::move(*endpoint);
+  int code = fi_ep_bind(endpoint_.get(), &events_->fid, 0);
+  if (code == 0) code = fi_ep_bind(endpoint_.get(), &completions_->fid, FI_TRANSMIT | FI_RECV);
+  if (code == 0) code = fi_enable(endpoint_.get());
+  if (code != 0) return fail("preparing the endpoint: {}", fabric::reason(code));
+  for (Buffer& buffer : receives_) {
+    if (auto posted = post_receive(buffer); !posted) return posted;
+  }
+  return {};
+}
+
+Result<> FabricConnection::wait_connected(Deadline until) {
+  EventBytes bytes;
+  while (Clock::now() < until) {
+    auto event = next_event(events_.get(), bytes, kLook);
+    if (!event) return pass_on(event);
+    if (!*event) continue;
+    if ((*event)->kind == FI_CONNECTED) return {};
+    return fail("the connection ended before it was made");
+  }
+  return fail("no answer to the connection request");
+}
+
+Result<std::unique_ptr<FabricConnection>> FabricConnection::connect(FabricDomains& domains,
+                                                                    const fi_info& path, const Shape& shape,
+                                                                    std::span<const uint8_t> hello,
+                                                                    Deadline until) {
+  auto domain = domains.get(path);
+  if (!domain) return pass_on(domain);
+  auto events = open_events((*domain)->fabric());
+  if (!events) return pass_on(events);
+  std::unique_ptr<FabricConnection> connection(new FabricConnection(std::move(*domain), path, shape));
+  auto& info = const_cast<fi_info&>(path);  // libfabric's functions only read it
+  if (auto opened = connection->open(info, std::move(*events)); !opened) return pass_on(opened);
+  const int code = fi_connect(connection->endpoint_.get(), path.dest_addr, hello.data(), hello.size());
+  if (code != 0) return fail("connecting: {}", fabric::reason(code));
+  if (auto connected = connection->wait_connected(until); !connected) return pass_on(connected);
+  return connection;
+}
+
+void FabricConnection::adopt(std::unique_ptr<FrameSocket> socket, std::chrono::seconds silence) {
+  socket_ = std::move(socket);
+  silence_ = silence;
+  peer_ = fmt::format("{} ({})", socket_->peer(), peer_);
+}
+
+Result<> FabricConnection::post_receive(Buffer& buffer) {
+  const auto reach = domain_->reach(*region_, memory_, buffer.bytes.data());
+  const ssize_t code = fi_recv(endpoint_.get(), buffer.bytes.data(), buffer.bytes.size(), reach.descriptor,
+                               FI_ADDR_UNSPEC, &buffer.context);
+  if (code != 0) return fail("posting a receive: {}", fabric::reason(code));
+  return {};
+}
+
+Result<FabricConnection::Buffer*> FabricConnection::take() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return !free_.empty() || ended_; });
+  if (ended_) return tl::make_unexpected(*ended_);
+  Buffer* const buffer = free_.back();
+  free_.pop_back();
+  return buffer;
+}
+
+// Posts an operation as soon as the queue has room for it.
+template <class Post>
+Result<> FabricConnection::post(size_t bytes, Post&& post) {
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      if (ended_) return tl::make_unexpected(*ended_);
+      const ssize_t code = post();
+      if (code == 0) {
+        if (posted_++ == 0) progress_ = Clock::now();
+        posted_bytes_ += bytes;
+        waiting_bytes_ += bytes;
+        return {};
+      }
+      if (code != -FI_EAGAIN) {
+        lock.unlock();
+        return tl::make_unexpected(end({fmt::format("{}: {}", peer_, fabric::reason(code))}));
+      }
+    }
+    auto taken = take_completions();
+    if (!taken) return pass_on(taken);
+    if (!*taken) wait(std::chrono::milliseconds(1));
+  }
+}
+
+Result<> FabricConnection::send(Buffer* buffer, size_t length) {
+  const auto reach = domain_->reach(*region_, memory_, buffer->bytes.data());
+  buffer->sending = length;
+  return post(length, [&] {
+    return fi_send(endpoint_.get(), buffer->bytes.data(), length, reach.descriptor, FI_ADDR_UNSPEC,
+                   &buffer->context);
+  });
+}
+
+Result<> FabricConnection::write(std::span<const std::span<const uint8_t>> pieces, Target to,
+                                 std::optional<uint32_t> tag) {
+  std::vector<iovec> from;
+  std::vector<void*> descriptors;
+  size_t bytes = 0;
+  const auto flush = [&](bool last) -> Result<> {
+    fi_rma_iov target{to.address, bytes, to.key};
+    fi_msg_rma message{};
+    message.msg_iov = from.data();
+    message.desc = descriptors.data();
+    message.iov_count = from.size();
+    message.rma_iov = &target;
+    message.rma_iov_count = 1;
+    message.data = tag.value_or(0);
+    const bool tells = last && tag;
+    Write* write = nullptr;
+    auto posted = post(bytes, [&] {
+      if (!write) write = take_write(bytes);
+      message.context = &write->context;
+      return fi_writemsg(endpoint_.get(), &message, FI_COMPLETION | (tells ? FI_REMOTE_CQ_DATA : 0));
+    });
+    to.address += bytes;
+    from.clear();
+    descriptors.clear();
+    bytes = 0;
+    return posted;
+  };
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    auto reach = domain_->own(pieces[i]);
+    if (!reach) return tl::make_unexpected(end(std::move(reach.error())));
+    from.push_back(wherry::piece(pieces[i]));
+    descriptors.push_back(reach->descriptor);
+    bytes += pieces[i].size();
+    const bool last = i + 1 == pieces.size();
+    if (!last && from.size() < most_pieces_ && bytes + pieces[i + 1].size() <= longest_write_) continue;
+    if (auto written = flush(last); !written) return written;
+  }
+  return {};
+}
+
+// Called with the lock held.
+FabricConnection::Write* FabricConnection::take_write(size_t bytes) {
+  if (free_writes_.empty()) free_writes_.push_back(&writes_.emplace_back());
+  Write* const write = free_writes_.back();
+  free_writes_.pop_back();
+  write->bytes = bytes;
+  return write;
+}
+
+// Whether there were any.
+Result<bool> FabricConnection::take_completions() {
+  std::lock_guard reading(reading_);
+  if (!endpoint_) return tl::make_unexpected(end({}));
+  std::array<fi_cq_data_entry, 16> entries{};
+  const ssize_t got = fi_cq_read(completions_.get(), entries.data(), entries.size());
+  if (got == -FI_EAGAIN) return false;
+  if (got == -FI_EAVAIL) {
+    fi_cq_err_entry error{};
+    fi_cq_readerr(completions_.get(), &error, 0);
+    // What is posted when an endpoint goes is cancelled; the reason is on the event queue, if any.
+    if (error.err == FI_ECANCELED) {
+      if (auto end = look_for_end(); !end) return pass_on(end);
+    }
+    return tl::make_unexpected(end({fmt::format("{}: {}", peer_, fabric::reason(-error.err))}));
+  }
+  if (got < 0) return tl::make_unexpected(end({fmt::format("{}: {}", peer_, fabric::reason(got))}));
+  for (const fi_cq_data_entry& entry : std::span(entries).first(static_cast<size_t>(got))) {
+    if (auto taken = take_completion(entry); !taken) return pass_on(taken);
+  }
+  return true;
+}
+
+Result<> FabricConnection::take_completion(const fi_cq_data_entry& entry) {
+  const auto find = [&](std::vector<Buffer>& buffers) -> Buffer* {
+    auto* const buffer = static_cast<Buffer*>(entry.op_context);
+    const bool one = !buffers.empty() && buffer >= &buffers.front() && buffer <= &buffers.back();
+    return one ? buffer : nullptr;
+  };
+  if (entry.flags & FI_REMOTE_CQ_DATA) {
+    if (Buffer* used = find(receives_); used && data_takes_receive_) {
+      if (auto posted = post_receive(*used); !posted) return posted;
+    }
+    std::lock_guard lock(mutex_);
+    progress_ = Clock::now();
+    arrived_.push_back({.message = nullptr, .length = 0, .tag = static_cast<uint32_t>(entry.data)});
+  } else if (Buffer* message = find(receives_)) {
+    std::lock_guard lock(mutex_);
+    progress_ = Clock::now();
+    arrived_.push_back({.message = message, .length = entry.len, .tag = 0});
+  } else {
+    std::lock_guard lock(mutex_);
+    progress_ = Clock::now();
+    --posted_;
+    if (Buffer* sent = find(sends_)) {
+      waiting_bytes_ -= sent->sending;
+      free_.push_back(sent);
+    } else {
+      auto* const write = static_cast<Write*>(entry.op_context);
+      waiting_bytes_ -= write->bytes;
+      free_writes_.push_back(write);
+    }
+    changed_.notify_all();
+  }
+  return {};
+}
+
+Result<> FabricConnection::look_for_end() {
+  EventBytes bytes;
+  auto event = next_event(events_.get(), bytes, std::chrono::milliseconds(0));
+  if (!event) return tl::make_unexpected(end({fmt::format("{}: {}", peer_, event.error().message)}));
+  if (*event && (*event)->kind == FI_SHUTDOWN) {
+    return tl::make_unexpected(end({fmt::format("the connection to {} was closed", peer_)}));
+  }
+  if (socket_) {
+    pollfd beside{socket_->fd(), POLLRDHUP, 0};
+    if (::poll(&beside, 1, 0) > 0) return tl::make_unexpected(end(socket_->await_end()));
+  }
+  std::unique_lock lock(mutex_);
+  if (silence_.count() > 0 && (posted_ > 0 || owed_) && Clock::now() - progress_ > silence_) {
+    lock.unlock();
+    return tl::make_unexpected(
+        end({fmt::format("{}: nothing got through for {} seconds", peer_, silence_.count())}));
+  }
+  if (ended_) return tl::make_unexpected(*ended_);
+  return {};
+}
+
+// For anything on a queue, an end, or shut().
+void FabricConnection::wait(std::chrono::milliseconds longest) {
+  std::array<fid*, 2> queues{&completions_->fid, &events_->fid};
+  if (fi_trywait(domain_->fabric(), queues.data(), queues.size()) != 0) return;
+  std::array<pollfd, 4> signs{pollfd{wait_fd(completions_->fid), POLLIN, 0},
+                              pollfd{wait_fd(events_->fid), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0},
+                              pollfd{socket_ ? socket_->fd() : -1, POLLRDHUP, 0}};
+  (void)::poll(signs.data(), signs.size(), static_cast<int>(longest.count()));
+}
+
+Result<std::optional<FabricConnection::Event>> FabricConnection::next(std::chrono::milliseconds longest) {
+  const auto until = Clock::now() + longest;
+  for (;;) {
+    auto more = take_completions();
+    {
+      std::lock_guard lock(mutex_);
+      if (!arrived_.empty()) {
+        const Event event = arrived_.front();
+        arrived_.pop_front();
+        return event;
+      }
+    }
+    if (!more) return pass_on(more);
+    if (*more) continue;
+    if (auto going = look_for_end(); !going) {
+      // What came before the end may have become visible only now.
+      auto rest = take_completions();
+      std::lock_guard lock(mutex_);
+      if (arrived_.empty()) return pass_on(going);
+      continue;
+    }
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
+    if (left.count() <= 0) return std::nullopt;
+    wait(std::min(left, kLook));
+  }
+}
+
+void FabricConnection::release(Buffer* message) {
+  std::lock_guard reading(reading_);
+  // If that fails, the connection has ended, which next() finds.
+  if (endpoint_) (void)post_receive(*message);
+}
+
+void FabricConnection::owe(bool write) {
+  std::lock_guard lock(mutex_);
+  if (write) progress_ = Clock::now();
+  owed_ = write;
+}
+
+bool FabricConnection::idle() const {
+  std::lock_guard lock(mutex_);
+  return posted_ == 0;
+}
+
+bool FabricConnection::ended() const {
+  std::lock_guard lock(mutex_);
+  return ended_.has_value();
+}
+
+Result<> FabricConnection::wait_idle() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return posted_ == 0 || ended_; });
+  if (ended_) return tl::make_unexpected(*ended_);
+  return {};
+}
+
+Error FabricConnection::end(Error why) {
+  std::lock_guard lock(mutex_);
+  if (!ended_) ended_ = std::move(why);
+  changed_.notify_all();
+  return *ended_;
+}
+
+void FabricConnection::shut() {
+  end({fmt::format("the connection to {} was closed", peer_)});
+  const uint64_t one = 1;
+  (void)!::write(wake_.get(), &one, sizeof one);
+  if (socket_) socket_->shut();
+}
+
+void FabricConnection::close_endpoint() {
+  end({fmt::format("the connection to {} was closed", peer_)});
+  std::lock_guard reading(reading_);
+  if (!endpoint_) return;
+  fi_shutdown(endpoint_.get(), 0);
+  endpoint_.reset();
+}
+
+Result<FabricListener> FabricListener::open(FabricDomains& domains, const std::string& provider,
+                                            const std::string& address) {
+  auto path = fabric::path_at(provider, address);
+  if (!path) return pass_on(path);
+  FabricListener listener;
+  listener.path_ = std::move(*path);
+  auto domain = domains.get(*listener.path_);
+  if (!domain) return pass_on(domain);
+  listener.domain_ = std::move(*domain);
+  auto events = open_events(listener.domain_->fabric());
+  if (!events) return pass_on(events);
+  listener.events_ = std::move(*events);
+  auto endpoint = fabric::make<fid_pep>("opening an endpoint that listens", [&](fid_pep** object) {
+    return fi_passive_ep(listener.domain_->fabric(), listener.path_.get(), object, nullptr);
+  });
+  if (!endpoint) return pass_on(endpoint);
+  listener.endpoint_ = std::move(*endpoint);
+  int code = fi_pep_bind(listener.endpoint_.get(), &listener.events_->fid, 0);
+  if (code == 0) code = fi_listen(listener.endpoint_.get());
+  sockaddr_storage where{};
+  size_t length = sizeof where;
+  if (code == 0) code = fi_getname(&listener.endpoint_->fid, &where, &length);
+  if (code != 0) return fail("listening at {}: {}", address, fabric::reason(code));
+  listener.port_ = ntohs(where.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(where).sin6_port
+                                                     : reinterpret_cast<sockaddr_in&>(where).sin_port);
+  return listener;
+}
+
+Result<std::unique_ptr<FabricConnection>> FabricListener::accept(const FabricConnection::Shape& shape,
+                                                                 std::span<const uint8_t> hello,
+                                                                 FabricConnection::Deadline until,
+                                                                 const std::function<bool()>& give_up) {
+  EventBytes bytes;
+  while (Clock::now() < until && !give_up()) {
+    auto event = next_event(events_.get(), bytes, kLook);
+    if (!event) return pass_on(event);
+    if (!*event || (*event)->kind != FI_CONNREQ) continue;
+    const fabric::Info caller(bytes.entry().info);
+    // Providers may hand over more bytes than the caller gave.
+    if ((*event)->data < hello.size() || !std::equal(hello.begin(), hello.end(), bytes.entry().data)) {
+      fi_reject(endpoint_.get(), caller->handle, nullptr, 0);
+      continue;
+    }
+    if (!domain_->serves(*caller)) {
+      fi_reject(endpoint_.get(), caller->handle, nullptr, 0);
+      return fail("the call came over another device ({})", fabric::device(*caller));
+    }
+    std::unique_ptr<FabricConnection> connection(new FabricConnection(domain_, *caller, shape));
+    if (auto opened = connection->open(*caller, std::move(events_)); !opened) return pass_on(opened);
+    if (const int code = fi_accept(connection->endpoint_.get(), nullptr, 0); code != 0)
+      return fail("accepting: {}", fabric::reason(code));
+    if (auto connected = connection->wait_connected(until); !connected) return pass_on(connected);
+    return connection;
+  }
+  return fail("nobody called");
+}
+
+}  // namespace wherry

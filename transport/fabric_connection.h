@@ -1,0 +1,169 @@
+// One connected endpoint of a fabric: messages in registered buffers both ways, writes into memory that the
+// peer has named, and its end.
+//
+// The end comes from the event queue (the peer went), from the TCP connection beside it (adopt()), which the
+// kernel watches, or from what was posted and does not complete within `silence`: a dead link shows on none
+// of a device's queues.
+//
+// send(), write() and shut() come from any thread; next() from one. After an end all calls fail with its
+// reason. The destructor may take a minute if the link is dead (the kernel waits for the device), so it is to
+// be in nobody's way.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "transport/fabric_domain.h"
+#include "transport/frame_socket.h"
+
+namespace wherry {
+
+class FabricConnection {
+ public:
+  // Of the buffers that this side sends from and receives into.
+  struct Shape {
+    size_t send_bytes = 0;
+    size_t send_count = 0;
+    size_t receive_bytes = 0;
+    size_t receive_count = 0;
+  };
+  using Deadline = std::chrono::steady_clock::time_point;
+
+  // A buffer of the connection's, with what the provider keeps in it meanwhile.
+  struct Buffer {
+    fi_context2 context{};  // first: completions name a buffer by it
+    std::span<uint8_t> bytes;
+    size_t sending = 0;
+  };
+  struct Event {
+    Buffer* message = nullptr;  // of `length` bytes; to be given back by release(). Null: a write has landed
+    size_t length = 0;
+    uint32_t tag = 0;  // of the write
+  };
+  // What a write goes to.
+  struct Target {
+    uint64_t address = 0;
+    uint64_t key = 0;
+  };
+
+  // Calls somebody who listens there; `hello` is what he knows the caller by.
+  static Result<std::unique_ptr<FabricConnection>> connect(FabricDomains& domains, const fi_info& path,
+                                                           const Shape& shape, std::span<const uint8_t> hello,
+                                                           Deadline until);
+  ~FabricConnection();
+
+  // Takes the TCP connection beside it, and from now on bounds how long anything posted may take.
+  void adopt(std::unique_ptr<FrameSocket> socket, std::chrono::seconds silence);
+
+  // A free buffer to send from; waits for one.
+  Result<Buffer*> take();
+  // Sends its first bytes. It is free again when they are there.
+  Result<> send(Buffer* buffer, size_t length);
+  // Writes registered pieces of memory, one after the other, to consecutive bytes of the peer's memory; the
+  // last of a series tells him by `tag`. Each piece must stay as it is until idle() or the peer knows.
+  Result<> write(std::span<const std::span<const uint8_t>> pieces, Target to, std::optional<uint32_t> tag);
+
+  // What comes next; nothing if nothing did within `longest`.
+  Result<std::optional<Event>> next(std::chrono::milliseconds longest);
+  void release(Buffer* message);
+  // The peer owes a write: counts as something posted.
+  void owe(bool write);
+
+  bool idle() const;
+  // Waits until all that was posted is done, while another thread calls next().
+  Result<> wait_idle();
+  void shut();
+  bool ended() const;
+  // Ends all access of the peer to this side's memory.
+  void close_endpoint();
+
+  FabricDomain& domain() const { return *domain_; }
+  size_t bytes_posted() const { return posted_bytes_; }
+  size_t bytes_waiting() const { return waiting_bytes_; }
+  const std::string& peer() const { return peer_; }
+
+ private:
+  friend class FabricListener;
+  struct Write {
+    fi_context2 context{};
+    size_t bytes = 0;
+  };
+  FabricConnection(std::shared_ptr<FabricDomain> domain, const fi_info& path, const Shape& shape);
+  Result<> open(fi_info& path, fabric::Owned<fid_eq> events);
+  Result<> wait_connected(Deadline until);
+  Result<> post_receive(Buffer& buffer);
+  template <class Post>
+  Result<> post(size_t bytes, Post&& post);
+  Result<bool> take_completions();
+  Result<> take_completion(const fi_cq_data_entry& entry);
+  Result<> look_for_end();
+  void wait(std::chrono::milliseconds longest);
+  Write* take_write(size_t bytes);
+  Error end(Error why);
+
+  const std::shared_ptr<FabricDomain> domain_;
+  const Shape shape_;
+  const bool data_takes_receive_;  // a write that tells its tag uses up a posted receive
+  const size_t longest_write_;
+  const size_t most_pieces_;
+  std::unique_ptr<FrameSocket> socket_;
+  std::chrono::seconds silence_{0};
+  std::string peer_;
+  Fd wake_;
+
+  std::vector<uint8_t> memory_;  // of all buffers
+  fabric::Owned<fid_mr> region_;
+  fabric::Owned<fid_eq> events_;
+  fabric::Owned<fid_cq> completions_;
+  fabric::Owned<fid_ep> endpoint_;
+  std::vector<Buffer> sends_;
+  std::vector<Buffer> receives_;
+  std::mutex reading_;  // of the completion queue
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::deque<Event> arrived_;
+  bool owed_ = false;
+  std::condition_variable changed_;
+  std::vector<Buffer*> free_;
+  std::optional<Error> ended_;
+  std::deque<Write> writes_;
+  std::vector<Write*> free_writes_;
+  size_t posted_ = 0;  // operations that are not done
+  std::chrono::steady_clock::time_point progress_;
+  std::atomic<size_t> posted_bytes_ = 0;
+  std::atomic<size_t> waiting_bytes_ = 0;
+};
+
+// Listens on a path for one caller.
+class FabricListener {
+ public:
+  static Result<FabricListener> open(FabricDomains& domains, const std::string& provider,
+                                     const std::string& address);
+  uint16_t port() const { return port_; }
+  // Waits for a caller with that hello, unless `give_up` says that none will come.
+  Result<std::unique_ptr<FabricConnection>> accept(const FabricConnection::Shape& shape,
+                                                   std::span<const uint8_t> hello,
+                                                   FabricConnection::Deadline until,
+                                                   const std::function<bool()>& give_up);
+
+ private:
+  FabricListener() = default;
+  std::shared_ptr<FabricDomain> domain_;
+  fabric::Info path_;
+  fabric::Owned<fid_eq> events_;
+  fabric::Owned<fid_pep> endpoint_;
+  uint16_t port_ = 0;
+};
+
+}  // namespace wherry

@@ -1,0 +1,111 @@
+// A device of this host as a provider opens it, shared by a session's lanes over it, and the memory that it
+// may reach.
+//
+// Two kinds of memory: own (slots, message buffers), which is registered in units as they are needed; and
+// guest RAM, which registration would make resident (it allocates every page), so that units of it are
+// registered only once all their pages are there anyway, by a thread of the domain's, ahead of need and never
+// waited for. What is not registered is reached through own memory and one copy.
+//
+// Guest RAM must not lose pages behind the registration's back (balloon, discard): writes would go to the
+// pages that were there before. At a destination nothing does that while pages arrive: its guest does not
+// run, and postcopy, which discards, never places directly.
+//
+// Thread-safe. Memory must outlive the domain.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "transport/fabric.h"
+
+namespace wherry {
+
+class FabricDomain {
+ public:
+  // A part of registered memory, as this side's operations name it and as the peer's do.
+  struct Reach {
+    void* descriptor = nullptr;
+    uint64_t address = 0;
+    uint64_t key = 0;
+  };
+
+  static Result<std::shared_ptr<FabricDomain>> open(const fi_info& path);
+  ~FabricDomain();
+
+  // Memory of the program's own, used in pieces that do not cross a multiple of `unit` bytes. Memory that is
+  // given twice is known already.
+  void add_own(std::span<uint8_t> memory, size_t unit);
+  // RAM of a guest.
+  void add_guest(std::span<uint8_t> memory);
+
+  // Memory that its caller keeps for as long as the registration.
+  Result<fabric::Owned<fid_mr>> register_memory(std::span<uint8_t> memory);
+  // A place in it.
+  Reach reach(fid_mr& region, std::span<const uint8_t> memory, const uint8_t* at) const;
+
+  // Own memory, registered now if it is not yet.
+  Result<Reach> own(std::span<const uint8_t> piece);
+  // Any memory whose registration needs no waiting. `piece` may be shortened to what one registration covers.
+  std::optional<Reach> find(std::span<const uint8_t>& piece);
+  // Why guest RAM is not being registered; empty: nothing is wrong.
+  std::string trouble() const;
+
+  fid_fabric* fabric() const { return fabric_.get(); }
+  fid_domain* get() const { return domain_.get(); }
+  // Whether an endpoint of that path can be of this domain.
+  bool serves(const fi_info& path) const;
+
+ private:
+  struct Area {
+    std::span<uint8_t> memory;
+    size_t unit = 0;
+    bool guest = false;
+    std::vector<fabric::Owned<fid_mr>> units;
+    std::vector<bool> wanted;  // units that wait for register_guest()
+  };
+  FabricDomain(const fi_info& path, fabric::Owned<fid_fabric> fabric, fabric::Owned<fid_domain> domain);
+  Area* add(std::span<uint8_t> memory, size_t unit);
+  Area* area_of(const uint8_t* at);
+  std::span<uint8_t> unit_of(const Area& area, size_t unit) const;
+  Reach reach(const Area& area, size_t unit, const uint8_t* at) const;
+  void want(Area& area, size_t unit);
+  void register_guest();
+
+  const std::string provider_;
+  const std::string name_;
+  const bool by_address_;  // the peer names memory by its virtual address, not by an offset
+  const fabric::Owned<fid_fabric> fabric_;
+  const fabric::Owned<fid_domain> domain_;
+  mutable std::mutex mutex_;
+  std::condition_variable wanted_;
+  std::deque<std::unique_ptr<Area>> areas_;
+  std::deque<std::pair<Area*, size_t>> queue_;
+  std::atomic<uint64_t> next_key_ = 1;
+  std::string trouble_;
+  bool stopping_ = false;
+  std::thread thread_;  // of register_guest()
+};
+
+// The domains that a session has open. Thread-safe.
+class FabricDomains {
+ public:
+  // One that serves the path, opened if need be.
+  Result<std::shared_ptr<FabricDomain>> get(const fi_info& path);
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<FabricDomain>> open_;
+};
+
+}  // namespace wherry

@@ -1,0 +1,56 @@
+// How the two ends of a lane find out, over its TCP connection, whether it can go over a fabric:
+//
+//   source                                   destination
+//   lane_hello {fabric: provider} ─────────▶ listens on that path
+//   ◀──────────── welcome {fabric: where} or {no_fabric: why}
+//   calls ═════════════════════════════════▶ accepts
+//   writes a sample where he is told to ═══▶ looks whether it is there
+//   lane_path {fabric: yes or no} ─────────▶
+//   ◀──────────── welcome {fabric: yes or no}
+//
+// A lane that cannot goes on over the TCP connection, and both ends know why. One that can keeps it beside,
+// to be told by the kernel when the peer goes. Each call returns within half a minute.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "transport/fabric_connection.h"
+#include "transport/frame_socket.h"
+#include "transport/slots.h"
+
+namespace wherry {
+
+// What a source wants of its lanes.
+struct FabricWish {
+  enum class Use {
+    never,
+    prefer,   // TCP where there is no fabric
+    require,  // without one the session cannot begin
+  };
+  Use use = Use::prefer;
+  std::string provider = "verbs";
+};
+
+// Whether it can be the name of a provider; libfabric reads more than a name out of a string.
+bool is_provider(std::string_view name);
+
+struct FabricPath {
+  std::unique_ptr<FabricConnection> connection;  // null: there is none
+  std::string why_not;
+};
+
+// What a lane_hello says of it. Empty: nothing, because of `why_not`.
+nlohmann::json fabric_hello(const FrameSocket& socket, const FabricWish& wish, std::string& why_not);
+
+// The source's part behind the welcome. An error is one of the TCP connection.
+Result<FabricPath> call_fabric(FrameSocket& socket, const nlohmann::json& welcome, const FabricWish& wish,
+                               FabricDomains& domains, SlotPool& pool);
+
+// The destination's part behind a lane_hello, with the welcome and, if it comes to that, all that follows.
+Result<FabricPath> answer_fabric(FrameSocket& socket, const nlohmann::json& hello, FabricDomains& domains,
+                                 SlotPool& pool);
+
+}  // namespace wherry
