@@ -93,6 +93,10 @@ TEST(RdmaPorts, ThisHost) {
       EXPECT_GE(port.mtu, 256U);
       EXPECT_THAT(port.gids, testing::Not(IsEmpty()));
     }
+    for (const RdmaGid& gid : port.gids) {
+      if (gid.type != RdmaGidType::roce_v2 || gid.address.starts_with("fe80:")) continue;
+      EXPECT_EQ(rdma_port_at(ports, gid.address), &port) << gid.address;
+    }
     for (const std::string& address : port.addresses) EXPECT_EQ(rdma_port_at(ports, address), &port);
   }
   EXPECT_EQ(named, devices);
