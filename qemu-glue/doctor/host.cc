@@ -1,6 +1,7 @@
 #include "qemu-glue/doctor/host.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <linux/capability.h>
 #include <linux/kvm.h>
 #include <sched.h>
@@ -24,13 +25,6 @@ namespace fs = std::filesystem;
 // Bytes on their way on 25 Gb/s and 1 ms. The kernel gives half of a receive buffer to its own accounts.
 constexpr uint64_t kBytesUnderWay = 3'125'000;
 
-std::string line_of(const fs::path& file) {
-  std::string line;
-  std::ifstream stream(file);
-  std::getline(stream, line);
-  return line;
-}
-
 std::optional<uint64_t> number_in(const fs::path& file) {
   uint64_t number = 0;
   if (std::ifstream stream(file); stream >> number) return number;
@@ -45,12 +39,11 @@ std::set<fs::path> entries(const fs::path& directory) {
   return found;
 }
 
-bool has_cap_sys_ptrace() {
+bool has_capability(int which) {
   std::ifstream status("/proc/self/status");
   for (std::string key; status >> key;) {
     uint64_t capabilities = 0;
-    if (key == "CapEff:" && status >> std::hex >> capabilities)
-      return ((capabilities >> CAP_SYS_PTRACE) & 1) != 0;
+    if (key == "CapEff:" && status >> std::hex >> capabilities) return ((capabilities >> which) & 1) != 0;
   }
   return false;
 }
@@ -58,6 +51,33 @@ bool has_cap_sys_ptrace() {
 unsigned usable_processors() {
   cpu_set_t set;
   return ::sched_getaffinity(0, sizeof set, &set) == 0 ? static_cast<unsigned>(CPU_COUNT(&set)) : 1;
+}
+
+Finding rdma_port(const RdmaPort& port) {
+  std::string found = port.device;
+  if (port.number != 0) found += fmt::format(" port {}", port.number);
+  if (!port.fault.empty()) return note("rdma", fmt::format("{}: {}", found, port.fault), port.remedy);
+
+  constexpr double kGigabit = 1e9 / 8;
+  const std::string rate =
+      port.rate == 0 ? "rate unknown" : fmt::format("{} Gb/s", static_cast<double>(port.rate) / kGigabit);
+  found += fmt::format(": {}, {}, {}, MTU {}", port.state, port.ethernet ? "Ethernet" : "InfiniBand", rate,
+                       port.mtu);
+  if (!port.addresses.empty()) found += fmt::format(", {}", fmt::join(port.addresses, ", "));
+  const std::string interface = port.gids.empty() || port.gids.front().interface.empty()
+                                    ? "its interface"
+                                    : port.gids.front().interface;
+  if (!port.active) {
+    return note("rdma", std::move(found),
+                port.ethernet ? fmt::format("ip link set {} up; see to its cable and switch", interface)
+                              : "see to its cable and switch, and to the subnet manager of the network");
+  }
+  if (port.addresses.empty()) {
+    return note("rdma", found + ", no IP address: RDMA cannot connect by it",
+                port.ethernet ? fmt::format("ip address add ADDRESS/PREFIX dev {}", interface)
+                              : "modprobe ib_ipoib, and give its interface an IP address");
+  }
+  return ok("rdma", found + "; used by wherry:// if the other end has RDMA too");
 }
 
 }  // namespace
@@ -147,36 +167,24 @@ Finding tcp_buffers(const std::string& directory) {
   return note("tcp buffers", found + ": one lane cannot fill 25 Gb/s at 1 ms", remedy);
 }
 
-Findings rdma(const std::string& directory, uint64_t lockable) {
+Findings rdma(const std::vector<RdmaPort>& ports, bool has_cap_ipc_lock, uint64_t lockable) {
+  if (ports.empty()) return {ok("rdma", "no device: migrations use TCP")};
   Findings all;
-  for (const fs::path& device : entries(directory)) {
-    for (const fs::path& port : entries(device / "ports")) {
-      const std::string state = line_of(port / "state");
-      std::string found =
-          fmt::format("{} port {}: {}, {}, {}", device.filename().string(), port.filename().string(), state,
-                      line_of(port / "rate"), line_of(port / "link_layer"));
-      if (state.ends_with(" ACTIVE")) {
-        all.push_back(ok("rdma", found + "; not used: lanes are TCP"));
-      } else {
-        all.push_back(note("rdma", std::move(found), "rdma link; see to its cable, switch and address"));
-      }
-    }
-  }
-  if (all.empty()) return {ok("rdma", "no device; lanes are TCP")};
-  if (lockable == RLIM_INFINITY) {
+  for (const RdmaPort& port : ports) all.push_back(rdma_port(port));
+  if (has_cap_ipc_lock || lockable == RLIM_INFINITY) {
     all.push_back(ok("locked memory", "without limit"));
   } else {
-    all.push_back(
-        note("locked memory",
-             fmt::format("{} KiB: RDMA has to lock all guest memory that it reaches", lockable / 1024),
-             "LimitMEMLOCK=infinity in the unit of wherryd, or ulimit -l unlimited"));
+    all.push_back(note("locked memory",
+                       fmt::format("{} KiB: RDMA has to lock all memory that it reaches", lockable / 1024),
+                       "LimitMEMLOCK=infinity in the unit of wherryd; in a shell, ulimit -l unlimited, which "
+                       "'USER hard memlock unlimited' in /etc/security/limits.d allows; or be root"));
   }
   return all;
 }
 
 Findings examine_host() {
   Findings all{kvm(kvm_version("/dev/kvm")),
-               guest_memory(has_cap_sys_ptrace(), number_in("/proc/sys/kernel/yama/ptrace_scope")),
+               guest_memory(has_capability(CAP_SYS_PTRACE), number_in("/proc/sys/kernel/yama/ptrace_scope")),
                userfaultfd(number_in("/proc/sys/vm/unprivileged_userfaultfd")),
                huge_pages("/sys/kernel/mm/hugepages"),
                processors(usable_processors(), Uri{}.streams),
@@ -184,7 +192,8 @@ Findings examine_host() {
                tcp_buffers("/proc/sys/net/ipv4")};
   rlimit limit{};
   ::getrlimit(RLIMIT_MEMLOCK, &limit);
-  for (Finding& each : rdma("/sys/class/infiniband", limit.rlim_cur)) all.push_back(std::move(each));
+  for (Finding& each : rdma(rdma_ports(), has_capability(CAP_IPC_LOCK), limit.rlim_cur))
+    all.push_back(std::move(each));
   return all;
 }
 

@@ -1,16 +1,18 @@
 // What `wherry doctor` looks at on a host, whatever runs there: kernel, processors, network cards.
 //
 // Each check says what it makes of what it is given; examine_host() gives them this host's. The kernel's
-// files are those of proc(5) and of Documentation/ABI/stable/sysfs-class-infiniband.
+// files are those of proc(5).
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "compression/result.h"
 #include "qemu-glue/doctor/finding.h"
+#include "transport/rdma_ports.h"
 
 namespace wherry::doctor {
 
@@ -28,8 +30,8 @@ Finding processors(unsigned count, unsigned lanes);
 Finding zero_scan(std::string_view name);
 // `directory`: /proc/sys/net/ipv4.
 Finding tcp_buffers(const std::string& directory);
-// `directory`: /sys/class/infiniband. `lockable`: RLIMIT_MEMLOCK, in bytes.
-Findings rdma(const std::string& directory, uint64_t lockable);
+// `lockable`: RLIMIT_MEMLOCK, in bytes; CAP_IPC_LOCK stands above it.
+Findings rdma(const std::vector<RdmaPort>& ports, bool has_cap_ipc_lock, uint64_t lockable);
 
 Findings examine_host();
 

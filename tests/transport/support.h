@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -58,10 +59,7 @@ class TempDir {
     if (mkdtemp(name) == nullptr) std::abort();
     path_ = name;
   }
-  ~TempDir() {
-    for (const char* file : {"a.sock", "b.sock"}) ::unlink(at(file).c_str());
-    ::rmdir(path_.c_str());
-  }
+  ~TempDir() { std::filesystem::remove_all(path_); }
   std::string at(const std::string& name) const { return path_ + "/" + name; }
 
  private:

@@ -64,22 +64,44 @@ TEST(DoctorHost, TcpBuffers) {
 }
 
 TEST(DoctorHost, Rdma) {
-  const Scratch scratch;
-  Findings all = rdma(scratch.path("nothing"), 8 << 20);
+  Findings all = rdma({}, false, 8 << 20);
   ASSERT_EQ(all.size(), 1u) << "without a device the limit does not matter";
   expect(all[0], Level::ok, "no device");
 
-  for (const std::string port : {"1", "2"}) {
-    scratch.write("mlx5_0/ports/" + port + "/state", port == "1" ? "4: ACTIVE\n" : "1: DOWN\n");
-    scratch.write("mlx5_0/ports/" + port + "/rate", "100 Gb/sec (4X EDR)\n");
-    scratch.write("mlx5_0/ports/" + port + "/link_layer", "InfiniBand\n");
-  }
-  all = rdma(scratch.path(), 8 << 20);
-  ASSERT_EQ(all.size(), 3u);
-  expect(all[0], Level::ok, "mlx5_0 port 1: 4: ACTIVE, 100 Gb/sec (4X EDR), InfiniBand");
-  expect(all[1], Level::note, "mlx5_0 port 2: 1: DOWN", "rdma link");
-  expect(all[2], Level::note, "8192 KiB", "LimitMEMLOCK=infinity");
-  expect(rdma(scratch.path(), RLIM_INFINITY)[2], Level::ok, "without limit");
+  RdmaPort port;
+  port.device = "mlx5_0";
+  port.number = 1;
+  port.ethernet = port.active = true;
+  port.state = "active";
+  port.rate = rdma_rate(2, 32);
+  port.mtu = 4096;
+  port.addresses = {"10.77.0.1", "2001:db8::7"};
+  expect(rdma({port}, false, RLIM_INFINITY)[0], Level::ok,
+         "mlx5_0 port 1: active, Ethernet, 100 Gb/s, MTU 4096, 10.77.0.1, 2001:db8::7; used");
+
+  RdmaPort down = port;
+  down.active = false;
+  down.state = "down";
+  down.gids = {{.address = "10.77.0.1", .type = RdmaGidType::roce_v2, .interface = "eth1"}};
+  expect(rdma({down}, false, RLIM_INFINITY)[0], Level::note, "mlx5_0 port 1: down", "ip link set eth1 up");
+  down.ethernet = false;
+  expect(rdma({down}, false, RLIM_INFINITY)[0], Level::note, "down, InfiniBand", "subnet manager");
+
+  port.addresses.clear();
+  expect(rdma({port}, false, RLIM_INFINITY)[0], Level::note, "no IP address", "dev its interface");
+  port.ethernet = false;
+  expect(rdma({port}, false, RLIM_INFINITY)[0], Level::note, "no IP address", "ib_ipoib");
+
+  RdmaPort closed;
+  closed.device = "mlx5_1";
+  closed.fault = "cannot open it";
+  closed.remedy = "be root";
+  all = rdma({closed}, false, 8 << 20);
+  ASSERT_EQ(all.size(), 2u);
+  expect(all[0], Level::note, "mlx5_1: cannot open it", "be root");
+  expect(all[1], Level::note, "8192 KiB", "LimitMEMLOCK=infinity");
+  expect(rdma({port}, true, 8 << 20)[1], Level::ok, "without limit");
+  expect(rdma({port}, false, RLIM_INFINITY)[1], Level::ok, "without limit");
 }
 
 }  // namespace
