@@ -370,6 +370,7 @@ Result<> FabricLaneReceiver::give_back(uint32_t credits) {
 }
 
 Result<> FabricLaneReceiver::land(std::span<iovec> where) {
+  if (header_.body_length == 0) return {};
   auto landed = offer_ ? land_writes(where) : land_messages(where);
   if (!landed) settle();
   return landed;

@@ -5,6 +5,7 @@
         pair.complete()
 
 version      of QEMU, of both guests           keys      of the sender's URI: 'streams=2&verify=on'
+scheme       of that URI
 multifd      channels, 0 = none                qmp       whether the receiver gets its QEMU's monitor
 placement    in the sender's URI               rate      of the link; None = unshaped
 source, destination      more arguments of Guest, for one end; otherwise it is a small guest
@@ -33,8 +34,8 @@ SMALL = {'ram_kib': 49160, 'append': f'pages={PAGES} rate=8000 mix=text:60,rando
 class Pair:
     def __init__(self, version='10.0', *, multifd=0, placement='relay', keys='streams=2&verify=on', rate=None, qmp=True,
                  source=None, destination=None, capabilities=(), parameters=None, return_path=True, tcp=False,
-                 sender_qmp=False, incoming=True, wherries=True):
-        self._incoming = incoming
+                 sender_qmp=False, incoming=True, wherries=True, scheme='wherry'):
+        self._incoming, self._scheme = incoming, scheme
         self._return_path, self._tcp, self._sender_qmp = return_path, tcp, sender_qmp
         self.multifd, self.placement, self.keys, self.qmp = multifd, placement, keys, qmp
         self._version, self._capabilities, self._parameters = version, capabilities, parameters or {}
@@ -89,7 +90,7 @@ class Pair:
                                                    netns=self.link.netns('b'), **both))
         self.receiver.wait_listening()
         self.sender = self._enter(Wherry.send(self._out(),
-                                              f'wherry://{to or address}?placement={self.placement}&{self.keys}',
+                                              f'{self._scheme}://{to or address}?placement={self.placement}&{self.keys}',
                                               qmp=self.src.qmp_path if self._sender_qmp else None,
                                               netns=self.link.netns('a'), **both))
         self.sender.wait_for_socket()
