@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "tests/transport/model_site.h"
+#include "tests/transport/path.h"
 #include "tests/transport/support.h"
 #include "transport/destination_session.h"
 #include "transport/source_session.h"
@@ -44,11 +45,11 @@ struct Setting {
   bool relay = false;  // the destination passes all pages on to the VMM
 };
 
-std::string name_of(const testing::TestParamInfo<Setting>& info) {
-  const Setting& setting = info.param;
+std::string name_of(const testing::TestParamInfo<std::tuple<test::Path, Setting>>& info) {
+  const auto& [path, setting] = info.param;
   const char* const modes[] = {"automatic", "off", "zstd", "delta", "deltaZstd"};
   std::string name = modes[static_cast<int>(setting.mode)];
-  name += fmt::format("Lanes{}", setting.lanes);
+  name = fmt::format("{}_{}Lanes{}", path.name, name, setting.lanes);
   if (setting.verify) name += "Verify";
   if (setting.history) name += fmt::format("History{}", *setting.history);
   if (setting.spoil) name += "Spoil";
@@ -56,15 +57,18 @@ std::string name_of(const testing::TestParamInfo<Setting>& info) {
   return name;
 }
 
-class CodecProperty : public testing::TestWithParam<Setting> {
+class CodecProperty : public testing::TestWithParam<std::tuple<test::Path, Setting>> {
  protected:
-  CodecProperty() : random_(GetParam().lanes * 100 + static_cast<uint32_t>(GetParam().mode)) {}
+  CodecProperty()
+      : path_(std::get<0>(GetParam())),
+        setting_(std::get<1>(GetParam())),
+        random_(setting_.lanes * 100 + static_cast<uint32_t>(setting_.mode)) {}
 
   void SetUp() override {
     site_.relayed = {kRelayed};
-    site_.direct = !GetParam().relay;
-    site_.by_iovec = GetParam().lanes % 2;
-    auto listener = Listener::open({.path = {}, .host = "127.0.0.1", .port = 0});
+    site_.direct = !setting_.relay;
+    site_.by_iovec = setting_.lanes % 2;
+    auto listener = path_.listen();
     ASSERT_TRUE(listener);
     listener_.emplace(std::move(*listener));
     std::thread accepting([this] {
@@ -74,10 +78,11 @@ class CodecProperty : public testing::TestWithParam<Setting> {
     });
     SourceSession::Options options;
     options.peers = {listener_->where()};
-    options.lanes = GetParam().lanes;
-    options.compression.mode = GetParam().mode;
-    options.compression.verify = GetParam().verify;
-    options.compression.history = GetParam().history;
+    options.lanes = setting_.lanes;
+    options.fabric = path_.fabric;
+    options.compression.mode = setting_.mode;
+    options.compression.verify = setting_.verify;
+    options.compression.history = setting_.history;
     auto source = SourceSession::connect(options, {}, source_failure_);
     accepting.join();
     ASSERT_TRUE(source) << source.error().message;
@@ -154,7 +159,7 @@ class CodecProperty : public testing::TestWithParam<Setting> {
       change(page);
       if (draw(16) == 0) number = static_cast<uint16_t>(draw(kChannels));
       // Relayed pages are put in order by the VMM, which has one channel for each.
-      const bool relayed = block == kRelayed || GetParam().relay;
+      const bool relayed = block == kRelayed || setting_.relay;
       const auto by = static_cast<uint16_t>(relayed ? index % kChannels : number);
       PageBatch& batch = batches[by];
       if (!batch.empty() && (!batch.has_room() || draw(60) == 0)) flush(by);
@@ -193,6 +198,8 @@ class CodecProperty : public testing::TestWithParam<Setting> {
   }
 
   test::Watchdog watchdog_{"a guest that changes"};
+  const test::Path path_;
+  const Setting setting_;
   std::mt19937 random_;
   test::ModelSite site_;
   std::optional<Listener> listener_;
@@ -207,7 +214,7 @@ class CodecProperty : public testing::TestWithParam<Setting> {
 };
 
 TEST_P(CodecProperty, TheDestinationEndsWithTheSourcesMemory) {
-  const Setting& setting = GetParam();
+  const Setting& setting = setting_;
   for (uint32_t epoch = 0; epoch < kEpochs; ++epoch) {
     // At first and at last every page is sent: what is damaged in between is repaired.
     ASSERT_NO_FATAL_FAILURE(send_epoch(epoch == 0 || epoch == kEpochs - 1));
@@ -286,7 +293,16 @@ std::vector<Setting> settings() {
   return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(Settings, CodecProperty, testing::ValuesIn(settings()), name_of);
+INSTANTIATE_TEST_SUITE_P(Settings, CodecProperty,
+                         testing::Combine(testing::Values(test::Path{"tcp"}), testing::ValuesIn(settings())),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    FabricSettings, CodecProperty,
+    testing::Combine(testing::ValuesIn(test::fabric_paths()),
+                     testing::Values(Setting{Mode::off, 1}, Setting{Mode::off, 2},
+                                     Setting{Mode::automatic, 3}, Setting{Mode::delta_zstd, 4, true},
+                                     Setting{Mode::automatic, 3, false, {}, false, true})),
+    name_of);
 
 }  // namespace
 }  // namespace wherry

@@ -9,6 +9,7 @@
 
 #include "tests/transport/cutting_proxy.h"
 #include "tests/transport/model_site.h"
+#include "tests/transport/path.h"
 #include "tests/transport/support.h"
 #include "transport/destination_session.h"
 #include "transport/source_session.h"
@@ -28,15 +29,19 @@ constexpr uint32_t kEpochs = 6;
 const std::vector<uint64_t> kPages = {160, 40, 12};
 constexpr uint16_t kRelayed = 2;
 
-class LaneLoss : public testing::TestWithParam<uint32_t> {
+class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>> {
  protected:
-  LaneLoss() : random_(GetParam()), lanes_(2 + draw(3)), relay_(draw(3) == 0) {}
+  LaneLoss()
+      : path_(std::get<0>(GetParam())),
+        random_(std::get<1>(GetParam())),
+        lanes_(2 + draw(3)),
+        relay_(draw(3) == 0) {}
 
   void SetUp() override {
     site_.relayed = {kRelayed};
     site_.direct = !relay_;
     site_.by_iovec = draw(3) > 0;
-    auto listener = Listener::open({.path = {}, .host = "127.0.0.1", .port = 0});
+    auto listener = path_.listen();
     ASSERT_TRUE(listener);
     listener_.emplace(std::move(*listener));
     std::map<size_t, CuttingProxy::Fate> fates;
@@ -56,6 +61,7 @@ class LaneLoss : public testing::TestWithParam<uint32_t> {
     SourceSession::Options options;
     options.peers = {proxy_->where()};
     options.lanes = lanes_;
+    options.fabric = path_.fabric;
     options.compression.mode = modes[draw(std::size(modes))];
     options.compression.verify = draw(2);
     auto source = SourceSession::connect(options, {}, source_failure_);
@@ -133,6 +139,7 @@ class LaneLoss : public testing::TestWithParam<uint32_t> {
   }
 
   test::Watchdog watchdog_{"a guest over lanes that die"};
+  const test::Path path_;
   std::mt19937 random_;
   const size_t lanes_;
   const bool relay_;
@@ -185,7 +192,16 @@ TEST_P(LaneLoss, NothingIsLostAndNothingComesTwice) {
   EXPECT_LE(static_cast<size_t>(lost), proxy_->cuts());  // one may have been cut behind the end
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, LaneLoss, testing::Range(0u, 400u));
+std::string name_of(const testing::TestParamInfo<LaneLoss::ParamType>& info) {
+  return fmt::format("{}{}", std::get<0>(info.param).name, std::get<1>(info.param));
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, LaneLoss,
+                         testing::Combine(testing::Values(test::Path{"tcp"}), testing::Range(0u, 400u)),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(FabricSeeds, LaneLoss,
+                         testing::Combine(testing::ValuesIn(test::fabric_paths()), testing::Range(0u, 40u)),
+                         name_of);
 
 }  // namespace
 }  // namespace wherry

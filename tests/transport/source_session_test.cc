@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "tests/transport/model_site.h"
+#include "tests/transport/path.h"
 #include "tests/transport/raw_peer.h"
 #include "tests/transport/support.h"
 #include "transport/destination_session.h"
@@ -47,11 +48,12 @@ class Back {
   std::map<uint16_t, std::string> came_;
 };
 
-class SessionTest : public testing::Test {
+// Sessions over a path, with both ends in this process.
+class SessionOverPath : public testing::Test {
  protected:
-  SessionTest() : watchdog_("a session") {}
+  explicit SessionOverPath(test::Path path) : watchdog_("a session"), path_(std::move(path)) {}
   void establish(size_t lanes) {
-    auto listener = Listener::open({.path = {}, .host = "127.0.0.1", .port = 0});
+    auto listener = path_.listen();
     ASSERT_TRUE(listener);
     listener_ = std::make_unique<Listener>(std::move(*listener));
     std::thread accepting([this] {
@@ -63,9 +65,9 @@ class SessionTest : public testing::Test {
           destination_failure_);
       if (accepted) destination_ = std::move(*accepted);
     });
-    auto connected =
-        SourceSession::connect({.peers = {listener_->where()}, .lanes = lanes, .wishes = {{"wish", 1u}}},
-                               back_.way(), source_failure_);
+    auto connected = SourceSession::connect(
+        {.peers = {listener_->where()}, .lanes = lanes, .fabric = path_.fabric, .wishes = {{"wish", 1u}}},
+        back_.way(), source_failure_);
     accepting.join();
     ASSERT_TRUE(connected) << connected.error().message;
     ASSERT_TRUE(destination_);
@@ -92,6 +94,7 @@ class SessionTest : public testing::Test {
   }
 
   test::Watchdog watchdog_;
+  const test::Path path_;
   test::ModelSite site_;
   Back back_;
   std::unique_ptr<Listener> listener_;
@@ -101,13 +104,25 @@ class SessionTest : public testing::Test {
   std::unique_ptr<SourceSession> source_;
 };
 
-TEST_F(SessionTest, CarriesWishesAndAccounts) {
+class SessionTest : public SessionOverPath, public testing::WithParamInterface<test::Path> {
+ protected:
+  SessionTest() : SessionOverPath(GetParam()) {}
+};
+INSTANTIATE_TEST_SUITE_P(Over, SessionTest, testing::ValuesIn(test::all_paths()),
+                         testing::PrintToStringParamName());
+
+TEST_P(SessionTest, CarriesWishesAndAccounts) {
   establish(1);
   EXPECT_EQ(destination_->wishes(), (json{{"wish", 1u}}));
   expect_good_end();
 }
 
-class SessionOverLanes : public SessionTest, public testing::WithParamInterface<size_t> {};
+class SessionOverLanes : public SessionOverPath,
+                         public testing::WithParamInterface<std::tuple<test::Path, size_t>> {
+ protected:
+  SessionOverLanes() : SessionOverPath(std::get<0>(GetParam())), lanes_(std::get<1>(GetParam())) {}
+  const size_t lanes_;
+};
 
 // Channels that each send records and pages in several epochs: each arrives in its order, the guest's memory
 // ends as the source had it, and nothing lands before its time.
@@ -116,7 +131,7 @@ TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
   constexpr uint32_t kEpochs = 6;
   constexpr uint64_t kPages = 64;
   site_.participants = kChannels;
-  establish(GetParam());
+  establish(lanes_);
   std::vector<std::unique_ptr<SourceChannel>> channels;
   for (uint16_t i = 0; i < kChannels; ++i) {
     channels.push_back(source_->open_channel(i == 0 ? ChannelKind::main : ChannelKind::data));
@@ -195,17 +210,24 @@ TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
   EXPECT_EQ(totals.pages.zero + totals.pages.same + totals.pages.delta + totals.pages.zstd + totals.pages.raw,
             kEpochs * kPages);
   EXPECT_GT(totals.pages.zero, 0u);
-  ASSERT_EQ(totals.lanes.size(), GetParam());
+  ASSERT_EQ(totals.lanes.size(), lanes_);
   uint64_t on_lanes = 0;
-  for (const auto& lane : totals.lanes) on_lanes += lane.bytes;
+  for (const auto& lane : totals.lanes) {
+    on_lanes += lane.bytes;
+    EXPECT_EQ(lane.no_fabric.empty(), path_.is_fabric()) << lane.no_fabric;
+  }
   EXPECT_GT(on_lanes, totals.pages.raw * kModelPage);
   EXPECT_GT(totals.wire_bytes, on_lanes);
   EXPECT_EQ(destination_->totals().landing.placed_pages, kEpochs * kPages);
 }
 
-INSTANTIATE_TEST_SUITE_P(Lanes, SessionOverLanes, testing::Values(1, 2, 4));
+INSTANTIATE_TEST_SUITE_P(Over, SessionOverLanes,
+                         testing::Combine(testing::ValuesIn(test::all_paths()), testing::Values(1, 2, 4)),
+                         [](const auto& info) {
+                           return fmt::format("{}{}", std::get<0>(info.param).name, std::get<1>(info.param));
+                         });
 
-TEST_F(SessionTest, TheWayBackArrivesInOrder) {
+TEST_P(SessionTest, TheWayBackArrivesInOrder) {
   establish(2);
   auto main = source_->open_channel(ChannelKind::main);
   ASSERT_TRUE(destination_->send_back(0, bytes_of("one ")));
@@ -218,7 +240,7 @@ TEST_F(SessionTest, TheWayBackArrivesInOrder) {
   expect_good_end();
 }
 
-TEST_F(SessionTest, EachDirectionEndsOnItsOwn) {
+TEST_P(SessionTest, EachDirectionEndsOnItsOwn) {
   establish(1);
   auto main = source_->open_channel(ChannelKind::main);
   record(*main, "all");
@@ -230,7 +252,7 @@ TEST_F(SessionTest, EachDirectionEndsOnItsOwn) {
   expect_good_end();
 }
 
-TEST_F(SessionTest, AnUrgentChannelDoesNotWaitForPages) {
+TEST_P(SessionTest, AnUrgentChannelDoesNotWaitForPages) {
   establish(1);
   auto main = source_->open_channel(ChannelKind::main);
   main->blocks(test::model_blocks({8}));
@@ -254,7 +276,7 @@ TEST_F(SessionTest, AnUrgentChannelDoesNotWaitForPages) {
   expect_good_end();
 }
 
-TEST_F(SessionTest, ADiskHasRoomOfItsOwnAndBothDirections) {
+TEST_P(SessionTest, ADiskHasRoomOfItsOwnAndBothDirections) {
   establish(2);
   auto main = source_->open_channel(ChannelKind::main);
   while (main->take_room(kSlotBytes, false) > 0) {
@@ -276,7 +298,7 @@ TEST_F(SessionTest, ADiskHasRoomOfItsOwnAndBothDirections) {
   EXPECT_EQ(source_->totals().guest_bytes, 0u);
 }
 
-TEST_F(SessionTest, AnErrorAtTheDestinationReachesTheSource) {
+TEST_P(SessionTest, AnErrorAtTheDestinationReachesTheSource) {
   establish(2);
   auto main = source_->open_channel(ChannelKind::main);
   destination_failure_.fail({"the disk is full"});
@@ -289,7 +311,7 @@ TEST_F(SessionTest, AnErrorAtTheDestinationReachesTheSource) {
   EXPECT_EQ(main->take_room(1, true), 0u);
 }
 
-TEST_F(SessionTest, AnErrorAtTheSourceReachesTheDestination) {
+TEST_P(SessionTest, AnErrorAtTheSourceReachesTheDestination) {
   establish(2);
   auto main = source_->open_channel(ChannelKind::main);
   source_failure_.fail({"the guest crashed"});
@@ -299,7 +321,7 @@ TEST_F(SessionTest, AnErrorAtTheSourceReachesTheDestination) {
   EXPECT_ERROR(source_->finish(json::object()), "the guest crashed");
 }
 
-TEST_F(SessionTest, AnAbandonedSourceEndsTheDestination) {
+TEST_P(SessionTest, AnAbandonedSourceEndsTheDestination) {
   establish(2);
   source_.reset();
   EXPECT_FALSE(destination_->finish());

@@ -1,0 +1,355 @@
+// Lanes over a fabric, with both ends in this process, and with peers that do what they should not.
+#include "transport/fabric_lane.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <cstring>
+#include <optional>
+
+#include "compression/page_batch.h"
+#include "tests/transport/fabric_pair.h"
+#include "tests/transport/support.h"
+#include "transport/slots.h"
+
+namespace wherry {
+namespace {
+
+using Bytes = std::vector<uint8_t>;
+
+class FabricLane : public testing::TestWithParam<test::Path> {
+ protected:
+  FabricLane() : pair_(GetParam()) {}
+  void SetUp() override {
+    ASSERT_TRUE(pair_.source && pair_.destination) << pair_.error;
+    sender_.emplace(std::move(pair_.source));
+    receiver_.emplace(std::move(pair_.destination));
+    ASSERT_TRUE(sender_->attach(slots_.memory()));
+    progress_ = std::thread([this] { end_ = sender_->await_end().message; });
+  }
+  void TearDown() override {
+    if (sender_) sender_->shut();
+    if (progress_.joinable()) progress_.join();
+  }
+
+  // Sends a batch whose pages lie in a slot.
+  Result<> post_raw(const Slot& slot, size_t bytes, uint64_t sequence = 0) {
+    const std::span<const uint8_t> body(slot.get(), bytes);
+    return sender_->post({.type = FrameType::batch, .sequence = sequence}, {}, {&body, 1});
+  }
+  Slot filled_slot(uint32_t seed) {
+    Slot slot = slots_.take();
+    const Bytes noise = test::noise(kSlotBytes, seed);
+    std::copy(noise.begin(), noise.end(), slot.get());
+    return slot;
+  }
+  // The frame that comes next, with its body in `into`.
+  void receive(FrameHead& head, std::span<uint8_t> into) {
+    auto more = receiver_->next(head);
+    ASSERT_TRUE(more) << more.error().message;
+    ASSERT_LE(head.header.body_length, into.size());
+    iovec where{into.data(), head.header.body_length};
+    auto landed = receiver_->land({&where, 1});
+    ASSERT_TRUE(landed) << landed.error().message;
+  }
+
+  test::Watchdog watchdog_{"a lane over a fabric"};
+  SlotPool slots_{8};
+  test::FabricPair pair_;
+  std::optional<FabricLaneSender> sender_;
+  std::optional<FabricLaneReceiver> receiver_;
+  std::thread progress_;
+  std::string end_;
+};
+
+TEST_P(FabricLane, CarriesBodiesOfAnyLength) {
+  const Bytes table = test::noise(kMaxTable, 1);
+  const std::vector<size_t> lengths = {0, 1, 40'000, 65'535, 65'536, 300'000, kMaxBody};
+  std::thread posting([&] {
+    for (const size_t length : lengths) {
+      const Bytes body = test::noise(length, static_cast<uint32_t>(length));
+      // In two parts that no message ends with.
+      const std::array<std::span<const uint8_t>, 2> parts{std::span(body).first(length / 3),
+                                                          std::span(body).subspan(length / 3)};
+      EXPECT_TRUE(sender_->post({.type = FrameType::record, .sequence = length}, table, parts));
+    }
+    EXPECT_TRUE(sender_->complete());
+  });
+  for (const size_t length : lengths) {
+    FrameHead head;
+    Bytes body(kMaxBody);
+    receive(head, body);
+    body.resize(length);
+    EXPECT_EQ(head.header.sequence, length);
+    EXPECT_EQ(head.table, table);
+    EXPECT_EQ(body, test::noise(length, static_cast<uint32_t>(length)));
+  }
+  posting.join();
+  EXPECT_EQ(sender_->bytes_waiting(), 0u);
+  EXPECT_EQ(receiver_->bytes_direct(), 0u);
+}
+
+TEST_P(FabricLane, WritesRawPagesToMemoryThatIsAttached) {
+  SlotPool there(8);
+  receiver_->attach(there.memory());
+  constexpr size_t kFrames = 40;  // more than there are credits
+  std::thread posting([&] {
+    for (uint32_t i = 0; i < kFrames; ++i) {
+      const Slot slot = filled_slot(i);
+      EXPECT_TRUE(post_raw(slot, kBatchBytes, i));
+      EXPECT_TRUE(sender_->complete());
+    }
+  });
+  for (uint32_t i = 0; i < kFrames; ++i) {
+    const Slot slot = there.take();
+    FrameHead head;
+    receive(head, {slot.get(), kSlotBytes});
+    const Bytes sent = test::noise(kSlotBytes, i);
+    EXPECT_EQ(head.header.sequence, i);
+    EXPECT_EQ(std::memcmp(slot.get(), sent.data(), kBatchBytes), 0) << i;
+  }
+  posting.join();
+  EXPECT_EQ(receiver_->bytes_direct(), kFrames * kBatchBytes);
+  EXPECT_EQ(receiver_->bytes_copied(), 0u);
+}
+
+TEST_P(FabricLane, PutsPagesWhereTheyBelongOneByOne) {
+  SlotPool there(1);
+  receiver_->attach(there.memory());
+  const Slot slot = filled_slot(1);
+  std::thread posting([&] { EXPECT_TRUE(post_raw(slot, kBatchBytes)); });
+  FrameHead head;
+  ASSERT_TRUE(receiver_->next(head));
+  const Slot to = there.take();
+  // The last page first.
+  constexpr size_t kPage = 4096;
+  constexpr size_t kPages = kBatchBytes / kPage;
+  std::vector<iovec> where;
+  for (size_t page = 0; page < kPages; ++page)
+    where.push_back({to.get() + (kPages - 1 - page) * kPage, kPage});
+  auto landed = receiver_->land(where);
+  ASSERT_TRUE(landed) << landed.error().message;
+  posting.join();
+  EXPECT_EQ(receiver_->bytes_direct(), kBatchBytes);
+  const Bytes sent = test::noise(kSlotBytes, 1);
+  for (size_t page = 0; page < kPages; ++page)
+    EXPECT_EQ(std::memcmp(to.get() + (kPages - 1 - page) * kPage, sent.data() + page * kPage, kPage), 0)
+        << page;
+}
+
+// Registration would give it memory.
+TEST_P(FabricLane, LeavesAGuestSparse) {
+  constexpr size_t kGuest = 16 << 20;
+  void* const mapping = ::mmap(nullptr, kGuest, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(mapping, MAP_FAILED);
+  const std::span<uint8_t> guest(static_cast<uint8_t*>(mapping), kGuest);
+  receiver_->attach_guest(guest);
+  for (uint32_t i = 0; i < 4; ++i) {
+    const Slot slot = filled_slot(i);
+    std::thread posting([&] { EXPECT_TRUE(post_raw(slot, 65536)); });
+    FrameHead head;
+    receive(head, guest.subspan(i * (size_t{4} << 20), 65536));
+    posting.join();
+  }
+  std::vector<uint8_t> pages(kGuest / 4096);
+  ASSERT_EQ(::mincore(mapping, kGuest, pages.data()), 0);
+  EXPECT_EQ(std::count_if(pages.begin(), pages.end(), [](uint8_t page) { return page & 1; }), 4 * 16);
+  EXPECT_EQ(receiver_->bytes_direct(), 0u);
+}
+
+// What is resident already is registered by and by.
+TEST_P(FabricLane, WritesToAGuestThatIsResident) {
+  Bytes guest(8 << 20, 1);
+  receiver_->attach_guest(guest);
+  while (receiver_->bytes_direct() == 0) {
+    const Slot slot = filled_slot(5);
+    std::thread posting([&] { EXPECT_TRUE(post_raw(slot, kBatchBytes)); });
+    FrameHead head;
+    receive(head, std::span(guest).subspan(3 << 20, kBatchBytes));
+    posting.join();
+    ASSERT_FALSE(HasFailure());
+  }
+  const Bytes sent = test::noise(kSlotBytes, 5);
+  EXPECT_EQ(std::memcmp(guest.data() + (3 << 20), sent.data(), kBatchBytes), 0);
+}
+
+TEST_P(FabricLane, EndsBothEndsWhenOneGoes) {
+  FrameHead head;
+  std::thread leaving([&] { sender_->shut(); });
+  EXPECT_FALSE(receiver_->next(head));
+  EXPECT_TRUE(receiver_->lost());
+  leaving.join();
+  progress_.join();
+  EXPECT_NE(end_, "");
+  EXPECT_FALSE(sender_->post({.type = FrameType::record}, {}, {}));
+  EXPECT_FALSE(sender_->complete());
+}
+
+TEST_P(FabricLane, EndsTheSourceWhenTheDestinationGoes) {
+  receiver_.reset();
+  progress_.join();
+  EXPECT_NE(end_, "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Over, FabricLane, testing::ValuesIn(test::fabric_paths()),
+                         testing::PrintToStringParamName());
+
+// One end is made by hand.
+class FabricPeer : public testing::TestWithParam<test::Path> {
+ protected:
+  FabricPeer() : pair_(GetParam()) {}
+  void SetUp() override { ASSERT_TRUE(pair_.source && pair_.destination) << pair_.error; }
+
+  static void send(FabricConnection& from, uint8_t kind, const Bytes& bytes, uint32_t tag = 0,
+                   uint32_t credits = 0, std::optional<uint32_t> length = {}) {
+    Bytes message(16);
+    message[0] = kind;
+    const uint32_t rest[] = {length.value_or(static_cast<uint32_t>(bytes.size())), tag, credits};
+    std::memcpy(message.data() + 4, rest, sizeof rest);
+    message.insert(message.end(), bytes.begin(), bytes.end());
+    auto buffer = from.take();
+    ASSERT_TRUE(buffer);
+    std::copy(message.begin(), message.end(), (*buffer)->bytes.begin());
+    EXPECT_TRUE(from.send(*buffer, message.size()));
+  }
+  static Bytes frame(FrameHeader header) {
+    const HeaderBytes head = encode_header(header, {});
+    return {head.begin(), head.end()};
+  }
+  static Bytes piece(uint64_t address, uint64_t key, uint32_t length) {
+    Bytes bytes(24);
+    std::memcpy(bytes.data(), &address, 8);
+    std::memcpy(bytes.data() + 8, &key, 8);
+    std::memcpy(bytes.data() + 16, &length, 4);
+    return bytes;
+  }
+  // The error of the destination's, about what the source sent.
+  std::string receive() {
+    FabricLaneReceiver receiver(std::move(pair_.destination));
+    FrameHead head;
+    auto more = receiver.next(head);
+    if (!more) {
+      EXPECT_FALSE(receiver.lost());
+      return more.error().message;
+    }
+    Bytes body(kMaxBody);
+    iovec where{body.data(), head.header.body_length};
+    auto landed = receiver.land({&where, 1});
+    EXPECT_FALSE(receiver.lost());
+    return landed ? "" : landed.error().message;
+  }
+  // What ends a source that has offered a batch and is answered so.
+  template <class Answer>
+  std::string offer_and(Answer&& answer) {
+    SlotPool slots(2);
+    FabricLaneSender sender(std::move(pair_.source));
+    EXPECT_TRUE(sender.attach(slots.memory()));
+    const Slot slot = slots.take();
+    const std::span<const uint8_t> body(slot.get(), 65536);
+    EXPECT_TRUE(sender.post({.type = FrameType::batch}, {}, {&body, 1}));
+    answer(*pair_.destination);
+    // Completions are taken by whoever looks.
+    std::thread looking([&] {
+      while (!pair_.destination->ended() && pair_.destination->next(std::chrono::milliseconds(20))) {
+      }
+    });
+    const std::string why = sender.await_end().message;
+    pair_.destination->shut();
+    looking.join();
+    return why;
+  }
+
+  test::Watchdog watchdog_{"a fabric peer"};
+  test::FabricPair pair_;
+};
+
+TEST_P(FabricPeer, MessagesThatAreNoFrame) {
+  send(*pair_.source, 9, Bytes(100));
+  EXPECT_THAT(receive(), testing::HasSubstr("kind 9"));
+}
+TEST_P(FabricPeer, AMessageLongerThanItself) {
+  send(*pair_.source, 1, Bytes(100), 0, 0, 200);
+  EXPECT_THAT(receive(), testing::HasSubstr("unsound"));
+}
+TEST_P(FabricPeer, ADamagedHead) {
+  Bytes head = frame({.type = FrameType::record});
+  head[20] ^= 1;
+  send(*pair_.source, 1, head);
+  EXPECT_THAT(receive(), testing::HasSubstr("damaged"));
+}
+TEST_P(FabricPeer, HalfATable) {
+  send(*pair_.source, 1, frame({.type = FrameType::batch, .table_length = 32}));
+  EXPECT_THAT(receive(), testing::HasSubstr("half a table"));
+}
+TEST_P(FabricPeer, MoreThanABody) {
+  Bytes bytes = frame({.type = FrameType::record, .body_length = 4});
+  bytes.resize(bytes.size() + 5);
+  send(*pair_.source, 1, bytes);
+  EXPECT_THAT(receive(), testing::HasSubstr("more than a body"));
+}
+TEST_P(FabricPeer, ADamagedBody) {
+  Bytes bytes = frame({.type = FrameType::record, .body_length = 4, .body_sum = 1});
+  bytes.resize(bytes.size() + 4);
+  send(*pair_.source, 1, bytes);
+  EXPECT_THAT(receive(), testing::HasSubstr("damaged"));
+}
+TEST_P(FabricPeer, AnOfferOfNothing) {
+  send(*pair_.source, 3, frame({.type = FrameType::batch}));
+  EXPECT_THAT(receive(), testing::HasSubstr("unsound"));
+}
+TEST_P(FabricPeer, AnotherFrameInTheMiddleOfABody) {
+  Bytes bytes = frame({.type = FrameType::record, .body_length = 1000});
+  bytes.resize(bytes.size() + 4);
+  send(*pair_.source, 1, bytes);
+  send(*pair_.source, 1, frame({.type = FrameType::record}));
+  EXPECT_THAT(receive(), testing::HasSubstr("instead of a body"));
+}
+TEST_P(FabricPeer, AGrantOfNothing) {
+  EXPECT_THAT(offer_and([](FabricConnection& peer) { send(peer, 4, piece(0, 0, 65536), 7); }),
+              testing::HasSubstr("not offered"));
+}
+TEST_P(FabricPeer, AGrantThatIsTooShort) {
+  EXPECT_THAT(offer_and([](FabricConnection& peer) { send(peer, 4, piece(0, 0, 65535)); }),
+              testing::HasSubstr("65535 bytes of 65536"));
+}
+TEST_P(FabricPeer, AGrantThatOverflows) {
+  Bytes pieces = piece(0, 0, 0xffffffff);
+  const Bytes second = piece(0, 0, 65537);
+  pieces.insert(pieces.end(), second.begin(), second.end());
+  EXPECT_THAT(offer_and([&](FabricConnection& peer) { send(peer, 4, pieces); }),
+              testing::HasSubstr("of 65536"));
+}
+TEST_P(FabricPeer, MoreCreditsThanThereAre) {
+  EXPECT_THAT(offer_and([](FabricConnection& peer) { send(peer, 5, {}, 0, 1000); }),
+              testing::HasSubstr("gives back more"));
+}
+TEST_P(FabricPeer, AGrantWithAWrongKey) {
+  EXPECT_NE(offer_and([](FabricConnection& peer) { send(peer, 4, piece(4096, 0x5eed, 65536)); }), "");
+}
+TEST_P(FabricPeer, AWriteWithoutAGrant) {
+  SlotPool here(1);
+  SlotPool there(1);
+  pair_.source->domain().add_own(here.memory(), kSlotBytes);
+  pair_.destination->domain().add_own(there.memory(), kSlotBytes);
+  auto reach = pair_.destination->domain().own(there.memory().first(4096));
+  ASSERT_TRUE(reach);
+  const std::span<const uint8_t> page = here.memory().first(4096);
+  ASSERT_TRUE(pair_.source->write({&page, 1}, {reach->address, reach->key}, 3));
+  EXPECT_THAT(receive(), testing::HasSubstr("without a grant"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Over, FabricPeer, testing::ValuesIn(test::fabric_paths()),
+                         testing::PrintToStringParamName());
+
+TEST(FabricCall, WithAnotherKeyIsRefused) {
+  test::Watchdog watchdog("a refused call");
+  const std::array<uint8_t, 16> wrong{9};
+  const test::FabricPair pair(test::fabric_paths().front(), wrong);
+  EXPECT_FALSE(pair.source);
+  EXPECT_FALSE(pair.destination);
+  EXPECT_THAT(pair.error, testing::HasSubstr("refused"));
+}
+
+}  // namespace
+}  // namespace wherry
