@@ -7,8 +7,8 @@ tests on first use, and not installed; delete it there to get a newer one. It is
 would take seconds to unpack itself in TCG. The initramfs has busybox, `init` and what that needs: the modules below and
 `rdma`. Both are kept in build/verbs and made anew if that kernel, `init` or this file changed.
 
-Several processes may call it at once. Raises RuntimeError with what failed. Formats: the kernel's Documentation/arch/x86/boot.rst
-(payload) and Documentation/driver-api/early-userspace/buffer-format.rst (newc).
+Several processes may call it at once. Raises RuntimeError with what failed. Formats: of the kernel's Documentation,
+arch/x86/boot.rst (the payload) and driver-api/early-userspace/buffer-format.rst (newc).
 """
 import fcntl
 import hashlib
@@ -111,13 +111,13 @@ def _initramfs(tree):
         files[library[1:]] = Path(library)
     order = []
     for module in _modules(tree):
-        files[f'modules/{module.name}'] = module
         order.append(f'{module.name}\n')
+        files[f'modules/{module.name}'] = module
 
     directories = {'proc', 'sys', 'dev', 'host', 'memory', 'new'}
     directories.update(str(parent) for name in files for parent in Path(name).parents if parent.name)
     archive = b''.join(_entry(name, stat.S_IFDIR | 0o755) for name in sorted(directories))
-    archive += b''.join(_entry(name, stat.S_IFREG | 0o755, path.read_bytes()) for name, path in files.items())
+    archive += b''.join(_entry(name, stat.S_IFREG | 0o755, _unsigned(path.read_bytes())) for name, path in files.items())
     return archive + _entry('modules/order', stat.S_IFREG | 0o644, ''.join(order).encode()) + _entry('TRAILER!!!', 0)
 
 
@@ -127,6 +127,15 @@ def _modules(tree):
     _run('depmod', '-b', tree, release)
     shown = _run('modprobe', '-d', tree, '-S', release, '--show-depends', '--all', *_MODULES)
     return [Path(path) for path in dict.fromkeys(re.findall(r'^insmod (\S+)', shown, re.MULTILINE))]
+
+
+def _unsigned(content):
+    """A module without the signature at its end, which takes the kernel a while to check; any other file as it is."""
+    magic = b'~Module signature appended~\n'
+    if not content.endswith(magic):
+        return content
+    signed = content[:-len(magic)]
+    return signed[:-12 - int.from_bytes(signed[-4:], 'big')]
 
 
 def _entry(name, mode, content=b''):
