@@ -62,7 +62,8 @@ class Verbs(unittest.TestCase):
         with open(f'/proc/{ended.pid}/task/{ended.pid}/children', encoding='ascii') as children:
             qemu = int(children.read())
         ended.terminate()
-        for process, status, said in ((late, 124, 'no end of node 0 within 0.5 s'), (dying, 125, 'node 1 died'), (ended, 143, '')):
+        for process, status, said in ((late, 124, 'no end of node 0 within 0.5 s'), (dying, 125, 'node 1 died'),
+                                      (ended, 143, '')):
             _, stderr = process.communicate(timeout=150)
             self.assertEqual(process.returncode, status, stderr)
             self.assertIn(said, stderr)

@@ -19,15 +19,13 @@ import shutil
 import stat
 import struct
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / 'e2e'))
-from lab.guest import CACHE  # noqa: E402
+from lab.guest import CACHE, TESTS
 
-_BUILD = HERE.parents[1] / 'build/verbs'
+_INIT = TESTS / 'verbs/init'
+_BUILD = TESTS.parent / 'build/verbs'
 _MODULES = ('virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay', 'virtio_net',
             'crc32_generic',  # of rdma_rxe's packets
             'rdma_rxe', 'rdma_ucm', 'sch_netem', 'sch_tbf')
@@ -39,7 +37,7 @@ def image():
         fcntl.flock(lock, fcntl.LOCK_EX)
         package = _kernel_package()
         made_of = hashlib.sha256(b'\n'.join(
-            [package.name.encode(), Path(__file__).read_bytes(), (HERE / 'init').read_bytes()])).hexdigest()
+            [package.name.encode(), Path(__file__).read_bytes(), _INIT.read_bytes()])).hexdigest()
         kernel, initramfs, stamp = (_BUILD / name for name in ('vmlinux', 'initramfs', 'made-of'))
         if not stamp.exists() or stamp.read_text(encoding='utf-8') != made_of:
             _BUILD.mkdir(parents=True, exist_ok=True)
@@ -69,22 +67,21 @@ def _replace(path, content):
 
 
 def _kernel_package():
-    directory = CACHE / 'linux'
-    for package in directory.glob('*.deb'):
+    for package in CACHE.glob('linux-image-*.deb'):
         return package
-    def name():
-        return re.search(r'Depends: (linux-image-\S+)', _run('apt-cache', 'depends', 'linux-image-amd64'))
-    try:
-        found = name()
-    except RuntimeError:  # apt has no lists yet
-        _run('apt-get', '-qq', 'update')
-        found = name()
-    shutil.rmtree(directory, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as work:
-        _run('apt-get', '-qq', '-o', 'APT::Sandbox::User=root', 'download', found[1], cwd=work)
-        os.rename(work, directory)
-        os.mkdir(work)  # for the context to remove
-    return next(directory.glob('*.deb'))
+        try:
+            _download_kernel(work)
+        except RuntimeError:  # apt has no lists yet, or old ones
+            _run('apt-get', '-qq', 'update')
+            _download_kernel(work)
+        [package] = Path(work).iterdir()
+        return package.rename(CACHE / package.name)
+
+
+def _download_kernel(directory):
+    newest = re.search(r'linux-image-\d\S+', _run('apt-cache', 'depends', 'linux-image-amd64'))
+    _run('apt-get', '-qq', '-o', 'APT::Sandbox::User=root', 'download', newest[0], cwd=directory)
 
 
 def _vmlinux(boot_image):
@@ -92,15 +89,14 @@ def _vmlinux(boot_image):
     offset, length = struct.unpack_from('<II', boot_image, 0x248)
     start = (setup_sectors + 1) * 512 + offset
     try:
-        # What follows the stream is its unpacked length.
-        kernel = lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(boot_image[start:start + length])
+        # Not lzma.decompress: the stream's unpacked length follows it.
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(boot_image[start:start + length])
     except lzma.LZMAError as error:
         raise RuntimeError(f'the kernel is not packed with xz: {error}') from error
-    return kernel
 
 
 def _initramfs(tree):
-    files = {'init': HERE / 'init'}
+    files = {'init': _INIT}
     for program in ('busybox', 'rdma'):
         if not (found := shutil.which(program)):
             raise RuntimeError(f'there is no {program} (scripts/setup test installs it)')
