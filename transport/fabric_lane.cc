@@ -305,6 +305,17 @@ Result<FabricConnection::Event> FabricLaneReceiver::await(const char* what) {
   }
 }
 
+Result<FabricConnection::Event> FabricLaneReceiver::await_message(const char* what) {
+  if (!early_.empty()) {
+    const FabricConnection::Event event = early_.front();
+    early_.pop_front();
+    return event;
+  }
+  auto event = await(what);
+  if (event && !event->message) return fail("{} wrote without a grant", peer());
+  return event;
+}
+
 Result<bool> FabricLaneReceiver::next(FrameHead& head) {
   auto received = receive_head(head);
   if (received) return true;
@@ -313,19 +324,11 @@ Result<bool> FabricLaneReceiver::next(FrameHead& head) {
 }
 
 Result<> FabricLaneReceiver::receive_head(FrameHead& head) {
-  FabricConnection::Event event;
-  if (!early_.empty()) {
-    event = early_.front();
-    early_.pop_front();
-  } else {
-    auto awaited = await("waiting for a frame");
-    if (!awaited) return pass_on(awaited);
-    event = *awaited;
-  }
-  if (!event.message) return fail("{} wrote without a grant", peer());
-  auto opened = open_message(event.message->bytes.first(event.length));
+  auto event = await_message("waiting for a frame");
+  if (!event) return pass_on(event);
+  auto opened = open_message(event->message->bytes.first(event->length));
   if (!opened) return fail("{}: {}", peer(), opened.error().message);
-  message_ = event.message;
+  message_ = event->message;
   const uint8_t kind = opened->prefix.kind;
   std::span<const uint8_t> bytes = opened->bytes;
   if ((kind != kFrame && kind != kOffer) || bytes.size() < kFrameHeaderBytes)
@@ -383,9 +386,8 @@ Result<> FabricLaneReceiver::land_messages(std::span<iovec> where) {
     while (!to.empty()) {
       if (rest_.empty()) {
         if (auto released = release(); !released) return released;
-        auto event = await("in the middle of a frame");
+        auto event = await_message("in the middle of a frame");
         if (!event) return pass_on(event);
-        if (!event->message) return fail("{} wrote without a grant", peer());
         auto opened = open_message(event->message->bytes.first(event->length));
         if (!opened) return fail("{}: {}", peer(), opened.error().message);
         message_ = event->message;

@@ -89,6 +89,7 @@ class FabricLaneReceiver : public LaneReceiver {
   // Of an error: nothing of a lane that has ended lands any more.
   void settle();
   Result<FabricConnection::Event> await(const char* what);
+  Result<FabricConnection::Event> await_message(const char* what);
   Result<> release();
   Result<> give_back(uint32_t credits);
   Result<> land_messages(std::span<iovec> where);

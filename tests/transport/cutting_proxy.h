@@ -2,6 +2,7 @@
 #pragma once
 
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -18,7 +19,7 @@
 namespace wherry::test {
 
 // The first connection is the control connection, the others are the lanes in their order. A lane that has a
-// fate dies when so many bytes have come over it behind its hello.
+// fate dies when so many bytes have come over it behind its hello, or when cut() says so.
 class CuttingProxy {
  public:
   enum class Cut {
@@ -27,7 +28,7 @@ class CuttingProxy {
     at_destination,  // the source sees nothing, and what it sends goes nowhere
   };
   struct Fate {
-    uint64_t bytes = 0;
+    uint64_t bytes = std::numeric_limits<uint64_t>::max();
     Cut cut = Cut::both;
     bool reset = false;  // with a reset instead of an orderly end
   };
@@ -35,8 +36,10 @@ class CuttingProxy {
   CuttingProxy(Endpoint to, std::map<size_t, Fate> fates)
       : to_(std::move(to)),
         fates_(std::move(fates)),
-        listener_(Listener::open({.path = {}, .host = "127.0.0.1", .port = 0})),
-        accepting_([this] { accept(); }) {}
+        listener_(Listener::open({.path = {}, .host = to_.host, .port = 0})) {
+    for (const auto& [lane, fate] : fates_) told_[lane] = Fd(::eventfd(0, EFD_CLOEXEC));
+    accepting_ = std::thread([this] { accept(); });
+  }
   ~CuttingProxy() {
     listener_->stop();
     accepting_.join();
@@ -45,6 +48,8 @@ class CuttingProxy {
 
   Endpoint where() const { return listener_->where(); }
   size_t cuts() const { return cuts_; }
+  // Lets a lane that has a fate die now.
+  void cut(size_t lane) { ::eventfd_write(told_.at(lane).get(), 1); }
 
  private:
   void accept() {
@@ -55,8 +60,9 @@ class CuttingProxy {
       if (!destination) return;
       const auto fate = number > 0 ? fates_.find(number - 1) : fates_.end();
       connections_.emplace_back([this, source = std::move(*source), destination = std::move(*destination),
-                                 fate = fate == fates_.end() ? nullptr : &fate->second]() mutable {
-        carry(std::move(source), std::move(destination), fate);
+                                 fate = fate == fates_.end() ? nullptr : &fate->second,
+                                 told = fate == fates_.end() ? -1 : told_.at(number - 1).get()]() mutable {
+        carry(std::move(source), std::move(destination), fate, told);
       });
     }
   }
@@ -78,12 +84,14 @@ class CuttingProxy {
     connection.reset();
   }
 
-  void carry(Fd source, Fd destination, const Fate* fate) {
+  void carry(Fd source, Fd destination, const Fate* fate, int told) {
     bool welcomed = false;
     uint64_t left = fate ? fate->bytes : std::numeric_limits<uint64_t>::max();
     for (;;) {
-      std::array<pollfd, 2> ends{pollfd{source.get(), POLLIN, 0}, pollfd{destination.get(), POLLIN, 0}};
+      std::array<pollfd, 3> ends{pollfd{source.get(), POLLIN, 0}, pollfd{destination.get(), POLLIN, 0},
+                                 pollfd{told, POLLIN, 0}};
       poll(ends.data(), ends.size(), -1);
+      if (ends[2].revents) return cut(source, destination, *fate, {});
       if (ends[1].revents) {
         const auto bytes = take(destination);
         if (bytes.empty() || !send_all(source.get(), bytes)) return;
@@ -99,20 +107,24 @@ class CuttingProxy {
         continue;
       }
       (void)send_all(destination.get(), all.first(left));
-      ++cuts_;
-      if (fate->cut != Cut::at_destination) end(source, fate->reset);
-      if (fate->cut != Cut::at_source) end(destination, fate->reset);
-      if (source) await_end(source);
-      if (destination) {
-        (void)send_all(destination.get(), all.subspan(left));
-        await_end(destination);
-      }
-      return;
+      return cut(source, destination, *fate, all.subspan(left));
+    }
+  }
+
+  void cut(Fd& source, Fd& destination, const Fate& fate, std::span<const uint8_t> late) {
+    ++cuts_;
+    if (fate.cut != Cut::at_destination) end(source, fate.reset);
+    if (fate.cut != Cut::at_source) end(destination, fate.reset);
+    if (source) await_end(source);
+    if (destination) {
+      (void)send_all(destination.get(), late);
+      await_end(destination);
     }
   }
 
   const Endpoint to_;
   const std::map<size_t, Fate> fates_;
+  std::map<size_t, Fd> told_;
   Result<Listener> listener_;
   std::atomic<size_t> cuts_ = 0;
   std::vector<std::thread> connections_;

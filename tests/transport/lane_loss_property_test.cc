@@ -48,7 +48,12 @@ class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>>
     const size_t spared = draw(lanes_);
     for (size_t lane = 0; lane < lanes_; ++lane) {
       if (lane == spared || draw(4) == 0) continue;
-      fates[lane] = {draw(size_t{1} << draw(19)), static_cast<CuttingProxy::Cut>(draw(3)), draw(2) == 0};
+      const uint64_t bytes = draw(size_t{1} << draw(19));
+      fates[lane] = {bytes, static_cast<CuttingProxy::Cut>(draw(3)), draw(2) == 0};
+      // The proxy does not see what goes over a fabric.
+      if (!path_.is_fabric()) continue;
+      fates[lane].bytes = std::numeric_limits<uint64_t>::max();
+      cuts_[draw(kEpochs)].push_back(lane);
     }
     proxy_.emplace(listener_->where(), fates);
     std::thread accepting([this] {
@@ -94,6 +99,7 @@ class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>>
   }
 
   void send_epoch(uint32_t epoch) {
+    for (const size_t lane : cuts_[epoch]) proxy_->cut(lane);
     std::vector<PageBatch> batches(kChannels);
     std::vector<Slot> slots(kChannels);
     const auto flush = [&](uint16_t number) {
@@ -146,6 +152,7 @@ class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>>
   test::ModelSite site_;
   std::optional<Listener> listener_;
   std::optional<CuttingProxy> proxy_;
+  std::array<std::vector<size_t>, kEpochs> cuts_;  // lanes over a fabric that die in an epoch
   Failure source_failure_;
   Failure destination_failure_;
   std::unique_ptr<DestinationSession> destination_;

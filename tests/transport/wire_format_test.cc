@@ -204,6 +204,7 @@ TEST(WireFormat, ExactlyTheTypesOnThePageAreKnown) {
                                                  {"welcome", FrameType::welcome},
                                                  {"refuse", FrameType::refuse},
                                                  {"lane_hello", FrameType::lane_hello},
+                                                 {"lane_path", FrameType::lane_path},
                                                  {"service", FrameType::service},
                                                  {"ack", FrameType::ack},
                                                  {"reverse", FrameType::reverse},

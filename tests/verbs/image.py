@@ -1,0 +1,141 @@
+"""What the VMs of the verbs lab boot: Debian's kernel, and an initramfs that can reach the host's files and soft-RoCE.
+
+    kernel, initramfs = image()
+
+The kernel is the one of linux-image-amd64 (the flavour `cloud` has no soft-RoCE), which is fetched into the cache of the
+tests on first use, and not installed; delete it there to get a newer one. It is unpacked to its ELF file, because it
+would take seconds to unpack itself in TCG. The initramfs has busybox, `init` and what that needs: the modules below and
+`rdma`. Both are kept in build/verbs and made anew if that kernel, `init` or this file changed.
+
+Several processes may call it at once. Raises RuntimeError with what failed. Formats: of the kernel's Documentation,
+arch/x86/boot.rst (the payload) and driver-api/early-userspace/buffer-format.rst (newc).
+"""
+import fcntl
+import hashlib
+import lzma
+import os
+import re
+import shutil
+import stat
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+
+from lab.guest import CACHE, TESTS
+
+_INIT = TESTS / 'verbs/init'
+_BUILD = TESTS.parent / 'build/verbs'
+_MODULES = ('virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay', 'virtio_net',
+            'crc32_generic',  # of rdma_rxe's packets
+            'rdma_rxe', 'rdma_ucm', 'sch_netem', 'sch_tbf')
+
+
+def image():
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / 'linux.lock', 'w', encoding='utf-8') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        package = _kernel_package()
+        made_of = hashlib.sha256(b'\n'.join(
+            [package.name.encode(), Path(__file__).read_bytes(), _INIT.read_bytes()])).hexdigest()
+        kernel, initramfs, stamp = (_BUILD / name for name in ('vmlinux', 'initramfs', 'made-of'))
+        if not stamp.exists() or stamp.read_text(encoding='utf-8') != made_of:
+            _BUILD.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=_BUILD) as work:
+                _run('dpkg-deb', '--extract', package, work)
+                _replace(kernel, _vmlinux(next(Path(work, 'boot').glob('vmlinuz-*')).read_bytes()))
+                _replace(initramfs, _initramfs(work))
+            _replace(stamp, made_of.encode())
+    return kernel, initramfs
+
+
+def _run(*argv, **arguments):
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, **arguments)
+    except FileNotFoundError as error:
+        raise RuntimeError(f'there is no {argv[0]} (scripts/setup test installs it)') from error
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, argv))}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _replace(path, content):
+    """A VM that boots meanwhile has the old file or the new one."""
+    new = path.with_suffix('.new')
+    new.write_bytes(content)
+    os.replace(new, path)
+
+
+def _kernel_package():
+    for package in CACHE.glob('linux-image-*.deb'):
+        return package
+    with tempfile.TemporaryDirectory(dir=CACHE) as work:
+        try:
+            _download_kernel(work)
+        except RuntimeError:  # apt has no lists yet, or old ones
+            _run('apt-get', '-qq', 'update')
+            _download_kernel(work)
+        [package] = Path(work).iterdir()
+        return package.rename(CACHE / package.name)
+
+
+def _download_kernel(directory):
+    newest = re.search(r'linux-image-\d\S+', _run('apt-cache', 'depends', 'linux-image-amd64'))
+    _run('apt-get', '-qq', '-o', 'APT::Sandbox::User=root', 'download', newest[0], cwd=directory)
+
+
+def _vmlinux(boot_image):
+    setup_sectors = boot_image[0x1f1] or 4
+    offset, length = struct.unpack_from('<II', boot_image, 0x248)
+    start = (setup_sectors + 1) * 512 + offset
+    try:
+        # Not lzma.decompress: the stream's unpacked length follows it.
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(boot_image[start:start + length])
+    except lzma.LZMAError as error:
+        raise RuntimeError(f'the kernel is not packed with xz: {error}') from error
+
+
+def _initramfs(tree):
+    files = {'init': _INIT}
+    for program in ('busybox', 'rdma'):
+        if not (found := shutil.which(program)):
+            raise RuntimeError(f'there is no {program} (scripts/setup test installs it)')
+        files[f'bin/{program}'] = Path(found)
+    if subprocess.run(['ldd', files['bin/busybox']], capture_output=True).returncode == 0:
+        raise RuntimeError(f"{files['bin/busybox']} is not static (scripts/setup test installs busybox-static)")
+    for library in re.findall(r'(/\S+) \(0x', _run('ldd', files['bin/rdma'])):
+        files[library[1:]] = Path(library)
+    order = []
+    for module in _modules(tree):
+        order.append(f'{module.name}\n')
+        files[f'modules/{module.name}'] = module
+
+    directories = {'proc', 'sys', 'dev', 'host', 'memory', 'new'}
+    directories.update(str(parent) for name in files for parent in Path(name).parents if parent.name)
+    archive = b''.join(_entry(name, stat.S_IFDIR | 0o755) for name in sorted(directories))
+    archive += b''.join(_entry(name, stat.S_IFREG | 0o755, _unsigned(path.read_bytes())) for name, path in files.items())
+    return archive + _entry('modules/order', stat.S_IFREG | 0o644, ''.join(order).encode()) + _entry('TRAILER!!!', 0)
+
+
+def _modules(tree):
+    """The modules' files, each behind those that it needs."""
+    [release] = os.listdir(Path(tree, 'lib/modules'))
+    _run('depmod', '-b', tree, release)
+    shown = _run('modprobe', '-d', tree, '-S', release, '--show-depends', '--all', *_MODULES)
+    return [Path(path) for path in dict.fromkeys(re.findall(r'^insmod (\S+)', shown, re.MULTILINE))]
+
+
+def _unsigned(content):
+    """A module without the signature at its end, which takes the kernel a while to check; any other file as it is."""
+    magic = b'~Module signature appended~\n'
+    if not content.endswith(magic):
+        return content
+    signed = content[:-len(magic)]
+    return signed[:-12 - int.from_bytes(signed[-4:], 'big')]
+
+
+def _entry(name, mode, content=b''):
+    def padded(data):
+        return data + bytes(-len(data) % 4)
+    fields = (0, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+    return padded(b'070701' + b''.join(b'%08x' % field for field in fields) + name.encode() + b'\0') + padded(content)
