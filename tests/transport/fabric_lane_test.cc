@@ -141,7 +141,9 @@ TEST_P(FabricLane, PutsPagesWhereTheyBelongOneByOne) {
 // Registration would give it memory.
 TEST_P(FabricLane, LeavesAGuestSparse) {
   constexpr size_t kGuest = 16 << 20;
-  void* const mapping = ::mmap(nullptr, kGuest, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const Fd file(::memfd_create("guest", MFD_CLOEXEC));
+  ASSERT_EQ(::ftruncate(file.get(), kGuest), 0);
+  void* const mapping = ::mmap(nullptr, kGuest, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
   ASSERT_NE(mapping, MAP_FAILED);
   const std::span<uint8_t> guest(static_cast<uint8_t*>(mapping), kGuest);
   receiver_->attach_guest(guest);
@@ -156,6 +158,8 @@ TEST_P(FabricLane, LeavesAGuestSparse) {
   ASSERT_EQ(::mincore(mapping, kGuest, pages.data()), 0);
   EXPECT_EQ(std::count_if(pages.begin(), pages.end(), [](uint8_t page) { return page & 1; }), 4 * 16);
   EXPECT_EQ(receiver_->bytes_direct(), 0u);
+  receiver_.reset();
+  ::munmap(mapping, kGuest);
 }
 
 // What is resident already is registered by and by.
