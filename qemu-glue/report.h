@@ -35,7 +35,7 @@ struct Report {
   std::optional<uint64_t> remaining;  // guest bytes, as QEMU says
   struct Lane {
     std::string peer;
-    uint64_t bytes = 0;
+    uint64_t bytes = 0;   // sent; at the destination, what RDMA has put in place itself
     std::string no_rdma;  // why it goes over TCP; empty: it goes over RDMA
     bool lost = false;    // its connection failed, and the others took over
   };

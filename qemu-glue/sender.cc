@@ -46,6 +46,7 @@ Result<> Sender::open() {
                                         failure_);
   if (!session) return pass_on(session);
   session_ = std::move(*session);
+  say_transport();
   auto listener = Listener::open(options_.qemu);
   if (!listener) {
     failure_.fail(listener.error());
@@ -69,6 +70,17 @@ Result<> Sender::open() {
     channel_ended_.notify_all();
   });
   return {};
+}
+
+void Sender::say_transport() const {
+  std::map<std::string, size_t> reasons;
+  const auto lanes = session_->totals().lanes;
+  for (const auto& lane : lanes) {
+    if (!lane.no_fabric.empty()) ++reasons[lane.no_fabric];
+  }
+  for (const auto& [reason, count] : reasons)
+    spdlog::info("transport: tcp for {} of {} lanes ({})", count, lanes.size(), reason);
+  if (reasons.empty()) spdlog::info("transport: rdma");
 }
 
 Result<> Sender::run() {

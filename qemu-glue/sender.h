@@ -52,6 +52,7 @@ class Sender {
   bool left_early() const;
   bool over() const;
   void stop_accepting();
+  void say_transport() const;
   void sample();
   Result<> finish();
 

@@ -147,32 +147,34 @@ Result<bool> DestinationSession::greet_lane(std::unique_ptr<FrameSocket> socket,
     socket->refuse("the lane token is not that of a session here");
     return false;
   }
-  if (!number || *number >= lanes_.size() || lanes_[*number]) {
+  if (!number || *number >= lanes_.size() || lanes_[*number].receiver) {
     socket->refuse("the session has no such lane, or has it already");
     return false;
   }
   auto path = answer_fabric(*socket, hello, fabrics_, pool_);
   if (!path) return pass_on(path);
   socket->set_patience({});
+  Lane& lane = lanes_[*number];
   if (path->connection) {
     path->connection->adopt(std::move(socket), silence_);
-    lanes_[*number] = std::make_unique<FabricLaneReceiver>(std::move(path->connection));
+    lane.receiver = std::make_unique<FabricLaneReceiver>(std::move(path->connection));
   } else {
-    lanes_[*number] = std::make_unique<TcpLaneReceiver>(std::move(socket));
+    lane.receiver = std::make_unique<TcpLaneReceiver>(std::move(socket));
+    lane.no_fabric = path->why_not;
   }
-  lanes_[*number]->attach(pool_.memory());
+  lane.receiver->attach(pool_.memory());
   return !lanes_missing();
 }
 
 bool DestinationSession::lanes_missing() const {
-  return std::any_of(lanes_.begin(), lanes_.end(), [](const auto& lane) { return !lane; });
+  return std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return !lane.receiver; });
 }
 
 void DestinationSession::start() {
   closer_ = failure_.on_fail([this] {
     pool_.close();
     control_->give_up(failure_.first()->message);
-    for (auto& lane : lanes_) lane->shut();
+    for (const Lane& lane : lanes_) lane.receiver->shut();
     listener_.stop();
   });
   for (size_t lane = 0; lane < lanes_.size(); ++lane) threads_.emplace_back([this, lane] { run_lane(lane); });
@@ -183,8 +185,8 @@ void DestinationSession::start() {
 DestinationSession::~DestinationSession() {
   if (control_ && control_->running()) failure_.fail({"the session was abandoned"});
   listener_.stop();
-  for (auto& lane : lanes_) {
-    if (lane) lane->shut();
+  for (const Lane& lane : lanes_) {
+    if (lane.receiver) lane.receiver->shut();
   }
   for (std::thread& thread : threads_) thread.join();
   if (control_) control_->join();
@@ -200,7 +202,7 @@ void DestinationSession::refuse_others() {
 }
 
 void DestinationSession::run_lane(size_t number) {
-  LaneReceiver& lane = *lanes_[number];
+  LaneReceiver& lane = *lanes_[number].receiver;
   Error ended = run_lane_until_end(lane);
   if (lane.lost()) return lose(number, std::move(ended));
   failure_.await_cause(kExplanation);
@@ -352,7 +354,7 @@ void DestinationSession::run_control() {
       case FrameType::lane_lost:
         if (head.header.aux >= lanes_.size())
           return failure_.fail({fmt::format("the source lost lane {}, which is none", head.header.aux)});
-        lanes_[head.header.aux]->shut();
+        lanes_[head.header.aux].receiver->shut();
         break;
       case FrameType::failed:
         return failure_.fail({fmt::format("the source gave up: {}", peer_text(body))});
@@ -389,7 +391,7 @@ Result<> DestinationSession::take_blocks(std::span<const uint8_t> body) {
   if (!blocks) return pass_on(blocks);
   if (auto known = landing_.blocks(*blocks); !known) return known;
   for (const std::span<uint8_t> memory : landing_.guest_memory()) {
-    for (const auto& lane : lanes_) lane->attach_guest(memory);
+    for (const Lane& lane : lanes_) lane.receiver->attach_guest(memory);
   }
   return explained(control_->send(FrameType::bases, landing_.bases()));
 }
@@ -415,7 +417,14 @@ Result<nlohmann::json> DestinationSession::finish() {
 }
 
 DestinationSession::Totals DestinationSession::totals() const {
-  return {.wire_bytes = control_->bytes_sent(), .asked_again = asked_again_, .landing = landing_.totals()};
+  Totals totals;
+  totals.wire_bytes = control_->bytes_sent();
+  totals.asked_again = asked_again_;
+  totals.landing = landing_.totals();
+  for (const Lane& lane : lanes_)
+    totals.lanes.push_back({lane.receiver->peer(), lane.no_fabric, lane.receiver->bytes_written()});
+  totals.fabric_trouble = fabrics_.trouble();
+  return totals;
 }
 
 }  // namespace wherry

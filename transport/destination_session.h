@@ -33,6 +33,13 @@ class DestinationSession {
     uint64_t wire_bytes = 0;   // sent by this side
     uint64_t asked_again = 0;  // batches that did not fit what is here
     Landing::Totals landing;
+    struct Lane {
+      std::string peer;
+      std::string no_fabric;       // why it goes over TCP; empty: it goes over a fabric
+      uint64_t written_bytes = 0;  // by the peer, straight into place
+    };
+    std::vector<Lane> lanes;
+    std::string fabric_trouble;  // why guest RAM could not be registered; empty: nothing is wrong
   };
 
   // Waits for a source with all its lanes. `account` gives this side's account of the session when the source
@@ -99,7 +106,11 @@ class DestinationSession {
   std::chrono::seconds silence_{0};  // how long the source may be
   SlotPool pool_;
   FabricDomains fabrics_;
-  std::vector<std::unique_ptr<LaneReceiver>> lanes_;
+  struct Lane {
+    std::unique_ptr<LaneReceiver> receiver;  // null: it has not come
+    std::string no_fabric;                   // why it goes over TCP
+  };
+  std::vector<Lane> lanes_;
   Landing landing_;
   std::atomic<size_t> lanes_lost_ = 0;
   std::atomic<bool> done_ = false;

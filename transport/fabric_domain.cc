@@ -209,4 +209,12 @@ Result<std::shared_ptr<FabricDomain>> FabricDomains::get(const fi_info& path) {
   return domain;
 }
 
+std::string FabricDomains::trouble() const {
+  std::lock_guard lock(mutex_);
+  for (const auto& domain : open_) {
+    if (auto trouble = domain->trouble(); !trouble.empty()) return trouble;
+  }
+  return {};
+}
+
 }  // namespace wherry

@@ -102,9 +102,11 @@ class FabricDomains {
  public:
   // One that serves the path, opened if need be.
   Result<std::shared_ptr<FabricDomain>> get(const fi_info& path);
+  // The first trouble of any.
+  std::string trouble() const;
 
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::vector<std::shared_ptr<FabricDomain>> open_;
 };
 

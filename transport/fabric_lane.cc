@@ -398,7 +398,6 @@ Result<> FabricLaneReceiver::land_messages(std::span<iovec> where) {
       const auto part = rest_.first(std::min(rest_.size(), to.size()));
       std::copy(part.begin(), part.end(), to.begin());
       sum.add(part);
-      copied_bytes_ += part.size();
       rest_ = rest_.subspan(part.size());
       to = to.subspan(part.size());
     }
@@ -433,7 +432,7 @@ bool FabricLaneReceiver::into_place(std::span<const iovec> where,
 Result<> FabricLaneReceiver::land_writes(std::span<iovec> where) {
   std::vector<std::pair<FabricDomain::Reach, size_t>> targets;
   if (into_place(where, targets)) {
-    direct_bytes_ += header_.body_length;
+    written_bytes_ += header_.body_length;
     if (auto granted = grant(targets); !granted) return granted;
     return await_write();
   }
@@ -452,7 +451,6 @@ Result<> FabricLaneReceiver::land_writes(std::span<iovec> where) {
     std::copy_n(from, piece.iov_len, static_cast<uint8_t*>(piece.iov_base));
     from += piece.iov_len;
   }
-  copied_bytes_ += header_.body_length;
   return {};
 }
 

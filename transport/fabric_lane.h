@@ -77,12 +77,10 @@ class FabricLaneReceiver : public LaneReceiver {
   void attach_guest(std::span<uint8_t> memory) override { connection_->domain().add_guest(memory); }
   Result<bool> next(FrameHead& head) override;
   Result<> land(std::span<iovec> where) override;
+  uint64_t bytes_written() const override { return written_bytes_; }
   bool lost() const override { return connection_->ended(); }
   void shut() override { connection_->shut(); }
   std::string peer() const override { return connection_->peer(); }
-  // Bytes of bodies that were written straight to where they belong, and those that were copied there.
-  uint64_t bytes_direct() const { return direct_bytes_; }
-  uint64_t bytes_copied() const { return copied_bytes_; }
 
  private:
   Result<> receive_head(FrameHead& head);
@@ -107,8 +105,7 @@ class FabricLaneReceiver : public LaneReceiver {
   std::vector<uint8_t> bounce_;
   fabric::Owned<fid_mr> bounce_region_;
   uint32_t owed_credits_ = 0;
-  std::atomic<uint64_t> direct_bytes_ = 0;
-  std::atomic<uint64_t> copied_bytes_ = 0;
+  std::atomic<uint64_t> written_bytes_ = 0;
 };
 
 }  // namespace wherry

@@ -57,6 +57,8 @@ class LaneReceiver {
   // Puts the body of that frame there; the pieces' lengths add up to its body_length. Must follow each next()
   // whose frame has a body. An error may leave a part of the body behind.
   virtual Result<> land(std::span<iovec> where) = 0;
+  // Bytes of bodies that the peer has written straight to where they belong, past this side's processor.
+  virtual uint64_t bytes_written() const = 0;
   // Whether the lane itself has ended or failed. If not, an error is the peer's doing.
   virtual bool lost() const = 0;
   virtual void shut() = 0;

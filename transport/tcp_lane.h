@@ -38,6 +38,7 @@ class TcpLaneReceiver : public LaneReceiver {
   void attach_guest(std::span<uint8_t>) override {}
   Result<bool> next(FrameHead& head) override { return socket_->receive_head(head); }
   Result<> land(std::span<iovec> where) override { return socket_->receive_body(where); }
+  uint64_t bytes_written() const override { return 0; }
   bool lost() const override { return socket_->lost(); }
   void shut() override { socket_->shut(); }
   std::string peer() const override { return socket_->peer(); }

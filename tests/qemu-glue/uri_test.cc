@@ -1,0 +1,31 @@
+// What a migration URI says of the way that lanes take. The other keys are test_usage.py's.
+#include "qemu-glue/uri.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace wherry {
+namespace {
+
+using Use = FabricWish::Use;
+
+TEST(Uri, TheSchemeSaysWhetherRdmaIsUsed) {
+  EXPECT_EQ(Uri::parse("wherry://hostb")->fabric.use, Use::prefer);
+  EXPECT_EQ(Uri::parse("wherry+rdma://hostb:1")->fabric.use, Use::require);
+  EXPECT_EQ(Uri::parse("wherry+tcp://[::1]")->fabric.use, Use::never);
+  for (const char* text : {"wherry+udp://hostb", "wherry+rdma:hostb", "rdma://hostb"})
+    EXPECT_FALSE(Uri::parse(text)) << text;
+}
+
+TEST(Uri, TheProviderIsANameOfLibfabrics) {
+  EXPECT_EQ(Uri::parse("wherry://hostb")->fabric.provider, "verbs");
+  EXPECT_EQ(Uri::parse("wherry://hostb?provider=tcp")->fabric.provider, "tcp");
+  for (const char* name : {"", "verbs;ofi_rxm", "^tcp", "a,b", "a name"}) {
+    auto uri = Uri::parse(std::string("wherry://hostb?provider=") + name);
+    ASSERT_FALSE(uri) << name;
+    EXPECT_THAT(uri.error().message, testing::HasSubstr("name of libfabric's"));
+  }
+}
+
+}  // namespace
+}  // namespace wherry
