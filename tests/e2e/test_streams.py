@@ -178,6 +178,22 @@ class Streams(unittest.TestCase):
             for lane in report['lanes']:
                 self.assertGreater(lane['bytes'], 0)
 
+    def test_fabric(self):
+        """Over libfabric, as over RDMA; verbs itself needs a VM (test_verbs)."""
+        for placement, multifd, keys in (('direct', 0, 'compress=off'), ('direct', 4, 'verify=on'), ('relay', 2, '')):
+            with self.subTest(f'{placement} {multifd}'):
+                _, report = self.check(multifd=multifd, placement=placement, scheme='wherry+rdma', passes=3,
+                                       keys=f'provider=tcp&streams=3&{keys}')
+                self.assertEqual(report['transport'], 'rdma')
+                for lane in report['lanes']:
+                    self.assertEqual((lane['transport'], lane['lost']), ('rdma', False))
+
+    def test_without_a_fabric(self):
+        _, report = self.check(keys='provider=nosuch')
+        self.assertEqual(report['transport'], 'tcp')
+        for lane in report['lanes']:
+            self.assertRegex(lane['no_rdma'], 'provider nosuch has no device that reaches 10.98.0.2')
+
     # Encodings
 
     def test_compress(self):

@@ -207,7 +207,7 @@ INSTANTIATE_TEST_SUITE_P(Seeds, LaneLoss,
                          testing::Combine(testing::Values(test::Path{"tcp"}), testing::Range(0u, 400u)),
                          name_of);
 INSTANTIATE_TEST_SUITE_P(FabricSeeds, LaneLoss,
-                         testing::Combine(testing::ValuesIn(test::fabric_paths()), testing::Range(0u, 40u)),
+                         testing::Combine(testing::ValuesIn(test::fabric_paths()), testing::Range(0u, 24u)),
                          name_of);
 
 }  // namespace
