@@ -36,7 +36,8 @@ class Usage(unittest.TestCase):
                 'wherry://h?placement=here': 'placement=here', 'wherry://h?resume=0s': 'resume=0s',
                 'wherry://h?compress=lzma': 'compress=lzma', 'wherry://h:port': 'port', 'wherry://h:70000': '70000',
                 'wherry://[::1': '[::1', 'wherry://': 'wherry://', 'wherry://h,': 'wherry://h,', 'http://h': 'http://h',
-                'h': 'expected wherry://', 'wherry+udp://h': 'wherry+udp://h', 'wherry://h?provider=a;b': 'provider=a;b', '': 'expected wherry://'}.items():
+                'h': 'expected wherry://', 'wherry+udp://h': 'wherry+udp://h',
+                'wherry://h?provider=a;b': 'provider=a;b', '': 'expected wherry://'}.items():
             for command in (SEND, RECEIVE):
                 with self.subTest(f'{command[0]} {uri}'):
                     self.check([*command, uri, '--insecure'], 2, [named])
