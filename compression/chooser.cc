@@ -38,6 +38,7 @@ constexpr double kUnknownGrowth = 1.25;  // for each window in which the network
 constexpr double kKnownGrowth = 1.03;    // and since
 constexpr uint32_t kEnough = 5;  // measurements: the first are of a TCP that is still opening its window
 constexpr double kFastest = 1e11;
+constexpr double kSlowest = 1e3;
 constexpr auto kAskIdle = 200ms;
 
 }  // namespace
@@ -92,6 +93,11 @@ double Chooser::part(size_t lane) const {
   double all = 0;
   for (const Lane& each : lanes_) all += each.recent;
   return all > 0 ? lanes_[lane].recent / all : 1.0 / static_cast<double>(lanes_.size());
+}
+
+void Chooser::expect(double rate) {
+  std::lock_guard lock(mutex_);
+  rate_ = std::clamp(rate, kSlowest, kFastest);
 }
 
 Chooser::Pick Chooser::choose(size_t lane, Population population) {
@@ -172,7 +178,7 @@ void Chooser::measure(double seconds, uint64_t sent, bool busy) {
     rate_ = std::max(rate_ * (measured_ < kEnough ? kUnknownGrowth : kKnownGrowth),
                      static_cast<double>(sent_) / window_);
   }
-  rate_ = std::clamp(rate_, 1e3, kFastest);
+  rate_ = std::clamp(rate_, kSlowest, kFastest);
   for (Lane& lane : lanes_) lane.recent *= 0.9;
   window_ = busy_ = 0;
   sent_ = busy_sent_ = 0;

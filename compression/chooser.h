@@ -41,6 +41,9 @@ class Chooser {
   // `idle` says how many of the machine's processors have nothing to do; it is asked seldom.
   Chooser(const Compression& wish, size_t lanes, std::function<double()> idle);
 
+  // What the network is said to drain, until it is measured; before anything is sent.
+  void expect(double rate);
+
   Pick choose(size_t lane, Population population);
   // From now on nothing that is sent need be remembered.
   void no_deltas();

@@ -24,6 +24,12 @@ nlohmann::json Report::to_json() const {
                           {"transport", lane.no_rdma.empty() ? "rdma" : "tcp"},
                           {"lost", lane.lost},
                           {"reconnects", 0}};
+    if (lane.port) {
+      one["port"] = {{"device", lane.port->device},
+                     {"number", lane.port->number},
+                     {"rate", lane.port->rate},
+                     {"mtu", lane.port->mtu}};
+    }
     if (!lane.no_rdma.empty()) one["no_rdma"] = lane.no_rdma;
     lanes_json.push_back(std::move(one));
   }

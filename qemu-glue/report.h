@@ -37,7 +37,14 @@ struct Report {
     std::string peer;
     uint64_t bytes = 0;   // sent; at the destination, what RDMA has put in place itself
     std::string no_rdma;  // why it goes over TCP; empty: it goes over RDMA
-    bool lost = false;    // its connection failed, and the others took over
+    struct Port {
+      std::string device;
+      unsigned number = 0;
+      uint64_t rate = 0;  // bytes a second
+      unsigned mtu = 0;   // bytes
+    };
+    std::optional<Port> port;  // RDMA's, of this host
+    bool lost = false;         // its connection failed, and the others took over
   };
   std::vector<Lane> lanes;
   std::map<std::string, std::string> opaque;  // channel → why it was not parsed

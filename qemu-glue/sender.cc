@@ -80,7 +80,15 @@ void Sender::say_transport() const {
   }
   for (const auto& [reason, count] : reasons)
     spdlog::info("transport: tcp for {} of {} lanes ({})", count, lanes.size(), reason);
-  if (reasons.empty()) spdlog::info("transport: rdma");
+  std::map<std::string, size_t> ports;
+  for (const auto& lane : lanes) {
+    if (!lane.no_fabric.empty()) continue;
+    ++ports[lane.port ? fmt::format("{} port {}, {:.0f} Gb/s, MTU {}", lane.port->device, lane.port->number,
+                                    static_cast<double>(lane.port->rate) * 8e-9, lane.port->mtu)
+                      : lane.peer];
+  }
+  for (const auto& [port, count] : ports)
+    spdlog::info("transport: rdma for {} of {} lanes ({})", count, lanes.size(), port);
 }
 
 Result<> Sender::run() {
@@ -194,9 +202,10 @@ void Sender::sample() {
   report_.in_flight_bound = totals.window.largest_bound;
   report_.lanes.resize(totals.lanes.size());
   for (size_t i = 0; i < totals.lanes.size(); ++i) {
-    const auto& [peer, bytes, no_rdma, lost] = totals.lanes[i];
+    const auto& [peer, bytes, no_rdma, port, lost] = totals.lanes[i];
     if (!lost.empty() && !report_.lanes[i].lost) spdlog::warn("lane lost: number={} cause=\"{}\"", i, lost);
-    report_.lanes[i] = {peer, bytes, no_rdma, !lost.empty()};
+    report_.lanes[i] = {peer, bytes, no_rdma, {}, !lost.empty()};
+    if (port) report_.lanes[i].port = {port->device, port->number, port->rate, port->mtu};
   }
   report_.opaque = guest_.opaque();
   report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();

@@ -1,6 +1,7 @@
 #include "transport/source_session.h"
 
 #include <algorithm>
+#include <map>
 
 #include "compression/idle_processors.h"
 #include "transport/fabric_lane.h"
@@ -173,6 +174,9 @@ Result<SourceSession::Lane> SourceSession::open_lane(size_t number, const Option
   (*socket)->set_patience({});
   Lane lane;
   if (path.connection) {
+    const auto ports = rdma_ports();
+    if (const RdmaPort* port = rdma_port_at(ports, numeric_address((*socket)->fd(), End::here)))
+      lane.port = *port;
     path.connection->adopt(std::move(*socket), options.silence);
     lane.sender = std::make_unique<FabricLaneSender>(std::move(path.connection));
   } else if (options.fabric.use == FabricWish::Use::require) {
@@ -197,6 +201,7 @@ Result<> SourceSession::open_lanes(const Options& options, const std::string& to
 void SourceSession::start() {
   window_.set_round_trip(control_->round_trip());
   disk_window_.set_round_trip(control_->round_trip());
+  expect_rate();
   closer_ = failure_.on_fail([this] {
     outbox_.stop();
     window_.stop();
@@ -210,6 +215,18 @@ void SourceSession::start() {
     threads_.emplace_back([this, lane] { lose(lane, lanes_[lane].sender->await_end()); });
   }
   control_->start([this] { run_control(); });
+}
+
+// Where all lanes go over ports whose rate is known, that is the first guess of what the network drains.
+void SourceSession::expect_rate() {
+  std::map<std::pair<std::string, unsigned>, uint64_t> rates;
+  for (const Lane& lane : lanes_) {
+    if (!lane.port || lane.port->rate == 0) return;
+    rates[{lane.port->device, lane.port->number}] = lane.port->rate;
+  }
+  uint64_t all = 0;
+  for (const auto& [port, rate] : rates) all += rate;
+  chooser_.expect(static_cast<double>(all));
 }
 
 SourceSession::~SourceSession() {
@@ -454,7 +471,8 @@ SourceSession::Totals SourceSession::totals() const {
   totals.link_rate = chooser_.rate();
   std::lock_guard lock(losing_);
   for (const Lane& lane : lanes_) {
-    totals.lanes.push_back({lane.sender->peer(), lane.sender->bytes_sent(), lane.no_fabric, lane.lost});
+    totals.lanes.push_back(
+        {lane.sender->peer(), lane.sender->bytes_sent(), lane.no_fabric, lane.port, lane.lost});
     totals.wire_bytes += lane.sender->bytes_sent();
   }
   return totals;

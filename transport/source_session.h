@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -28,6 +29,7 @@
 #include "transport/flight_window.h"
 #include "transport/lane.h"
 #include "transport/outbox.h"
+#include "transport/rdma_ports.h"
 #include "transport/slots.h"
 #include "transport/socket.h"
 #include "transport/tcp_lane.h"
@@ -105,8 +107,9 @@ class SourceSession {
     struct Lane {
       std::string peer;
       uint64_t bytes = 0;
-      std::string no_fabric;  // why it goes over TCP; empty: it goes over a fabric
-      std::string lost;       // why; empty: it is not
+      std::string no_fabric;         // why it goes over TCP; empty: it goes over a fabric
+      std::optional<RdmaPort> port;  // of this host, that it goes over, if the fabric has such
+      std::string lost;              // why; empty: it is not
     };
     std::vector<Lane> lanes;
   };
@@ -133,7 +136,8 @@ class SourceSession {
   // top of newer pages.
   struct Lane {
     std::unique_ptr<LaneSender> sender;
-    std::string no_fabric;    // why it goes over TCP
+    std::string no_fabric;  // why it goes over TCP
+    std::optional<RdmaPort> port;
     std::string lost;         // why
     bool over_here = false;   // its worker posts nothing any more
     bool over_there = false;  // the destination places nothing of it any more
@@ -142,6 +146,7 @@ class SourceSession {
   Result<Lane> open_lane(size_t number, const Options& options, const std::string& token);
   Result<> open_lanes(const Options& options, const std::string& token);
   void start();
+  void expect_rate();
   void lose_order();
   void no_deltas();
   void run_lane(size_t number);

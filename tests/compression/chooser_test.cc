@@ -244,6 +244,16 @@ TEST(Chooser, VerifyingAddsSumsToEveryWay) {
   }
 }
 
+TEST(Chooser, BeginsWithTheRateThatTheNetworkIsSaidToHave) {
+  Chooser fast(wish(Mode::automatic), 1, [] { return 8.0; });
+  fast.expect(12.5e9);
+  EXPECT_FALSE(fast.choose(0, Population::first).encoding.level);
+  EXPECT_EQ(fast.rate(), 12.5e9);
+  Chooser slow(wish(Mode::automatic), 1, [] { return 8.0; });
+  slow.expect(12.5e6);
+  EXPECT_TRUE(slow.choose(0, Population::first).encoding.level);
+}
+
 TEST(Chooser, SaysWhatItChose) {
   EXPECT_EQ(Lanes(wish(Mode::off)).describe(), "first: raw, again: raw");
   EXPECT_EQ(Lanes(wish(Mode::zstd)).describe(), "first: zstd 1, again: zstd 1");
