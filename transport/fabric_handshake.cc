@@ -124,18 +124,18 @@ bool is_provider(std::string_view name) {
   });
 }
 
-nlohmann::json fabric_hello(const FrameSocket& socket, const FabricWish& wish, std::string& why_not) {
-  if (wish.use == FabricWish::Use::never) {
-    why_not = "not wished";
-    return {};
-  }
+std::string why_no_fabric(const FabricWish& wish) {
+  if (wish.use == FabricWish::Use::never) return "not wished";
   std::error_code none;
-  // Asking libfabric costs a moment, and most hosts have no device.
+  // Most hosts have no device, and need not load libfabric's providers.
   const std::filesystem::directory_iterator devices("/sys/class/infiniband", none);
-  if (wish.provider == "verbs" && devices == std::filesystem::directory_iterator()) {
-    why_not = "this host has no RDMA device";
-    return {};
-  }
+  if (wish.provider == "verbs" && devices == std::filesystem::directory_iterator())
+    return "this host has no RDMA device";
+  (void)fabric::path_at(wish.provider, "127.0.0.1");  // loads them; which device it is depends on the peer
+  return {};
+}
+
+nlohmann::json fabric_hello(const FrameSocket& socket, const FabricWish& wish, std::string& why_not) {
   if (auto path = fabric::path_to(wish.provider, numeric_address(socket.fd(), End::peer), 1); !path) {
     why_not = path.error().message;
     return {};
@@ -155,8 +155,8 @@ Result<FabricPath> call_fabric(FrameSocket& socket, const nlohmann::json& welcom
   if (auto sent = send_map(socket, FrameType::lane_path, word); !sent) return pass_on(sent);
   auto answer = read_welcome(socket);
   if (!answer) return pass_on(answer);
-  if (!called) return FabricPath{nullptr, called.error().message};
-  if (!says_yes(*answer)) return FabricPath{nullptr, text_of(*answer, "why", "the receiver gave no reason")};
+  if (!called || !says_yes(*answer))
+    return FabricPath{nullptr, text_of(*answer, "why", "the receiver gave no reason")};
   return FabricPath{std::move(*called), {}};
 }
 
@@ -184,7 +184,9 @@ Result<FabricPath> answer_fabric(FrameSocket& socket, const nlohmann::json& hell
     return ::poll(&spoke, 1, 0) > 0;
   };
   auto connection = listener->accept(fabric_destination_shape(), key, Clock::now() + kConnect, source_spoke);
-  Result<> sample = connection ? await_sample(**connection, key, pool) : pass_on(connection);
+  Result<> sample = !connection   ? pass_on(connection)
+                    : *connection ? await_sample(**connection, key, pool)
+                                  : fail("nobody called");
   socket.set_patience(kPatience);
   FrameHead head;
   auto got = socket.receive_head(head);
@@ -196,7 +198,8 @@ Result<FabricPath> answer_fabric(FrameSocket& socket, const nlohmann::json& hell
   auto word = read_map(*body, socket.peer());
   if (!word) return pass_on(word);
   std::string why;
-  if (!says_yes(*word)) {
+  // A caller who was not answered does not know why.
+  if (connection && !says_yes(*word)) {
     why = "at the source, " + text_of(*word, "why", "no reason was given");
   } else if (!sample) {
     why = "at the receiver, " + sample.error().message;

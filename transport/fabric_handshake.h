@@ -42,6 +42,10 @@ struct FabricPath {
   std::string why_not;
 };
 
+// Why no lane of this host can go over a fabric, whoever the peer is; empty: some may. The first call may
+// take seconds, for libfabric loads its providers: so it is to be made before a peer waits.
+std::string why_no_fabric(const FabricWish& wish);
+
 // What a lane_hello says of it. Empty: nothing, because of `why_not`.
 nlohmann::json fabric_hello(const FrameSocket& socket, const FabricWish& wish, std::string& why_not);
 

@@ -131,6 +131,7 @@ SourceSession::SourceSession(const Options& options, WayBack way_back, Failure& 
 Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& options, WayBack way_back,
                                                               Failure& failure) {
   std::unique_ptr<SourceSession> session(new SourceSession(options, std::move(way_back), failure));
+  session->no_fabric_ = why_no_fabric(options.fabric);
   auto socket = dial(options.peers.front(), options);
   if (!socket) return pass_on(socket);
   const nlohmann::json hello = {{"lanes", options.lanes},
@@ -158,8 +159,9 @@ Result<SourceSession::Lane> SourceSession::open_lane(size_t number, const Option
   auto socket = dial(options.peers[number % options.peers.size()], options);
   if (!socket) return pass_on(socket);
   nlohmann::json hello = {{"token", token}, {"lane", number}, {"route", options.route}};
-  FabricPath path;
-  const auto fabric = fabric_hello(**socket, options.fabric, path.why_not);
+  FabricPath path{nullptr, no_fabric_};
+  nlohmann::json fabric;
+  if (no_fabric_.empty()) fabric = fabric_hello(**socket, options.fabric, path.why_not);
   if (!fabric.is_null()) hello["fabric"] = fabric;
   if (auto sent = (*socket)->send({.type = FrameType::lane_hello}, nlohmann::json::to_cbor(hello)); !sent) {
     return pass_on(sent);
@@ -235,6 +237,11 @@ SourceSession::~SourceSession() {
   for (Lane& lane : lanes_) lane.sender->shut();
   for (std::thread& thread : threads_) thread.join();
   if (control_) control_->join();
+  closer_ = {};  // which knows the lanes
+  // All at once, for where a link is dead each may take a minute.
+  std::vector<std::thread> closing;
+  for (Lane& lane : lanes_) closing.emplace_back([&lane] { lane.sender.reset(); });
+  for (std::thread& thread : closing) thread.join();
 }
 
 std::unique_ptr<SourceChannel> SourceSession::open_channel(ChannelKind kind) {

@@ -166,6 +166,7 @@ class SourceSession {
   Failure& failure_;
   std::unique_ptr<Control> control_;
   SlotPool pool_;
+  std::string no_fabric_;  // why no lane can go over one; empty: some may
   FabricDomains fabrics_;
   mutable std::mutex losing_;  // guards what is said of the lanes
   std::vector<Lane> lanes_;

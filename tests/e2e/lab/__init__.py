@@ -8,12 +8,12 @@ from .domain import Domain
 from .guest import VERSIONS, Guest, guest_kernel, qemu_path
 from .hosts import Hosts
 from .link import Link
-from .migration import compare_ram, downtime_ms, native_migrate
+from .migration import compare_ram, downtime_ms, native_migrate, page_hashes
 from .pair import PAGES, Pair
 from .process import scratch, spawn, wait_until
 from .qmp import Qmp, QmpError
 from .wherry import DEFAULT_PORT, Wherry, wherry_binary
 
 __all__ = ['DEFAULT_PORT', 'Domain', 'Guest', 'Hosts', 'Link', 'PAGES', 'Pair', 'Qmp', 'QmpError', 'VERSIONS', 'Wherry',
-           'compare_ram', 'downtime_ms', 'guest_kernel', 'native_migrate', 'qemu_path', 'scratch', 'spawn', 'wait_until',
-           'wherry_binary']
+           'compare_ram', 'downtime_ms', 'guest_kernel', 'native_migrate', 'page_hashes', 'qemu_path', 'scratch', 'spawn',
+           'wait_until', 'wherry_binary']

@@ -8,6 +8,7 @@ autostart whether the guest runs on its own: by default a source does, and a des
 ram       'private', 'memfd' (memory-backend-memfd), 'shm' (memory-backend-file in /dev/shm; `ram_file` is its path)
 ram_kib   default 131080: QEMU 7.2 under TCG loses dirty pages when RAM is a multiple of 256 KiB
 machine   'pc', 'q35' or an exact machine type
+kernel    the test guest's file, if it is built already
 netns     network namespace to run in, e.g. link.netns('a')
 
 `qmp` is our monitor connection, `qmp_path` a second monitor for Wherry, `path(NAME)` a place for sockets. Leaving the
@@ -48,18 +49,19 @@ def guest_kernel():
 
 class Guest(Console):
     def __init__(self, version='7.2', *, incoming=False, autostart=None, ram='memfd', ram_kib=131080, machine='pc',
-                 append='pages=16384 rate=2000 verify=30000', netns=None, extra=()):
+                 append='pages=16384 rate=2000 verify=30000', kernel=None, netns=None, extra=()):
         self.version, self.incoming, self.ram_kib, self.netns = version, incoming, ram_kib, netns
         self._directory, self._shm = scratch(), None
         super().__init__(self.path('console'), self.check_alive)
         self.qmp = self.process = None
         try:
-            self._start(not incoming if autostart is None else autostart, ram, machine, append, extra)
+            self._start(not incoming if autostart is None else autostart, ram, machine, kernel or guest_kernel(), append,
+                        extra)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, autostart, ram, machine, append, extra):
+    def _start(self, autostart, ram, machine, kernel, append, extra):
         backend = f'id=pc.ram,size={self.ram_kib}K,share=on,x-use-canonical-path-for-ramblock-id=off'
         if ram == 'shm':
             self._shm = scratch('/dev/shm')
@@ -73,7 +75,7 @@ class Guest(Console):
             raise ValueError(f'unknown kind of RAM: {ram}')
         argv = [qemu_path(self.version), '-nodefaults', '-no-user-config', '-display', 'none', '-accel', 'tcg',
                 '-machine', machine + (',memory-backend=pc.ram' if memory else ''), '-m', f'{self.ram_kib}k', *memory,
-                '-kernel', guest_kernel(), '-append', append, '-serial', f"file:{self.path('console')}",
+                '-kernel', kernel, '-append', append, '-serial', f"file:{self.path('console')}",
                 '-qmp', f"unix:{self.path('test.qmp')},server=on,wait=off",
                 '-qmp', f'unix:{self.qmp_path},server=on,wait=off', *extra]
         if self.incoming:

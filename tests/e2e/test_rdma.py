@@ -1,0 +1,38 @@
+"""Wherry over RDMA, in VMs that have it (soft-RoCE): sessions of the unit tests, real guests, failures of the network.
+
+What a guest goes through stands in tests/verbs/migrations.py, which runs in the VMs. unit_tests lies beside the wherry of
+$WHERRY, or in build/release. $WHERRY_LONG_TESTS: also what takes long (scripts/test --all sets it).
+"""
+import os
+import subprocess
+import unittest
+
+from lab import guest_kernel, wherry_binary
+from lab.guest import TESTS
+
+VM = TESTS / 'verbs/vm'
+MIGRATIONS = TESTS / 'verbs/migrations.py'
+
+
+class Rdma(unittest.TestCase):
+    def vm(self, *arguments):
+        done = subprocess.run([VM, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        print(done.stdout)
+
+    def test_sessions(self):
+        tests = f"WHERRY_VERBS_ADDRESS=$VM_ADDRESS exec {wherry_binary('unit_tests')} --gtest_brief=1 --gtest_filter=*verbs*"
+        self.vm('sh', '-c', tests)
+
+    def test_migrations(self):
+        self.vm('-n', '2', '-t', '300', MIGRATIONS, guest_kernel())
+
+    @unittest.skipUnless(os.environ.get('WHERRY_LONG_TESTS'), 'takes long: set WHERRY_LONG_TESTS')
+    def test_dead_link(self):
+        """In VMs of its own, for soft-RoCE's connection manager does not survive it."""
+        self.vm('-n', '2', '-t', '300', MIGRATIONS, guest_kernel(), 'DeadLink')
+
+
+if __name__ == '__main__':
+    unittest.main()

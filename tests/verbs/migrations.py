@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+"""Migrations of our test guest over RDMA, and what may happen to them: both VMs of the verbs lab run this.
+
+    tests/verbs/vm -n 2 tests/verbs/migrations.py KERNEL [TEST…]
+
+KERNEL is the test guest's file, TEST as unittest has it: Migrations unless told. Node 0 has the guest and runs the tests;
+node 1 is the destination and does what node 0 tells it. A nested QEMU takes seconds to start, so one at the source serves
+all tests: where its guest has moved, it is let go on there afterwards.
+"""
+import contextlib
+import functools
+import itertools
+import os
+import pickle
+import subprocess
+import sys
+import time
+import traceback
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'e2e'))
+from lab import Guest, Wherry, page_hashes, wait_until  # noqa: E402
+
+NODE, PEER, SHARED = int(os.environ['VM_NODE']), os.environ['VM_PEER'], Path(os.environ['VM_SHARED'])
+KERNEL = sys.argv[1]
+PAGES = 2048
+RAM = {'ram_kib': 32776, 'append': f'pages={PAGES} rate=500 mix=text:50,random:40,flip:10 verify=4000'}
+
+
+def run(*argv):
+    subprocess.run(argv, check=True)
+
+
+class Limited:
+    """A host, as Wherry takes one, where no program may lock more than 64 KiB of memory: root may, by its capability."""
+    @staticmethod
+    def inside(argv):
+        return ['prlimit', '--memlock=65536', 'setpriv', '--bounding-set=-ipc_lock', *argv]
+
+
+class Destination:
+    """What node 1 does."""
+
+    def __init__(self):
+        self.receiver = None
+        self.start()
+
+    def start(self):
+        self.guest, self.used = Guest(incoming=True, kernel=KERNEL, **RAM), False
+
+    def close(self):
+        for each in filter(None, (self.receiver, self.guest)):
+            each.close()
+
+    def listen(self, uri=None):
+        """A fresh guest waits for a migration."""
+        if self.used:
+            self.close()
+            self.start()
+        self.used = True
+        self.guest.configure_migration()
+        self.guest.execute('migrate-incoming', uri=uri or f"unix:{self.guest.path('in')}")
+
+    def receive(self, host=None):
+        self.listen()
+        self.receiver = Wherry.receive(f"wherry://{os.environ['VM_ADDRESS']}", self.guest.path('in'),
+                                       qmp=self.guest.qmp_path, host=host)
+        self.receiver.wait_listening()
+
+    def received(self, timeout):
+        """The receiver's end: code, message, report."""
+        return self.receiver.wait(timeout), self.receiver.stderr, self.receiver.report
+
+    def kill_receiver(self):
+        self.receiver.kill()
+
+    def ram(self):
+        return page_hashes(self.guest)
+
+    def go_on(self):
+        """Lets the guest run that has moved here; what it finds wrong."""
+        self.guest.cont()
+        self.guest.wait_verified(PAGES)
+        self.guest.stop()
+        return self.guest.bad()
+
+    run = staticmethod(run)
+
+
+class Far:
+    """Node 1's Destination at node 0: far.receive() is receive() there, with its result or what it raised. Orders and
+    answers are files, for the network may be down."""
+    _count = itertools.count()
+
+    def __getattr__(self, name):
+        return functools.partial(self._order, name)
+
+    def _order(self, name, *arguments):
+        number = next(self._count)
+        put(f'{number}.order', (name, arguments))
+        result, raised = get(f'{number}.answer', 150)
+        if raised:
+            raise RuntimeError(f'node 1: {raised}')
+        return result
+
+
+def put(name, what):
+    (SHARED / f'{name}.new').write_bytes(pickle.dumps(what))
+    os.rename(SHARED / f'{name}.new', SHARED / name)
+
+
+def get(name, timeout):
+    return pickle.loads(wait_until(lambda: (SHARED / name).exists() and (SHARED / name).read_bytes(), timeout, name))
+
+
+def serve():
+    destination = Destination()
+    with contextlib.closing(destination):
+        for number in itertools.count():
+            name, arguments = get(f'{number}.order', 150)
+            if name == 'end':
+                return
+            try:
+                answer = getattr(destination, name)(*arguments), None
+            except Exception:
+                answer = None, traceback.format_exc()
+            put(f'{number}.answer', answer)
+
+
+class Source(unittest.TestCase):
+    """What the tests below have in common."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.far = Far()
+        cls.src = cls.enterClassContext(Guest(kernel=KERNEL, **RAM))
+        cls.src.wait_ready(60)
+
+    def setUp(self):
+        self.src.configure_migration(downtime_limit=1000)
+
+    def send(self, keys='', scheme='wherry+rdma', host=None):
+        return Wherry.send(self.src.path('out'), f'{scheme}://{PEER}?{keys}', host=host)
+
+    def begin(self, keys):
+        self.far.receive()
+        self.sender = self.enterContext(self.send(keys))
+        self.sender.wait_for_socket(30)
+        self.src.execute('migrate', uri=f"unix:{self.src.path('out')}")
+
+    def hold(self, keys):
+        """In the middle of a migration, where it stays."""
+        self.src.configure_migration(downtime_limit=1, max_bandwidth=4 << 20)
+        self.begin(keys)
+        wait_until(lambda: self.src.execute('query-migrate').get('ram', {}).get('dirty-sync-count', 0) >= 2, 60, 'pass 2')
+
+    def complete(self):
+        self.src.wait_migrated(90)
+        self.assertEqual(self.sender.wait(30), 0, self.sender.stderr)
+        code, said, there = self.far.received(30)
+        self.assertEqual(code, 0, said)
+        self.check_moved()
+        for report in (self.sender.report, there):
+            self.assertEqual((report['status'], report['transport']), ('completed', 'rdma'), report)
+        return there
+
+    def check_moved(self):
+        here, there = page_hashes(self.src), self.far.ram()
+        self.assertEqual([page for page, pair in enumerate(zip(here, there, strict=True)) if pair[0] != pair[1]], [])
+        self.assertEqual(self.far.go_on(), [])
+        self.src.cont()
+
+    def check_goes_on(self, within):
+        """The source's QEMU has given up within that time, and its guest runs on."""
+        def runs_on():
+            return self.src.execute('query-migrate')['status'] == 'failed' and self.src.status() == 'running'
+        wait_until(runs_on, within, 'guest that runs on')
+        self.src.wait_verified(PAGES, passed_ticks=len(self.src.ticks()))
+        self.assertEqual(self.src.bad(), [])
+
+    def check_lost_link(self, resume, longest):
+        """Behind a link that has just gone: the guest runs on soon, both ends say why, and end in time."""
+        began = time.monotonic()
+        self.check_goes_on(resume + 10)
+        runs_on = time.monotonic() - began
+        self.assertEqual(self.sender.wait(longest), 1)
+        code, said, _ = self.far.received(longest)
+        self.assertEqual(code, 1)
+        print(f'the guest ran on after {runs_on:.1f} s, both wherries had ended after {time.monotonic() - began:.1f} s')
+        for text in self.sender.stderr, said:
+            self.assertRegex(text, 'timed out|nothing got through')
+
+
+class Migrations(Source):
+    def test_raw(self):
+        self.begin('compress=off')
+        self.assertEqual(self.complete()['placement'], 'direct-mapped')
+
+    def test_beside_qemu(self):
+        """A table of the same guest's migrations over Wherry and over QEMU's own transports."""
+        table = {}
+
+        def note(name):  # what QEMU at the source says, whose figures may come a moment after its status
+            table[name] = wait_until(lambda: self.src.execute('query-migrate').get('total-time'), 10, 'figures')
+        self.begin('')
+        self.complete()
+        note('wherry')
+        # QEMU 7.2's rdma fails with it.
+        self.src.execute('migrate-set-capabilities', capabilities=[{'capability': 'return-path', 'state': False}])
+        for transport in ('rdma', 'tcp'):
+            uri = f'{transport}:{PEER}:4444'
+            self.far.listen(uri)
+            self.src.execute('migrate', uri=uri)
+            self.src.wait_migrated(90)
+            self.check_moved()
+            note(f'qemu {transport}')
+        for name, total in table.items():
+            print(f'{name:10} {total:6} ms')
+
+    @contextlib.contextmanager
+    def lossy(self, percent):
+        """The wire loses so many packets each way."""
+        for run_there in (run, self.far.run):
+            run_there('tc', 'qdisc', 'add', 'dev', 'eth0', 'root', 'netem', 'loss', f'{percent}%')
+        try:
+            yield
+        finally:
+            for run_there in (run, self.far.run):
+                run_there('tc', 'qdisc', 'del', 'dev', 'eth0', 'root')
+
+    def test_loss(self):
+        with self.lossy(1):
+            self.begin('')
+            self.complete()
+
+    def test_link_comes_back(self):
+        self.hold('resume=30s')
+        with self.lossy(100):
+            time.sleep(5)
+        self.src.execute('migrate-set-parameters', downtime_limit=1000)
+        self.complete()
+
+    def test_link_does_not_come_back(self):
+        self.hold('resume=5s')
+        with self.lossy(100):
+            self.check_lost_link(5, 30)
+
+    def test_receiver_killed(self):
+        self.hold('')
+        self.far.kill_receiver()
+        self.check_goes_on(5)
+        self.assertEqual(self.sender.wait(10), 1)
+        self.assertRegex(self.sender.stderr, 'reset|closed|went away')
+
+    def test_registration_refused(self):
+        says = 'may not lock .* bytes of memory: raise the limit'
+        for host, there in ((Limited, None), (None, Limited)):
+            with self.subTest(here=host, there=there):
+                self.far.receive(there)
+                with self.send(scheme='wherry+rdma', host=host) as sender:
+                    self.assertEqual(sender.wait(30), 1)
+                    self.assertRegex(sender.stderr, says)
+                with self.send(scheme='wherry', host=host) as sender:
+                    sender.wait_for_socket(30)
+                    self.assertRegex(sender.stderr, f'transport: tcp .*{says}')
+
+
+class DeadLink(Source):
+    def test_card_goes_down(self):
+        """The kernel waits almost a minute until it takes an endpoint back whose packets go nowhere: so long the processes
+        stay, and no longer for several lanes. Soft-RoCE's connection manager does not survive it: the VMs are of no use
+        afterwards."""
+        self.hold('resume=5s')
+        self.far.run('ip', 'link', 'set', 'eth0', 'down')
+        self.check_lost_link(5, 90)
+
+
+def main():
+    if NODE == 1:
+        return serve()
+    try:
+        unittest.main(argv=[sys.argv[0], *(sys.argv[2:] or ['Migrations'])], verbosity=2)
+    finally:
+        put(f'{next(Far._count)}.order', ('end', ()))
+
+
+if __name__ == '__main__':
+    main()
