@@ -1,22 +1,28 @@
-// A whole session over TCP on loopback with a null QEMU at each end, beside plain send and recv of 512 KiB.
+// A whole session with a null QEMU at each end, over each path that this machine has
+// (tests/transport/path.h), beside plain send and recv of 512 KiB.
 //
-// The source hands out the same pages again and again, the destination has memory for them, or forgets them
-// (relay). Everything runs on one core, so bytes a second are bytes a core-second.
+//   direct    raw pages into resident guest RAM
+//   relay     raw pages into slots, from where they are forgotten
+//   encoded   pages that compress by half, into guest RAM
+//
+// The destination is a process of its own, and its processor seconds a GB of pages are `there`; `here` are
+// the source's. Everything runs on one core, so bytes a second are bytes a core-second.
 #include <benchmark/benchmark.h>
+#include <fcntl.h>
 #include <sched.h>
-#include <sys/socket.h>
+#include <sys/prctl.h>
 
-#include <cstring>
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <random>
 #include <thread>
 
-#include "transport/destination_session.h"
-#include "transport/source_session.h"
+#include "bench/null_qemu.h"
+#include "tests/transport/path.h"
 
-namespace wherry {
+namespace wherry::bench {
 namespace {
-
-constexpr uint32_t kPage = 4096;
-constexpr uint64_t kRam = 64ull << 20;
 
 void use_one_core() {
   cpu_set_t one;
@@ -25,100 +31,75 @@ void use_one_core() {
   sched_setaffinity(0, sizeof one, &one);
 }
 
-Endpoint loopback() {
-  Endpoint at;
-  at.host = "127.0.0.1";
-  return at;
+Endpoint at_address(const std::string& host, uint16_t port = 0) {
+  return {.path = {}, .host = host, .port = port};
 }
 
-class NullPlacement : public Placement {
+// A process that serves one session after the other, each at a port of its own. It is to be made before
+// libfabric is used, which bears no fork.
+class Receiver {
  public:
-  bool takes(uint16_t) const override { return true; }
-  bool takes_all(const PageBatch&) const override { return true; }
-  Result<const uint8_t*> base(uint16_t, uint64_t index, uint32_t, uint8_t*) const override {
-    return &ram_[index * kPage];
+  Receiver() {
+    std::array<int, 2> ends{-1, -1};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return;
+    ports_ = Fd(ends[0]);
+    const Fd ports(ends[1]);
+    const pid_t parent = ::getpid();
+    if (::fork() != 0) return;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (::getppid() == parent) serve(ports);
+    ::_exit(0);
   }
-  bool targets(const PageBatch& batch, std::vector<iovec>& where) override {
-    for (const PageRun& run : batch.runs)
-      where.push_back({&ram_[run.first * kPage], size_t{run.count} * kPage});
-    return true;
+  // Of the next session; 0 if there is none.
+  uint16_t port() const {
+    uint16_t port = 0;
+    return ::read(ports_.get(), &port, sizeof port) == sizeof port ? port : 0;
   }
-  Result<> place(const PageBatch&, bool) override { return {}; }
 
  private:
-  std::vector<uint8_t> ram_ = std::vector<uint8_t>(kRam, 1);
-};
-
-class NullSink : public ChannelSink {
- public:
-  Result<> record(std::span<const uint8_t>, uint16_t) override { return {}; }
-  Result<> pages(const PageBatch&, bool) override { return {}; }
-  Result<> close() override { return {}; }
-};
-
-class NullSite : public LandingSite {
- public:
-  explicit NullSite(bool relay) : relay_(relay) {}
-  Result<std::unique_ptr<ChannelSink>> open(uint16_t, ChannelKind) override {
-    return std::make_unique<NullSink>();
+  static void serve(const Fd& ports) {
+    auto listener = Listener::open(at_address("0.0.0.0"));
+    if (!listener) ::_exit(1);
+    const uint16_t port = listener->where().port;
+    if (::write(ports.get(), &port, sizeof port) != sizeof port) ::_exit(1);
+    if (auto received = receive_null(*listener); !received)
+      std::fprintf(stderr, "destination: %s\n", received.error().message.c_str());
   }
-  Result<std::unique_ptr<Placement>> blocks(const GuestBlocks&) override {
-    if (relay_) return nullptr;
-    return std::make_unique<NullPlacement>();
-  }
-  void lane_lost(size_t, const std::string&) override {}
 
- private:
-  const bool relay_;
+  Fd ports_;
 };
 
-void session(benchmark::State& state) {
-  use_one_core();
-  Failure failure;
-  NullSite site(state.range(0) != 0);
-  auto listener = Listener::open(loopback());
-  std::unique_ptr<DestinationSession> destination;
-  std::thread accepting([&] {
-    auto accepted = DestinationSession::accept(
-        *listener, site, [] { return nlohmann::json::object(); }, failure);
-    destination = std::move(*accepted);
-    destination->start();
-    destination->ready();
-  });
+enum class Pages { direct, relay, encoded };
+
+std::vector<uint8_t> batch_of(Pages kind) {
+  std::vector<uint8_t> bytes(kBatchBytes, 1);
+  std::mt19937 random(1);  // NOLINT: the same pages in each run
+  for (size_t at = 0; at < bytes.size(); ++at) {
+    if (kind == Pages::encoded && at % kPage < kPage / 2) bytes[at] = static_cast<uint8_t>(random());
+  }
+  return bytes;
+}
+
+void session(benchmark::State& state, const Receiver& receiver, const test::Path& path, Pages pages,
+             size_t lanes) {
   SourceSession::Options options;
-  options.peers = {listener->where()};
-  options.lanes = static_cast<size_t>(state.range(1));
-  options.compression.mode = Compression::Mode::off;
-  auto source =
-      SourceSession::connect(options, {[](uint16_t, std::vector<uint8_t>) {}, [](uint16_t) {}}, failure);
-  accepting.join();
+  options.peers = {at_address(path.address, receiver.port())};
+  options.lanes = lanes;
+  options.compression.mode = pages == Pages::encoded ? Compression::Mode::zstd : Compression::Mode::off;
+  options.fabric = path.fabric;
+  auto source = NullSource::connect(std::move(options), pages == Pages::relay, batch_of(pages));
   if (!source) return state.SkipWithError(source.error().message.c_str());
-  auto channel = (*source)->open_channel(ChannelKind::main);
-  GuestBlocks blocks;
-  blocks.page_size = kPage;
-  blocks.blocks.push_back({"pc.ram", kRam});
-  channel->blocks(blocks);
-  uint64_t next = 0;
-  for (auto _ : state) {
-    for (size_t room = 0; room < kBatchBytes;) room += channel->take_room(kBatchBytes - room, true);
-    Slot slot = (*source)->take_slot();
-    std::memset(slot.get(), static_cast<int>(next), kBatchBytes);  // as if it came out of a socket
-    PageBatch batch;
-    batch.page_size = kPage;
-    for (uint64_t i = 0; i < kBatchBytes / kPage; ++i) batch.add(0, next + i, slot.get() + i * kPage);
-    next = (next + kBatchBytes / kPage) % (kRam / kPage);
-    channel->pages(std::move(batch), slot, kBatchBytes);
-  }
-  channel->close();
-  auto finished = (*source)->finish(nlohmann::json::object());
-  if (!finished) return state.SkipWithError(finished.error().message.c_str());
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations()) * kBatchBytes);
+  for (auto _ : state) (*source)->send_batch();
+  auto costs = (*source)->finish();
+  if (!costs) return state.SkipWithError(costs.error().message.c_str());
+  const int64_t bytes = static_cast<int64_t>(state.iterations()) * kBatchBytes;
+  state.SetBytesProcessed(bytes);
+  state.counters["here"] = costs->source.process / static_cast<double>(bytes) * 1e9;
+  state.counters["there"] = costs->destination.process / static_cast<double>(bytes) * 1e9;
 }
-BENCHMARK(session)->ArgNames({"relay", "lanes"})->Args({0, 1})->Args({1, 1})->Args({0, 4})->UseRealTime();
 
 void plain_socket(benchmark::State& state) {
-  use_one_core();
-  auto listener = Listener::open(loopback());
+  auto listener = Listener::open(at_address("127.0.0.1"));
   std::thread receiving([&] {
     auto socket = listener->accept(std::chrono::seconds(30));
     std::vector<uint8_t> ram(kRam);
@@ -138,7 +119,33 @@ void plain_socket(benchmark::State& state) {
   receiving.join();
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations()) * kBatchBytes);
 }
-BENCHMARK(plain_socket)->UseRealTime();
+
+void add(const Receiver& receiver) {
+  const std::array<std::pair<const char*, Pages>, 3> kinds{
+      {{"direct", Pages::direct}, {"relay", Pages::relay}, {"encoded", Pages::encoded}}};
+  for (const test::Path& path : test::all_paths()) {
+    for (const auto& [name, pages] : kinds) {
+      for (const size_t lanes : {1, 4}) {
+        if (lanes > 1 && pages != Pages::direct) continue;
+        benchmark::RegisterBenchmark(fmt::format("session/{}/{}/lanes:{}", path.name, name, lanes).c_str(),
+                                     [&receiver, path, pages, lanes](benchmark::State& state) {
+                                       session(state, receiver, path, pages, lanes);
+                                     })
+            ->UseRealTime();
+      }
+    }
+  }
+  benchmark::RegisterBenchmark("plain_socket", plain_socket)->UseRealTime();
+}
 
 }  // namespace
-}  // namespace wherry
+}  // namespace wherry::bench
+
+int main(int argc, char** argv) {
+  wherry::bench::use_one_core();
+  const wherry::bench::Receiver receiver;
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  wherry::bench::add(receiver);
+  benchmark::RunSpecifiedBenchmarks();
+}

@@ -97,27 +97,34 @@ FabricConnection::~FabricConnection() {
   close_endpoint();
 }
 
+Result<fabric::Owned<fid_cq>> FabricConnection::open_completions() const {
+  fi_cq_attr attributes{};
+  attributes.size = kCompletions;
+  attributes.format = FI_CQ_FORMAT_DATA;
+  attributes.wait_obj = FI_WAIT_FD;
+  return fabric::make<fid_cq>("opening a completion queue", [&](fid_cq** object) {
+    return fi_cq_open(domain_->get(), &attributes, object, nullptr);
+  });
+}
+
 Result<> FabricConnection::open(fi_info& path, fabric::Owned<fid_eq> events) {
   events_ = std::move(events);
   auto region = domain_->register_memory(memory_);
   if (!region) return pass_on(region);
   region_ = std::move(*region);
-  fi_cq_attr attributes{};
-  attributes.size = kCompletions;
-  attributes.format = FI_CQ_FORMAT_DATA;
-  attributes.wait_obj = FI_WAIT_FD;
-  auto completions = fabric::make<fid_cq>("opening the completion queue", [&](fid_cq** object) {
-    return fi_cq_open(domain_->get(), &attributes, object, nullptr);
-  });
-  if (!completions) return pass_on(completions);
-  completions_ = std::move(*completions);
+  for (fabric::Owned<fid_cq>* queue : {&arrivals_, &done_}) {
+    auto opened = open_completions();
+    if (!opened) return pass_on(opened);
+    *queue = std::move(*opened);
+  }
   auto endpoint = fabric::make<fid_ep>("opening the endpoint", [&](fid_ep** object) {
     return fi_endpoint(domain_->get(), &path, object, nullptr);
   });
   if (!endpoint) return pass_on(endpoint);
   endpoint_ = std::move(*endpoint);
   int code = fi_ep_bind(endpoint_.get(), &events_->fid, 0);
-  if (code == 0) code = fi_ep_bind(endpoint_.get(), &completions_->fid, FI_TRANSMIT | FI_RECV);
+  if (code == 0) code = fi_ep_bind(endpoint_.get(), &arrivals_->fid, FI_RECV);
+  if (code == 0) code = fi_ep_bind(endpoint_.get(), &done_->fid, FI_TRANSMIT);
   if (code == 0) code = fi_enable(endpoint_.get());
   if (code != 0) return fail("preparing the endpoint: {}", fabric::reason(code));
   for (Buffer& buffer : receives_) {
@@ -265,12 +272,21 @@ FabricConnection::Write* FabricConnection::take_write(size_t bytes) {
 Result<bool> FabricConnection::take_completions() {
   std::lock_guard reading(reading_);
   if (!endpoint_) return tl::make_unexpected(end({}));
+  auto arrived = take_completions(arrivals_.get());
+  if (!arrived) return arrived;
+  auto done = take_completions(done_.get());
+  if (!done) return done;
+  return *arrived || *done;
+}
+
+// Called with `reading_` held.
+Result<bool> FabricConnection::take_completions(fid_cq* queue) {
   std::array<fi_cq_data_entry, 16> entries{};
-  const ssize_t got = fi_cq_read(completions_.get(), entries.data(), entries.size());
+  const ssize_t got = fi_cq_read(queue, entries.data(), entries.size());
   if (got == -FI_EAGAIN) return false;
   if (got == -FI_EAVAIL) {
     fi_cq_err_entry error{};
-    fi_cq_readerr(completions_.get(), &error, 0);
+    fi_cq_readerr(queue, &error, 0);
     // What is posted when an endpoint goes is cancelled; the reason is on the event queue, if any.
     if (error.err == FI_ECANCELED) {
       if (auto end = look_for_end(); !end) return pass_on(end);
@@ -341,11 +357,13 @@ Result<> FabricConnection::look_for_end() {
 
 // For anything on a queue, an end, or shut().
 void FabricConnection::wait(std::chrono::milliseconds longest) {
-  std::array<fid*, 2> queues{&completions_->fid, &events_->fid};
-  if (fi_trywait(domain_->fabric(), queues.data(), queues.size()) != 0) return;
-  std::array<pollfd, 4> signs{pollfd{wait_fd(completions_->fid), POLLIN, 0},
-                              pollfd{wait_fd(events_->fid), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0},
+  std::array<fid*, 3> queues{&arrivals_->fid, &events_->fid, &done_->fid};
+  const size_t count = shape_.waits_for_sends ? 3 : 2;
+  if (fi_trywait(domain_->fabric(), queues.data(), static_cast<int>(count)) != 0) return;
+  std::array<pollfd, 5> signs{pollfd{wake_.get(), POLLIN, 0},
                               pollfd{socket_ ? socket_->fd() : -1, POLLRDHUP, 0}};
+  for (size_t i = 0; i < signs.size() - 2; ++i)
+    signs[2 + i] = {i < count ? wait_fd(*queues[i]) : -1, POLLIN, 0};
   (void)::poll(signs.data(), signs.size(), static_cast<int>(longest.count()));
 }
 

@@ -37,6 +37,9 @@ class FabricConnection {
     size_t send_count = 0;
     size_t receive_bytes = 0;
     size_t receive_count = 0;
+    // Whether somebody waits until what is posted is done. Else that wakes nobody, and is found when
+    // something arrives.
+    bool waits_for_sends = true;
   };
   using Deadline = std::chrono::steady_clock::time_point;
 
@@ -106,6 +109,8 @@ class FabricConnection {
   template <class Post>
   Result<> post(size_t bytes, Post&& post);
   Result<bool> take_completions();
+  Result<bool> take_completions(fid_cq* queue);
+  Result<fabric::Owned<fid_cq>> open_completions() const;
   Result<> take_completion(const fi_cq_data_entry& entry);
   Result<> look_for_end();
   void wait(std::chrono::milliseconds longest);
@@ -125,11 +130,12 @@ class FabricConnection {
   std::vector<uint8_t> memory_;  // of all buffers
   fabric::Owned<fid_mr> region_;
   fabric::Owned<fid_eq> events_;
-  fabric::Owned<fid_cq> completions_;
+  fabric::Owned<fid_cq> arrivals_;
+  fabric::Owned<fid_cq> done_;  // of what was posted
   fabric::Owned<fid_ep> endpoint_;
   std::vector<Buffer> sends_;
   std::vector<Buffer> receives_;
-  std::mutex reading_;  // of the completion queue
+  std::mutex reading_;  // of the completion queues
 
   mutable std::mutex mutex_;  // guards what follows
   std::deque<Event> arrived_;

@@ -98,7 +98,8 @@ FabricConnection::Shape fabric_destination_shape() {
   return {.send_bytes = kAnswerBytes,
           .send_count = kAnswers,
           .receive_bytes = kMessageBytes,
-          .receive_count = kMessages};
+          .receive_count = kMessages,
+          .waits_for_sends = false};
 }
 
 FabricLaneSender::FabricLaneSender(std::unique_ptr<FabricConnection> connection)

@@ -2,8 +2,6 @@
 // $WHERRY_VERBS_ADDRESS is an address of this machine's on an RDMA device (tests/verbs/vm).
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <cstdlib>
 #include <ostream>
 #include <string>
