@@ -241,7 +241,7 @@ class Wherryd(unittest.TestCase):
     def test_a_route_that_is_not_used_goes_with_the_connection(self):
         # A name that the far libvirt cannot use, as it finds when the route is there.
         self.check_refused(r'Unable to open file: .*/a/b\.log', '--dname', 'a/b')
-        self.assertEqual(json.loads(self.wherry(self.hosts.a, 'status', '--json'))['routes'], [])
+        wait_until(lambda: json.loads(self.wherry(self.hosts.a, 'status', '--json'))['routes'] == [], 20, 'end of the route')
 
     def test_wrong_host_name(self):
         self.check_refused('wherry: no route to hostx: cannot resolve hostx', uri='wherry://hostx')
