@@ -148,7 +148,7 @@ class Wherryd(unittest.TestCase):
                 self.assertIsNotNone(migrating.exception())
                 # libvirt takes back a resumption that comes before its own news of the failure, at either host.
                 for host, state in (self.hosts.a, 'paused'), (self.hosts.b, 'running'):
-                    wait_until(lambda: host.virsh('domstate', '--reason', vm.name) == f'{state} (post-copy failed)', 30,  # noqa: B023
+                    wait_until(lambda: host.virsh('domstate', '--reason', vm.name) == f'{state} (post-copy failed)', 30,
                                f'failed post-copy on {host.name}')
                 self.hosts.link.set_rate('a', '10gbit')
                 try:
