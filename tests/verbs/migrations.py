@@ -3,9 +3,10 @@
 
     tests/verbs/vm -n 2 tests/verbs/migrations.py KERNEL [TEST…]
 
-KERNEL is the test guest's file, TEST as unittest has it: Migrations unless told. Node 0 has the guest and runs the tests;
-node 1 is the destination and does what node 0 tells it. A nested QEMU takes seconds to start, so one at the source serves
-all tests: where its guest has moved, it is let go on there afterwards.
+KERNEL is the test guest's file, TEST as unittest has it: Migrations unless told, where those that take long want
+WHERRY_LONG_TESTS in the environment. Node 0 has the guest and runs the tests; node 1 is the destination and does what
+node 0 tells it. A nested QEMU takes seconds to start, so one at the source serves all tests: where its guest has moved, it
+is let go on there afterwards.
 """
 import contextlib
 import functools
@@ -26,6 +27,7 @@ NODE, PEER, SHARED = int(os.environ['VM_NODE']), os.environ['VM_PEER'], Path(os.
 KERNEL = sys.argv[1]
 PAGES = 2048
 RAM = {'ram_kib': 32776, 'append': f'pages={PAGES} rate=500 mix=text:50,random:40,flip:10 verify=4000'}
+LONG = unittest.skipUnless(os.environ.get('WHERRY_LONG_TESTS'), 'takes long: set WHERRY_LONG_TESTS')
 
 
 def run(*argv):
@@ -33,7 +35,7 @@ def run(*argv):
 
 
 class Limited:
-    """A host, as Wherry takes one, where no program may lock more than 64 KiB of memory: root may, by its capability."""
+    """A host, as Wherry takes one, whose programs may lock 64 KiB of memory, root's too."""
     @staticmethod
     def inside(argv):
         return ['prlimit', '--memlock=65536', 'setpriv', '--bounding-set=-ipc_lock', *argv]
@@ -156,7 +158,11 @@ class Source(unittest.TestCase):
         wait_until(lambda: self.src.execute('query-migrate').get('ram', {}).get('dirty-sync-count', 0) >= 2, 60, 'pass 2')
 
     def complete(self):
-        self.src.wait_migrated(90)
+        try:
+            self.src.wait_migrated(90)
+        except Exception as error:
+            error.add_note(self.sender.stderr)
+            raise
         self.assertEqual(self.sender.wait(30), 0, self.sender.stderr)
         code, said, there = self.far.received(30)
         self.assertEqual(code, 0, said)
@@ -197,6 +203,7 @@ class Migrations(Source):
         self.begin('compress=off')
         self.assertEqual(self.complete()['placement'], 'direct-mapped')
 
+    @LONG
     def test_beside_qemu(self):
         """A table of the same guest's migrations over Wherry and over QEMU's own transports."""
         table = {}
@@ -241,6 +248,7 @@ class Migrations(Source):
         self.src.execute('migrate-set-parameters', downtime_limit=1000)
         self.complete()
 
+    @LONG
     def test_link_does_not_come_back(self):
         self.hold('resume=5s')
         with self.lossy(100):
