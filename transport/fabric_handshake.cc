@@ -16,7 +16,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Connections over soft-RoCE take a second on a busy machine.
+// For the call and the sample. Over soft-RoCE they take a second on a busy machine.
 constexpr std::chrono::seconds kConnect{10};
 // Until the other side has tried.
 constexpr std::chrono::milliseconds kPatience{15000};
@@ -34,6 +34,11 @@ Key make_key() {
   while (getrandom(key.data(), key.size(), 0) != static_cast<ssize_t>(key.size())) {
   }
   return key;
+}
+
+std::chrono::milliseconds left(Clock::time_point until) {
+  return std::max(std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()),
+                  std::chrono::milliseconds(0));
 }
 
 // The sample that both ends make from the key.
@@ -68,11 +73,11 @@ Result<std::unique_ptr<FabricConnection>> call(const nlohmann::json& where, cons
   if (key->size() != kKeyBytes) return fail("the receiver's key is unsound");
   auto path = fabric::path_to(wish.provider, address, *port);
   if (!path) return pass_on(path);
-  auto connected =
-      FabricConnection::connect(domains, **path, fabric_source_shape(), *key, Clock::now() + kConnect);
+  const auto until = Clock::now() + kConnect;
+  auto connected = FabricConnection::connect(domains, **path, fabric_source_shape(), *key, until);
   if (!connected) return connected;
   FabricConnection& connection = **connected;
-  auto event = connection.next(kConnect);
+  auto event = connection.next(left(until));
   if (!event) return pass_on(event);
   if (!*event || !(*event)->message || (*event)->length < sizeof(Where))
     return fail("the receiver did not say where to write");
@@ -89,6 +94,7 @@ Result<std::unique_ptr<FabricConnection>> call(const nlohmann::json& where, cons
   if (auto written = connection.write({&piece, 1}, {to[0], to[1]}, kSampleTag); !written)
     return pass_on(written);
   while (!connection.idle()) {
+    if (Clock::now() > until) return fail("a write to the receiver does not get through");
     // A failed write shows here.
     if (auto nothing = connection.next(std::chrono::milliseconds(10)); !nothing) return pass_on(nothing);
   }
@@ -96,7 +102,7 @@ Result<std::unique_ptr<FabricConnection>> call(const nlohmann::json& where, cons
 }
 
 // The destination's: where the sample goes, and whether it came.
-Result<> await_sample(FabricConnection& connection, const Key& key, SlotPool& pool) {
+Result<> await_sample(FabricConnection& connection, const Key& key, SlotPool& pool, Clock::time_point until) {
   connection.domain().add_own(pool.memory(), kSlotBytes);
   const Slot slot = pool.take();
   const std::span<uint8_t> sample(slot.get(), kSampleBytes);
@@ -107,7 +113,7 @@ Result<> await_sample(FabricConnection& connection, const Key& key, SlotPool& po
   const Where where{reach->address, reach->key};
   std::copy_n(reinterpret_cast<const uint8_t*>(where.data()), sizeof where, (*buffer)->bytes.begin());
   if (auto sent = connection.send(*buffer, sizeof where); !sent) return sent;
-  auto event = connection.next(kConnect);
+  auto event = connection.next(left(until));
   if (!event) return pass_on(event);
   if (!*event || (*event)->message || (*event)->tag != kSampleTag) return fail("the sample did not come");
   std::vector<uint8_t> expected(kSampleBytes);
@@ -183,9 +189,10 @@ Result<FabricPath> answer_fabric(FrameSocket& socket, const nlohmann::json& hell
     pollfd spoke{socket.fd(), POLLIN, 0};
     return ::poll(&spoke, 1, 0) > 0;
   };
-  auto connection = listener->accept(fabric_destination_shape(), key, Clock::now() + kConnect, source_spoke);
+  const auto until = Clock::now() + kConnect;
+  auto connection = listener->accept(fabric_destination_shape(), key, until, source_spoke);
   Result<> sample = !connection   ? pass_on(connection)
-                    : *connection ? await_sample(**connection, key, pool)
+                    : *connection ? await_sample(**connection, key, pool, until)
                                   : fail("nobody called");
   socket.set_patience(kPatience);
   FrameHead head;
