@@ -1,12 +1,22 @@
 #include "transport/fabric.h"
 
+#include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 namespace wherry::fabric {
 namespace {
 
+// libfabric's own cache would register all memory for reading and writing by the peer, whatever it is for,
+// and keep it registered when we no longer do. It is read once, when libfabric loads its providers.
+void forbid_cache() {
+  static std::once_flag once;
+  std::call_once(once, [] { ::setenv("FI_MR_CACHE_MONITOR", "disabled", 1); });
+}
+
 Result<Info> path(const std::string& provider, const std::string& address, const std::string& port,
                   uint64_t flags) {
+  forbid_cache();
   const Info hints(fi_allocinfo());
   if (!hints) return fail("out of memory");
   hints->fabric_attr->prov_name = ::strdup(provider.c_str());

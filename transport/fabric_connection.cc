@@ -109,7 +109,7 @@ Result<fabric::Owned<fid_cq>> FabricConnection::open_completions() const {
 
 Result<> FabricConnection::open(fi_info& path, fabric::Owned<fid_eq> events) {
   events_ = std::move(events);
-  auto region = domain_->register_memory(memory_);
+  auto region = domain_->register_memory(memory_, FabricDomain::Use::buffers);
   if (!region) return pass_on(region);
   region_ = std::move(*region);
   for (fabric::Owned<fid_cq>* queue : {&arrivals_, &done_}) {
@@ -195,7 +195,6 @@ Result<> FabricConnection::post(size_t bytes, Post&& post) {
       const ssize_t code = post();
       if (code == 0) {
         if (posted_++ == 0) progress_ = Clock::now();
-        posted_bytes_ += bytes;
         waiting_bytes_ += bytes;
         return {};
       }
@@ -383,7 +382,7 @@ Result<std::optional<FabricConnection::Event>> FabricConnection::next(std::chron
     if (*more) continue;
     if (auto going = look_for_end(); !going) {
       // What came before the end may have become visible only now.
-      auto rest = take_completions();
+      (void)take_completions();
       std::lock_guard lock(mutex_);
       if (arrived_.empty()) return pass_on(going);
       continue;

@@ -92,7 +92,6 @@ class FabricConnection {
   void close_endpoint();
 
   FabricDomain& domain() const { return *domain_; }
-  size_t bytes_posted() const { return posted_bytes_; }
   size_t bytes_waiting() const { return waiting_bytes_; }
   const std::string& peer() const { return peer_; }
 
@@ -147,7 +146,6 @@ class FabricConnection {
   std::vector<Write*> free_writes_;
   size_t posted_ = 0;  // operations that are not done
   std::chrono::steady_clock::time_point progress_;
-  std::atomic<size_t> posted_bytes_ = 0;
   std::atomic<size_t> waiting_bytes_ = 0;
 };
 

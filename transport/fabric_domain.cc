@@ -8,7 +8,18 @@
 namespace wherry {
 namespace {
 
-constexpr uint64_t kAccess = FI_SEND | FI_RECV | FI_READ | FI_WRITE | FI_REMOTE_READ | FI_REMOTE_WRITE;
+uint64_t access(FabricDomain::Use use) {
+  switch (use) {
+    case FabricDomain::Use::buffers:
+      return FI_SEND | FI_RECV;
+    case FabricDomain::Use::source:
+      return FI_WRITE;
+    case FabricDomain::Use::target:
+      break;
+  }
+  return FI_REMOTE_WRITE;
+}
+
 // A guest of any size has a few thousand registrations at most; a small one has units small enough to be
 // whole.
 constexpr size_t kSmallestUnit = 2 << 20;
@@ -67,24 +78,25 @@ bool FabricDomain::serves(const fi_info& path) const {
 }
 
 // Called with the lock held. Null: it is there already.
-FabricDomain::Area* FabricDomain::add(std::span<uint8_t> memory, size_t unit) {
+FabricDomain::Area* FabricDomain::add(std::span<uint8_t> memory, size_t unit, Use use) {
   if (memory.empty() || area_of(memory.data())) return nullptr;
   areas_.push_back(std::make_unique<Area>());
   Area& area = *areas_.back();
   area.memory = memory;
   area.unit = unit;
+  area.use = use;
   area.units.resize((memory.size() + unit - 1) / unit);
   return &area;
 }
 
-void FabricDomain::add_own(std::span<uint8_t> memory, size_t unit) {
+void FabricDomain::add_own(std::span<uint8_t> memory, size_t unit, Use use) {
   std::lock_guard lock(mutex_);
-  add(memory, unit);
+  add(memory, unit, use);
 }
 
 void FabricDomain::add_guest(std::span<uint8_t> memory) {
   std::lock_guard lock(mutex_);
-  Area* const area = add(memory, guest_unit(memory.size()));
+  Area* const area = add(memory, guest_unit(memory.size()), Use::target);
   if (!area) return;
   area->guest = true;
   area->wanted.resize(area->units.size());
@@ -115,15 +127,14 @@ FabricDomain::Reach FabricDomain::reach(const Area& area, size_t unit, const uin
   return reach(*area.units[unit], unit_of(area, unit), at);
 }
 
-Result<fabric::Owned<fid_mr>> FabricDomain::register_memory(std::span<uint8_t> memory) {
+Result<fabric::Owned<fid_mr>> FabricDomain::register_memory(std::span<uint8_t> memory, Use use) {
   fid_mr* region = nullptr;
-  const int code =
-      fi_mr_reg(domain_.get(), memory.data(), memory.size(), kAccess, 0, next_key_++, 0, &region, nullptr);
+  const int code = fi_mr_reg(domain_.get(), memory.data(), memory.size(), access(use), 0, next_key_++, 0,
+                             &region, nullptr);
   if (code == -FI_ENOMEM) {
     return fail(
         "{} may not lock {} bytes of memory: raise the limit (ulimit -l unlimited, LimitMEMLOCK=infinity in "
-        "the "
-        "unit of wherryd)",
+        "the unit of wherryd)",
         name_, memory.size());
   }
   if (code != 0) return fail("{} cannot register memory: {}", name_, fabric::reason(code));
@@ -138,30 +149,33 @@ Result<FabricDomain::Reach> FabricDomain::own(std::span<const uint8_t> piece) {
   const std::span<uint8_t> whole = unit_of(*area, unit);
   if (piece.data() + piece.size() > whole.data() + whole.size())
     return fail("memory across two registrations");
-  if (!area->units[unit]) {
-    auto region = register_memory(whole);
-    if (!region) return pass_on(region);
-    area->units[unit] = std::move(*region);
-  }
+  if (auto registered = register_unit(*area, unit); !registered) return pass_on(registered);
   return reach(*area, unit, piece.data());
 }
 
+// Called with the lock held.
+Result<> FabricDomain::register_unit(Area& area, size_t unit) {
+  if (area.units[unit]) return {};
+  auto region = register_memory(unit_of(area, unit), area.use);
+  if (!region) return pass_on(region);
+  area.units[unit] = std::move(*region);
+  return {};
+}
+
 std::optional<FabricDomain::Reach> FabricDomain::find(std::span<const uint8_t>& piece) {
-  std::unique_lock lock(mutex_);
+  std::lock_guard lock(mutex_);
   Area* const area = area_of(piece.data());
   if (!area) return std::nullopt;
   const size_t unit = static_cast<size_t>(piece.data() - area->memory.data()) / area->unit;
   const std::span<uint8_t> whole = unit_of(*area, unit);
   piece = piece.first(
       std::min<size_t>(piece.size(), static_cast<size_t>(whole.data() + whole.size() - piece.data())));
-  if (area->units[unit]) return reach(*area, unit, piece.data());
-  if (area->guest) {
+  if (area->guest && !area->units[unit]) {
     want(*area, unit);
     return std::nullopt;
   }
-  lock.unlock();
-  auto registered = own(piece);
-  return registered ? std::optional(*registered) : std::nullopt;
+  if (!register_unit(*area, unit)) return std::nullopt;
+  return reach(*area, unit, piece.data());
 }
 
 // Called with the lock held.
@@ -181,7 +195,7 @@ void FabricDomain::register_guest() {
     queue_.pop_front();
     lock.unlock();
     const std::span<uint8_t> memory = unit_of(*area, unit);
-    auto region = is_resident(memory) ? register_memory(memory) : Result<fabric::Owned<fid_mr>>();
+    auto region = is_resident(memory) ? register_memory(memory, area->use) : Result<fabric::Owned<fid_mr>>();
     lock.lock();
     area->wanted[unit] = false;
     if (region) {

@@ -33,6 +33,8 @@ namespace wherry {
 
 class FabricDomain {
  public:
+  // What registered memory is for. The peer writes only to targets, and reads nothing.
+  enum class Use { buffers, source, target };
   // A part of registered memory, as this side's operations name it and as the peer's do.
   struct Reach {
     void* descriptor = nullptr;
@@ -45,18 +47,19 @@ class FabricDomain {
 
   // Memory of the program's own, used in pieces that do not cross a multiple of `unit` bytes. Memory that is
   // given twice is known already.
-  void add_own(std::span<uint8_t> memory, size_t unit);
+  void add_own(std::span<uint8_t> memory, size_t unit, Use use);
   // RAM of a guest.
   void add_guest(std::span<uint8_t> memory);
 
   // Memory that its caller keeps for as long as the registration.
-  Result<fabric::Owned<fid_mr>> register_memory(std::span<uint8_t> memory);
+  Result<fabric::Owned<fid_mr>> register_memory(std::span<uint8_t> memory, Use use);
   // A place in it.
   Reach reach(fid_mr& region, std::span<const uint8_t> memory, const uint8_t* at) const;
 
   // Own memory, registered now if it is not yet.
   Result<Reach> own(std::span<const uint8_t> piece);
-  // Any memory whose registration needs no waiting. `piece` may be shortened to what one registration covers.
+  // Own memory, or guest RAM if that is registered; nothing: neither. `piece` may be shortened to what one
+  // registration covers.
   std::optional<Reach> find(std::span<const uint8_t>& piece);
   // Why guest RAM is not being registered; empty: nothing is wrong.
   std::string trouble() const;
@@ -70,15 +73,17 @@ class FabricDomain {
   struct Area {
     std::span<uint8_t> memory;
     size_t unit = 0;
+    Use use = Use::target;
     bool guest = false;
     std::vector<fabric::Owned<fid_mr>> units;
     std::vector<bool> wanted;  // units that wait for register_guest()
   };
   FabricDomain(const fi_info& path, fabric::Owned<fid_fabric> fabric, fabric::Owned<fid_domain> domain);
-  Area* add(std::span<uint8_t> memory, size_t unit);
+  Area* add(std::span<uint8_t> memory, size_t unit, Use use);
   Area* area_of(const uint8_t* at);
   std::span<uint8_t> unit_of(const Area& area, size_t unit) const;
   Reach reach(const Area& area, size_t unit, const uint8_t* at) const;
+  Result<> register_unit(Area& area, size_t unit);
   void want(Area& area, size_t unit);
   void register_guest();
 

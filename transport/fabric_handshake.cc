@@ -84,7 +84,7 @@ Result<std::unique_ptr<FabricConnection>> call(const nlohmann::json& where, cons
   Where to;
   std::copy_n((*event)->message->bytes.begin(), sizeof to, reinterpret_cast<uint8_t*>(to.data()));
   connection.release((*event)->message);
-  connection.domain().add_own(pool.memory(), kSlotBytes);
+  connection.domain().add_own(pool.memory(), kSlotBytes, FabricDomain::Use::source);
   const Slot slot = pool.take();
   const std::span<uint8_t> sample(slot.get(), kSampleBytes);
   Key as_array{};
@@ -103,7 +103,7 @@ Result<std::unique_ptr<FabricConnection>> call(const nlohmann::json& where, cons
 
 // The destination's: where the sample goes, and whether it came.
 Result<> await_sample(FabricConnection& connection, const Key& key, SlotPool& pool, Clock::time_point until) {
-  connection.domain().add_own(pool.memory(), kSlotBytes);
+  connection.domain().add_own(pool.memory(), kSlotBytes, FabricDomain::Use::target);
   const Slot slot = pool.take();
   const std::span<uint8_t> sample(slot.get(), kSampleBytes);
   auto reach = connection.domain().own(sample);

@@ -107,7 +107,7 @@ FabricLaneSender::FabricLaneSender(std::unique_ptr<FabricConnection> connection)
 
 Result<> FabricLaneSender::attach(std::span<uint8_t> memory) {
   attached_ = memory;
-  connection_->domain().add_own(memory, kSlotBytes);
+  connection_->domain().add_own(memory, kSlotBytes, FabricDomain::Use::source);
   return {};
 }
 
@@ -257,7 +257,7 @@ Result<> FabricLaneSender::write(uint32_t tag, std::span<const uint8_t> targets)
     std::lock_guard lock(mutex_);
     auto found = offers_.find(tag);
     if (found == offers_.end()) return fail("it granted what was not offered");
-    pieces = found->second;
+    pieces = std::move(found->second);  // an entry that is empty now still counts as under way
   }
   size_t total = 0;
   for (const auto part : pieces) total += part.size();
@@ -291,7 +291,7 @@ Result<> FabricLaneSender::write(uint32_t tag, std::span<const uint8_t> targets)
 }
 
 void FabricLaneReceiver::attach(std::span<uint8_t> memory) {
-  connection_->domain().add_own(memory, kSlotBytes);
+  connection_->domain().add_own(memory, kSlotBytes, FabricDomain::Use::target);
 }
 
 void FabricLaneReceiver::settle() {
@@ -439,7 +439,7 @@ Result<> FabricLaneReceiver::land_writes(std::span<iovec> where) {
   }
   if (bounce_.empty()) {
     bounce_.resize(kMaxBody);
-    auto region = connection_->domain().register_memory(bounce_);
+    auto region = connection_->domain().register_memory(bounce_, FabricDomain::Use::target);
     if (!region) return pass_on(region);
     bounce_region_ = std::move(*region);
   }

@@ -7,12 +7,12 @@
 //   ◀───────────────────────── grant ─────────── where to write it
 //   body ═══════════════ writes, the last one tells ═▶ it is there
 //
-// Bodies of raw pages are offered; all others come in messages behind their head. A source sends no more
-// messages than the destination has buffers for: each has its credit, which the destination gives back.
-// docs/wire-format.md has the messages byte for byte.
+// Bodies that are nothing but raw pages in slots are offered; all others come in messages behind their head.
+// A source sends no more messages than the destination has buffers for: each has its credit, which the
+// destination gives back. docs/wire-format.md has the messages byte for byte.
 //
-// Bodies that are written are not summed: the device has its own checks (RoCE's ICRC, InfiniBand's).
-// verify=on has a hash for each page of theirs.
+// Bodies that are written are not summed: the device has its own checks (RoCE's ICRC, InfiniBand's). With
+// verify=on each batch has a hash of its pages in front of them, so that none is written.
 #pragma once
 
 #include <condition_variable>

@@ -333,13 +333,36 @@ TEST_P(FabricPeer, AGrantWithAWrongKey) {
 TEST_P(FabricPeer, AWriteWithoutAGrant) {
   SlotPool here(1);
   SlotPool there(1);
-  pair_.source->domain().add_own(here.memory(), kSlotBytes);
-  pair_.destination->domain().add_own(there.memory(), kSlotBytes);
+  pair_.source->domain().add_own(here.memory(), kSlotBytes, FabricDomain::Use::source);
+  pair_.destination->domain().add_own(there.memory(), kSlotBytes, FabricDomain::Use::target);
   auto reach = pair_.destination->domain().own(there.memory().first(4096));
   ASSERT_TRUE(reach);
   const std::span<const uint8_t> page = here.memory().first(4096);
   ASSERT_TRUE(pair_.source->write({&page, 1}, {reach->address, reach->key}, 3));
   EXPECT_THAT(receive(), testing::HasSubstr("without a grant"));
+}
+
+// A destination that names the source's own memory as if it were a target.
+TEST_P(FabricPeer, AWriteToASourceFails) {
+  SlotPool here(1);
+  SlotPool there(1);
+  pair_.source->domain().add_own(here.memory(), kSlotBytes, FabricDomain::Use::source);
+  pair_.destination->domain().add_own(there.memory(), kSlotBytes, FabricDomain::Use::source);
+  auto reach = pair_.source->domain().own(here.memory().first(4096));
+  ASSERT_TRUE(reach);
+  std::fill(here.memory().begin(), here.memory().begin() + 4096, uint8_t{1});
+  const std::span<const uint8_t> page = there.memory().first(4096);
+  ASSERT_TRUE(pair_.destination->write({&page, 1}, {reach->address, reach->key}, 3));
+  std::thread looking([&] {
+    while (pair_.source->next(std::chrono::milliseconds(20))) {
+    }
+  });
+  while (!pair_.destination->idle() && pair_.destination->next(std::chrono::milliseconds(20))) {
+  }
+  EXPECT_TRUE(pair_.destination->ended());
+  pair_.source->shut();
+  looking.join();
+  EXPECT_EQ(here.memory()[0], 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(Over, FabricPeer, testing::ValuesIn(test::fabric_paths()),
