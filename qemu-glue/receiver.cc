@@ -69,7 +69,7 @@ Result<> Receiver::run() {
     report_.history_budget = totals.landing.copies_budget;
     for (const auto& [peer, no_rdma, written] : totals.lanes)
       report_.lanes.push_back(
-          {.peer = peer, .bytes = written, .no_rdma = no_rdma, .port = {}, .lost = false});
+          {.peer = peer, .sent = {}, .written = written, .no_rdma = no_rdma, .port = {}, .lost = false});
     if (!totals.fabric_trouble.empty()) spdlog::warn("RDMA into guest memory: {}", totals.fabric_trouble);
   }
   return ended;

@@ -12,6 +12,7 @@ namespace wherry {
 std::string Report::transport() const {
   const auto over_tcp =
       std::count_if(lanes.begin(), lanes.end(), [](const Lane& lane) { return !lane.no_rdma.empty(); });
+  if (lanes.empty()) return "";
   if (static_cast<size_t>(over_tcp) == lanes.size()) return "tcp";
   return over_tcp == 0 ? "rdma" : "mixed";
 }
@@ -20,10 +21,11 @@ nlohmann::json Report::to_json() const {
   nlohmann::json lanes_json = nlohmann::json::array();
   for (const Lane& lane : lanes) {
     nlohmann::json one = {{"peer", lane.peer},
-                          {"bytes", lane.bytes},
                           {"transport", lane.no_rdma.empty() ? "rdma" : "tcp"},
                           {"lost", lane.lost},
                           {"reconnects", 0}};
+    if (lane.sent) one["bytes"] = *lane.sent;
+    if (lane.written) one["written"] = *lane.written;
     if (lane.port) {
       one["port"] = {{"device", lane.port->device},
                      {"number", lane.port->number},

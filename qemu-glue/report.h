@@ -11,6 +11,7 @@
 #include "compression/batch_encoder.h"
 #include "compression/result.h"
 #include "transport/fd.h"
+#include "transport/rdma_ports.h"
 
 namespace wherry {
 
@@ -35,16 +36,11 @@ struct Report {
   std::optional<uint64_t> remaining;  // guest bytes, as QEMU says
   struct Lane {
     std::string peer;
-    uint64_t bytes = 0;   // sent; at the destination, what RDMA has put in place itself
-    std::string no_rdma;  // why it goes over TCP; empty: it goes over RDMA
-    struct Port {
-      std::string device;
-      unsigned number = 0;
-      uint64_t rate = 0;  // bytes a second
-      unsigned mtu = 0;   // bytes
-    };
-    std::optional<Port> port;  // RDMA's, of this host
-    bool lost = false;         // its connection failed, and the others took over
+    std::optional<uint64_t> sent;     // bytes, at the source
+    std::optional<uint64_t> written;  // bytes that RDMA has put in place itself, at the destination
+    std::string no_rdma;              // why it goes over TCP; empty: it goes over RDMA
+    std::optional<RdmaPort> port;     // of this host
+    bool lost = false;                // its connection failed, and the others took over
   };
   std::vector<Lane> lanes;
   std::map<std::string, std::string> opaque;  // channel → why it was not parsed
@@ -60,7 +56,7 @@ struct Report {
   };
   std::vector<Point> timeline;
 
-  // What the lanes go over: tcp, rdma, or mixed.
+  // What the lanes go over: tcp, rdma, or mixed; empty: there are none yet.
   std::string transport() const;
   nlohmann::json to_json() const;
 };

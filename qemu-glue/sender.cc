@@ -204,8 +204,8 @@ void Sender::sample() {
   for (size_t i = 0; i < totals.lanes.size(); ++i) {
     const auto& [peer, bytes, no_rdma, port, lost] = totals.lanes[i];
     if (!lost.empty() && !report_.lanes[i].lost) spdlog::warn("lane lost: number={} cause=\"{}\"", i, lost);
-    report_.lanes[i] = {peer, bytes, no_rdma, {}, !lost.empty()};
-    if (port) report_.lanes[i].port = {port->device, port->number, port->rate, port->mtu};
+    report_.lanes[i] = {
+        .peer = peer, .sent = bytes, .written = {}, .no_rdma = no_rdma, .port = port, .lost = !lost.empty()};
   }
   report_.opaque = guest_.opaque();
   report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();

@@ -16,7 +16,7 @@
 
 #include "compression/compression.h"
 #include "compression/result.h"
-#include "transport/fabric_handshake.h"
+#include "transport/fabric_wish.h"
 #include "transport/socket.h"
 
 namespace wherry {

@@ -1,13 +1,13 @@
 #include "transport/destination_session.h"
 
-#include <sys/random.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 
 #include "compression/batch_table.h"
 #include "transport/fabric_handshake.h"
 #include "transport/fabric_lane.h"
+#include "transport/random_key.h"
 #include "transport/tcp_lane.h"
 
 namespace wherry {
@@ -25,12 +25,7 @@ constexpr std::chrono::milliseconds kPatience{2000};
 constexpr std::chrono::seconds kSilence{30};
 
 std::string make_token() {
-  std::array<uint8_t, 16> random{};
-  while (getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) {
-  }
-  std::string token;
-  for (uint8_t byte : random) token += fmt::format("{:02x}", byte);
-  return token;
+  return fmt::format("{:02x}", fmt::join(random_key<16>(), ""));
 }
 
 // In time that does not depend on where they differ.

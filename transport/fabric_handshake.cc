@@ -1,7 +1,6 @@
 #include "transport/fabric_handshake.h"
 
 #include <poll.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -9,6 +8,7 @@
 #include "transport/control.h"
 #include "transport/fabric_lane.h"
 #include "transport/first_frame.h"
+#include "transport/random_key.h"
 #include "transport/socket.h"
 
 namespace wherry {
@@ -29,13 +29,6 @@ using Where = std::array<uint64_t, 2>;  // address and key
 
 using Key = std::array<uint8_t, kKeyBytes>;
 
-Key make_key() {
-  Key key{};
-  while (getrandom(key.data(), key.size(), 0) != static_cast<ssize_t>(key.size())) {
-  }
-  return key;
-}
-
 std::chrono::milliseconds left(Clock::time_point until) {
   return std::max(std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()),
                   std::chrono::milliseconds(0));
@@ -53,10 +46,9 @@ bool says_yes(const nlohmann::json& map) {
 }
 
 std::string text_of(const nlohmann::json& map, const char* key, const char* otherwise) {
-  const auto found = map.find(key);
-  if (found == map.end() || !found->is_string()) return otherwise;
-  const auto text = found->get<std::string>();
-  return peer_text({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+  const auto text = member<std::string>(map, key);
+  if (!text) return otherwise;
+  return peer_text({reinterpret_cast<const uint8_t*>(text->data()), text->size()});
 }
 
 Result<> send_map(FrameSocket& socket, FrameType type, const nlohmann::json& map) {
@@ -124,12 +116,6 @@ Result<> await_sample(FabricConnection& connection, const Key& key, SlotPool& po
 
 }  // namespace
 
-bool is_provider(std::string_view name) {
-  return !name.empty() && name.size() <= 32 && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-  });
-}
-
 std::string why_no_fabric(const FabricWish& wish) {
   if (wish.use == FabricWish::Use::never) return "not wished";
   std::error_code none;
@@ -141,12 +127,10 @@ std::string why_no_fabric(const FabricWish& wish) {
   return {};
 }
 
-nlohmann::json fabric_hello(const FrameSocket& socket, const FabricWish& wish, std::string& why_not) {
-  if (auto path = fabric::path_to(wish.provider, numeric_address(socket.fd(), End::peer), 1); !path) {
-    why_not = path.error().message;
-    return {};
-  }
-  return wish.provider;
+Result<> find_fabric(const FrameSocket& socket, const FabricWish& wish) {
+  auto path = fabric::path_to(wish.provider, numeric_address(socket.fd(), End::peer), 1);
+  if (!path) return pass_on(path);
+  return {};
 }
 
 Result<FabricPath> call_fabric(FrameSocket& socket, const nlohmann::json& welcome, const FabricWish& wish,
@@ -182,7 +166,7 @@ Result<FabricPath> answer_fabric(FrameSocket& socket, const nlohmann::json& hell
     if (auto sent = send_map(socket, FrameType::welcome, {{"no_fabric", why}}); !sent) return pass_on(sent);
     return FabricPath{nullptr, why};
   }
-  const Key key = make_key();
+  const Key key = random_key<kKeyBytes>();
   const nlohmann::json where = {{"port", listener->port()}, {"key", key}};
   if (auto sent = send_map(socket, FrameType::welcome, {{"fabric", where}}); !sent) return pass_on(sent);
   const auto source_spoke = [&] {

@@ -15,27 +15,13 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
 
 #include "transport/fabric_connection.h"
+#include "transport/fabric_wish.h"
 #include "transport/frame_socket.h"
 #include "transport/slots.h"
 
 namespace wherry {
-
-// What a source wants of its lanes.
-struct FabricWish {
-  enum class Use {
-    never,
-    prefer,   // TCP where there is no fabric
-    require,  // without one the session cannot begin
-  };
-  Use use = Use::prefer;
-  std::string provider = "verbs";
-};
-
-// Whether it can be the name of a provider; libfabric reads more than a name out of a string.
-bool is_provider(std::string_view name);
 
 struct FabricPath {
   std::unique_ptr<FabricConnection> connection;  // null: there is none
@@ -46,8 +32,8 @@ struct FabricPath {
 // take seconds, for libfabric loads its providers: so it is to be made before a peer waits.
 std::string why_no_fabric(const FabricWish& wish);
 
-// What a lane_hello says of it. Empty: nothing, because of `why_not`.
-nlohmann::json fabric_hello(const FrameSocket& socket, const FabricWish& wish, std::string& why_not);
+// Whether there is a way to the peer, so that the lane_hello asks for it; an error says why not.
+Result<> find_fabric(const FrameSocket& socket, const FabricWish& wish);
 
 // The source's part behind the welcome. An error is one of the TCP connection.
 Result<FabricPath> call_fabric(FrameSocket& socket, const nlohmann::json& welcome, const FabricWish& wish,

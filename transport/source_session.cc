@@ -4,6 +4,7 @@
 #include <map>
 
 #include "compression/idle_processors.h"
+#include "transport/fabric_handshake.h"
 #include "transport/fabric_lane.h"
 #include "transport/first_frame.h"
 
@@ -160,15 +161,17 @@ Result<SourceSession::Lane> SourceSession::open_lane(size_t number, const Option
   if (!socket) return pass_on(socket);
   nlohmann::json hello = {{"token", token}, {"lane", number}, {"route", options.route}};
   FabricPath path{nullptr, no_fabric_};
-  nlohmann::json fabric;
-  if (no_fabric_.empty()) fabric = fabric_hello(**socket, options.fabric, path.why_not);
-  if (!fabric.is_null()) hello["fabric"] = fabric;
+  if (path.why_not.empty()) {
+    if (auto found = find_fabric(**socket, options.fabric); !found) path.why_not = found.error().message;
+  }
+  const bool asks = path.why_not.empty();
+  if (asks) hello["fabric"] = options.fabric.provider;
   if (auto sent = (*socket)->send({.type = FrameType::lane_hello}, nlohmann::json::to_cbor(hello)); !sent) {
     return pass_on(sent);
   }
   auto welcome = read_welcome(**socket);
   if (!welcome) return pass_on(welcome);
-  if (!fabric.is_null()) {
+  if (asks) {
     auto called = call_fabric(**socket, *welcome, options.fabric, fabrics_, pool_);
     if (!called) return pass_on(called);
     path = std::move(*called);

@@ -1,8 +1,10 @@
 #include "qemu-glue/daemon/route.h"
 
-#include <sys/random.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+
+#include "transport/random_key.h"
 
 namespace wherry::daemon {
 namespace {
@@ -38,10 +40,7 @@ Result<Route> Route::parse(std::string_view text) {
 
 Result<Route> Route::make(std::string_view host) {
   if (!is_host(host)) return fail("\"{}\" is no host name", host);
-  uint64_t random = 0;
-  while (::getrandom(&random, sizeof random, 0) != sizeof random) {
-  }
-  return Route{std::string(host), fmt::format("{:016x}", random)};
+  return Route{std::string(host), fmt::format("{:02x}", fmt::join(random_key<8>(), ""))};
 }
 
 }  // namespace wherry::daemon

@@ -1,0 +1,27 @@
+// What a source wants of its lanes: RDMA or TCP, as the URI says.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+namespace wherry {
+
+struct FabricWish {
+  enum class Use {
+    never,
+    prefer,   // TCP where there is no fabric
+    require,  // without one the session cannot begin
+  };
+  Use use = Use::prefer;
+  std::string provider = "verbs";  // of libfabric's
+};
+
+// Whether it can be the name of a provider; libfabric reads more than a name out of a string.
+inline bool is_provider(std::string_view name) {
+  return !name.empty() && name.size() <= 32 && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+  });
+}
+
+}  // namespace wherry
