@@ -205,29 +205,42 @@ void DestinationSession::run_lane(size_t number) {
 }
 
 Error DestinationSession::run_lane_until_end(LaneReceiver& lane) {
+  Unpacking unpacking;
+  std::deque<Incoming> on_their_way;
+  Error ended = receive_frames(lane, unpacking, on_their_way);
+  lane.settle();
+  for (const Incoming& frame : on_their_way) {
+    if (!frame.is_here) landing_.release(frame.arrival.header);
+  }
+  return ended;
+}
+
+Error DestinationSession::receive_frames(LaneReceiver& lane, Unpacking& unpacking,
+                                         std::deque<Incoming>& on_their_way) {
   const auto ended = [&lane](const Error& error) {
     return Error{fmt::format("{}: {}", lane.peer(), error.message)};
   };
-  Unpacking unpacking;
   FrameHead head;
   for (;;) {
-    auto more = lane.next(head);
-    if (!more) return more.error();
-    if (!*more) return ended({"closed the lane (was the peer killed?)"});
-    auto claimed = claim(head.header);
-    if (!claimed) return ended(claimed.error());
-    if (!*claimed) {
-      if (auto skipped = skip_body(lane, head.header, unpacking); !skipped) return ended(skipped.error());
-      continue;
+    auto news = lane.next(head);
+    if (!news) return news.error();
+    if (*news == LaneReceiver::News::end) return ended({"closed the lane (was the peer killed?)"});
+    if (*news == LaneReceiver::News::head) {
+      auto claimed = claim(head.header);
+      if (!claimed) return ended(claimed.error());
+      Incoming& frame = on_their_way.emplace_back();
+      frame.arrival.header = head.header;
+      frame.is_here = !*claimed;
+      auto landed = begin(lane, head, frame, unpacking);
+      if (!landed) return ended(landed.error());
+      if (!*landed) continue;
+      // What lands at once may overtake what is on its way.
+      if (auto done = finish(frame, unpacking); !done) return ended(done.error());
+      on_their_way.pop_back();
+    } else {
+      if (auto done = finish(on_their_way.front(), unpacking); !done) return ended(done.error());
+      on_their_way.pop_front();
     }
-    auto arrival = head.header.type == FrameType::batch ? receive_batch(lane, head, unpacking)
-                                                        : receive_bytes(lane, head, unpacking);
-    if (!arrival) {
-      landing_.release(head.header);
-      return ended(arrival.error());
-    }
-    if (!*arrival) continue;
-    if (auto arrived = landing_.arrive(std::move(**arrival)); !arrived) return ended(arrived.error());
   }
 }
 
@@ -251,64 +264,47 @@ Result<bool> DestinationSession::claim(const FrameHeader& header) {
   return fail("frame {} of channel {} came twice", header.sequence, header.channel);
 }
 
-Result<> DestinationSession::skip_body(LaneReceiver& lane, const FrameHeader& header, Unpacking& unpacking) {
-  unpacking.pack.resize(header.body_length);
-  iovec all{unpacking.pack.data(), unpacking.pack.size()};
-  return lane.land({&all, 1});
-}
-
-// Receives the body of a frame as its pack's plain bytes and what lies behind the pack.
-Result<> DestinationSession::receive_plain(LaneReceiver& lane, const FrameHeader& header,
-                                           Unpacking& unpacking, std::span<uint8_t> plain) {
-  if (header.pack_length == header.plain_length) {
-    iovec all{plain.data(), plain.size()};
+// Finds out where the body of a frame goes, and lets it land there; whether it is there.
+Result<bool> DestinationSession::begin(LaneReceiver& lane, const FrameHead& head, Incoming& frame,
+                                       Unpacking& unpacking) {
+  const FrameHeader& header = head.header;
+  if (frame.is_here) {
+    frame.arrival.body.resize(header.body_length);
+    iovec all{frame.arrival.body.data(), frame.arrival.body.size()};
     return lane.land({&all, 1});
   }
-  unpacking.pack.resize(header.pack_length);
-  std::array<iovec, 2> pieces{iovec{unpacking.pack.data(), unpacking.pack.size()},
-                              iovec{plain.data() + header.plain_length, plain.size() - header.plain_length}};
-  if (auto landed = lane.land(pieces); !landed) return landed;
-  return unpacking.decoder.unpack(unpacking.pack, plain.first(header.plain_length));
-}
-
-Result<std::optional<Arrival>> DestinationSession::receive_bytes(LaneReceiver& lane, const FrameHead& head,
-                                                                 Unpacking& unpacking) {
-  const FrameHeader& header = head.header;
+  if (header.type == FrameType::batch) return begin_batch(lane, head, frame, unpacking);
   if (header.type == FrameType::blocks) return fail("the RAM blocks came on a lane");
   if (header.pack_length != 0 && header.pack_length != header.body_length) {
     return fail("a frame without pages has more than its pack");
   }
-  Arrival arrival;
-  arrival.header = header;
-  arrival.body.resize(header.body_length - header.pack_length + header.plain_length);
-  if (auto landed = receive_plain(lane, header, unpacking, arrival.body); !landed) return pass_on(landed);
-  return arrival;
+  frame.arrival.body.resize(header.body_length - header.pack_length + header.plain_length);
+  frame.plain = frame.arrival.body;
+  return land_plain(lane, frame, unpacking);
 }
 
-Result<std::optional<Arrival>> DestinationSession::receive_batch(LaneReceiver& lane, const FrameHead& head,
-                                                                 Unpacking& unpacking) {
+Result<bool> DestinationSession::begin_batch(LaneReceiver& lane, const FrameHead& head, Incoming& frame,
+                                             Unpacking& unpacking) {
   const PageSpace* space = landing_.wait_blocks();
   if (!space) return fail("the session ended");
   const FrameHeader& header = head.header;
   auto pages = read_table(head.table, *space);
   if (!pages) return pass_on(pages);
   if (pages->page_count() != header.pages) return fail("a batch miscounts its pages");
-  Arrival arrival;
-  arrival.header = header;
+  Arrival& arrival = frame.arrival;
   arrival.pages = std::move(*pages);
-  const Arrival placed{.header = header, .pages = {}, .body = {}, .slot = {}, .placed = true};
-  Placement* placement = landing_.open_placement(header, arrival.pages);
+  frame.placement = landing_.open_placement(header, arrival.pages);
   std::vector<iovec> where;
   const bool raw = std::all_of(arrival.pages.runs.begin(), arrival.pages.runs.end(), [](const PageRun& run) {
     return run.kind == PageKind::zero || run.kind == PageKind::raw;
   });
-  if (placement && raw && header.pack_length == 0 && placement->targets(arrival.pages, where)) {
+  frame.in_place =
+      frame.placement && raw && header.pack_length == 0 && frame.placement->targets(arrival.pages, where);
+  if (frame.in_place) {
     uint64_t bytes = 0;
     for (const iovec& piece : where) bytes += piece.iov_len;
     if (bytes != header.body_length) return fail("a batch is not as long as its table says");
-    if (auto landed = lane.land(where); !landed) return pass_on(landed);
-    if (auto done = placement->place(arrival.pages, true); !done) return pass_on(done);
-    return placed;
+    return lane.land(where);
   }
   const size_t length = uint64_t{header.body_length} - header.pack_length + header.plain_length;
   if (length > kSlotBytes || header.plain_length > kMostPlain) return fail("a batch of {} bytes", length);
@@ -318,16 +314,46 @@ Result<std::optional<Arrival>> DestinationSession::receive_batch(LaneReceiver& l
   } else if (arrival.slot = pool_.try_take(); !arrival.slot) {
     return fail("the peer sends more than agreed");
   }
-  const std::span<uint8_t> body(arrival.slot ? arrival.slot.get() : arrival.body.data(), length);
-  if (auto landed = receive_plain(lane, header, unpacking, body); !landed) return pass_on(landed);
-  const size_t plain = header.plain_length;
-  auto seen = view(arrival.pages, body.first(plain), body.subspan(plain), header.flags & kSums);
+  frame.plain = {arrival.slot ? arrival.slot.get() : arrival.body.data(), length};
+  return land_plain(lane, frame, unpacking);
+}
+
+// Lands the body of a frame so that its pack can be unpacked in front of what lies behind it.
+Result<bool> DestinationSession::land_plain(LaneReceiver& lane, Incoming& frame, Unpacking& unpacking) {
+  const FrameHeader& header = frame.arrival.header;
+  if (header.pack_length == header.plain_length) {
+    iovec all{frame.plain.data(), frame.plain.size()};
+    return lane.land({&all, 1});
+  }
+  unpacking.pack.resize(header.pack_length);
+  const std::span<uint8_t> behind = frame.plain.subspan(header.plain_length);
+  std::array<iovec, 2> pieces{iovec{unpacking.pack.data(), unpacking.pack.size()},
+                              iovec{behind.data(), behind.size()}};
+  return lane.land(pieces);
+}
+
+// The body is there.
+Result<> DestinationSession::finish(Incoming& frame, Unpacking& unpacking) {
+  if (frame.is_here) return {};
+  Arrival& arrival = frame.arrival;
+  const FrameHeader& header = arrival.header;
+  if (frame.in_place) {
+    if (auto done = frame.placement->place(arrival.pages, true); !done) return done;
+    return landing_.arrive({.header = header, .pages = {}, .body = {}, .slot = {}, .placed = true});
+  }
+  if (header.pack_length != header.plain_length) {
+    auto unpacked = unpacking.decoder.unpack(unpacking.pack, frame.plain.first(header.plain_length));
+    if (!unpacked) return unpacked;
+  }
+  if (header.type != FrameType::batch) return landing_.arrive(std::move(arrival));
+  auto seen = view(arrival.pages, frame.plain.first(header.plain_length),
+                   frame.plain.subspan(header.plain_length), header.flags & kSums);
   if (!seen) return pass_on(seen);
-  if (!placement) return arrival;
-  auto done = landing_.place(*placement, header, arrival.pages, unpacking.scratch);
+  if (!frame.placement) return landing_.arrive(std::move(arrival));
+  auto done = landing_.place(*frame.placement, header, arrival.pages, unpacking.scratch);
   if (!done) return pass_on(done);
-  if (!*done) return std::nullopt;
-  return placed;
+  if (!*done) return {};  // it will come once more
+  return landing_.arrive({.header = header, .pages = {}, .body = {}, .slot = {}, .placed = true});
 }
 
 void DestinationSession::run_control() {

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -76,6 +77,14 @@ class DestinationSession {
   void run_lane(size_t number);
   // Its end is an error; the lane says whether it is the peer's doing.
   Error run_lane_until_end(LaneReceiver& lane);
+  // A frame of which the head has come, until it is done with.
+  struct Incoming {
+    Arrival arrival;                 // with the memory that the body goes to, if not
+    bool is_here = false;            // known already: this body is thrown away
+    bool in_place = false;           // it goes to where the placement has the pages
+    Placement* placement = nullptr;  // that takes the pages now
+    std::span<uint8_t> plain{};      // of the arrival's memory
+  };
   void lose(size_t lane, Error why);
   Result<bool> claim(const FrameHeader& header);
   // What a lane needs to unpack what it receives.
@@ -84,14 +93,11 @@ class DestinationSession {
     std::vector<uint8_t> pack;
     std::vector<uint8_t> scratch;
   };
-  Result<> receive_plain(LaneReceiver& lane, const FrameHeader& header, Unpacking& unpacking,
-                         std::span<uint8_t> plain);
-  Result<> skip_body(LaneReceiver& lane, const FrameHeader& header, Unpacking& unpacking);
-  // Nothing: the frame will come once more.
-  Result<std::optional<Arrival>> receive_bytes(LaneReceiver& lane, const FrameHead& head,
-                                               Unpacking& unpacking);
-  Result<std::optional<Arrival>> receive_batch(LaneReceiver& lane, const FrameHead& head,
-                                               Unpacking& unpacking);
+  Error receive_frames(LaneReceiver& lane, Unpacking& unpacking, std::deque<Incoming>& on_their_way);
+  Result<bool> begin(LaneReceiver& lane, const FrameHead& head, Incoming& frame, Unpacking& unpacking);
+  Result<bool> begin_batch(LaneReceiver& lane, const FrameHead& head, Incoming& frame, Unpacking& unpacking);
+  static Result<bool> land_plain(LaneReceiver& lane, Incoming& frame, Unpacking& unpacking);
+  Result<> finish(Incoming& frame, Unpacking& unpacking);
   void run_control();
   Result<> take_frame(const FrameHeader& header, std::vector<uint8_t> body);
   Result<> take_blocks(std::span<const uint8_t> body);

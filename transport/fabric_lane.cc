@@ -40,13 +40,13 @@ static_assert(sizeof(GrantedPiece) == 24);
 constexpr size_t kMessageBytes = 64 * 1024;
 constexpr size_t kMessages = 32;
 constexpr size_t kAnswerBytes = 8 * 1024;
-// Each answer gives back a quarter of the credits, or is the only grant under way.
+// Each answer gives back a quarter of the credits, or is one of the grants under way.
 constexpr size_t kAnswers = 16;
 constexpr uint32_t kGiveBack = kMessages / 4;
-constexpr size_t kMostGranted = (kAnswerBytes - sizeof(Prefix)) / sizeof(GrantedPiece);
+constexpr size_t kMostPieces = (kAnswerBytes - sizeof(Prefix)) / sizeof(GrantedPiece);
 // A smaller body is there sooner in its message than a grant is back.
 constexpr size_t kSmallestOffer = 16 * 1024;
-// So many heads go ahead of the body that is being written.
+// So many heads go ahead of the body that is being written, and so many bodies may be written.
 constexpr size_t kMostOffers = 4;
 // How long one look at the queues may take; ends are found within.
 constexpr std::chrono::seconds kLook{1};
@@ -298,38 +298,67 @@ void FabricLaneReceiver::settle() {
   if (connection_->ended()) connection_->close_endpoint();
 }
 
-Result<FabricConnection::Event> FabricLaneReceiver::await(const char* what) {
+Result<LaneReceiver::News> FabricLaneReceiver::next(FrameHead& head) {
   for (;;) {
-    auto event = connection_->next(kLook);
-    if (!event) return fail("{} ({})", event.error().message, what);
-    if (*event) return **event;
+    if (written_ > 0) {
+      finish_first();
+      return News::body;
+    }
+    if (!messages_.empty() && granted_.size() < kMostOffers) {
+      auto event = await_message("waiting for a frame");
+      if (auto read = read_head(*event, head); !read) return pass_on(read);
+      return News::head;
+    }
+    if (auto looked = look("waiting for a frame"); !looked) return pass_on(looked);
   }
+}
+
+// Takes what comes next.
+Result<> FabricLaneReceiver::look(const char* what) {
+  auto event = connection_->next(kLook);
+  if (!event) return fail("{} ({})", event.error().message, what);
+  if (!*event) return {};
+  if (!(*event)->message) return take_write((*event)->tag);
+  messages_.push_back(**event);
+  return {};
 }
 
 Result<FabricConnection::Event> FabricLaneReceiver::await_message(const char* what) {
-  if (!early_.empty()) {
-    const FabricConnection::Event event = early_.front();
-    early_.pop_front();
-    return event;
+  while (messages_.empty()) {
+    if (auto looked = look(what); !looked) return pass_on(looked);
   }
-  auto event = await(what);
-  if (event && !event->message) return fail("{} wrote without a grant", peer());
+  const FabricConnection::Event event = messages_.front();
+  messages_.pop_front();
   return event;
 }
 
-Result<bool> FabricLaneReceiver::next(FrameHead& head) {
-  auto received = receive_head(head);
-  if (received) return true;
-  settle();
-  return pass_on(received);
+Result<> FabricLaneReceiver::take_write(uint32_t tag) {
+  if (written_ == granted_.size()) return fail("{} wrote without a grant", peer());
+  if (tag != granted_[written_].tag) return fail("{} wrote what was not granted", peer());
+  ++written_;
+  connection_->owe(written_ < granted_.size());
+  return give_back(1);
 }
 
-Result<> FabricLaneReceiver::receive_head(FrameHead& head) {
-  auto event = await_message("waiting for a frame");
-  if (!event) return pass_on(event);
-  auto opened = open_message(event->message->bytes.first(event->length));
+// The body that was granted first is there.
+void FabricLaneReceiver::finish_first() {
+  Granted& first = granted_.front();
+  if (first.bounce) {
+    const uint8_t* from = first.bounce->bytes.data();
+    for (const iovec& piece : first.where) {
+      std::copy_n(from, piece.iov_len, static_cast<uint8_t*>(piece.iov_base));
+      from += piece.iov_len;
+    }
+    bounces_.push_back(std::move(first.bounce));
+  }
+  granted_.pop_front();
+  --written_;
+}
+
+Result<> FabricLaneReceiver::read_head(const FabricConnection::Event& event, FrameHead& head) {
+  auto opened = open_message(event.message->bytes.first(event.length));
   if (!opened) return fail("{}: {}", peer(), opened.error().message);
-  message_ = event->message;
+  message_ = event.message;
   const uint8_t kind = opened->prefix.kind;
   std::span<const uint8_t> bytes = opened->bytes;
   if ((kind != kFrame && kind != kOffer) || bytes.size() < kFrameHeaderBytes)
@@ -347,7 +376,9 @@ Result<> FabricLaneReceiver::receive_head(FrameHead& head) {
   head.header = header_ = *header;
   offer_.reset();
   if (kind == kOffer) {
-    if (!rest_.empty() || header_.body_length == 0) return fail("{} offers a frame that is unsound", peer());
+    if (!rest_.empty() || header_.body_length == 0 || header_.type != FrameType::batch ||
+        header_.pack_length != 0)
+      return fail("{} offers a frame that is unsound", peer());
     offer_ = opened->prefix.tag;
   }
   if (offer_ || header_.body_length == 0) {
@@ -373,11 +404,10 @@ Result<> FabricLaneReceiver::give_back(uint32_t credits) {
   return connection_->send(*buffer, fill(**buffer, prefix, {}));
 }
 
-Result<> FabricLaneReceiver::land(std::span<iovec> where) {
-  if (header_.body_length == 0) return {};
-  auto landed = offer_ ? land_writes(where) : land_messages(where);
-  if (!landed) settle();
-  return landed;
+Result<bool> FabricLaneReceiver::land(std::span<iovec> where) {
+  if (header_.body_length == 0) return true;
+  if (auto landed = offer_ ? grant(where) : land_messages(where); !landed) return pass_on(landed);
+  return !offer_;
 }
 
 Result<> FabricLaneReceiver::land_messages(std::span<iovec> where) {
@@ -422,7 +452,7 @@ bool FabricLaneReceiver::into_place(std::span<const iovec> where,
     while (!left.empty()) {
       std::span<const uint8_t> piece = left;
       auto reach = connection_->domain().find(piece);
-      if (!reach || targets.size() == kMostGranted) return false;
+      if (!reach || targets.size() == kMostPieces) return false;
       targets.emplace_back(*reach, piece.size());
       left = left.subspan(piece.size());
     }
@@ -430,32 +460,40 @@ bool FabricLaneReceiver::into_place(std::span<const iovec> where,
   return true;
 }
 
-Result<> FabricLaneReceiver::land_writes(std::span<iovec> where) {
+Result<> FabricLaneReceiver::grant(std::span<iovec> where) {
+  Granted granted;
+  granted.tag = *offer_;
   std::vector<std::pair<FabricDomain::Reach, size_t>> targets;
   if (into_place(where, targets)) {
     written_bytes_ += header_.body_length;
-    if (auto granted = grant(targets); !granted) return granted;
-    return await_write();
+  } else {
+    auto bounce = take_bounce();
+    if (!bounce) return pass_on(bounce);
+    granted.bounce = std::move(*bounce);
+    granted.where.assign(where.begin(), where.end());
+    const std::span<const uint8_t> bytes = granted.bounce->bytes;
+    targets.assign(1, {connection_->domain().reach(*granted.bounce->region, bytes, bytes.data()),
+                       size_t{header_.body_length}});
   }
-  if (bounce_.empty()) {
-    bounce_.resize(kMaxBody);
-    auto region = connection_->domain().register_memory(bounce_, FabricDomain::Use::target);
-    if (!region) return pass_on(region);
-    bounce_region_ = std::move(*region);
-  }
-  targets.assign(1, {connection_->domain().reach(*bounce_region_, bounce_, bounce_.data()),
-                     size_t{header_.body_length}});
-  if (auto granted = grant(targets); !granted) return granted;
-  if (auto landed = await_write(); !landed) return landed;
-  const uint8_t* from = bounce_.data();
-  for (const iovec& piece : where) {
-    std::copy_n(from, piece.iov_len, static_cast<uint8_t*>(piece.iov_base));
-    from += piece.iov_len;
-  }
-  return {};
+  granted_.push_back(std::move(granted));
+  return send_grant(targets);
 }
 
-Result<> FabricLaneReceiver::grant(std::span<const std::pair<FabricDomain::Reach, size_t>> targets) {
+Result<std::unique_ptr<FabricLaneReceiver::Bounce>> FabricLaneReceiver::take_bounce() {
+  if (bounces_.empty()) {
+    auto bounce = std::make_unique<Bounce>();
+    bounce->bytes.resize(kMaxBody);
+    auto region = connection_->domain().register_memory(bounce->bytes, FabricDomain::Use::target);
+    if (!region) return pass_on(region);
+    bounce->region = std::move(*region);
+    return bounce;
+  }
+  auto bounce = std::move(bounces_.back());
+  bounces_.pop_back();
+  return bounce;
+}
+
+Result<> FabricLaneReceiver::send_grant(std::span<const std::pair<FabricDomain::Reach, size_t>> targets) {
   auto buffer = connection_->take();
   if (!buffer) return pass_on(buffer);
   std::vector<GrantedPiece> pieces;
@@ -470,20 +508,6 @@ Result<> FabricLaneReceiver::grant(std::span<const std::pair<FabricDomain::Reach
                                        pieces.size() * sizeof(GrantedPiece));
   connection_->owe(true);
   return connection_->send(*buffer, fill(**buffer, prefix, {&bytes, 1}));
-}
-
-Result<> FabricLaneReceiver::await_write() {
-  for (;;) {
-    auto event = await("waiting for pages to be written");
-    if (!event) return pass_on(event);
-    if (event->message) {
-      early_.push_back(*event);
-      continue;
-    }
-    connection_->owe(false);
-    if (event->tag != *offer_) return fail("{} wrote what was not granted", peer());
-    return give_back(1);
-  }
 }
 
 }  // namespace wherry

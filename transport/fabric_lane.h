@@ -5,7 +5,9 @@
 //   head ───────────────────── offer ──────────▶ next(): what it is
 //                                                land(where): registered memory, or a buffer of the lane's
 //   ◀───────────────────────── grant ─────────── where to write it
-//   body ═══════════════ writes, the last one tells ═▶ it is there
+//   body ═══════════════ writes, the last one tells ═▶ next(): it is there
+//
+// Several bodies are on their way at once, so that a lane does not wait for grants.
 //
 // Bodies that are nothing but raw pages in slots are offered; all others come in messages behind their head.
 // A source sends no more messages than the destination has buffers for: each has its credit, which the
@@ -75,35 +77,47 @@ class FabricLaneReceiver : public LaneReceiver {
 
   void attach(std::span<uint8_t> memory) override;
   void attach_guest(std::span<uint8_t> memory) override { connection_->domain().add_guest(memory); }
-  Result<bool> next(FrameHead& head) override;
-  Result<> land(std::span<iovec> where) override;
+  Result<News> next(FrameHead& head) override;
+  Result<bool> land(std::span<iovec> where) override;
+  void settle() override;
   uint64_t bytes_written() const override { return written_bytes_; }
   bool lost() const override { return connection_->ended(); }
   void shut() override { connection_->shut(); }
   std::string peer() const override { return connection_->peer(); }
 
  private:
-  Result<> receive_head(FrameHead& head);
-  // Of an error: nothing of a lane that has ended lands any more.
-  void settle();
-  Result<FabricConnection::Event> await(const char* what);
+  struct Bounce {
+    std::vector<uint8_t> bytes;
+    fabric::Owned<fid_mr> region;
+  };
+  // A body that the source may write.
+  struct Granted {
+    uint32_t tag = 0;
+    std::unique_ptr<Bounce> bounce;  // it comes here first; null: in place
+    std::vector<iovec> where;        // from there
+  };
+  Result<> look(const char* what);
   Result<FabricConnection::Event> await_message(const char* what);
+  Result<> take_write(uint32_t tag);
+  void finish_first();
+  Result<> read_head(const FabricConnection::Event& event, FrameHead& head);
   Result<> release();
   Result<> give_back(uint32_t credits);
   Result<> land_messages(std::span<iovec> where);
-  Result<> land_writes(std::span<iovec> where);
-  Result<> await_write();
-  Result<> grant(std::span<const std::pair<FabricDomain::Reach, size_t>> targets);
+  Result<> grant(std::span<iovec> where);
+  Result<std::unique_ptr<Bounce>> take_bounce();
+  Result<> send_grant(std::span<const std::pair<FabricDomain::Reach, size_t>> targets);
   bool into_place(std::span<const iovec> where, std::vector<std::pair<FabricDomain::Reach, size_t>>& targets);
 
   const std::unique_ptr<FabricConnection> connection_;
-  FrameHeader header_;                           // of the frame whose head came last
-  FabricConnection::Buffer* message_ = nullptr;  // that holds `rest_`
-  std::span<const uint8_t> rest_;                // of its body, in messages
-  std::optional<uint32_t> offer_;                // it is to be written
-  std::deque<FabricConnection::Event> early_;    // messages that came while a write was awaited
-  std::vector<uint8_t> bounce_;
-  fabric::Owned<fid_mr> bounce_region_;
+  FrameHeader header_;                            // of the frame whose head came last
+  FabricConnection::Buffer* message_ = nullptr;   // that holds `rest_`
+  std::span<const uint8_t> rest_;                 // of its body, in messages
+  std::optional<uint32_t> offer_;                 // it is to be written
+  std::deque<FabricConnection::Event> messages_;  // that have come
+  std::deque<Granted> granted_;                   // in the order in which they are written
+  size_t written_ = 0;                            // so many of the first are
+  std::vector<std::unique_ptr<Bounce>> bounces_;  // that are free
   uint32_t owed_credits_ = 0;
   std::atomic<uint64_t> written_bytes_ = 0;
 };

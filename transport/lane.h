@@ -47,16 +47,24 @@ class LaneSender {
 
 class LaneReceiver {
  public:
+  enum class News {
+    head,  // a frame's
+    body,  // the one that has been on its way the longest is there
+    end,   // the orderly one
+  };
   virtual ~LaneReceiver() = default;
   // Memory that bodies are likely to be landed in: slots, and RAM of the guest that pages are placed in.
   // Calls may come from another thread; the memory outlives the lane.
   virtual void attach(std::span<uint8_t> memory) = 0;
   virtual void attach_guest(std::span<uint8_t> memory) = 0;
-  // The next frame's checked head; false at the orderly end of the lane.
-  virtual Result<bool> next(FrameHead& head) = 0;
-  // Puts the body of that frame there; the pieces' lengths add up to its body_length. Must follow each next()
-  // whose frame has a body. An error may leave a part of the body behind.
-  virtual Result<> land(std::span<iovec> where) = 0;
+  // What comes next; `head` is checked.
+  virtual Result<News> next(FrameHead& head) = 0;
+  // Puts the body of that frame there; the pieces' lengths add up to its body_length. Must follow each head
+  // whose frame has a body. False: it is on its way, which next() ends, in the order of these calls; only a
+  // batch without a pack may be. An error may leave a part of the body behind.
+  virtual Result<bool> land(std::span<iovec> where) = 0;
+  // Behind an error: nothing that was on its way lands any more once this returns, if the lane is lost.
+  virtual void settle() = 0;
   // Bytes of bodies that the peer has written straight to where they belong, past this side's processor.
   virtual uint64_t bytes_written() const = 0;
   // Whether the lane itself has ended or failed. If not, an error is the peer's doing.

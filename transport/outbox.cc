@@ -51,10 +51,18 @@ Outbox::Frame Outbox::pop(size_t lane) {
   return next;
 }
 
+std::deque<Outbox::Frame>::const_iterator Outbox::find_ready() const {
+  return std::find_if(queue_.begin(), queue_.end(), [this](const Frame& frame) { return ready(*frame); });
+}
+
+bool Outbox::lanes_busy() const {
+  std::lock_guard lock(mutex_);
+  return find_ready() != queue_.end();
+}
+
 // Null: there is none.
 Outbox::Frame Outbox::take_next() {
-  auto found =
-      std::find_if(queue_.begin(), queue_.end(), [this](const Frame& frame) { return ready(*frame); });
+  const auto found = find_ready();
   const bool disks_turn = found == queue_.end() || (since_disk_ >= kAheadOfDisks && !pages_done_);
   Frame next;
   if (disks_turn && !disk_queue_.empty()) {
@@ -63,7 +71,7 @@ Outbox::Frame Outbox::take_next() {
     disk_queue_.pop_front();
   } else if (found != queue_.end()) {
     ++since_disk_;
-    next = std::move(*found);
+    next = *found;
     queue_.erase(found);
   }
   return next;

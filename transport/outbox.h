@@ -51,6 +51,8 @@ class Outbox {
   void push(OutFrame frame);
   // Keeps a frame for its acknowledgement that somebody else sends.
   Frame keep(OutFrame frame);
+  // Whether a frame waits that a lane could send, but none is free to take it.
+  bool lanes_busy() const;
   // The next frame for a lane to send; null once stop() was called, or end() for the lane.
   Frame pop(size_t lane);
   void end(size_t lane);
@@ -84,9 +86,10 @@ class Outbox {
   static Frame make_whole(Held& held);
   Frame hold(OutFrame frame);
   bool ready(const OutFrame& frame) const;
+  std::deque<Frame>::const_iterator find_ready() const;
   Frame take_next();
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Frame> queue_;
   std::deque<Frame> disk_queue_;

@@ -99,6 +99,10 @@ void SourceChannel::blocks(const GuestBlocks& blocks) {
   send(std::move(frame));
 }
 
+bool SourceChannel::lanes_busy() const {
+  return session_.outbox_.lanes_busy();
+}
+
 void SourceChannel::close() {
   OutFrame frame;
   frame.header.type = FrameType::close;

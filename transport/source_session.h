@@ -58,6 +58,8 @@ class SourceChannel {
   void blocks(const GuestBlocks& blocks);
   void close();
 
+  // Whether a frame that is sent now would have to wait for a lane.
+  bool lanes_busy() const;
   // How many bytes of pages a batch should have now; never more than kBatchBytes.
   size_t batch_bytes() const;
 

@@ -36,8 +36,16 @@ class TcpLaneReceiver : public LaneReceiver {
   // The kernel writes to any memory.
   void attach(std::span<uint8_t>) override {}
   void attach_guest(std::span<uint8_t>) override {}
-  Result<bool> next(FrameHead& head) override { return socket_->receive_head(head); }
-  Result<> land(std::span<iovec> where) override { return socket_->receive_body(where); }
+  Result<News> next(FrameHead& head) override {
+    auto more = socket_->receive_head(head);
+    if (!more) return pass_on(more);
+    return *more ? News::head : News::end;
+  }
+  Result<bool> land(std::span<iovec> where) override {
+    if (auto landed = socket_->receive_body(where); !landed) return pass_on(landed);
+    return true;
+  }
+  void settle() override {}
   uint64_t bytes_written() const override { return 0; }
   bool lost() const override { return socket_->lost(); }
   void shut() override { socket_->shut(); }

@@ -33,6 +33,8 @@ class Batcher : public StreamEvents {
   // The views of all further events lie in `memory`. Nothing may be open.
   void set_memory(Slot memory) { memory_ = std::move(memory); }
   void flush();
+  // Whether it holds back a batch that has room.
+  bool may_grow() const { return !batch_.empty() && !is_full(); }
   // How often the positions of batches have started over.
   uint32_t passes() const { return passes_; }
 

@@ -31,6 +31,20 @@ TEST(Outbox, GivesFramesInTheOrderTheyCame) {
   EXPECT_EQ(outbox.pop(0)->header.sequence, 1u);
 }
 
+TEST(Outbox, LanesAreBusyWhileAFrameWaitsForOne) {
+  Outbox outbox;
+  EXPECT_FALSE(outbox.lanes_busy());
+  outbox.push(frame(0, 0));
+  EXPECT_TRUE(outbox.lanes_busy());
+  outbox.pop(0);
+  EXPECT_FALSE(outbox.lanes_busy());
+  OutFrame later = frame(0, 1);
+  later.header.type = FrameType::batch;
+  later.header.epoch = 1;  // waits for the end of the epoch before
+  outbox.push(std::move(later));
+  EXPECT_FALSE(outbox.lanes_busy());
+}
+
 OutFrame of_disk(uint64_t sequence) {
   OutFrame out = frame(7, sequence);
   out.disk = true;
