@@ -55,7 +55,7 @@ class Postcopy(unittest.TestCase):
     def recovered(self, version, preempt):
         """Both wherries are killed; both QEMUs pause; a new pair and QEMU's own recovery carry the rest."""
         with Pair(**self.options(version, preempt), qmp=False) as pair:
-            monitor = Qmp(pair.dst.qmp_path, oob=True)  # a missing page may hold up the destination's main loop
+            monitor = Qmp(pair.dst.qmp_path, oob=True)  # from before the cut: see docs/libvirt.md
             self.addCleanup(monitor.close)
             self.start(pair)
             pair.sender.kill()
