@@ -51,7 +51,9 @@ Chooser::Chooser(const Compression& wish, size_t lanes, std::function<double()> 
     const double again = &choice == &choices_.back() ? kAgain : 1;
     const auto add = [&](History history, const Prior& prior) {
       const double left = prior.left * (history == History::kept ? again : 1);
-      choice.ways.push_back({{history, prior.level, wish_.verify}, 1 / prior.bytes_per_second, left});
+      choice.ways.push_back({.encoding = {history, prior.level, wish_.verify},
+                             .usual = 1 / prior.bytes_per_second,
+                             .left = left});
     };
     const auto add_levels = [&](History history) {
       if (wish_.level) return add(history, {wish_.level, 0.3e9, 0.5});
@@ -139,6 +141,17 @@ void Chooser::encoded(const Pick& pick, uint64_t guest_bytes, uint64_t wire_byte
   const auto guest = static_cast<double>(guest_bytes);
   way.seconds += kWeight * (took.count() / guest - way.seconds);
   way.left += kWeight * (static_cast<double>(wire_bytes) / guest - way.left);
+  way.measured = true;
+  if (way.encoding.level) expect_of_others(way);
+}
+
+// A machine that is slow at one level of zstd is slow at all of them: each need not be tried to find out.
+void Chooser::expect_of_others(const Way& measured) {
+  for (Choice& choice : choices_) {
+    for (Way& way : choice.ways) {
+      if (way.encoding.level && !way.measured) way.seconds = way.usual * measured.seconds / measured.usual;
+    }
+  }
 }
 
 void Chooser::network(size_t lane, uint64_t given, uint64_t waiting, Clock::time_point now) {

@@ -45,7 +45,7 @@ constexpr size_t kAnswers = 16;
 constexpr uint32_t kGiveBack = kMessages / 4;
 constexpr size_t kMostPieces = (kAnswerBytes - sizeof(Prefix)) / sizeof(GrantedPiece);
 // A smaller body is there sooner in its message than a grant is back.
-constexpr size_t kSmallestOffer = 16 * 1024;
+constexpr size_t kSmallestOffer = 64 * 1024;
 // So many heads go ahead of the body that is being written, and so many bodies may be written.
 constexpr size_t kMostOffers = 4;
 // How long one look at the queues may take; ends are found within.

@@ -86,6 +86,12 @@ class Lanes {
     picked_.clear();
     return best;
   }
+  // How many of them were not encoded so.
+  int others(const std::string& than) const {
+    int count = 0;
+    for (const auto& [name, times] : picked_) count += name == than ? 0 : times;
+    return count;
+  }
   std::string describe() const { return chooser_.describe(); }
   Chooser& chooser() { return chooser_; }
 
@@ -169,6 +175,20 @@ TEST(Chooser, DoesNotCompressWhatDoesNotCompress) {
     lanes.run(2, population);
     EXPECT_EQ(lanes.mostly().find("zstd"), std::string::npos) << lanes.describe();
   }
+}
+
+TEST(Chooser, ASlowProcessorIsFoundOutSoonAtAllLevels) {
+  Lanes lanes(wish(Mode::automatic));
+  lanes.rate = 10e6;
+  lanes.chooser().expect(10e6);
+  lanes.guest = [](const Encoding& encoding, Population population) {
+    Cost cost = usual(encoding, population);
+    if (encoding.level) cost.seconds *= 150;
+    return cost;
+  };
+  lanes.run(3);
+  EXPECT_LE(lanes.others("raw"), 10);
+  EXPECT_EQ(lanes.mostly(), "raw") << lanes.describe();
 }
 
 TEST(Chooser, HighLevelsNeedIdleProcessors) {
