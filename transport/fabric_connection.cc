@@ -177,18 +177,36 @@ Result<> FabricConnection::post_receive(Buffer& buffer) {
 }
 
 Result<FabricConnection::Buffer*> FabricConnection::take() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return !free_.empty() || ended_; });
-  if (ended_) return tl::make_unexpected(*ended_);
+  if (auto done = wait_done([this] { return !free_.empty(); }); !done) return pass_on(done);
+  std::lock_guard lock(mutex_);
   Buffer* const buffer = free_.back();
   free_.pop_back();
   return buffer;
+}
+
+// Until `ready`, which is called with the lock held, or an end.
+template <class Ready>
+Result<> FabricConnection::wait_done(Ready&& ready) {
+  const auto over = [&] { return ended_ || ready(); };
+  for (;;) {
+    {
+      std::lock_guard lock(mutex_);
+      if (ended_) return tl::make_unexpected(*ended_);
+      if (ready()) return {};
+    }
+    auto taken = take_completions(done_.get());
+    if (!taken) return pass_on(taken);
+    if (*taken) continue;
+    if (auto going = look_for_end(); !going) return going;
+    wait(done_.get(), kLook, over);
+  }
 }
 
 // Posts an operation as soon as the queue has room for it.
 template <class Post>
 Result<> FabricConnection::post(size_t bytes, Post&& post) {
   for (;;) {
+    size_t before = 0;
     {
       std::unique_lock lock(mutex_);
       if (ended_) return tl::make_unexpected(*ended_);
@@ -202,10 +220,9 @@ Result<> FabricConnection::post(size_t bytes, Post&& post) {
         lock.unlock();
         return tl::make_unexpected(end({fmt::format("{}: {}", peer_, fabric::reason(code))}));
       }
+      before = posted_;
     }
-    auto taken = take_completions();
-    if (!taken) return pass_on(taken);
-    if (!*taken) wait(std::chrono::milliseconds(1));
+    if (auto done = wait_done([&] { return posted_ < before; }); !done) return done;
   }
 }
 
@@ -268,18 +285,9 @@ FabricConnection::Write* FabricConnection::take_write(size_t bytes) {
 }
 
 // Whether there were any.
-Result<bool> FabricConnection::take_completions() {
+Result<bool> FabricConnection::take_completions(fid_cq* queue) {
   std::lock_guard reading(reading_);
   if (!endpoint_) return tl::make_unexpected(end({}));
-  auto arrived = take_completions(arrivals_.get());
-  if (!arrived) return arrived;
-  auto done = take_completions(done_.get());
-  if (!done) return done;
-  return *arrived || *done;
-}
-
-// Called with `reading_` held.
-Result<bool> FabricConnection::take_completions(fid_cq* queue) {
   std::array<fi_cq_data_entry, 16> entries{};
   const ssize_t got = fi_cq_read(queue, entries.data(), entries.size());
   if (got == -FI_EAGAIN) return false;
@@ -328,7 +336,6 @@ Result<> FabricConnection::take_completion(const fi_cq_data_entry& entry) {
       waiting_bytes_ -= write->bytes;
       free_writes_.push_back(write);
     }
-    changed_.notify_all();
   }
   return {};
 }
@@ -354,22 +361,26 @@ Result<> FabricConnection::look_for_end() {
   return {};
 }
 
-// For anything on a queue, an end, or shut().
-void FabricConnection::wait(std::chrono::milliseconds longest) {
-  std::array<fid*, 3> queues{&arrivals_->fid, &events_->fid, &done_->fid};
-  const size_t count = shape_.waits_for_sends ? 3 : 2;
-  if (fi_trywait(domain_->fabric(), queues.data(), static_cast<int>(count)) != 0) return;
-  std::array<pollfd, 5> signs{pollfd{wake_.get(), POLLIN, 0},
-                              pollfd{socket_ ? socket_->fd() : -1, POLLRDHUP, 0}};
-  for (size_t i = 0; i < signs.size() - 2; ++i)
-    signs[2 + i] = {i < count ? wait_fd(*queues[i]) : -1, POLLIN, 0};
+// For anything on that queue, an end, or what `ready` says, which is called with the lock held.
+template <class Ready>
+void FabricConnection::wait(fid_cq* queue, std::chrono::milliseconds longest, Ready&& ready) {
+  std::array<fid*, 2> queues{&queue->fid, &events_->fid};
+  if (fi_trywait(domain_->fabric(), queues.data(), queues.size()) != 0) return;
+  {
+    // Another thread may have emptied the queue before it was told to say that something comes.
+    std::lock_guard lock(mutex_);
+    if (ready()) return;
+  }
+  std::array<pollfd, 4> signs{
+      pollfd{wake_.get(), POLLIN, 0}, pollfd{socket_ ? socket_->fd() : -1, POLLRDHUP, 0},
+      pollfd{wait_fd(queue->fid), POLLIN, 0}, pollfd{wait_fd(events_->fid), POLLIN, 0}};
   (void)::poll(signs.data(), signs.size(), static_cast<int>(longest.count()));
 }
 
 Result<std::optional<FabricConnection::Event>> FabricConnection::next(std::chrono::milliseconds longest) {
   const auto until = Clock::now() + longest;
   for (;;) {
-    auto more = take_completions();
+    auto more = take_completions(arrivals_.get());
     {
       std::lock_guard lock(mutex_);
       if (!arrived_.empty()) {
@@ -380,16 +391,18 @@ Result<std::optional<FabricConnection::Event>> FabricConnection::next(std::chron
     }
     if (!more) return pass_on(more);
     if (*more) continue;
+    // What was done and waits for nobody is no sign of a dead link.
+    if (auto done = take_completions(done_.get()); !done) return pass_on(done);
     if (auto going = look_for_end(); !going) {
       // What came before the end may have become visible only now.
-      (void)take_completions();
+      (void)take_completions(arrivals_.get());
       std::lock_guard lock(mutex_);
       if (arrived_.empty()) return pass_on(going);
       continue;
     }
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
     if (left.count() <= 0) return std::nullopt;
-    wait(std::min(left, kLook));
+    wait(arrivals_.get(), std::min(left, kLook), [this] { return ended_ || !arrived_.empty(); });
   }
 }
 
@@ -416,23 +429,24 @@ bool FabricConnection::ended() const {
 }
 
 Result<> FabricConnection::wait_idle() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return posted_ == 0 || ended_; });
-  if (ended_) return tl::make_unexpected(*ended_);
-  return {};
+  return wait_done([this] { return posted_ == 0; });
+}
+
+size_t FabricConnection::bytes_waiting() {
+  if (waiting_bytes_ > 0) (void)take_completions(done_.get());
+  return waiting_bytes_;
 }
 
 Error FabricConnection::end(Error why) {
   std::lock_guard lock(mutex_);
   if (!ended_) ended_ = std::move(why);
-  changed_.notify_all();
+  const uint64_t one = 1;
+  (void)!::write(wake_.get(), &one, sizeof one);
   return *ended_;
 }
 
 void FabricConnection::shut() {
   end({fmt::format("the connection to {} was closed", peer_)});
-  const uint64_t one = 1;
-  (void)!::write(wake_.get(), &one, sizeof one);
   if (socket_) socket_->shut();
 }
 

@@ -3,7 +3,7 @@
 //
 // The end comes from the event queue (the peer went), from the TCP connection beside it (adopt()), which the
 // kernel watches, or from what was posted and does not complete within `silence`: a dead link shows on none
-// of a device's queues.
+// of a device's queues. What is posted and done wakes nobody but who waits for it.
 //
 // send(), write() and shut() come from any thread; next() from one. After an end all calls fail with its
 // reason. The destructor may take a minute if the link is dead (the kernel waits for the device), so it is to
@@ -13,7 +13,6 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -37,9 +36,6 @@ class FabricConnection {
     size_t send_count = 0;
     size_t receive_bytes = 0;
     size_t receive_count = 0;
-    // Whether somebody waits until what is posted is done. Else that wakes nobody, and is found when
-    // something arrives.
-    bool waits_for_sends = true;
   };
   using Deadline = std::chrono::steady_clock::time_point;
 
@@ -83,8 +79,8 @@ class FabricConnection {
   // The peer owes a write: counts as something posted.
   void owe(bool write);
 
+  // Whether all that was posted is done.
   bool idle() const;
-  // Waits until all that was posted is done, while another thread calls next().
   Result<> wait_idle();
   void shut();
   bool ended() const;
@@ -92,7 +88,8 @@ class FabricConnection {
   void close_endpoint();
 
   FabricDomain& domain() const { return *domain_; }
-  size_t bytes_waiting() const { return waiting_bytes_; }
+  // How much of what was posted is not done.
+  size_t bytes_waiting();
   const std::string& peer() const { return peer_; }
 
  private:
@@ -107,12 +104,14 @@ class FabricConnection {
   Result<> post_receive(Buffer& buffer);
   template <class Post>
   Result<> post(size_t bytes, Post&& post);
-  Result<bool> take_completions();
   Result<bool> take_completions(fid_cq* queue);
+  template <class Ready>
+  Result<> wait_done(Ready&& ready);
   Result<fabric::Owned<fid_cq>> open_completions() const;
   Result<> take_completion(const fi_cq_data_entry& entry);
   Result<> look_for_end();
-  void wait(std::chrono::milliseconds longest);
+  template <class Ready>
+  void wait(fid_cq* queue, std::chrono::milliseconds longest, Ready&& ready);
   Write* take_write(size_t bytes);
   Error end(Error why);
 
@@ -139,7 +138,6 @@ class FabricConnection {
   mutable std::mutex mutex_;  // guards what follows
   std::deque<Event> arrived_;
   bool owed_ = false;
-  std::condition_variable changed_;
   std::vector<Buffer*> free_;
   std::optional<Error> ended_;
   std::deque<Write> writes_;

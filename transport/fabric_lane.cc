@@ -98,8 +98,7 @@ FabricConnection::Shape fabric_destination_shape() {
   return {.send_bytes = kAnswerBytes,
           .send_count = kAnswers,
           .receive_bytes = kMessageBytes,
-          .receive_count = kMessages,
-          .waits_for_sends = false};
+          .receive_count = kMessages};
 }
 
 FabricLaneSender::FabricLaneSender(std::unique_ptr<FabricConnection> connection)
