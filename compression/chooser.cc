@@ -27,6 +27,7 @@ constexpr double kAgain = 0.1;  // of what is left, for pages that come again
 constexpr int kFreeLevel = 1;  // up to here zstd may take processors that are not idle
 constexpr double kWeight = 0.2;
 constexpr double kBetter = 1.05;        // what another way must promise to be taken
+constexpr double kFreeRaw = 1.3;        // and where raw pages take no processor's time,
 constexpr uint32_t kTry = 32;           // every so many batches a neighbour is tried,
 constexpr double kWorthTrying = 0.5;    // if it is believed to be at least that good
 constexpr double kWindow = 0.01;        // seconds, of a measurement of the rate,
@@ -102,12 +103,21 @@ void Chooser::expect(double rate) {
   rate_ = std::clamp(rate, kSlowest, kFastest);
 }
 
+void Chooser::raw_is_free() {
+  std::lock_guard lock(mutex_);
+  worth_of_raw_ = kFreeRaw;
+}
+
 Chooser::Pick Chooser::choose(size_t lane, Population population) {
   std::lock_guard lock(mutex_);
   Choice& choice = choices_[population == Population::again];
   // A lane that got little so far may get more.
   const double rate = rate_ * std::max(part(lane), 0.5 / static_cast<double>(lanes_.size()));
-  const auto promises = [&](size_t way) { return speed(choice.ways[way], choice.ways[choice.at], rate); };
+  const auto promises = [&](size_t number) {
+    const Way& way = choice.ways[number];
+    const bool raw = !way.encoding.level && way.encoding.history == Encoding::History::forgotten;
+    return speed(way, choice.ways[choice.at], rate) * (raw ? worth_of_raw_ : 1);
+  };
   size_t best = choice.at;
   double most = promises(best) * kBetter;
   for (size_t way = 0; way < choice.ways.size(); ++way) {

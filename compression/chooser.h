@@ -45,6 +45,9 @@ class Chooser {
   // What the network is said to drain, until it is measured; before anything is sent.
   void expect(double rate);
 
+  // Pages that go as they are take no processor's time at either end (RDMA): what does must be worth that.
+  void raw_is_free();
+
   Pick choose(size_t lane, Population population);
   // From now on nothing that is sent need be remembered.
   void no_deltas();
@@ -89,8 +92,9 @@ class Chooser {
   mutable std::mutex mutex_;
   std::array<Choice, 2> choices_;
   std::vector<Lane> lanes_;
-  double rate_;            // bytes a second that the network drains
-  uint32_t measured_ = 0;  // how often that was measured
+  double worth_of_raw_ = 1;  // its speed counts so many times
+  double rate_;              // bytes a second that the network drains
+  uint32_t measured_ = 0;    // how often that was measured
   double idle_processors_ = 0;
   Clock::time_point idle_asked_;
   Clock::time_point seen_;     // when network() was last told

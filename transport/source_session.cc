@@ -228,6 +228,9 @@ void SourceSession::start() {
 
 // Where all lanes go over ports whose rate is known, that is the first guess of what the network drains.
 void SourceSession::expect_rate() {
+  const bool all_fabric =
+      std::all_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.no_fabric.empty(); });
+  if (all_fabric) chooser_.raw_is_free();
   std::map<std::pair<std::string, unsigned>, uint64_t> rates;
   for (const Lane& lane : lanes_) {
     if (!lane.port || lane.port->rate == 0) return;

@@ -191,6 +191,21 @@ TEST(Chooser, ASlowProcessorIsFoundOutSoonAtAllLevels) {
   EXPECT_EQ(lanes.mostly(), "raw") << lanes.describe();
 }
 
+TEST(Chooser, WhereRawIsFreeZstdMustBeWorthIt) {
+  for (const auto& [rate, worth] : {std::pair(0.3e9, false), std::pair(0.1e9, true)}) {
+    Lanes lanes(wish(Mode::automatic));
+    lanes.chooser().raw_is_free();
+    lanes.rate = rate;
+    lanes.guest = [](const Encoding& encoding, Population) {
+      return encoding.level ? Cost{1 / 0.38e9, 0.5} : Cost{1 / 10e9, 1};
+    };
+    lanes.run(2);
+    (void)lanes.mostly();
+    lanes.run(1);
+    EXPECT_EQ(lanes.mostly() != "raw", worth) << rate;
+  }
+}
+
 TEST(Chooser, HighLevelsNeedIdleProcessors) {
   for (const double idle : {0.0, 8.0}) {
     Lanes lanes(wish(Mode::automatic), idle);
