@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace wherry {
 namespace {
@@ -152,14 +153,25 @@ void Chooser::encoded(const Pick& pick, uint64_t guest_bytes, uint64_t wire_byte
   way.seconds += kWeight * (took.count() / guest - way.seconds);
   way.left += kWeight * (static_cast<double>(wire_bytes) / guest - way.left);
   way.measured = true;
-  if (way.encoding.level) expect_of_others(way);
+  if (way.encoding.level) expect_of_others();
 }
 
-// A machine that is slow at one level of zstd is slow at all of them: each need not be tried to find out.
-void Chooser::expect_of_others(const Way& measured) {
+// A machine that is slow at some levels of zstd is slow at all of them: each need not be tried to find out.
+// One measurement may be chance, for the thread may have been without a processor.
+void Chooser::expect_of_others() {
+  size_t measured = 0;
+  double slower = std::numeric_limits<double>::max();
+  for (const Choice& choice : choices_) {
+    for (const Way& way : choice.ways) {
+      if (!way.encoding.level || !way.measured) continue;
+      ++measured;
+      slower = std::min(slower, way.seconds / way.usual);
+    }
+  }
+  if (measured < 2) return;
   for (Choice& choice : choices_) {
     for (Way& way : choice.ways) {
-      if (way.encoding.level && !way.measured) way.seconds = way.usual * measured.seconds / measured.usual;
+      if (way.encoding.level && !way.measured) way.seconds = way.usual * slower;
     }
   }
 }

@@ -8,7 +8,7 @@
 //
 // t and o are measured for each way on this guest's pages, by all lanes together, apart for pages that come
 // for the first time and pages that come again; the ways next to the chosen one are tried now and then. Until
-// a level of zstd is, it is taken to be as much slower than usual as those that were. r is
+// a level of zstd is, it is taken to be slower than usual by the factor of the best of those that were. r is
 // measured while bytes wait for the network, and grows by itself while none do (fast, until it was measured
 // a few times); a lane's part of it is its part of what was sent. Wall time is measured, so other work on the
 // machine's processors counts; zstd above level 1 is only taken as far as idle processors bear it.
@@ -82,7 +82,7 @@ class Chooser {
     double recent = 0;  // bytes sent lately, to tell the lanes' parts
   };
 
-  void expect_of_others(const Way& measured);
+  void expect_of_others();
   double speed(const Way& way, const Way& present, double rate) const;
   double part(size_t lane) const;
   void measure(double seconds, uint64_t sent, bool busy);

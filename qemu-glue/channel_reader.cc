@@ -184,7 +184,7 @@ size_t ChannelReader::receive(std::span<uint8_t> where) {
   pollfd ready{connection_.get(), POLLIN, 0};
   int more = poll(&ready, 1, 0);
   while (more == 0 && batcher_->may_grow() && channel_->lanes_busy()) more = poll(&ready, 1, kLanesBusy);
-  if (more == 0) {
+  if (more <= 0) {
     batcher_->flush();
     while (poll(&ready, 1, -1) < 0 && errno == EINTR) {
     }

@@ -198,23 +198,22 @@ void DestinationSession::refuse_others() {
 
 void DestinationSession::run_lane(size_t number) {
   LaneReceiver& lane = *lanes_[number].receiver;
-  Error ended = run_lane_until_end(lane);
-  if (lane.lost()) return lose(number, std::move(ended));
-  failure_.await_cause(kExplanation);
-  failure_.fail(std::move(ended));
-}
-
-Error DestinationSession::run_lane_until_end(LaneReceiver& lane) {
   Unpacking unpacking;
   std::deque<Incoming> on_their_way;
   Error ended = receive_frames(lane, unpacking, on_their_way);
+  if (!lane.lost()) {
+    failure_.await_cause(kExplanation);
+    failure_.fail(std::move(ended));
+    return lane.settle();
+  }
   lane.settle();
   for (const Incoming& frame : on_their_way) {
     if (!frame.is_here) landing_.release(frame.arrival.header);
   }
-  return ended;
+  lose(number, std::move(ended));
 }
 
+// Its end is an error; the lane says whether it is the peer's doing.
 Error DestinationSession::receive_frames(LaneReceiver& lane, Unpacking& unpacking,
                                          std::deque<Incoming>& on_their_way) {
   const auto ended = [&lane](const Error& error) {
@@ -353,6 +352,7 @@ Result<> DestinationSession::finish(Incoming& frame, Unpacking& unpacking) {
   auto done = landing_.place(*frame.placement, header, arrival.pages, unpacking.scratch);
   if (!done) return pass_on(done);
   if (!*done) return {};  // it will come once more
+  arrival.slot.reset();   // the source may send as much again, once it is told
   return landing_.arrive({.header = header, .pages = {}, .body = {}, .slot = {}, .placed = true});
 }
 

@@ -75,8 +75,6 @@ class DestinationSession {
   bool lanes_missing() const;
   void refuse_others();
   void run_lane(size_t number);
-  // Its end is an error; the lane says whether it is the peer's doing.
-  Error run_lane_until_end(LaneReceiver& lane);
   // A frame of which the head has come, until it is done with.
   struct Incoming {
     Arrival arrival;                 // with the memory that the body goes to, if not

@@ -15,6 +15,9 @@ using Clock = std::chrono::steady_clock;
 
 // One look at the queues; short enough that whoever gives up meanwhile is seen soon.
 constexpr std::chrono::milliseconds kLook{100};
+// And one for what is done: threads that wait for it may take each other's sign, and a provider may be out of
+// something else than room.
+constexpr std::chrono::milliseconds kRetry{5};
 // Events carry a little data of the connection manager's.
 constexpr size_t kEventBytes = sizeof(fi_eq_cm_entry) + 256;
 // Completions that may wait to be read.
@@ -198,7 +201,7 @@ Result<> FabricConnection::wait_done(Ready&& ready) {
     if (!taken) return pass_on(taken);
     if (*taken) continue;
     if (auto going = look_for_end(); !going) return going;
-    wait(done_.get(), kLook, over);
+    wait(done_.get(), kRetry, over);
   }
 }
 
@@ -222,7 +225,11 @@ Result<> FabricConnection::post(size_t bytes, Post&& post) {
       }
       before = posted_;
     }
-    if (auto done = wait_done([&] { return posted_ < before; }); !done) return done;
+    auto taken = take_completions(done_.get());
+    if (!taken) return pass_on(taken);
+    if (*taken) continue;
+    if (auto going = look_for_end(); !going) return going;
+    wait(done_.get(), kRetry, [&] { return ended_ || posted_ < before; });
   }
 }
 
@@ -341,6 +348,8 @@ Result<> FabricConnection::take_completion(const fi_cq_data_entry& entry) {
 }
 
 Result<> FabricConnection::look_for_end() {
+  std::lock_guard ending(ending_);
+  if (std::lock_guard lock(mutex_); ended_) return tl::make_unexpected(*ended_);
   EventBytes bytes;
   auto event = next_event(events_.get(), bytes, std::chrono::milliseconds(0));
   if (!event) return tl::make_unexpected(end({fmt::format("{}: {}", peer_, event.error().message)}));
@@ -433,7 +442,10 @@ Result<> FabricConnection::wait_idle() {
 }
 
 size_t FabricConnection::bytes_waiting() {
-  if (waiting_bytes_ > 0) (void)take_completions(done_.get());
+  while (waiting_bytes_ > 0) {
+    auto taken = take_completions(done_.get());
+    if (!taken || !*taken) break;
+  }
   return waiting_bytes_;
 }
 

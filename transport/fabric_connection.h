@@ -5,9 +5,9 @@
 // kernel watches, or from what was posted and does not complete within `silence`: a dead link shows on none
 // of a device's queues. What is posted and done wakes nobody but who waits for it.
 //
-// send(), write() and shut() come from any thread; next() from one. After an end all calls fail with its
-// reason. The destructor may take a minute if the link is dead (the kernel waits for the device), so it is to
-// be in nobody's way.
+// write() and shut() come from any thread; take() and send() from one, and next() from one. After an end all
+// calls fail with its reason. The destructor may take a minute if the link is dead (the kernel waits for the
+// device), so it is to be in nobody's way.
 #pragma once
 
 #include <array>
@@ -134,6 +134,7 @@ class FabricConnection {
   std::vector<Buffer> sends_;
   std::vector<Buffer> receives_;
   std::mutex reading_;  // of the completion queues
+  std::mutex ending_;   // why it ended is asked once
 
   mutable std::mutex mutex_;  // guards what follows
   std::deque<Event> arrived_;

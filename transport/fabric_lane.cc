@@ -44,7 +44,7 @@ constexpr size_t kAnswerBytes = 8 * 1024;
 constexpr size_t kAnswers = 16;
 constexpr uint32_t kGiveBack = kMessages / 4;
 constexpr size_t kMostPieces = (kAnswerBytes - sizeof(Prefix)) / sizeof(GrantedPiece);
-// A smaller body is there sooner in its message than a grant is back.
+// A smaller body is there sooner in one message or two than a grant is back.
 constexpr size_t kSmallestOffer = 64 * 1024;
 // So many heads go ahead of the body that is being written, and so many bodies may be written.
 constexpr size_t kMostOffers = 4;
@@ -293,10 +293,6 @@ void FabricLaneReceiver::attach(std::span<uint8_t> memory) {
   connection_->domain().add_own(memory, kSlotBytes, FabricDomain::Use::target);
 }
 
-void FabricLaneReceiver::settle() {
-  if (connection_->ended()) connection_->close_endpoint();
-}
-
 Result<LaneReceiver::News> FabricLaneReceiver::next(FrameHead& head) {
   for (;;) {
     if (written_ > 0) {
@@ -308,7 +304,8 @@ Result<LaneReceiver::News> FabricLaneReceiver::next(FrameHead& head) {
       if (auto read = read_head(*event, head); !read) return pass_on(read);
       return News::head;
     }
-    if (auto looked = look("waiting for a frame"); !looked) return pass_on(looked);
+    const char* const what = granted_.empty() ? "waiting for a frame" : "waiting for pages to be written";
+    if (auto looked = look(what); !looked) return pass_on(looked);
   }
 }
 

@@ -9,9 +9,9 @@
 //
 // Several bodies are on their way at once, so that a lane does not wait for grants.
 //
-// Bodies that are nothing but raw pages in slots are offered; all others come in messages behind their head.
-// A source sends no more messages than the destination has buffers for: each has its credit, which the
-// destination gives back. docs/wire-format.md has the messages byte for byte.
+// Bodies of at least 64 KiB that are nothing but raw pages in slots are offered; all others come in messages
+// behind their head. A source sends no more messages than the destination has buffers for: each has its
+// credit, which the destination gives back. docs/wire-format.md has the messages byte for byte.
 //
 // Bodies that are written are not summed: the device has its own checks (RoCE's ICRC, InfiniBand's). With
 // verify=on each batch has a hash of its pages in front of them, so that none is written.
@@ -79,7 +79,7 @@ class FabricLaneReceiver : public LaneReceiver {
   void attach_guest(std::span<uint8_t> memory) override { connection_->domain().add_guest(memory); }
   Result<News> next(FrameHead& head) override;
   Result<bool> land(std::span<iovec> where) override;
-  void settle() override;
+  void settle() override { connection_->close_endpoint(); }
   uint64_t bytes_written() const override { return written_bytes_; }
   bool lost() const override { return connection_->ended(); }
   void shut() override { connection_->shut(); }

@@ -63,7 +63,7 @@ class LaneReceiver {
   // whose frame has a body. False: it is on its way, which next() ends, in the order of these calls; only a
   // batch without a pack may be. An error may leave a part of the body behind.
   virtual Result<bool> land(std::span<iovec> where) = 0;
-  // Behind an error: nothing that was on its way lands any more once this returns, if the lane is lost.
+  // Behind an error: nothing that was on its way lands any more once this returns.
   virtual void settle() = 0;
   // Bytes of bodies that the peer has written straight to where they belong, past this side's processor.
   virtual uint64_t bytes_written() const = 0;

@@ -2,7 +2,8 @@
 // records.
 //
 // A batch closes when it is full or a record follows; flush() closes what is open, when the socket has
-// nothing more to read or its memory comes to its end. Used by the channel's reader thread only.
+// nothing more to read and a lane is free, or its memory comes to its end. Used by the channel's reader
+// thread only.
 #pragma once
 
 #include <atomic>
