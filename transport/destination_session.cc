@@ -336,9 +336,12 @@ Result<> DestinationSession::finish(Incoming& frame, Unpacking& unpacking) {
   if (frame.is_here) return {};
   Arrival& arrival = frame.arrival;
   const FrameHeader& header = arrival.header;
+  const auto placed = [&] {
+    return landing_.arrive({.header = header, .pages = {}, .body = {}, .slot = {}, .placed = true});
+  };
   if (frame.in_place) {
     if (auto done = frame.placement->place(arrival.pages, true); !done) return done;
-    return landing_.arrive({.header = header, .pages = {}, .body = {}, .slot = {}, .placed = true});
+    return placed();
   }
   if (header.pack_length != header.plain_length) {
     auto unpacked = unpacking.decoder.unpack(unpacking.pack, frame.plain.first(header.plain_length));
@@ -353,7 +356,7 @@ Result<> DestinationSession::finish(Incoming& frame, Unpacking& unpacking) {
   if (!done) return pass_on(done);
   if (!*done) return {};  // it will come once more
   arrival.slot.reset();   // the source may send as much again, once it is told
-  return landing_.arrive({.header = header, .pages = {}, .body = {}, .slot = {}, .placed = true});
+  return placed();
 }
 
 void DestinationSession::run_control() {

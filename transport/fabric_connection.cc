@@ -190,19 +190,25 @@ Result<FabricConnection::Buffer*> FabricConnection::take() {
 // Until `ready`, which is called with the lock held, or an end.
 template <class Ready>
 Result<> FabricConnection::wait_done(Ready&& ready) {
-  const auto over = [&] { return ended_ || ready(); };
   for (;;) {
     {
       std::lock_guard lock(mutex_);
       if (ended_) return tl::make_unexpected(*ended_);
       if (ready()) return {};
     }
-    auto taken = take_completions(done_.get());
-    if (!taken) return pass_on(taken);
-    if (*taken) continue;
-    if (auto going = look_for_end(); !going) return going;
-    wait(done_.get(), kRetry, over);
+    if (auto looked = look_for_done(ready); !looked) return looked;
   }
+}
+
+// Takes what is done; if nothing is, waits a little for it, for what `ready` says, or an end.
+template <class Ready>
+Result<> FabricConnection::look_for_done(Ready&& ready) {
+  auto taken = take_completions(done_.get());
+  if (!taken) return pass_on(taken);
+  if (*taken) return {};
+  if (auto going = look_for_end(); !going) return going;
+  wait(done_.get(), kRetry, [&] { return ended_ || ready(); });
+  return {};
 }
 
 // Posts an operation as soon as the queue has room for it.
@@ -225,11 +231,7 @@ Result<> FabricConnection::post(size_t bytes, Post&& post) {
       }
       before = posted_;
     }
-    auto taken = take_completions(done_.get());
-    if (!taken) return pass_on(taken);
-    if (*taken) continue;
-    if (auto going = look_for_end(); !going) return going;
-    wait(done_.get(), kRetry, [&] { return ended_ || posted_ < before; });
+    if (auto looked = look_for_done([&] { return posted_ < before; }); !looked) return looked;
   }
 }
 

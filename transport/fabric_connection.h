@@ -107,6 +107,8 @@ class FabricConnection {
   Result<bool> take_completions(fid_cq* queue);
   template <class Ready>
   Result<> wait_done(Ready&& ready);
+  template <class Ready>
+  Result<> look_for_done(Ready&& ready);
   Result<fabric::Owned<fid_cq>> open_completions() const;
   Result<> take_completion(const fi_cq_data_entry& entry);
   Result<> look_for_end();

@@ -51,7 +51,7 @@ class Outbox {
   void push(OutFrame frame);
   // Keeps a frame for its acknowledgement that somebody else sends.
   Frame keep(OutFrame frame);
-  // Whether a frame waits that a lane could send, but none is free to take it.
+  // Whether a frame, not a disk's, waits that a lane could send, but none is free to take it.
   bool lanes_busy() const;
   // The next frame for a lane to send; null once stop() was called, or end() for the lane.
   Frame pop(size_t lane);

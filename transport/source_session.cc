@@ -210,7 +210,7 @@ Result<> SourceSession::open_lanes(const Options& options, const std::string& to
 void SourceSession::start() {
   window_.set_round_trip(control_->round_trip());
   disk_window_.set_round_trip(control_->round_trip());
-  expect_rate();
+  tell_chooser();
   closer_ = failure_.on_fail([this] {
     outbox_.stop();
     window_.stop();
@@ -226,8 +226,9 @@ void SourceSession::start() {
   control_->start([this] { run_control(); });
 }
 
-// Where all lanes go over ports whose rate is known, that is the first guess of what the network drains.
-void SourceSession::expect_rate() {
+// What the lanes go over. Where all are ports whose rate is known, that is the first guess of what the
+// network drains.
+void SourceSession::tell_chooser() {
   const bool all_fabric =
       std::all_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.no_fabric.empty(); });
   // With verify=on there is a hash in front of all pages, and both ends read them.

@@ -149,7 +149,7 @@ class SourceSession {
   Result<Lane> open_lane(size_t number, const Options& options, const std::string& token);
   Result<> open_lanes(const Options& options, const std::string& token);
   void start();
-  void expect_rate();
+  void tell_chooser();
   void lose_order();
   void no_deltas();
   void run_lane(size_t number);

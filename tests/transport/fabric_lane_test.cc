@@ -121,7 +121,7 @@ TEST_P(FabricLane, WritesRawPagesToMemoryThatIsAttached) {
   EXPECT_EQ(receiver_->bytes_written(), kFrames * kBatchBytes);
 }
 
-TEST_P(FabricLane, HasSeveralBodiesOnTheirWay) {
+TEST_P(FabricLane, BodiesComeInTheOrderOfTheirOffers) {
   constexpr uint32_t kBodies = 4;
   SlotPool there(kBodies);
   receiver_->attach(there.memory());
@@ -345,6 +345,46 @@ TEST_P(FabricPeer, ADamagedBody) {
 TEST_P(FabricPeer, AnOfferOfNothing) {
   send(*pair_.source, 3, frame({.type = FrameType::batch}));
   EXPECT_THAT(receive(), testing::HasSubstr("unsound"));
+}
+TEST_P(FabricPeer, AnOfferWithAPack) {
+  FrameHeader header{.type = FrameType::batch, .body_length = 65536};
+  header.pack_length = header.plain_length = 4096;
+  send(*pair_.source, 3, frame(header));
+  EXPECT_THAT(receive(), testing::HasSubstr("unsound"));
+}
+TEST_P(FabricPeer, AnOfferOfNoBatch) {
+  send(*pair_.source, 3, frame({.type = FrameType::record, .body_length = 65536}));
+  EXPECT_THAT(receive(), testing::HasSubstr("unsound"));
+}
+// A source that writes nothing yet.
+TEST_P(FabricPeer, SeveralOffersAreGrantedAtOnce) {
+  constexpr uint32_t kOffers = 4;
+  for (uint32_t tag = 0; tag < kOffers; ++tag)
+    send(*pair_.source, 3, frame({.type = FrameType::batch, .sequence = tag, .body_length = 65536}), tag);
+  SlotPool slots(kOffers);
+  FabricLaneReceiver receiver(std::move(pair_.destination));
+  receiver.attach(slots.memory());
+  std::vector<Slot> bodies;
+  for (uint32_t tag = 0; tag < kOffers; ++tag) {
+    FrameHead head;
+    auto news = receiver.next(head);
+    ASSERT_TRUE(news) << news.error().message;
+    EXPECT_EQ(head.header.sequence, tag);
+    bodies.push_back(slots.take());
+    iovec where{bodies.back().get(), 65536};
+    auto landed = receiver.land({&where, 1});
+    ASSERT_TRUE(landed) << landed.error().message;
+    EXPECT_FALSE(*landed);
+  }
+  for (uint32_t tag = 0; tag < kOffers;) {
+    auto event = pair_.source->next(std::chrono::milliseconds(20));
+    ASSERT_TRUE(event) << event.error().message;
+    if (!*event) continue;
+    const std::span<const uint8_t> grant = (*event)->message->bytes;
+    EXPECT_EQ(grant[0], 4);
+    EXPECT_EQ(grant[8], tag++);
+    pair_.source->release((*event)->message);
+  }
 }
 TEST_P(FabricPeer, AnotherFrameInTheMiddleOfABody) {
   Bytes bytes = frame({.type = FrameType::record, .body_length = 1000});
