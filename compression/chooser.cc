@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace wherry {
 namespace {
@@ -27,12 +28,14 @@ constexpr double kAgain = 0.1;  // of what is left, for pages that come again
 
 constexpr int kFreeLevel = 1;  // up to here zstd may take processors that are not idle
 constexpr double kWeight = 0.2;
-constexpr double kBetter = 1.05;        // what another way must promise to be taken
-constexpr double kFreeRaw = 1.3;        // and where raw pages take no processor's time,
-constexpr uint32_t kTry = 32;           // every so many batches a neighbour is tried,
-constexpr double kWorthTrying = 0.5;    // if it is believed to be at least that good
-constexpr double kWindow = 0.01;        // seconds, of a measurement of the rate,
-constexpr double kFirstWindow = 0.003;  // and before there was any
+constexpr double kBetter = 1.05;         // what another way must promise to be taken
+constexpr double kFreeRaw = 1.3;         // and where raw pages take no processor's time,
+constexpr uint32_t kTry = 32;            // every so many batches another way is tried,
+constexpr double kWorthTrying = 0.5;     // if it is believed to be at least that good,
+constexpr double kForget = 0.25;         // and so much of what was measured of others is forgotten
+constexpr double kForgetSlowness = 0.9;  // and this is left of zstd's slowness
+constexpr double kWindow = 0.01;         // seconds, of a measurement of the rate,
+constexpr double kFirstWindow = 0.003;   // and before there was any
 constexpr double kBusy = 0.25;  // of a window: if bytes wait for less, the network has not shown what it can
 constexpr double kNewRate = 0.4;         // how much a measurement counts
 constexpr double kFirstRate = 0.5e9;     // until it is known
@@ -129,12 +132,26 @@ Chooser::Pick Chooser::choose(size_t lane, Population population) {
   }
   choice.at = best;
   if (++choice.batches % kTry == 0) {
-    // Up and down in turn; where there is no neighbour, the way itself.
-    const bool up = choice.batches / kTry % 2 == 1;
-    const size_t other = up ? std::min(best + 1, choice.ways.size() - 1) : std::max<size_t>(best, 1) - 1;
-    if (promises(other) > kWorthTrying * promises(best)) best = other;
+    forget(choice);
+    for (size_t step = 1; step <= choice.ways.size(); ++step) {
+      const size_t other = (choice.tried + step) % choice.ways.size();
+      if (other == best || promises(other) <= kWorthTrying * promises(best)) continue;
+      best = choice.tried = other;
+      break;
+    }
   }
   return {choice.ways[best].encoding, population, best};
+}
+
+// Else a way that fared badly once, by chance, would never be tried again.
+void Chooser::forget(Choice& choice) {
+  const bool zstd_tried = std::any_of(choice.ways.begin(), choice.ways.end(),
+                                      [](const Way& way) { return way.encoding.level && way.fresh; });
+  if (!zstd_tried) slower_ = std::max(1.0, slower_ * kForgetSlowness);
+  for (Way& way : choice.ways) {
+    if (!std::exchange(way.fresh, false))
+      way.seconds += kForget * (way.usual * (way.encoding.level ? slower_ : 1) - way.seconds);
+  }
 }
 
 void Chooser::no_deltas() {
@@ -152,7 +169,7 @@ void Chooser::encoded(const Pick& pick, uint64_t guest_bytes, uint64_t wire_byte
   const auto guest = static_cast<double>(guest_bytes);
   way.seconds += kWeight * (took.count() / guest - way.seconds);
   way.left += kWeight * (static_cast<double>(wire_bytes) / guest - way.left);
-  way.measured = true;
+  way.measured = way.fresh = true;
   if (way.encoding.level) expect_of_others();
 }
 
@@ -169,6 +186,7 @@ void Chooser::expect_of_others() {
     }
   }
   if (measured < 2) return;
+  slower_ = slower;
   for (Choice& choice : choices_) {
     for (Way& way : choice.ways) {
       if (way.encoding.level && !way.measured) way.seconds = way.usual * slower;

@@ -7,11 +7,11 @@
 //     (t⁴ + (o/r)⁴)^¼      the longer of the two, and a little more where they are close
 //
 // t and o are measured for each way on this guest's pages, by all lanes together, apart for pages that come
-// for the first time and pages that come again; the ways next to the chosen one are tried now and then. Until
-// a level of zstd is, it is taken to be slower than usual by the factor of the best of those that were. r is
-// measured while bytes wait for the network, and grows by itself while none do (fast, until it was measured
-// a few times); a lane's part of it is its part of what was sent. Wall time is measured, so other work on the
-// machine's processors counts; zstd above level 1 is only taken as far as idle processors bear it.
+// for the first time and pages that come again; the other ways are tried in turn, now and then. Until a level
+// of zstd is, it is taken to be slower than usual by the factor of the best of those that were; what was
+// measured of a way is forgotten bit by bit while nothing new is. r is measured while bytes wait for the
+// network, and grows by itself while none do (fast, until it was measured a few times); a lane's part of it
+// is its part of what was sent. Zstd above level 1 is only taken as far as idle processors bear it.
 //
 // Thread-safe.
 #pragma once
@@ -51,7 +51,7 @@ class Chooser {
   Pick choose(size_t lane, Population population);
   // From now on nothing that is sent need be remembered.
   void no_deltas();
-  // What a batch came to; `took` is the time of encoding.
+  // What a batch came to; `took` is the time of encoding (encoding_time.h).
   void encoded(const Pick& pick, uint64_t guest_bytes, uint64_t wire_bytes,
                std::chrono::duration<double> took);
   // Said around the sending of each batch: the bytes that a lane was given so far, and how many of them the
@@ -70,10 +70,12 @@ class Chooser {
     double seconds = usual;  // on this one
     double left = 1;         // wire bytes of a guest byte
     bool measured = false;
+    bool fresh = false;  // since a way was last tried
   };
   struct Choice {
     std::vector<Way> ways;
     size_t at = 0;
+    size_t tried = 0;  // the last
     uint32_t batches = 0;
   };
   struct Lane {
@@ -83,6 +85,7 @@ class Chooser {
   };
 
   void expect_of_others();
+  void forget(Choice& choice);
   double speed(const Way& way, const Way& present, double rate) const;
   double part(size_t lane) const;
   void measure(double seconds, uint64_t sent, bool busy);
@@ -92,6 +95,7 @@ class Chooser {
   mutable std::mutex mutex_;
   std::array<Choice, 2> choices_;
   std::vector<Lane> lanes_;
+  double slower_ = 1;        // than usual, at zstd
   double worth_of_raw_ = 1;  // its speed counts so many times
   double rate_;              // bytes a second that the network drains
   uint32_t measured_ = 0;    // how often that was measured

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "compression/encoding_time.h"
 #include "compression/idle_processors.h"
 #include "transport/fabric_handshake.h"
 #include "transport/fabric_lane.h"
@@ -346,8 +347,8 @@ Chooser::Population SourceSession::population(const PageBatch& batch) const {
 Result<> SourceSession::send_batch(size_t number, BatchEncoder& encoder, EncodedBatch& encoded,
                                    const OutFrame& frame) {
   LaneSender& lane = *lanes_[number].sender;
-  const auto start = Chooser::Clock::now();
-  chooser_.network(number, lane.bytes_sent(), lane.bytes_waiting(), start);
+  chooser_.network(number, lane.bytes_sent(), lane.bytes_waiting(), Chooser::Clock::now());
+  const EncodingTime time;
   if (frame.whole) {
     Encoding whole;
     whole.sums = options_.compression.verify;
@@ -356,9 +357,9 @@ Result<> SourceSession::send_batch(size_t number, BatchEncoder& encoder, Encoded
     const Chooser::Pick pick = chooser_.choose(number, population(frame.pages));
     encoder.encode(frame.pages, frame.header.epoch, pick.encoding, encoded);
     outbox_.encoded(frame, encoded.whole, encoded.copied);
-    const auto now = Chooser::Clock::now();
-    chooser_.encoded(pick, frame.pages.data.size() * frame.pages.page_size, encoded.body_size, now - start);
-    chooser_.network(number, lane.bytes_sent(), lane.bytes_waiting(), now);
+    chooser_.encoded(pick, frame.pages.data.size() * frame.pages.page_size, encoded.body_size,
+                     time.elapsed());
+    chooser_.network(number, lane.bytes_sent(), lane.bytes_waiting(), Chooser::Clock::now());
     count(encoded.counts);
   }
   FrameHeader header = frame.header;

@@ -191,6 +191,26 @@ TEST(Chooser, ASlowProcessorIsFoundOutSoonAtAllLevels) {
   EXPECT_EQ(lanes.mostly(), "raw") << lanes.describe();
 }
 
+TEST(Chooser, AProcessorThatWasBusyForAMomentIsTriedAgain) {
+  Lanes lanes(wish(Mode::automatic));
+  lanes.rate = 0.1e9;
+  lanes.run(1);
+  lanes.guest = [](const Encoding& encoding, Population population) {
+    Cost cost = usual(encoding, population);
+    if (encoding.level) cost.seconds *= 150;
+    return cost;
+  };
+  lanes.run(1);
+  (void)lanes.mostly();
+  lanes.run(0.1);
+  ASSERT_EQ(lanes.mostly().find("zstd"), std::string::npos) << lanes.describe();
+  lanes.guest = usual;
+  lanes.run(3);
+  (void)lanes.mostly();
+  lanes.run(1);
+  EXPECT_NE(lanes.mostly().find("zstd"), std::string::npos) << lanes.describe();
+}
+
 TEST(Chooser, WhereRawIsFreeZstdMustBeWorthIt) {
   for (const auto& [rate, worth] : {std::pair(0.3e9, false), std::pair(0.1e9, true)}) {
     Lanes lanes(wish(Mode::automatic));
