@@ -126,10 +126,9 @@ Result<> Migration::prepare() {
     if (parameters->contains(name)) settings_->parameters[name] = (*parameters)[name];
   }
   if (auto set = set_capabilities(*source_, {{"return-path", true}, {"events", true}}); !set) return set;
-  auto limits =
-      source_->execute("migrate-set-parameters",
-                       {{"max-bandwidth", options_.via.bandwidth ? options_.via.bandwidth : kUnlimited},
-                        {"downtime-limit", downtime_limit(options_.via.downtime).count()}});
+  auto limits = source_->execute(
+      "migrate-set-parameters",
+      {{"max-bandwidth", kUnlimited}, {"downtime-limit", downtime_limit(options_.via.downtime).count()}});
   if (!limits) return pass_on(limits);
 
   json shared = json::object();

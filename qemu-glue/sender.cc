@@ -31,6 +31,7 @@ Result<> Sender::open() {
                                          .lanes = options_.uri.streams,
                                          .downtime = options_.uri.downtime,
                                          .silence = options_.uri.resume,
+                                         .bandwidth = options_.uri.bandwidth,
                                          .compression = options_.uri.compression,
                                          .fabric = options_.uri.fabric,
                                          .route = options_.uri.route,

@@ -34,7 +34,7 @@ struct Uri {
   std::string route;                        // at a wherryd: which of its migrations (daemon/route.h)
   uint32_t streams = 2;                     // lanes, 1…64
   std::chrono::milliseconds downtime{300};  // target
-  uint64_t bandwidth = 0;                   // bytes a second for QEMU's max-bandwidth; 0: no limit
+  uint64_t bandwidth = 0;                   // bytes a second that all lanes send at most; 0: no limit
   PlacementMode placement = PlacementMode::automatic;
   Compression compression;
   FabricWish fabric;                // what the scheme and `provider` say of RDMA

@@ -131,6 +131,7 @@ SourceSession::SourceSession(const Options& options, WayBack way_back, Failure& 
       pool_(kSlots),
       window_({.lanes = options.lanes, .downtime = options.downtime, .cap = kMostInFlight}),
       disk_window_({.lanes = options.lanes, .downtime = options.downtime, .cap = kMostDiskInFlight}),
+      pacer_(static_cast<double>(options.bandwidth)),
       history_(options.compression.history),
       chooser_(options.compression, options.lanes, idle_processors) {}
 
@@ -214,6 +215,7 @@ void SourceSession::start() {
   tell_chooser();
   closer_ = failure_.on_fail([this] {
     outbox_.stop();
+    pacer_.stop();
     window_.stop();
     disk_window_.stop();
     pool_.close();
@@ -247,6 +249,7 @@ void SourceSession::tell_chooser() {
 SourceSession::~SourceSession() {
   if (control_ && control_->running()) failure_.fail({"the session was abandoned"});
   outbox_.stop();
+  pacer_.stop();
   for (Lane& lane : lanes_) lane.sender->shut();
   for (std::thread& thread : threads_) thread.join();
   if (control_) control_->join();
@@ -347,7 +350,7 @@ Chooser::Population SourceSession::population(const PageBatch& batch) const {
 Result<> SourceSession::send_batch(size_t number, BatchEncoder& encoder, EncodedBatch& encoded,
                                    const OutFrame& frame) {
   LaneSender& lane = *lanes_[number].sender;
-  chooser_.network(number, lane.bytes_sent(), lane.bytes_waiting(), Chooser::Clock::now());
+  chooser_.network(number, lane.bytes_sent(), bytes_waiting(lane), Chooser::Clock::now());
   const EncodingTime time;
   if (frame.whole) {
     Encoding whole;
@@ -359,7 +362,7 @@ Result<> SourceSession::send_batch(size_t number, BatchEncoder& encoder, Encoded
     outbox_.encoded(frame, encoded.whole, encoded.copied);
     chooser_.encoded(pick, frame.pages.data.size() * frame.pages.page_size, encoded.body_size,
                      time.elapsed());
-    chooser_.network(number, lane.bytes_sent(), lane.bytes_waiting(), Chooser::Clock::now());
+    chooser_.network(number, lane.bytes_sent(), bytes_waiting(lane), Chooser::Clock::now());
     count(encoded.counts);
   }
   FrameHeader header = frame.header;
@@ -367,7 +370,20 @@ Result<> SourceSession::send_batch(size_t number, BatchEncoder& encoder, Encoded
   header.pack_length = encoded.pack_size;
   header.plain_length = encoded.plain_size;
   if (options_.compression.verify) header.flags |= kSums;
-  return lane.post(header, encoded.table, encoded.body);
+  return post(lane, header, encoded.table, encoded.body);
+}
+
+Result<> SourceSession::post(LaneSender& lane, const FrameHeader& header, std::span<const uint8_t> table,
+                             std::span<const std::span<const uint8_t>> body) {
+  size_t bytes = kFrameHeaderBytes + table.size();
+  for (const auto piece : body) bytes += piece.size();
+  if (!pacer_.take(bytes)) return fail("the session is over");
+  return lane.post(header, table, body);
+}
+
+// For the chooser, what the bandwidth holds back waits for the network too.
+uint64_t SourceSession::bytes_waiting(const LaneSender& lane) const {
+  return lane.bytes_waiting() + pacer_.debt() / lanes_.size();
 }
 
 // The rest, such as device state and its description, is compressed where that pays.
@@ -382,7 +398,7 @@ Result<> SourceSession::send_bytes(LaneSender& lane, BatchEncoder& encoder, cons
       bytes = pack;
     }
   }
-  return lane.post(header, {}, {&bytes, bytes.empty() ? 0u : 1u});
+  return post(lane, header, {}, {&bytes, bytes.empty() ? 0u : 1u});
 }
 
 void SourceSession::count(const PageCounts& pages) {

@@ -30,6 +30,7 @@
 #include "transport/flight_window.h"
 #include "transport/lane.h"
 #include "transport/outbox.h"
+#include "transport/pacer.h"
 #include "transport/rdma_ports.h"
 #include "transport/slots.h"
 #include "transport/socket.h"
@@ -87,6 +88,7 @@ class SourceSession {
     size_t lanes = 2;
     std::chrono::milliseconds downtime{300};
     std::chrono::seconds silence{30};  // how long the peer may be unreachable
+    uint64_t bandwidth = 0;            // bytes a second of all lanes together, at most; 0: no limit
     Compression compression{};
     FabricWish fabric{};
     std::string route{};  // at a destination that serves several migrations at its port: which of them
@@ -130,6 +132,8 @@ class SourceSession {
   // returns its account of the session. An error is the session's first.
   Result<nlohmann::json> finish(const nlohmann::json& account);
 
+  // From now on; 0: no limit.
+  void set_bandwidth(uint64_t bytes_per_second) { pacer_.set_rate(static_cast<double>(bytes_per_second)); }
   Totals totals() const;
 
  private:
@@ -159,6 +163,9 @@ class SourceSession {
   bool any_lost() const;
   Result<> send_batch(size_t lane, BatchEncoder& encoder, EncodedBatch& encoded, const OutFrame& frame);
   Result<> send_bytes(LaneSender& lane, BatchEncoder& encoder, const OutFrame& frame);
+  Result<> post(LaneSender& lane, const FrameHeader& header, std::span<const uint8_t> table,
+                std::span<const std::span<const uint8_t>> body);
+  uint64_t bytes_waiting(const LaneSender& lane) const;
   Chooser::Population population(const PageBatch& batch) const;
   void count(const PageCounts& pages);
   void run_control();
@@ -176,6 +183,7 @@ class SourceSession {
   FlightWindow window_;
   FlightWindow disk_window_;  // disks must not hold the room of the memory
   Outbox outbox_;
+  Pacer pacer_;
   PageHistory history_;
   std::atomic<bool> blocks_sent_ = false;
   std::atomic<bool> done_ = false;  // all is acknowledged

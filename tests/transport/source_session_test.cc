@@ -52,7 +52,7 @@ class Back {
 class SessionOverPath : public testing::Test {
  protected:
   explicit SessionOverPath(test::Path path) : watchdog_("a session"), path_(std::move(path)) {}
-  void establish(size_t lanes) {
+  void establish(size_t lanes, uint64_t bandwidth = 0) {
     auto listener = path_.listen();
     ASSERT_TRUE(listener);
     listener_ = std::make_unique<Listener>(std::move(*listener));
@@ -65,9 +65,12 @@ class SessionOverPath : public testing::Test {
           destination_failure_);
       if (accepted) destination_ = std::move(*accepted);
     });
-    auto connected = SourceSession::connect(
-        {.peers = {listener_->where()}, .lanes = lanes, .fabric = path_.fabric, .wishes = {{"wish", 1u}}},
-        back_.way(), source_failure_);
+    auto connected = SourceSession::connect({.peers = {listener_->where()},
+                                             .lanes = lanes,
+                                             .bandwidth = bandwidth,
+                                             .fabric = path_.fabric,
+                                             .wishes = {{"wish", 1u}}},
+                                            back_.way(), source_failure_);
     accepting.join();
     ASSERT_TRUE(connected) << connected.error().message;
     ASSERT_TRUE(destination_);
@@ -226,6 +229,29 @@ INSTANTIATE_TEST_SUITE_P(Over, SessionOverLanes,
                          [](const auto& info) {
                            return fmt::format("{}{}", std::get<0>(info.param).name, std::get<1>(info.param));
                          });
+
+TEST_P(SessionTest, AllLanesTogetherKeepToTheBandwidth) {
+  constexpr uint64_t kBandwidth = 4'000'000;
+  establish(2, kBandwidth);
+  auto main = source_->open_channel(ChannelKind::main);
+  const auto start = std::chrono::steady_clock::now();
+  const auto bytes = test::noise(64 * 1024, 1);
+  const auto send = [&](int records) {
+    for (int i = 0; i < records; ++i) {
+      for (size_t taken = 0; taken < bytes.size();) taken += main->take_room(bytes.size() - taken, true);
+      main->record(bytes, 0, 0, bytes.size());
+    }
+  };
+  send(32);
+  source_->set_bandwidth(0);
+  send(320);
+  main->close();
+  expect_good_end();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  // The last frames that fit the window may have been sent without a limit.
+  EXPECT_GT(took.count(), 16 * 64 * 1024.0 / kBandwidth);
+  EXPECT_EQ(site_.log(0).size(), 32u + 320 + 1);
+}
 
 TEST_P(SessionTest, TheWayBackArrivesInOrder) {
   establish(2);
