@@ -195,7 +195,6 @@ void Chooser::expect_of_others() {
 }
 
 void Chooser::network(size_t lane, uint64_t given, uint64_t waiting, Clock::time_point now) {
-  if (wish_.mode != Compression::Mode::automatic) return;
   std::lock_guard lock(mutex_);
   if (now - idle_asked_ >= kAskIdle) {
     idle_asked_ = now;
@@ -240,6 +239,15 @@ void Chooser::measure(double seconds, uint64_t sent, bool busy) {
 double Chooser::rate() const {
   std::lock_guard lock(mutex_);
   return rate_;
+}
+
+double Chooser::landing_rate() const {
+  std::lock_guard lock(mutex_);
+  const Choice& again = choices_.back();
+  const Choice& choice = again.ways[again.at].measured ? again : choices_.front();
+  const Way& way = choice.ways[choice.at];
+  const auto lanes = static_cast<double>(lanes_.size());
+  return lanes * speed(way, way, rate_ / lanes);
 }
 
 std::string Chooser::describe() const {

@@ -62,6 +62,8 @@ class Chooser {
   std::string describe() const;
   // Bytes a second that the network is believed to drain from all lanes.
   double rate() const;
+  // Guest bytes a second that all lanes land of pages that come again, as far as that is known.
+  double landing_rate() const;
 
  private:
   struct Way {

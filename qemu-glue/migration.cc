@@ -5,7 +5,6 @@
 #include <thread>
 
 #include "qemu-glue/memory/find_guest_ram.h"
-#include "qemu-glue/monitor/downtime_limit.h"
 
 namespace wherry {
 namespace {
@@ -122,13 +121,9 @@ Result<> Migration::prepare() {
   settings_ = std::make_unique<Settings>();
   for (const char* name : {"return-path", "events"})
     settings_->capabilities[name] = before->value(name, false);
-  for (const char* name : {"max-bandwidth", "downtime-limit"}) {
-    if (parameters->contains(name)) settings_->parameters[name] = (*parameters)[name];
-  }
+  settings_->parameters["max-bandwidth"] = (*parameters)["max-bandwidth"];
   if (auto set = set_capabilities(*source_, {{"return-path", true}, {"events", true}}); !set) return set;
-  auto limits = source_->execute(
-      "migrate-set-parameters",
-      {{"max-bandwidth", kUnlimited}, {"downtime-limit", downtime_limit(options_.via.downtime).count()}});
+  auto limits = source_->execute("migrate-set-parameters", {{"max-bandwidth", kUnlimited}});
   if (!limits) return pass_on(limits);
 
   json shared = json::object();
@@ -207,11 +202,14 @@ Result<> Migration::migrate(const std::string& directory) {
     sender_ = std::make_unique<Sender>(Sender::Options{.qemu = outgoing, .uri = to}, failure_);
   }
   if (auto opened = sender_->open(); !opened) return opened;
+  auto converging = convergence::Convergence::begin(
+      *source_, source_->peer_pid(), convergence::wish_of(options_.via), [this] { return sender_->lanes(); });
+  if (!converging) return pass_on(converging);
   std::thread sending([this] {
     if (auto sent = sender_->run(); !sent) failure_.fail(sent.error());
   });
   auto started = source_->execute("migrate", {{"uri", "unix:" + sender_->where().path}});
-  Result<> done = started ? wait_source() : pass_on(started);
+  Result<> done = started ? wait_source(**converging) : pass_on(started);
   if (!done) failure_.fail(done.error());
   sending.join();
   if (done) done = resume_destination();
@@ -219,13 +217,15 @@ Result<> Migration::migrate(const std::string& directory) {
 }
 
 // Waits a moment for an event of the source's QEMU, and notes when the guest stopped.
-void Migration::watch_source() {
+void Migration::watch_source(convergence::Convergence& converging) {
   for (auto event = source_->next_event(kPoll); event; event = source_->next_event({})) {
-    if (event->name == "STOP") stop_s_ = event->time_s;
+    if (event->name != "STOP") continue;
+    stop_s_ = event->time_s;
+    converging.stopped(event->age_s());
   }
 }
 
-Result<> Migration::wait_source() {
+Result<> Migration::wait_source(convergence::Convergence& converging) {
   bool told = false;
   for (;;) {
     if (cancelled_ && !std::exchange(told, true)) {
@@ -235,14 +235,15 @@ Result<> Migration::wait_source() {
     auto info = source_->execute("query-migrate", {}, kMonitorPatience);
     if (!info) return pass_on(info);
     const std::string state = info->value("status", "");
-    const json ram = info->value("ram", json::object());
-    {
-      std::lock_guard lock(mutex_);
-      if (ram.contains("remaining")) report_.remaining = ram.value("remaining", uint64_t{0});
+    if (!cancelled_) {
+      auto looked = converging.look(*info);
+      if (!looked) cancel(looked.error().message);
     }
-    watch_source();
+    watch_source(converging);
+    sender_->note(converging.state());
     if (state == "completed") {
       gone_ = true;
+      converging.gone();
       return {};
     }
     if (state == "failed" || state == "cancelled") {
@@ -290,9 +291,7 @@ void Migration::cancel(const std::string& why) {
 Report Migration::report() const {
   std::lock_guard lock(mutex_);
   if (!sender_) return report_;
-  Report report = sender_->report();
-  report.remaining = report_.remaining;
-  return report;
+  return sender_->report();
 }
 
 }  // namespace wherry

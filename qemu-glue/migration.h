@@ -46,10 +46,10 @@ class Migration {
   Result<> carry();
   Result<> migrate(const std::string& directory);
   Result<Endpoint> destination_socket(const std::string& directory);
-  Result<> wait_source();
+  Result<> wait_source(convergence::Convergence& converging);
   Result<> resume_destination();
   void undo();
-  void watch_source();
+  void watch_source(convergence::Convergence& converging);
 
   const Options options_;
   std::unique_ptr<Qmp> source_;

@@ -43,6 +43,11 @@ nlohmann::json Report::to_json() const {
                       {"in_flight", point.in_flight},
                       {"encoding", point.encoding},
                       {"link_rate", point.link_rate}});
+    nlohmann::json& one = points.back();
+    if (point.remaining) one["remaining"] = *point.remaining;
+    if (point.dirty_rate) one["dirty_rate"] = *point.dirty_rate;
+    if (point.throttle) one["throttle"] = *point.throttle;
+    if (point.predicted_ms) one["predicted_ms"] = *point.predicted_ms;
   }
   nlohmann::json json = {{"role", role},
                          {"status", status},
@@ -70,6 +75,12 @@ nlohmann::json Report::to_json() const {
                          {"timeline", points}};
   if (asked_again) json["asked_again"] = *asked_again;
   if (switchover_ms) json["switchover_ms"] = *switchover_ms;
+  if (target_ms > 0) json["target_ms"] = target_ms;
+  if (predicted_ms) json["downtime"]["predicted"]["total"] = *predicted_ms;
+  if (predicted_ms && switchover_ms) json["downtime"]["measured"]["total"] = *switchover_ms;
+  if (throttle_peak) json["throttle"] = {{"peak_percent", *throttle_peak}, {"mean_percent", *throttle_mean}};
+  for (const Message& message : messages)
+    json["messages"].push_back({{"t", message.t}, {"text", message.text}});
   if (remaining) json["remaining"] = *remaining;
   if (passes) json["passes"] = *passes;
   return json;

@@ -24,6 +24,15 @@ struct Report {
   std::string placement_reason;  // why it is relay
   double total_s = 0;
   std::optional<double> switchover_ms;
+  double target_ms = 0;                 // of that; at the source
+  std::optional<double> predicted_ms;   // what it was expected to be, at the last look before
+  std::optional<double> throttle_peak;  // percent of its processors' time that the guest was denied
+  std::optional<double> throttle_mean;  // over all of the time
+  struct Message {
+    double t = 0;  // seconds since the beginning
+    std::string text;
+  };
+  std::vector<Message> messages;  // of the convergence controller, to the operator
   uint64_t wire_bytes = 0;
   uint64_t guest_bytes = 0;
   uint64_t disk_bytes = 0;  // to the copies of disks
@@ -51,8 +60,12 @@ struct Report {
     double goodput = 0;  // guest bytes a second
     double ratio = 0;    // guest bytes for each byte on the wire, so far
     uint64_t in_flight = 0;
-    std::string encoding;  // what is chosen for pages of either kind
-    double link_rate = 0;  // bytes a second that the network is taken to drain
+    std::string encoding;                // what is chosen for pages of either kind
+    double link_rate = 0;                // bytes a second that the network is taken to drain
+    std::optional<uint64_t> remaining;   // bytes, as QEMU says
+    std::optional<double> dirty_rate;    // bytes a second that the guest writes to, as QEMU says
+    std::optional<double> throttle;      // percent
+    std::optional<double> predicted_ms;  // downtime, if the guest stopped now
   };
   std::vector<Point> timeline;
 

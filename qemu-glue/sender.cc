@@ -18,6 +18,7 @@ Sender::Sender(Options options, Failure& failure)
       guest_([this] { return settle(); }) {
   report_.role = "source";
   report_.uri = options_.uri.text;
+  report_.target_ms = std::chrono::duration<double, std::milli>(options_.uri.downtime).count();
 }
 
 Sender::~Sender() {
@@ -220,7 +221,30 @@ void Sender::sample() {
                                                          : 0,
                               .in_flight = totals.window.in_flight,
                               .encoding = totals.encoding,
-                              .link_rate = totals.link_rate});
+                              .link_rate = totals.link_rate,
+                              .remaining = convergence_.remaining,
+                              .dirty_rate = convergence_.dirty_rate,
+                              .throttle = convergence_.throttle,
+                              .predicted_ms = convergence_.predicted_ms});
+}
+
+convergence::Lanes Sender::lanes() const {
+  const SourceSession::Totals totals = session_->totals();
+  return {.in_flight = static_cast<double>(totals.window.bound),
+          .landing = totals.landing,
+          .goodput = totals.window.goodput,
+          .round_trip = totals.round_trip};
+}
+
+void Sender::note(convergence::State state) {
+  std::lock_guard lock(mutex_);
+  convergence_ = std::move(state);
+  report_.remaining = convergence_.remaining;
+  report_.predicted_ms = convergence_.predicted_ms;
+  report_.throttle_peak = convergence_.throttle_peak;
+  report_.throttle_mean = convergence_.throttle_mean;
+  for (size_t i = report_.messages.size(); i < convergence_.messages.size(); ++i)
+    report_.messages.push_back({report_.total_s, convergence_.messages[i]});
 }
 
 Result<> Sender::finish() {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "qemu-glue/channel_reader.h"
+#include "qemu-glue/convergence/convergence.h"
 #include "qemu-glue/report.h"
 #include "qemu-glue/source_guest.h"
 #include "qemu-glue/uri.h"
@@ -42,6 +43,9 @@ class Sender {
   Result<> run();
   // What happened so far.
   Report report() const;
+  // For the convergence controller: what the lanes are at, and what it makes of that, for the report.
+  convergence::Lanes lanes() const;
+  void note(convergence::State state);
 
  private:
   qemu::WayBack* way_back(uint16_t channel);
@@ -69,6 +73,7 @@ class Sender {
   std::vector<std::unique_ptr<qemu::ChannelReader>> channels_;
   bool settled_ = false;
   Report report_;
+  convergence::State convergence_;
   std::thread acceptor_;
   std::thread disk_acceptor_;
   Failure::Guard closer_;

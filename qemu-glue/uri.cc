@@ -81,6 +81,18 @@ Result<> set(Uri& uri, std::string_view key, std::string_view value) {
     auto bits = quantity(value, {{"Gbps", 1e9}, {"Mbps", 1e6}, {"Kbps", 1e3}});
     if (!bits || *bits < 1e5 || *bits > 1e13) return fail("bandwidth={}: expected a rate like 5Gbps", value);
     uri.bandwidth = static_cast<uint64_t>(*bits / 8);
+  } else if (key == "throttle-max") {
+    auto percent = number<unsigned>(value);
+    if (!percent || *percent > 99) return fail("throttle-max={}: expected 0 to 99, percent", value);
+    uri.throttle_most = *percent / 100.0;
+  } else if (key == "on-miss") {
+    static const std::map<std::string_view, OnMiss> ways{{"continue", OnMiss::go_on},
+                                                         {"postcopy", OnMiss::postcopy},
+                                                         {"pause", OnMiss::pause},
+                                                         {"abort", OnMiss::abort}};
+    const auto found = ways.find(value);
+    if (found == ways.end()) return fail("on-miss={}: expected continue, postcopy, pause or abort", value);
+    uri.on_miss = found->second;
   } else if (key == "resume") {
     auto ms = quantity(value, {{"ms", 1}, {"s", 1000}});
     if (!ms || *ms < 1000 || *ms > 3'600'000) return fail("resume={}: expected 1s to 3600s", value);
@@ -111,8 +123,7 @@ Result<> set(Uri& uri, std::string_view key, std::string_view value) {
   } else {
     return fail(
         "unknown key \"{}\" in the URI (known: streams, downtime, bandwidth, placement, compress, level, "
-        "history, "
-        "verify, resume, provider)",
+        "history, verify, resume, provider, throttle-max, on-miss)",
         key);
   }
   return {};

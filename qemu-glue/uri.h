@@ -28,6 +28,14 @@ enum class PlacementMode { automatic, direct, relay };
 const char* name(PlacementMode mode);
 std::optional<PlacementMode> placement_mode(std::string_view name);
 
+// What is done where the downtime target is out of reach.
+enum class OnMiss {
+  go_on,     // as before
+  postcopy,  // the guest goes on at the destination, which fetches what is missing (a capability of QEMU's)
+  pause,     // the guest is away for as long as it takes
+  abort,     // it stays
+};
+
 struct Uri {
   std::string text;  // as it was given
   std::vector<Endpoint> hosts;
@@ -37,7 +45,9 @@ struct Uri {
   uint64_t bandwidth = 0;                   // bytes a second that all lanes send at most; 0: no limit
   PlacementMode placement = PlacementMode::automatic;
   Compression compression;
-  FabricWish fabric;                // what the scheme and `provider` say of RDMA
+  FabricWish fabric;            // what the scheme and `provider` say of RDMA
+  double throttle_most = 0.99;  // how much of its processors' time a guest may be denied; 0: none
+  OnMiss on_miss = OnMiss::go_on;
   std::chrono::seconds resume{30};  // how long the peer may be unreachable
 
   static Result<Uri> parse(std::string_view text);

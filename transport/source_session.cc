@@ -505,6 +505,8 @@ SourceSession::Totals SourceSession::totals() const {
   totals.window = window_.state();
   totals.encoding = chooser_.describe();
   totals.link_rate = chooser_.rate();
+  totals.landing = chooser_.landing_rate();
+  totals.round_trip = control_->round_trip();
   std::lock_guard lock(losing_);
   for (const Lane& lane : lanes_) {
     totals.lanes.push_back(

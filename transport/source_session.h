@@ -106,6 +106,8 @@ class SourceSession {
     PageCounts pages;
     std::string encoding;  // what the chooser takes now
     double link_rate = 0;  // what it takes the network for, bytes a second
+    double landing = 0;    // guest bytes a second that the lanes can land of pages that come again
+    std::chrono::microseconds round_trip{0};
     uint64_t history_bytes = 0;
     uint64_t history_budget = 0;
     FlightWindow::State window;

@@ -2,17 +2,22 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <thread>
 
 #include "qemu-glue/cli/arguments.h"
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/cli/progress.h"
+#include "qemu-glue/convergence/convergence.h"
 #include "qemu-glue/interrupt.h"
-#include "qemu-glue/monitor/downtime_limit.h"
 #include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/sender.h"
 
 namespace wherry::cli {
 namespace {
+
+constexpr std::chrono::milliseconds kLook{100};
+// In the switchover the monitor does not answer for as long as that takes.
+constexpr std::chrono::seconds kMonitorPatience{60};
 
 struct SendOptions {
   std::string qemu;
@@ -38,6 +43,22 @@ Result<> ask_qemu(Qmp& qmp, Report& report) {
     report.switchover_ms = downtime->get<double>();
   }
   return {};
+}
+
+// Looks at QEMU until the migration is over, or QEMU's monitor does not answer.
+void converge(Qmp& qmp, convergence::Convergence& converging, Sender& sender, Failure& failure,
+              const std::stop_token& over) {
+  while (!over.stop_requested()) {
+    auto info = qmp.execute("query-migrate", {}, kMonitorPatience);
+    if (!info) return spdlog::warn("{}", info.error().message);
+    auto looked = converging.look(*info);
+    sender.note(converging.state());
+    if (!looked) return failure.fail(looked.error());
+    for (auto event = qmp.next_event(kLook); event; event = qmp.next_event({})) {
+      if (event->name == "STOP") converging.stopped(event->age_s());
+    }
+    sender.note(converging.state());
+  }
 }
 
 int send(const SendOptions& options) {
@@ -66,25 +87,29 @@ int send(const SendOptions& options) {
   }
   if (auto opened = sender.open(); !opened)
     return give_up(*file, sender.report(), opened.error(), options.json);
-  nlohmann::json limit_before;
+  std::unique_ptr<convergence::Convergence> converging;
   if (qmp) {
-    auto before = set_downtime_limit(*qmp, uri->downtime);
-    if (!before) {
-      failure.fail(before.error());
-      return give_up(*file, sender.report(), before.error(), options.json);
+    auto begun = convergence::Convergence::begin(*qmp, qmp->peer_pid(), convergence::wish_of(*uri),
+                                                 [&sender] { return sender.lanes(); });
+    if (!begun) {
+      failure.fail(begun.error());
+      return give_up(*file, sender.report(), begun.error(), options.json);
     }
-    limit_before = std::move(*before);
+    converging = std::move(*begun);
   }
   spdlog::info("ready: migrate QEMU to {}", options.qemu);
   {
     Progress progress([&] { return sender.report(); }, options.json);
+    std::jthread looks;
+    if (qmp)
+      looks = std::jthread(
+          [&](const std::stop_token& over) { converge(*qmp, *converging, sender, failure, over); });
     (void)sender.run();  // its error is the report's
   }
+  converging.reset();
   Report report = sender.report();
   if (qmp) {
     if (auto asked = ask_qemu(*qmp, report); !asked) spdlog::warn("{}", asked.error().message);
-    if (auto restored = restore_downtime_limit(*qmp, limit_before); !restored)
-      spdlog::warn("{}", restored.error().message);
   }
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
   print_summary(report, options.json);

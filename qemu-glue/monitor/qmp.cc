@@ -68,6 +68,11 @@ std::string to_line(const nlohmann::json& message) {
 
 }  // namespace
 
+double QmpEvent::age_s() const {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return time_s > 0 ? std::max(0.0, std::chrono::duration<double>(now).count() - time_s) : 0;
+}
+
 Result<std::unique_ptr<Qmp>> Qmp::connect(const std::string& path, milliseconds timeout) {
   auto deadline = deadline_after(timeout);
   sockaddr_un address{};

@@ -30,6 +30,8 @@ struct QmpEvent {
   std::string name;
   nlohmann::json data;  // an object; empty when the event carries nothing
   double time_s = 0;    // QEMU's wall clock, seconds since 1970; 0 when QEMU gave none
+  // How long ago it was, of a QEMU on this host; 0 when QEMU gave no time.
+  double age_s() const;
 };
 
 class Qmp final : public Monitor {

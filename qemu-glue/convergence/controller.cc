@@ -1,0 +1,73 @@
+#include "qemu-glue/convergence/controller.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace wherry::convergence {
+namespace {
+
+constexpr double kCare = 0.8;       // the last pages may land more slowly than those before
+constexpr double kShrink = 0.7;     // a pass of the one before, at least,
+constexpr double kAim = 0.6;        // and what the guest is slowed for
+constexpr double kFast = 0.3;       // below that it is given back
+constexpr double kFar = 3;          // while so many times what may remain is too much
+constexpr double kGiveBack = 1.25;  // so many times its speed
+constexpr double kNoShorter = 0.95;
+constexpr int kStuck = 2;
+
+}  // namespace
+
+Decision Controller::step(const Observation& seen) {
+  Decision decision;
+  const double time = std::max(0.0, limits_.downtime - limits_.fixed);
+  decision.may_remain = std::max(0.0, kCare * seen.landing * time - seen.in_flight);
+  if (seen.passes != passes_) pass_ended(seen, decision.may_remain);
+  seen_ = seen;
+  decision.throttle = throttle_;
+  decision.out_of_reach = out_of_reach_;
+  return decision;
+}
+
+// Bytes that QEMU knows to be dirty, which it sends meanwhile.
+double Controller::known(double t) const {
+  return std::max(0.0, seen_.remaining - seen_.landing * (t - seen_.t));
+}
+
+// What QEMU does not know yet grows as in the last pass.
+std::optional<double> Controller::predict(double t) const {
+  if (seen_.landing <= 0 || passes_ < 2) return std::nullopt;
+  const double fresh = dirtied_ * (t - pass_began_);
+  return (known(t) + fresh + seen_.in_flight) / seen_.landing + limits_.fixed;
+}
+
+void Controller::pass_ended(const Observation& seen, double may_remain) {
+  const uint64_t ended = seen.passes - passes_;
+  const double length = (seen.t - pass_began_) / static_cast<double>(ended);
+  const bool measured = passes_ > 1;  // the first sends every page for the first time
+  const bool first = passes_ == 0;
+  passes_ = seen.passes;
+  pass_began_ = seen.t;
+  if (first || length <= 0) return;
+  dirtied_ = std::max(0.0, seen.remaining - known(seen.t)) / length;
+  if (!measured || seen.landing <= 0) return;
+
+  const double excess = std::max(0.0, seen.remaining - may_remain);
+  const double before = std::exchange(excess_, excess);
+  // Near the end QEMU sends more than the excess before it looks again, so that a pass that would be short is
+  // none: what was seen to become of the excess counts as well.
+  const double shrinks_to = std::max(excess / seen.landing / length, before > 0 ? excess / before : 0);
+  const double speed = 1 - throttle_;
+  if (shrinks_to > kShrink) throttle_ = std::min(limits_.throttle, 1 - speed * kAim / shrinks_to);
+  if (shrinks_to < kFast && excess > kFar * may_remain) throttle_ = std::max(0.0, 1 - speed * kGiveBack);
+  dirtied_ *= (1 - throttle_) / speed;
+  const bool at_end = throttle_ >= limits_.throttle;
+  stuck_ = at_end && shrinks_to > kNoShorter ? stuck_ + 1 : 0;
+  if (stuck_ == 0) out_of_reach_.reset();
+  if (stuck_ < kStuck) return;
+  const double pages = seen.remaining / seen.landing;
+  out_of_reach_ = OutOfReach{.downtime = pages + limits_.fixed,
+                             .throttle = throttle_,
+                             .faster = pages / std::max(limits_.downtime - limits_.fixed, 0.001)};
+}
+
+}  // namespace wherry::convergence

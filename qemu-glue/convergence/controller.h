@@ -1,0 +1,74 @@
+// Decides how a migration comes to its end: how much may be left when the guest stops, and how much the guest
+// is slowed until then.
+//
+// With E the rate at which pages that come again land, and F what a switchover takes without pages, the guest
+// may stop once no more is left than
+//
+//     T = kCare · E · (target − F) − what is in flight
+//
+// QEMU is told T, and stops the guest at a pass's end that leaves no more. Whether one will shows at each
+// end: R bytes are dirty behind a pass of t seconds, so the next takes (R − T)/E. Passes have to become
+// shorter, to kShrink of the one before at least. Where they do not, the guest is slowed in proportion, and
+// where they shrink fast it is given speed back. E has to be measured for that: so nothing is throttled
+// before a pass that sent pages again. Where throttling is at its end and passes stay as they are, the target
+// is out of reach.
+//
+// Knows no QEMU and no clock: tests simulate both. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+namespace wherry::convergence {
+
+struct Observation {
+  double t = 0;          // seconds, of any clock
+  uint64_t passes = 0;   // that QEMU has begun (dirty-sync-count)
+  double remaining = 0;  // bytes that QEMU knows to be dirty
+  double in_flight = 0;  // bytes that it has sent and that may not be in place yet
+  double landing = 0;    // bytes a second that are put in place of pages that come again; 0: not known yet
+};
+
+// The target is out of reach, by what was seen at a pass's end.
+struct OutOfReach {
+  double downtime = 0;  // seconds that it would take
+  double throttle = 0;  // with the guest slowed like that
+  double faster = 0;    // how many times as fast pages would have to land
+};
+
+struct Decision {
+  double may_remain = 0;  // T, bytes
+  double throttle = 0;    // 0: none, to below 1: how much of the processors' time the guest does not get
+  std::optional<OutOfReach> out_of_reach;
+};
+
+class Controller {
+ public:
+  struct Limits {
+    double downtime = 0.3;  // target, seconds
+    double throttle = 0;    // never more
+    double fixed = 0;       // F, seconds
+  };
+
+  explicit Controller(const Limits& limits) : limits_(limits) {}
+
+  Decision step(const Observation& seen);
+  // Seconds of downtime, had the guest stopped at that time, shortly after the last step.
+  std::optional<double> predict(double t) const;
+
+ private:
+  double known(double t) const;
+  void pass_ended(const Observation& seen, double may_remain);
+
+  const Limits limits_;
+  Observation seen_;
+  uint64_t passes_ = 0;
+  double pass_began_ = 0;
+  double dirtied_ = 0;  // bytes a second, in the last pass
+  double excess_ = 0;   // bytes too much behind the last pass
+  double throttle_ = 0;
+  int stuck_ = 0;  // passes in a row that throttling did not shorten
+  std::optional<OutOfReach> out_of_reach_;
+};
+
+}  // namespace wherry::convergence

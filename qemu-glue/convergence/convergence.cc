@@ -1,0 +1,228 @@
+#include "qemu-glue/convergence/convergence.h"
+
+#include <fmt/core.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace wherry::convergence {
+namespace {
+
+using nlohmann::json;
+
+// What a switchover takes without pages: the guest's stop and start, and its devices. Measured with QEMU 7.2
+// and 10.0 under TCG (docs/architecture.md); round trips come on top.
+constexpr double kStopAndStart = 0.01;
+constexpr int kRoundTrips = 3;
+// QEMU's window is 0.1 s, and so is the time between two looks: so many windows are remembered.
+constexpr size_t kRates = 10;
+// With nothing at all to remain, QEMU would not look whether pages were written meanwhile.
+constexpr double kLeast = 4096;
+constexpr double kLeastRate = 1000;
+// A parameter is told anew if it changes by more than that.
+constexpr double kNews = 0.03;
+// Milliseconds; the most that QEMU takes.
+constexpr double kLongest = 2'000'000;
+
+double number(const json& map, const char* key) {
+  const auto found = map.find(key);
+  return found != map.end() && found->is_number() ? found->get<double>() : 0;
+}
+
+Result<std::vector<pid_t>> vcpu_threads(Monitor& qemu) {
+  auto vcpus = qemu.execute("query-cpus-fast");
+  if (!vcpus) return pass_on(vcpus);
+  std::vector<pid_t> threads;
+  for (const json& vcpu : *vcpus) {
+    if (const auto thread = static_cast<pid_t>(number(vcpu, "thread-id")); thread > 0)
+      threads.push_back(thread);
+  }
+  std::sort(threads.begin(), threads.end());
+  threads.erase(std::unique(threads.begin(), threads.end()), threads.end());  // TCG may have one for all
+  return threads;
+}
+
+}  // namespace
+
+Wish wish_of(const Uri& uri) {
+  return {.downtime = uri.downtime, .throttle_most = uri.throttle_most, .on_miss = uri.on_miss};
+}
+
+Convergence::Convergence(Monitor& qemu, const Wish& wish, std::function<Lanes()> lanes)
+    : qemu_(qemu),
+      wish_(wish),
+      lanes_(std::move(lanes)),
+      fixed_(kStopAndStart + kRoundTrips * std::chrono::duration<double>(lanes_().round_trip).count()),
+      controller_({.downtime = std::chrono::duration<double>(wish.downtime).count(),
+                   .throttle = wish.throttle_most,
+                   .fixed = fixed_}) {}
+
+Result<std::unique_ptr<Convergence>> Convergence::begin(Monitor& qemu, pid_t process, const Wish& wish,
+                                                        std::function<Lanes()> lanes) {
+  VcpuQuota::release_abandoned();
+  auto parameters = qemu.execute("query-migrate-parameters");
+  if (!parameters) return pass_on(parameters);
+  Wish possible = wish;
+  std::unique_ptr<VcpuQuota> quota;
+  std::string why_not;
+  if (wish.throttle_most > 0 && process > 0) {
+    auto threads = vcpu_threads(qemu);
+    if (!threads) return pass_on(threads);
+    auto taken = VcpuQuota::take(process, *threads);
+    if (taken) {
+      quota = std::move(*taken);
+    } else {
+      why_not = taken.error().message;
+    }
+  }
+  if (!quota) possible.throttle_most = 0;
+  std::unique_ptr<Convergence> convergence(new Convergence(qemu, possible, std::move(lanes)));
+  convergence->quota_ = std::move(quota);
+  if (!why_not.empty()) convergence->say(fmt::format("the guest cannot be slowed down: {}", why_not));
+  convergence->takes_rate_ = parameters->contains("avail-switchover-bandwidth");
+  for (const char* name : {"downtime-limit", "avail-switchover-bandwidth"}) {
+    if (parameters->contains(name)) convergence->before_[name] = (*parameters)[name];
+  }
+  // Until the lanes have shown what they can, only what is next to nothing may remain.
+  convergence->told_ = {{"downtime-limit", 1}};
+  if (auto told = qemu.execute("migrate-set-parameters", convergence->told_); !told) return pass_on(told);
+  return convergence;
+}
+
+Convergence::~Convergence() {
+  // It may fail where QEMU is gone, and then there is nothing to set back.
+  if (!before_.empty()) (void)qemu_.execute("migrate-set-parameters", before_);
+}
+
+Result<> Convergence::look(const json& query_migrate) {
+  if (query_migrate.value("status", "") != "active") return {};
+  const json ram = query_migrate.value("ram", json::object());
+  const Lanes lanes = lanes_();
+  peak_ = std::max(peak_, lanes.goodput);
+  const double rate = qemu_rate(ram);
+  // What the lanes could do is a model's, so it counts only as far as something like it was seen.
+  const double landing = std::min(lanes.landing, peak_);
+  const double t = now();
+  const Decision decision = controller_.step({
+      .t = t,
+      .passes = static_cast<uint64_t>(number(ram, "dirty-sync-count")),
+      .remaining = number(ram, "remaining"),
+      .in_flight = lanes.in_flight,
+      .landing = landing,
+  });
+  slow_down(decision.throttle, t);
+  {
+    std::lock_guard lock(mutex_);
+    state_.remaining = static_cast<uint64_t>(number(ram, "remaining"));
+    state_.dirty_rate = number(ram, "dirty-pages-rate") * std::max(number(ram, "page-size"), 4096.0);
+    if (const auto predicted = controller_.predict(t)) state_.predicted_ms = *predicted * 1000;
+  }
+  if (decision.out_of_reach && !std::exchange(missed_, true)) {
+    if (auto done = miss(*decision.out_of_reach); !done) return done;
+  }
+  if (let_go_ || landing <= 0) return {};
+  return tell_qemu(decision, rate, landing);
+}
+
+void Convergence::stopped(double ago) {
+  const auto predicted = controller_.predict(now() - ago);
+  if (!predicted) return;
+  std::lock_guard lock(mutex_);
+  state_.predicted_ms = *predicted * 1000;
+}
+
+double Convergence::now() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+}
+
+// The fastest of the last windows.
+double Convergence::qemu_rate(const json& ram) {
+  rates_.push_back(number(ram, "mbps") * 1e6 / 8);
+  if (rates_.size() > kRates) rates_.pop_front();
+  return *std::max_element(rates_.begin(), rates_.end());
+}
+
+Result<> Convergence::tell_qemu(const Decision& decision, double rate, double landing) {
+  json parameters;
+  const double may_remain = std::max(decision.may_remain, kLeast);
+  if (takes_rate_) {
+    const double time =
+        std::max(1.0, std::chrono::duration<double, std::milli>(wish_.downtime).count() - fixed_ * 1000);
+    parameters["downtime-limit"] = static_cast<int64_t>(time);
+    parameters["avail-switchover-bandwidth"] =
+        static_cast<int64_t>(std::max(kLeastRate, may_remain / time * 1000));
+  } else {
+    const double time = may_remain / std::max(rate, landing) * 1000;
+    parameters["downtime-limit"] = static_cast<int64_t>(std::clamp(time, 1.0, kLongest));
+  }
+  const bool news = std::any_of(parameters.items().begin(), parameters.items().end(), [&](const auto& each) {
+    const double old = number(told_, each.key().c_str());
+    return std::abs(each.value().template get<double>() - old) > kNews * old;
+  });
+  if (!news) return {};
+  auto told = qemu_.execute("migrate-set-parameters", parameters);
+  if (!told) return pass_on(told);
+  told_ = parameters;
+  return {};
+}
+
+void Convergence::slow_down(double part, double now) {
+  if (!quota_) return;
+  {
+    std::lock_guard lock(mutex_);
+    throttled_ += state_.throttle.value_or(0) * (now - std::exchange(seen_, now));
+    state_.throttle = part * 100;
+    state_.throttle_peak = std::max(part * 100, state_.throttle_peak.value_or(0));
+    state_.throttle_mean = throttled_ / now;
+  }
+  if (auto slowed = quota_->throttle(part); !slowed) {
+    say(slowed.error().message);
+    quota_.reset();
+  }
+}
+
+Result<> Convergence::miss(const OutOfReach& floor) {
+  const std::string what = fmt::format(
+      "a downtime of {} ms is out of reach: {}the guest rewrites as much as takes {:.0f} ms, {}. What would "
+      "do: "
+      "downtime={:.0f}ms, pages that land {:.1f} times as fast (a faster link, more streams){}, or postcopy",
+      wish_.downtime.count(), quota_ ? fmt::format("slowed by {:.0f} %, ", floor.throttle * 100) : "",
+      floor.downtime * 1000, quota_ ? "pass by pass" : "and it cannot be slowed down",
+      std::ceil(floor.downtime * 1000), std::max(1.1, floor.faster),
+      wish_.throttle_most < VcpuQuota::kMost ? ", more throttle" : "");
+  if (wish_.on_miss == OnMiss::abort) return fail("{} (on-miss=abort)", what);
+  say(what);
+  switch (wish_.on_miss) {
+    case OnMiss::go_on:
+    case OnMiss::abort:
+      return {};
+    case OnMiss::postcopy: {
+      auto started = qemu_.execute("migrate-start-postcopy");
+      if (!started) say(fmt::format("postcopy cannot begin: {}", started.error().message));
+      return {};
+    }
+    case OnMiss::pause: {
+      let_go_ = true;
+      json parameters = {{"downtime-limit", static_cast<int64_t>(kLongest)}};
+      if (takes_rate_) parameters["avail-switchover-bandwidth"] = 0;
+      auto told = qemu_.execute("migrate-set-parameters", parameters);
+      if (!told) return pass_on(told);
+      return {};
+    }
+  }
+  return {};
+}
+
+void Convergence::say(const std::string& message) {
+  spdlog::warn("{}", message);
+  std::lock_guard lock(mutex_);
+  state_.messages.push_back(message);
+}
+
+State Convergence::state() const {
+  std::lock_guard lock(mutex_);
+  return state_;
+}
+
+}  // namespace wherry::convergence

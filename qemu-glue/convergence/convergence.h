@@ -1,0 +1,99 @@
+// The convergence controller at work: looks at the source's QEMU and at the lanes, and does what the
+// Controller decides, to QEMU's limits and to the guest's processors.
+//
+//   begin() ─▶ look() every 100 ms or so, while the guest runs at the source ─▶ gone: all is as it was
+//
+// QEMU 8.2 and later is told the rate that it may reckon with (avail-switchover-bandwidth); an earlier one
+// measures it itself, over 0.1 s, so its downtime-limit is set for the fastest that was seen lately.
+// One thread at a time; state() may be called by any.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "qemu-glue/convergence/controller.h"
+#include "qemu-glue/convergence/vcpu_quota.h"
+#include "qemu-glue/monitor/monitor.h"
+#include "qemu-glue/uri.h"
+
+namespace wherry::convergence {
+
+struct Wish {
+  std::chrono::milliseconds downtime{300};
+  double throttle_most = VcpuQuota::kMost;  // 0: never
+  OnMiss on_miss = OnMiss::go_on;
+};
+
+Wish wish_of(const Uri& uri);
+
+// What the lanes are at.
+struct Lanes {
+  double in_flight = 0;  // bytes, at most
+  double landing = 0;    // bytes a second that they can land of pages that come again
+  double goodput = 0;    // and that they land now
+  std::chrono::microseconds round_trip{0};
+};
+
+struct State {
+  std::optional<uint64_t> remaining;  // bytes, as QEMU says
+  std::optional<double> dirty_rate;   // bytes a second
+  std::optional<double> throttle;     // percent of its processors' time that the guest does not get
+  std::optional<double> throttle_peak;
+  std::optional<double> throttle_mean;  // since begin()
+  std::optional<double> predicted_ms;   // of downtime, if the guest stopped now
+  std::vector<std::string> messages;    // to the operator
+};
+
+class Convergence {
+ public:
+  // Has QEMU go on until a first look. `process` is QEMU's, for its vCPUs to be slowed; 0: they cannot be.
+  static Result<std::unique_ptr<Convergence>> begin(Monitor& qemu, pid_t process, const Wish& wish,
+                                                    std::function<Lanes()> lanes);
+  // Where the guest may be still here, QEMU's parameters are set back; its processors always.
+  ~Convergence();
+
+  // With QEMU's answer to query-migrate. An error: the migration is to be given up.
+  Result<> look(const nlohmann::json& query_migrate);
+  // QEMU has stopped the guest, so many seconds ago.
+  void stopped(double ago);
+  // The guest has left: there is nothing to set back.
+  void gone() { before_ = nlohmann::json::object(); }
+  State state() const;
+
+ private:
+  Convergence(Monitor& qemu, const Wish& wish, std::function<Lanes()> lanes);
+  double now() const;
+  double qemu_rate(const nlohmann::json& ram);
+  Result<> tell_qemu(const Decision& decision, double rate, double landing);
+  void slow_down(double part, double now);
+  Result<> miss(const OutOfReach& floor);
+  void say(const std::string& message);
+
+  Monitor& qemu_;
+  const Wish wish_;
+  const std::function<Lanes()> lanes_;
+  nlohmann::json before_ = nlohmann::json::object();  // parameters
+  bool takes_rate_ = false;                           // avail-switchover-bandwidth
+  double fixed_;
+  Controller controller_;
+  std::unique_ptr<VcpuQuota> quota_;
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::deque<double> rates_;  // of QEMU's last windows, bytes a second
+  double peak_ = 0;           // goodput
+  double seen_ = 0;           // when it last looked,
+  double throttled_ = 0;      // and for how many seconds of full throttle until then
+  nlohmann::json told_;
+  bool missed_ = false;
+  bool let_go_ = false;  // the guest may be away as long as it takes
+  mutable std::mutex mutex_;
+  State state_;
+};
+
+}  // namespace wherry::convergence

@@ -1,0 +1,51 @@
+// Slows a guest's vCPUs down: each vCPU's thread gets a control group (cgroup v1 or v2) of its own, below the
+// one it was in, with a quota of processor time.
+//
+// They are named wherry-throttle-PID-VCPU, with our process's PID. So whatever happens to us, what is left of
+// us is found by its name: abandoned() lists it and release_abandoned() takes it away. Needs root, or a
+// cgroup that was delegated to us. Source: cgroups(7), and cgroup-v2 of the kernel's documentation (threaded
+// mode).
+//
+// For one thread.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "compression/result.h"
+
+namespace wherry::convergence {
+
+class VcpuQuota {
+ public:
+  // The threads go into groups without a limit yet. `root`: where cgroups are mounted.
+  static Result<std::unique_ptr<VcpuQuota>> take(pid_t qemu, const std::vector<pid_t>& threads,
+                                                 const std::filesystem::path& root = kRoot);
+  // The threads go back to where they were.
+  ~VcpuQuota();
+
+  // 0: none; 0.25: each vCPU has three quarters of a processor; at most kMost.
+  Result<> throttle(double part);
+
+  static std::vector<std::filesystem::path> abandoned(const std::filesystem::path& root = kRoot);
+  static void release_abandoned(const std::filesystem::path& root = kRoot);
+
+  static constexpr double kMost = 0.99;
+
+ private:
+  static inline const std::filesystem::path kRoot = "/sys/fs/cgroup";
+  VcpuQuota() = default;
+
+  struct Group {
+    std::filesystem::path path;
+    bool v2 = false;
+  };
+  std::vector<Group> groups_;
+  double part_ = 0;
+};
+
+}  // namespace wherry::convergence

@@ -1,0 +1,68 @@
+"""The convergence controller with a real QEMU: a guest that rewrites its memory faster than the link is slowed until it
+can move, and has its processors back afterwards; where it may not be, that is said, and the policy decides.
+"""
+import glob
+import unittest
+
+from lab import PAGES, Pair, wait_until
+
+# 32 MB/s of what does not compress, over a link of 10 MB/s.
+REWRITES = {'append': f'pages={PAGES} rate=8000 bytes=4096 mix=random:100 verify=2000'}
+LINK = '80mbit'
+
+
+def throttles():
+    return glob.glob('/sys/fs/cgroup/**/wherry-throttle-*', recursive=True)
+
+
+class Convergence(unittest.TestCase):
+    def pair(self, version, keys):
+        return Pair(version, rate=LINK, placement='direct', keys=f'streams=2&{keys}', source=REWRITES, sender_qmp=True)
+
+    def test_a_guest_that_writes_too_fast_is_slowed_and_moves(self):
+        for version in ('7.2', '10.0'):
+            with self.subTest(version), self.pair(version, 'downtime=100ms') as pair:
+                pair.migrate()
+                report, _ = pair.complete()
+                self.assertGreater(report['throttle']['peak_percent'], 0)
+                self.assertGreater(report['throttle']['peak_percent'], report['throttle']['mean_percent'])
+                self.assertGreater(report['downtime']['predicted']['total'], 0)
+                self.assertEqual(report['target_ms'], 100)
+                self.assertTrue(any(point.get('throttle') for point in report['timeline']))
+                self.assertEqual(throttles(), [])
+
+    def test_a_target_out_of_reach_is_said_and_the_guest_stays(self):
+        with self.pair('10.0', 'downtime=50ms&throttle-max=0&on-miss=abort') as pair:
+            pair.migrate()
+            self.assertEqual(pair.sender.wait(40), 1)
+            self.assertRegex(pair.sender.report['error'],
+                             'downtime of 50 ms is out of reach.* What would do: downtime=[0-9]+ms.*on-miss=abort')
+            pair.check_source_goes_on()
+            parameters = pair.src.execute('query-migrate-parameters')
+            self.assertEqual((parameters['downtime-limit'], parameters['avail-switchover-bandwidth']), (100, 0))
+
+    def test_or_the_guest_is_away_for_as_long_as_it_takes(self):
+        with self.pair('10.0', 'downtime=50ms&throttle-max=0&on-miss=pause') as pair:
+            pair.migrate()
+            report, _ = pair.complete()
+            self.assertIn('out of reach', report['messages'][0]['text'])
+
+    def test_a_killed_wherry_leaves_no_throttle_for_good(self):
+        with self.pair('10.0', 'downtime=50ms&throttle-max=50') as pair:
+            pair.migrate()
+            self.assertEqual(len(throttles()), 1)
+            pair.sender.kill()
+            pair.check_source_goes_on()
+            self.assertEqual(len(throttles()), 1)
+            pair.renew_destination()
+            pair.receiver.close()
+            pair.keys = 'streams=2&downtime=2s'
+            pair.start_wherries()
+            wait_until(lambda: all(f'-{pair.sender.process.pid}-' in path for path in throttles()), 10, 'end of the old')
+            pair.migrate()
+            pair.complete()
+            self.assertEqual(throttles(), [])
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,87 @@
+// With this machine's control groups, for which it takes root.
+#include "qemu-glue/convergence/vcpu_quota.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <fstream>
+#include <string>
+
+namespace wherry::convergence {
+namespace {
+
+// A process that does nothing, to be slowed.
+class Idler {
+ public:
+  Idler() : pid_(::fork()) {
+    if (pid_ == 0) {
+      for (;;) ::pause();
+    }
+  }
+  ~Idler() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  pid_t pid() const { return pid_; }
+  std::string groups() const {
+    std::ifstream file("/proc/" + std::to_string(pid_) + "/cgroup");
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+ private:
+  pid_t pid_;
+};
+
+class VcpuQuotaTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  }
+};
+
+TEST_F(VcpuQuotaTest, AThreadHasAGroupOfItsOwnUntilTheEnd) {
+  const Idler idler;
+  const std::string before = idler.groups();
+  {
+    auto quota = VcpuQuota::take(idler.pid(), {idler.pid()});
+    ASSERT_TRUE(quota) << quota.error().message;
+    EXPECT_NE(idler.groups(), before);
+    EXPECT_NE(idler.groups().find("wherry-throttle-"), std::string::npos);
+    for (const double part : {0.2, 0.99, 0.5, 0.0}) {
+      auto set = (*quota)->throttle(part);
+      EXPECT_TRUE(set) << set.error().message;
+    }
+    EXPECT_TRUE(VcpuQuota::abandoned().empty()) << "its owner lives";
+  }
+  EXPECT_EQ(idler.groups(), before);
+}
+
+TEST_F(VcpuQuotaTest, WhatADeadOwnerLeftIsFoundAndTakenAway) {
+  const Idler idler;
+  const std::string before = idler.groups();
+  const pid_t owner = ::fork();
+  if (owner == 0) {
+    auto quota = VcpuQuota::take(idler.pid(), {idler.pid()});
+    const bool throttled = quota && (*quota)->throttle(0.9);
+    ::_exit(throttled ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(owner, &status, 0), owner);
+  ASSERT_EQ(status, 0);
+  EXPECT_NE(idler.groups(), before);
+  EXPECT_EQ(VcpuQuota::abandoned().size(), 1u);
+  VcpuQuota::release_abandoned();
+  EXPECT_TRUE(VcpuQuota::abandoned().empty());
+  EXPECT_EQ(idler.groups(), before);
+}
+
+TEST_F(VcpuQuotaTest, AProcessThatIsGoneIsAnError) {
+  const pid_t gone = 0x3fffff;
+  EXPECT_FALSE(VcpuQuota::take(gone, {gone}));
+}
+
+}  // namespace
+}  // namespace wherry::convergence
