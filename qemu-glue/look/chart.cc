@@ -48,9 +48,12 @@ Axis value_axis(double highest) {
 class Picture {
  public:
   Picture(const Chart& chart, double duration) : chart_(chart), duration_(length(duration)) {
-    double highest = std::max(chart.level ? chart.level->value : 0, chart.outcome ? chart.outcome->value : 0);
+    double highest = chart.unit == Unit::percent ? 100 : 0;
+    for (const auto* named : {&chart.level, &chart.outcome}) {
+      if (*named) highest = std::max(highest, (*named)->value);
+    }
     for (const Chart::Point& point : chart.points) highest = std::max(highest, point.value.value_or(0));
-    highest_ = value_axis(highest);
+    axis_ = value_axis(highest);
   }
 
   std::string draw(const std::vector<Event>& events) const {
@@ -66,14 +69,14 @@ class Picture {
 
  private:
   double x(double t) const { return kLeft + (kRight - kLeft) * std::min(t / duration_, 1.0); }
-  double y(double value) const { return kBottom - (kBottom - kTop) * value / highest_.end; }
+  double y(double value) const { return kBottom - (kBottom - kTop) * value / axis_.end; }
 
   std::string values() const {
-    const Scale scale = scale_of(chart_.unit, highest_.end);
+    const Scale scale = scale_of(chart_.unit, axis_.end);
     std::string text = fmt::format("<text class=\"unit\" x=\"{}\" y=\"12\">{}</text>\n", 2, scale.name);
-    const auto marks = static_cast<int>(std::round(highest_.end / highest_.step));
+    const auto marks = static_cast<int>(std::round(axis_.end / axis_.step));
     for (int i = 0; i <= marks; ++i) {
-      const double value = highest_.step * i;
+      const double value = axis_.step * i;
       text += fmt::format(
           R"(<path class="{}" d="M{} {:.1f}H{}"/><text class="mark value" x="{}" y="{:.1f}">{:.6g}</text>)"
           "\n",
@@ -189,7 +192,7 @@ class Picture {
 
   const Chart& chart_;
   const double duration_;
-  Axis highest_{};
+  Axis axis_{};
 };
 
 }  // namespace

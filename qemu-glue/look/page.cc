@@ -46,13 +46,14 @@ p { margin: .25rem 0 0; overflow-wrap: anywhere; }
 dt, .aside, figcaption span, th { color: var(--soft); font-size: .85rem; font-weight: normal; }
 dd { margin: 0; }
 dd.value { font-size: 1.35rem; font-weight: 600; line-height: 1.3; }
-.cards, .charts { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 23rem), 1fr)); }
-.cards { margin-bottom: .75rem; align-items: start; }
-section { padding: .8rem .9rem; overflow-x: auto; }
-.wide { grid-column: 1 / -1; }
+dd.missed { color: var(--bad); }
+.charts { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 23rem), 1fr)); }
+.cards { columns: 3 20rem; column-gap: .75rem; }
+.cards section { display: inline-block; width: 100%; vertical-align: top; }
+section { padding: .8rem .9rem; margin-bottom: .75rem; overflow-x: auto; break-inside: avoid; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .75rem .2rem 0; text-align: left; vertical-align: top; }
-td { border-top: 1px solid var(--rule); overflow-wrap: anywhere; }
+td { border-top: 1px solid var(--rule); overflow-wrap: break-word; }
 th { white-space: nowrap; }
 .n { text-align: right; white-space: nowrap; }
 .bar { width: 40%; }
@@ -67,7 +68,7 @@ svg .value { text-anchor: end; }
 svg .time { text-anchor: middle; }
 .grid { stroke: var(--rule); }
 .axis { stroke: var(--soft); }
-.line { fill: none; stroke: var(--line); stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
+.line { fill: none; stroke: var(--line); stroke-width: 1.75; stroke-linejoin: round; stroke-linecap: round; }
 .area { fill: var(--line); opacity: .12; }
 .level path { stroke: var(--mark); stroke-dasharray: 6 4; stroke-width: 1.5; }
 .outcome circle { fill: var(--mark); stroke: var(--card); stroke-width: 1.5; }
@@ -91,8 +92,13 @@ std::string cell(const std::string& text, const char* kind = "") {
 
 constexpr const char* kNumber = " class=\"n\"";
 
-std::string card(const char* title, const std::string& content, const char* kind = "") {
-  return content.empty() ? "" : fmt::format("<section{}><h2>{}</h2>\n{}</section>\n", kind, title, content);
+std::string card(const char* title, const std::string& content) {
+  return content.empty() ? "" : fmt::format("<section><h2>{}</h2>\n{}</section>\n", title, content);
+}
+
+// What a group of elements has in common.
+std::string group(const char* kind, const std::string& content) {
+  return content.empty() ? "" : fmt::format("<div class=\"{}\">\n{}</div>\n", kind, content);
 }
 
 class Page {
@@ -102,11 +108,8 @@ class Page {
   Result<std::string> write() {
     read_timeline();
     if (error_) return tl::make_unexpected(*error_);
-    std::string text = heading() + figures();
-    if (const std::string cards = this->cards(); !cards.empty())
-      text += "<div class=\"cards\">\n" + cards + "</div>\n";
-    if (const std::string charts = this->charts(); !charts.empty())
-      text += "<div class=\"charts\">\n" + charts + "</div>\n";
+    const std::string text =
+        heading() + figures() + group("cards", cards()) + card("Lanes", lanes()) + group("charts", charts());
     if (error_) return tl::make_unexpected(*error_);
     return text + "</main>\n</body>\n</html>\n";
   }
@@ -156,8 +159,10 @@ class Page {
     return text;
   }
 
-  static std::string figure(const char* name, const std::string& value, const std::string& aside = "") {
-    std::string text = fmt::format("<div><dt>{}</dt><dd class=\"value\">{}</dd>", name, value);
+  static std::string figure(const char* name, const std::string& value, const std::string& aside = "",
+                            bool missed = false) {
+    std::string text =
+        fmt::format("<div><dt>{}</dt><dd class=\"value{}\">{}</dd>", name, missed ? " missed" : "", value);
     if (!aside.empty()) text += fmt::format("<dd class=\"aside\">{}</dd>", escaped(aside));
     return text + "</div>\n";
   }
@@ -172,7 +177,8 @@ class Page {
     const auto target = report_.number("target_ms");
     const std::string wish = target ? "target " + amount_text(Unit::milliseconds, *target) : "";
     if (const auto downtime = report_.number("switchover_ms"))
-      text += figure("Downtime", amount_text(Unit::milliseconds, *downtime), wish);
+      text +=
+          figure("Downtime", amount_text(Unit::milliseconds, *downtime), wish, target && *downtime > *target);
     const auto guest = report_.number("guest_bytes");
     const auto wire = report_.number("wire_bytes");
     if (guest) text += figure("Guest memory", bytes_text(*guest));
@@ -180,7 +186,7 @@ class Page {
     if (disks && *disks > 0) text += figure("Disks", bytes_text(*disks));
     if (wire) text += figure("On the wire", bytes_text(*wire), report_.text("transport").value_or(""));
     if (guest && wire && *guest > 0 && *wire > 0)
-      text += figure("Ratio", amount_text(Unit::times, *guest / *wire), "guest bytes for each on the wire");
+      text += figure("Ratio", amount_text(Unit::times, *guest / *wire), "guest to wire");
     const auto most = report_.number("in_flight_max");
     const auto bound = report_.number("in_flight_bound");
     if (most && *most > 0)
@@ -196,8 +202,7 @@ class Page {
 
   std::string cards() const {
     return card("Pages", pages()) + card("Downtime", downtime()) + card("Placement", placement()) +
-           card("Memory for remembering pages", history()) + card("Lanes", lanes(), " class=\"wide\"") +
-           card("Channels that were not parsed", opaque(), " class=\"wide\"") +
+           card("Channels that were not parsed", opaque()) + card("Memory for remembering pages", history()) +
            card("What was chosen for pages", encodings()) + card("Messages", messages());
   }
 
@@ -337,7 +342,7 @@ class Page {
            drawn(chart("Dirty rate", Unit::bytes_per_second, "dirty_rate")) +
            drawn(chart("Throttle", Unit::percent, "throttle")) +
            drawn(chart("Remaining", Unit::bytes, "remaining")) + drawn(flight) + drawn(downtime) +
-           drawn(chart("Rate of the link, as measured", Unit::bytes_per_second, "link_rate"));
+           drawn(chart("Link rate, measured", Unit::bytes_per_second, "link_rate"));
   }
 
   // Empty if there is nothing to see.
