@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <thread>
 
 #include "qemu-glue/cli/commands.h"
@@ -27,6 +28,7 @@ Size size_of_terminal() {
 
 // Ends with the program (Ctrl-C needs nothing undone), or when nobody reads what it prints.
 int watch(const std::string& runtime_dir) {
+  std::signal(SIGINT, SIG_DFL);  // one of libfabric's libraries has a handler for it
   const bool terminal = ::isatty(STDOUT_FILENO) != 0;
   bool answered = false;
   for (size_t drawn = 0;;) {
@@ -35,9 +37,9 @@ int watch(const std::string& runtime_dir) {
       spdlog::error("{}", answer.error().message);
       return kFailed;
     }
-    answered = true;
+    answered = true;  // from now on one that does not answer may be being restarted
     const Size size = size_of_terminal();
-    // Below the last line is the cursor. A wherryd that is restarted comes back.
+    // The cursor stands below the last line.
     const std::vector<std::string> lines =
         answer ? look::table(*answer, size.width, size.height - 1)
                : std::vector<std::string>{answer.error().message.substr(0, size.width)};
