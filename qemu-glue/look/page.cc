@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "qemu-glue/look/chart.h"
 #include "qemu-glue/look/fields.h"
@@ -57,7 +58,7 @@ td { border-top: 1px solid var(--rule); overflow-wrap: break-word; }
 th { white-space: nowrap; }
 .n { text-align: right; white-space: nowrap; }
 .bar { width: 40%; }
-.bar i { display: block; height: .6rem; margin-top: .4rem; background: var(--line); border-radius: 2px; min-width: 1px; }
+.bar i { display: block; height: .6rem; margin-top: .4rem; background: var(--line); border-radius: 2px; }
 ol { margin: 0; padding-left: 2rem; }
 figure { margin: 0; padding: .7rem .9rem .5rem; }
 figcaption { display: flex; flex-wrap: wrap; justify-content: space-between; column-gap: 1rem; font-weight: 600; }
@@ -181,11 +182,14 @@ class Page {
           figure("Downtime", amount_text(Unit::milliseconds, *downtime), wish, target && *downtime > *target);
     const auto guest = report_.number("guest_bytes");
     const auto wire = report_.number("wire_bytes");
-    if (guest) text += figure("Guest memory", bytes_text(*guest));
+    // The destination counts neither what comes nor what it makes of it.
+    const bool moved = guest && *guest > 0;
+    if (moved) text += figure("Guest memory", bytes_text(*guest));
     const auto disks = report_.number("disk_bytes");
     if (disks && *disks > 0) text += figure("Disks", bytes_text(*disks));
-    if (wire) text += figure("On the wire", bytes_text(*wire), report_.text("transport").value_or(""));
-    if (guest && wire && *guest > 0 && *wire > 0)
+    if (moved && wire)
+      text += figure("On the wire", bytes_text(*wire), report_.text("transport").value_or(""));
+    if (moved && wire && *wire > 0)
       text += figure("Ratio", amount_text(Unit::times, *guest / *wire), "guest to wire");
     const auto most = report_.number("in_flight_max");
     const auto bound = report_.number("in_flight_bound");
@@ -203,7 +207,7 @@ class Page {
   std::string cards() const {
     return card("Pages", pages()) + card("Downtime", downtime()) + card("Placement", placement()) +
            card("Channels that were not parsed", opaque()) + card("Memory for remembering pages", history()) +
-           card("What was chosen for pages", encodings()) + card("Messages", messages());
+           card("What was chosen for pages, of the time", encodings()) + card("Messages", messages());
   }
 
   std::string pages() const {
@@ -275,11 +279,11 @@ class Page {
       const auto port = lane.object("port");
       const std::string device = port ? port->text("device").value_or("") : "";
       const auto bytes = lane.number("bytes");
-      const auto written = lane.number("written");
-      const auto moved = bytes ? bytes : written;
+      const auto written = lane.number("written");  // by RDMA, at the destination
+      const double moved = bytes ? *bytes : written.value_or(0);
       text += "<tr>" + cell(lane.text("peer").value_or("")) +
               cell(lane.text("transport").value_or("") + (device.empty() ? "" : " (" + device + ")")) +
-              cell(moved ? bytes_text(*moved) : "–", kNumber) +
+              cell(moved > 0 ? bytes_text(moved) : "–", kNumber) +
               cell(lane.flag("lost").value_or(false) ? "lost" : "") +
               cell(lane.text("no_rdma").value_or("")) + "</tr>\n";
     }
@@ -297,21 +301,24 @@ class Page {
     return text.empty() ? "" : "<table>\n" + text + "</table>\n";
   }
 
-  // When it changed.
+  // Of how many points of the timeline each is, the most frequent first.
   std::string encodings() const {
-    constexpr size_t kMost = 20;
-    std::string text;
-    std::string before;
-    size_t changes = 0;
-    for (size_t i = 0; i < timeline_.size(); ++i) {
-      const auto encoding = timeline_[i].text("encoding");
-      if (!encoding || *encoding == before) continue;
-      before = *encoding;
-      if (++changes <= kMost)
-        text += "<tr>" + cell(fmt::format("{:.1f} s", times_[i]), kNumber) + cell(before) + "</tr>\n";
+    constexpr size_t kMost = 8;
+    std::map<std::string, size_t> counts;
+    for (const Fields& point : timeline_) {
+      if (const auto encoding = point.text("encoding"); encoding && !encoding->empty()) ++counts[*encoding];
     }
-    if (changes > kMost)
-      text += fmt::format("<tr><td></td><td>and {} changes more</td></tr>\n", changes - kMost);
+    std::vector<std::pair<std::string, size_t>> sorted(counts.begin(), counts.end());
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [](const auto& a, const auto& b) { return a.second > b.second; });
+    std::string text;
+    for (size_t i = 0; i < std::min(sorted.size(), kMost); ++i) {
+      const double share = static_cast<double>(sorted[i].second) / static_cast<double>(timeline_.size());
+      text +=
+          "<tr>" + cell(fmt::format("{:.1f} %", 100 * share), kNumber) + cell(sorted[i].first) + "</tr>\n";
+    }
+    if (sorted.size() > kMost)
+      text += fmt::format("<tr><td></td><td>and {} others</td></tr>\n", sorted.size() - kMost);
     return text.empty() ? "" : "<table>\n" + text + "</table>\n";
   }
 
