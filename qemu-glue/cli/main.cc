@@ -22,6 +22,8 @@ int main(int argc, char** argv) {
   add_migrate(app, command);
   add_route(app, command);
   add_status(app, command);
+  add_watch(app, command);
+  add_report(app, command);
   add_doctor(app, command);
   try {
     app.parse(argc, argv);

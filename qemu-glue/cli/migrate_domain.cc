@@ -14,6 +14,7 @@
 #include "qemu-glue/domain/domain_migration.h"
 #include "qemu-glue/domain/event_loop.h"
 #include "qemu-glue/interrupt.h"
+#include "qemu-glue/look/units.h"
 #include "qemu-glue/uri.h"
 
 namespace wherry::cli {
@@ -59,7 +60,7 @@ Result<DomainMigration::Options> configure(const DomainOptions& options, const s
 }
 
 std::string size_text(uint64_t bytes) {
-  return bytes_text(static_cast<double>(bytes));
+  return look::bytes_text(static_cast<double>(bytes));
 }
 
 std::string line(const MigrationProgress& progress) {

@@ -4,13 +4,15 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdio>
 
 #include "qemu-glue/cli/commands.h"
+#include "qemu-glue/look/units.h"
 
 namespace wherry::cli {
 namespace {
+
+using look::bytes_text;
 
 std::string line(const Report& report) {
   const double goodput = report.timeline.empty() ? 0 : report.timeline.back().goodput;
@@ -26,8 +28,12 @@ std::string line(const Report& report) {
   return text;
 }
 
-std::string json_line(const Report& report) {
+// Of the timeline only its last point.
+std::string json_line(Report report) {
+  auto& timeline = report.timeline;
+  if (!timeline.empty()) timeline.erase(timeline.begin(), timeline.end() - 1);
   nlohmann::json json = report.to_json();
+  if (!timeline.empty()) json["now"] = json["timeline"].back();
   json.erase("timeline");
   return json_text(json);
 }
@@ -43,16 +49,6 @@ void print_line(const std::string& line) {
 
 std::string json_text(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-std::string bytes_text(double bytes) {
-  constexpr std::array<const char*, 5> kUnits{"B", "kB", "MB", "GB", "TB"};
-  size_t unit = 0;
-  while (bytes >= 1000 && unit + 1 < kUnits.size()) {
-    bytes /= 1000;
-    ++unit;
-  }
-  return fmt::format("{:.{}f} {}", bytes, unit == 0 ? 0 : 1, kUnits[unit]);
 }
 
 Progress::Progress(std::function<Report()> report, bool json)

@@ -36,8 +36,6 @@ class Progress {
 void print_line(const std::string& line);
 // JSON in one line.
 std::string json_text(const nlohmann::json& json);
-// "1.5 GB", in powers of 1000.
-std::string bytes_text(double bytes);
 // The end of a migration, for a person or as one JSON object more.
 void print_summary(const Report& report, bool json);
 

@@ -30,13 +30,13 @@ Result<> Arrivals::take(const Fd& connection, const FirstFrame& first) {
     return fail("the migration of route {} has ended here", route->text());
   if (at == arriving_.end()) {
     if (first.type != FrameType::hello) return fail("route {} has no migration here", route->text());
-    if (auto begun = begin(*route); !begun) return begun;
+    if (auto begun = begin(*route, peer_address(connection.get())); !begun) return begun;
     at = arriving_.find(route->text());
   }
   return hand_over(at->second->child->socket(), connection);
 }
 
-Result<> Arrivals::begin(const Route& route) {
+Result<> Arrivals::begin(const Route& route, const std::string& peer) {
   if (arriving_.size() >= kMostArrivals)
     return fail("too many migrations come here at once ({})", kMostArrivals);
   // Names of hosts that this one sends to: their paths are ours to listen on, not QEMU's.
@@ -48,6 +48,7 @@ Result<> Arrivals::begin(const Route& route) {
   if (!child) return pass_on(child);
   spdlog::info("route {} is taken here (process {})", route.text(), (*child)->pid());
   auto arriving = std::make_unique<Arriving>();
+  arriving->peer = peer;
   arriving->child = std::move(*child);
   Arriving& kept = *(arriving_[route.text()] = std::move(arriving));
   kept.thread = std::thread([this, route, &kept] { watch(route, kept); });
@@ -83,7 +84,8 @@ nlohmann::json Arrivals::list() const {
   std::lock_guard lock(mutex_);
   nlohmann::json all = nlohmann::json::array();
   for (const auto& [route, arriving] : arriving_) {
-    if (!arriving->over) all.push_back({{"route", route}, {"process", arriving->child->pid()}});
+    if (arriving->over) continue;
+    all.push_back({{"route", route}, {"peer", arriving->peer}, {"process", arriving->child->pid()}});
   }
   return all;
 }

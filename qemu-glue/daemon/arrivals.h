@@ -28,16 +28,17 @@ class Arrivals {
   // Hands a connection over to the migration whose route its first frame names; a hello begins a new one. An
   // Error is for the peer.
   Result<> take(const Fd& connection, const FirstFrame& first);
-  // One object for each: route and process.
+  // One object for each: route, peer (the address that it comes from) and process.
   nlohmann::json list() const;
 
  private:
   struct Arriving {
+    std::string peer;
     std::unique_ptr<Child> child;
     std::thread thread;
     bool over = false;
   };
-  Result<> begin(const Route& route);
+  Result<> begin(const Route& route, const std::string& peer);
   void watch(const Route& route, Arriving& arriving);
   void reap();
 

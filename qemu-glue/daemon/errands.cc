@@ -10,21 +10,23 @@
 namespace wherry::daemon {
 namespace {
 
-constexpr size_t kLongestLine = 64 * 1024;
+constexpr size_t kLongestQuestion = 64 * 1024;
+// A status has a few kB of each migration.
+constexpr size_t kLongestAnswer = 4 * 1024 * 1024;
 // A route waits for the far host, which is given up after 30 seconds.
 constexpr std::chrono::seconds kPatience{60};
 
 constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
 
 // The next line, without its end; nothing at the end of the stream, or if it is too long.
-std::optional<std::string> read_line(int fd, std::string& unread) {
+std::optional<std::string> read_line(int fd, std::string& unread, size_t longest) {
   for (;;) {
     if (const size_t end = unread.find('\n'); end != std::string::npos) {
       std::string line = unread.substr(0, end);
       unread.erase(0, end + 1);
       return line;
     }
-    if (unread.size() > kLongestLine) return std::nullopt;
+    if (unread.size() > longest) return std::nullopt;
     std::array<char, 4096> bytes;
     const ssize_t got = ::recv(fd, bytes.data(), bytes.size(), 0);
     if (got < 0 && errno == EINTR) continue;
@@ -42,7 +44,7 @@ Result<> write_line(int fd, const nlohmann::json& json) {
 
 void serve_errands(const Fd& connection, const Errand& errand) {
   std::string unread;
-  while (auto line = read_line(connection.get(), unread)) {
+  while (auto line = read_line(connection.get(), unread, kLongestQuestion)) {
     const auto asked = nlohmann::json::parse(*line, nullptr, false);
     auto answer = asked.is_object() ? errand(asked) : fail("not a JSON object");
     if (!write_line(connection.get(), answer ? *answer : nlohmann::json{{"error", answer.error().message}}))
@@ -58,7 +60,7 @@ Result<nlohmann::json> ask(const std::string& runtime_dir, const nlohmann::json&
   ::setsockopt(socket->get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
   if (auto sent = write_line(socket->get(), question); !sent) return pass_on(sent);
   std::string unread;
-  auto line = read_line(socket->get(), unread);
+  auto line = read_line(socket->get(), unread, kLongestAnswer);
   auto answer = line ? nlohmann::json::parse(*line, nullptr, false) : nlohmann::json();
   if (!answer.is_object()) return fail("wherryd at {} gave no answer", path);
   if (auto error = answer.find("error"); error != answer.end() && error->is_string()) {

@@ -136,6 +136,7 @@ nlohmann::json Routes::list() const {
     if (leaving->over) continue;
     all.push_back({{"path", path},
                    {"disks", leaving->route.disks_path(config_.runtime_dir)},
+                   {"peer", leaving->route.host},
                    {"uri", leaving->uri},
                    {"process", leaving->child->pid()},
                    {"used", leaving->used},

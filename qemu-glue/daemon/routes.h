@@ -33,7 +33,7 @@ class Routes {
   Result<Route> make(const std::string& uri);
   // Ends a route that is not used within a few seconds, if it is there.
   void drop(const Route& route);
-  // One object for each: path, disks, uri, and what its migration has come to.
+  // One object for each: path, disks, peer, uri, and what its migration has come to.
   nlohmann::json list() const;
 
  private:

@@ -4,13 +4,19 @@ libvirt, QEMU and virsh are as Debian ships them; with WHERRY_LIBVIRT_SUITE=trix
 Whatever happens, the guest runs on exactly one host and finds its memory
 right, and nothing is left on either.
 """
+import fcntl
 import json
 import os
+import pty
 import re
+import signal
+import struct
 import subprocess
 import tempfile
+import termios
 import unittest
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 from lab import PAGES, Domain, Hosts, wait_until, wherry_binary
 
@@ -265,6 +271,35 @@ class Wherryd(unittest.TestCase):
     def test_what_goes_on_is_told(self):
         said = self.wherry(self.hosts.a, 'status')
         self.assertTrue(re.search(r'^\d+ connections to libvirt$', said, re.M), said)
+
+    def watch(self, host, output=subprocess.PIPE):
+        watching = host.popen([wherry_binary(), 'watch'], stdout=output)
+        self.addCleanup(watching.wait)
+        self.addCleanup(watching.kill)
+        return watching
+
+    def test_watched(self):
+        with Domain(self.hosts) as vm, ThreadPoolExecutor() as pool:
+            migrating = pool.submit(self.migrate, vm, '--bandwidth', '4')
+            for host, row in ((self.hosts.a, rb'hostb +source +1 .* \d+\.\d [kM]B/s +\d+\.\d\d '),
+                              (self.hosts.b, rb'[0-9.]+:\d+ +destination ')):
+                with self.watch(host).stdout as output:  # a few lines a second
+                    self.assertTrue(any(re.match(row, line) for line in islice(output, 60)), host.name)
+            self.hosts.a.virsh('migrate-setspeed', vm.name, '1000')
+            migrating.result()
+
+    def test_watched_at_a_terminal(self):
+        here, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('4H', 24, 20, 0, 0))
+        watching = self.watch(self.hosts.a, terminal)
+        os.close(terminal)
+        with open(here, 'rb', buffering=0) as screen:
+            seen = b''
+            while seen.count(b'\n') < 2:
+                seen += screen.read(1000)
+            self.assertRegex(seen, rb'^no migrations, \d+ con\r\n\r\x1b\[1A\x1b\[Jno migrations, \d+ con\r\n')
+            watching.send_signal(signal.SIGINT)
+            self.assertEqual(watching.wait(10), -signal.SIGINT)
 
 
 class Strangers(unittest.TestCase):

@@ -1,0 +1,69 @@
+// wherry report: a page for a browser, made of the file of --report.
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <fstream>
+#include <iostream>
+
+#include "qemu-glue/cli/commands.h"
+#include "qemu-glue/look/page.h"
+#include "transport/socket.h"
+
+namespace wherry::cli {
+namespace {
+
+struct ReportOptions {
+  std::string file;
+  std::string output;
+};
+
+// Of a larger one as much as shows that it is too large.
+Result<std::string> read(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text;
+  std::string piece(64 << 10, '\0');
+  while (file && text.size() <= look::kLargestReport) {
+    file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+    text.append(piece, 0, static_cast<size_t>(file.gcount()));
+  }
+  if (!file.is_open() || file.bad()) return fail("cannot read {}: {}", path, reason(errno));
+  return text;
+}
+
+Result<> write(const std::string& path, const std::string& text) {
+  std::ofstream file;
+  if (!path.empty()) file.open(path, std::ios::binary);
+  std::ostream& out = path.empty() ? std::cout : file;
+  if (!(out << text) || !out.flush())
+    return fail("cannot write {}: {}", path.empty() ? "to standard output" : path, reason(errno));
+  return {};
+}
+
+Result<> make_page(const ReportOptions& options) {
+  auto text = read(options.file);
+  if (!text) return pass_on(text);
+  const auto page = look::page(*text);
+  if (!page) return fail("{}: {}", options.file, page.error().message);
+  return write(options.output, *page);
+}
+
+int report(const ReportOptions& options) {
+  const auto made = make_page(options);
+  if (made) return kCompleted;
+  spdlog::error("{}", made.error().message);
+  return kFailed;
+}
+
+}  // namespace
+
+void add_report(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<ReportOptions>();
+  CLI::App* command =
+      app.add_subcommand("report", "A page for a browser (HTML), made of the file of --report");
+  command->add_option("file", options->file, "The file of --report (JSON)")->required();
+  command->add_option("-o,--output", options->output, "Where the page goes (standard output)");
+  command->callback([options, &chosen] { chosen = [options] { return report(*options); }; });
+}
+
+}  // namespace wherry::cli

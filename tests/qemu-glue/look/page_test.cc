@@ -1,0 +1,186 @@
+#include "qemu-glue/look/page.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "qemu-glue/report.h"
+
+namespace wherry::look {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// As it is written, with all that may be there.
+json whole() {
+  Report report;
+  report.role = "source";
+  report.status = "completed";
+  report.uri = "wherry://hostb?streams=2";
+  report.placement = "relay";
+  report.placement_reason = "asked for";
+  report.total_s = 2;
+  report.switchover_ms = 72;
+  report.wire_bytes = 1'000'000;
+  report.guest_bytes = 2'580'000;
+  report.pages = {.zero = 1000, .same = 0, .delta = 500, .zstd = 400, .raw = 100};
+  report.lanes = {
+      {.peer = "10.0.0.2:16520", .sent = 999, .written = {}, .no_rdma = "no port", .port = {}, .lost = true}};
+  report.opaque = {{"main", "xbzrle"}};
+  report.in_flight_bound = 4 << 20;
+  for (int i = 0; i <= 20; ++i)
+    report.timeline.push_back({.t = i / 10.0,
+                               .goodput = 1e8,
+                               .ratio = 2,
+                               .in_flight = 1 << 20,
+                               .encoding = i < 5 ? "first: raw" : "first: zstd 1",
+                               .link_rate = 1e8});
+  json all = report.to_json();
+  all.update(
+      json{{"target_ms", 300},
+           {"throttle", {{"peak_percent", 40}, {"mean_percent", 12}}},
+           {"downtime", {{"predicted", {{"last_pass", 50}, {"total", 60}}}, {"measured", {{"total", 72}}}}},
+           {"messages", {{{"t", 1.5}, {"text", "throttle goes to 40 %"}}}}});
+  for (json& point : all["timeline"])
+    point.update(json{{"remaining", 1e9}, {"dirty_rate", 2e6}, {"throttle", 20}, {"predicted_ms", 80}});
+  return all;
+}
+
+size_t count(const std::string& text, const std::string& what) {
+  size_t found = 0;
+  for (size_t at = 0; (at = text.find(what, at)) != std::string::npos; ++at) ++found;
+  return found;
+}
+
+std::string page_of(const json& report) {
+  auto made = page(report.dump());
+  return made ? *made : "error: " + made.error().message;
+}
+
+std::string error_of(const json& report) {
+  const auto made = page(report.dump());
+  return made ? "" : made.error().message;
+}
+
+TEST(Page, SaysAllThatTheReportHas) {
+  const std::string text = page_of(whole());
+  for (const char* said : {"<span class=\"completed\">completed</span>",
+                           "source",
+                           "wherry://hostb?streams=2",
+                           "2.00 s",
+                           ">72 ms<",
+                           "target 300 ms",
+                           "2.6 MB",
+                           "1.0 MB",
+                           ">2.58<",
+                           ">relay: asked for<",
+                           "10.0.0.2:16520",
+                           ">lost<",
+                           ">no port<",
+                           ">999 B<",
+                           ">xbzrle<",
+                           ">40 %<",
+                           "mean 12 %",
+                           ">last pass<",
+                           ">50 ms<",
+                           "1.5 s: throttle goes to 40 %",
+                           ">76.2 %</td><td>first: zstd 1<",
+                           "50.0 %",
+                           "actual 72 ms",
+                           "largest bound 4.2 MB"})
+    EXPECT_THAT(text, HasSubstr(said));
+  EXPECT_EQ(count(text, "<svg"), 8);
+  EXPECT_EQ(count(text, "class=\"line\""), 8);
+  EXPECT_EQ(count(text, "class=\"event\""), 8);
+}
+
+TEST(Page, NeedsNothingElse) {
+  const std::string text = page_of(whole());
+  for (const char* never : {"<script", "http:", "https:", "url(", "@import", "<link", "<img"})
+    EXPECT_THAT(text, Not(HasSubstr(never)));
+}
+
+TEST(Page, WhatIsNotThereIsLeftOut) {
+  const std::string text = page_of({{"status", "running"}, {"role", "destination"}});
+  EXPECT_THAT(text, HasSubstr(">running<"));
+  for (const char* never : {"<svg", "<table", "<section", "Downtime", "error:"})
+    EXPECT_THAT(text, Not(HasSubstr(never)));
+  json old = whole();
+  for (json& point : old["timeline"]) {
+    for (const char* added : {"remaining", "dirty_rate", "throttle", "predicted_ms"}) point.erase(added);
+  }
+  EXPECT_EQ(count(page_of(old), "<svg"), 5);  // one of them the actual downtime alone
+}
+
+TEST(Page, TextOfOthersStaysText) {
+  const std::string evil = "</title></style><script>alert(1)</script>\" onload='x'\x1b[2J";
+  json report = whole();
+  for (const char* name : {"status", "role", "uri", "error", "placement", "placement_reason", "transport"})
+    report[name] = evil;
+  for (const char* name : {"peer", "transport", "no_rdma"}) report["lanes"][0][name] = evil;
+  report["lanes"][0]["port"] = {{"device", evil}};
+  report["opaque"] = {{evil, evil}};
+  report["downtime"]["predicted"][evil] = 1;
+  report["messages"][0]["text"] = evil;
+  report["timeline"][7]["encoding"] = evil;
+  const std::string text = page_of(report);
+  EXPECT_GT(count(text, "&lt;script&gt;"), 14);
+  for (const char* never : {"<script", "onload='", "\x1b"}) EXPECT_THAT(text, Not(HasSubstr(never)));
+  EXPECT_EQ(count(text, "</style>"), 1);
+}
+
+TEST(Page, AWrongMemberIsNamed) {
+  const auto wrong = [](const char* pointer, const json& value) {
+    json report = whole();
+    report[json::json_pointer(pointer)] = value;
+    return error_of(report);
+  };
+  EXPECT_EQ(wrong("/total_s", "2"), "total_s: expected a number, found: string");
+  EXPECT_EQ(wrong("/status", 1), "status: expected a text, found: number");
+  EXPECT_EQ(wrong("/lanes", 1), "lanes: expected a list, found: number");
+  EXPECT_EQ(wrong("/lanes/0", "x"), "lanes[0]: expected an object, found: string");
+  EXPECT_EQ(wrong("/lanes/0/lost", "no"), "lanes[0].lost: expected true or false, found: string");
+  EXPECT_EQ(wrong("/opaque/main", 1), "opaque.main: expected a text, found: number");
+  EXPECT_EQ(wrong("/pages/raw", -1), "pages.raw: -1 is not between 0 and 1e+18");
+  EXPECT_EQ(wrong("/downtime/predicted/total", true),
+            "downtime.predicted.total: expected a number, found: boolean");
+  EXPECT_EQ(wrong("/messages/0/t", nullptr), "messages[0].t: missing");
+  EXPECT_EQ(wrong("/timeline", json::object()), "timeline: expected a list, found: object");
+  EXPECT_EQ(wrong("/timeline/3", 1), "timeline[3]: expected an object, found: number");
+  EXPECT_EQ(wrong("/timeline/3/t", nullptr), "timeline[3].t: missing");
+  EXPECT_EQ(wrong("/timeline/3/t", 0.1), "timeline[3].t: earlier than the point before");
+  EXPECT_EQ(wrong("/timeline/3/goodput", "NaN"), "timeline[3].goodput: expected a number, found: string");
+  EXPECT_EQ(wrong("/timeline/3/dirty_rate", 1e300),
+            "timeline[3].dirty_rate: 1e+300 is not between 0 and 1e+18");
+  EXPECT_EQ(wrong("/timeline/3/encoding", 1), "timeline[3].encoding: expected a text, found: number");
+}
+
+TEST(Page, WhatIsNoReportIsRefused) {
+  EXPECT_THAT(error_of(json::object()), HasSubstr("status: missing: is this a file of --report?"));
+  EXPECT_EQ(error_of(json::array()), "expected an object, found: array");
+  for (const char* text : {"", "{", "{\"status\": NaN}", "{\"total_s\": 1e999}", "\xff", "{} {}"}) {
+    const auto made = page(text);
+    ASSERT_FALSE(made) << text;
+    EXPECT_THAT(made.error().message, HasSubstr("it is no JSON: "));
+  }
+  const auto made = page(std::string(kLargestReport + 1, ' '));
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().message, "it has more than 64 MiB");
+}
+
+TEST(Page, OfManyPointsAFewAreDrawn) {
+  json report = whole();
+  const json point = report["timeline"][0];
+  for (int i = 0; i < 100'000; ++i) {
+    report["timeline"].push_back(point);
+    report["timeline"].back().update(
+        {{"t", 3 + i / 10.0}, {"goodput", i * 7919 % 1000}, {"encoding", std::to_string(i)}});
+  }
+  const std::string text = page_of(report);
+  EXPECT_LT(text.size(), 500'000);
+  EXPECT_THAT(text, HasSubstr("and 99994 others"));
+}
+
+}  // namespace
+}  // namespace wherry::look
