@@ -51,6 +51,7 @@ inline Result<nlohmann::json> hear(const Fd& from) {
   if (!*more) return fail("the connection ended");
   std::vector<uint8_t> text(length);
   if (more = recv_all(from.get(), text); !more) return pass_on(more);
+  if (!*more) return fail("the connection ended");
   return nlohmann::json::from_cbor(text);
 }
 
@@ -142,14 +143,10 @@ class FarEnd {
       here_ = std::make_unique<Destination>(host_, setup);
       return;
     }
-    const auto until = std::chrono::steady_clock::now() + kForever;
-    auto connection = connect_to({.path = {}, .host = host_, .port = kFarEndPort}, kForever, kForever);
-    // It may not run yet.
-    while (!connection && std::chrono::steady_clock::now() < until) {
+    const Endpoint there{.path = {}, .host = host_, .port = kFarEndPort};
+    const auto until = std::chrono::steady_clock::now() + kForever / 2;  // it may not run yet
+    while (!(there_ = connect_to(there, kForever, kForever)) && std::chrono::steady_clock::now() < until)
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
-      connection = connect_to({.path = {}, .host = host_, .port = kFarEndPort}, kForever, kForever);
-    }
-    there_ = std::move(connection);
     if (there_) (void)say(*there_, setup);
   }
 
