@@ -83,7 +83,8 @@ class Destination:
     def resident(self):
         """Bytes of the guest's memory that are there."""
         files = Path(f'/proc/{self.guest.process.pid}/fd').iterdir()
-        [ram] = (file for file in files if os.readlink(file).startswith('/memfd:'))
+        # Unlike os.readlink, it bears that a file is closed meanwhile.
+        [ram] = (file for file in files if os.path.realpath(file).startswith('/memfd:'))
         return os.stat(ram).st_blocks * 512
 
     def ram(self):
