@@ -1,7 +1,7 @@
 """Wherry over RDMA, in VMs that have it (soft-RoCE): sessions of the unit tests, real guests, failures of the network.
 
-What a guest goes through stands in tests/verbs/migrations.py, which runs in the VMs. unit_tests lies beside the wherry of
-$WHERRY, or in build/release. $WHERRY_LONG_TESTS: also what takes long (scripts/test --all sets it).
+What a guest goes through stands in tests/verbs/migrations.py, which runs in the VMs. unit_tests and far_end lie beside
+the wherry of $WHERRY, or in build/release. $WHERRY_LONG_TESTS: also what takes long (scripts/test --all sets it).
 """
 import os
 import shutil
@@ -14,6 +14,16 @@ from lab.guest import TESTS
 
 VM = TESTS / 'verbs/vm'
 MIGRATIONS = TESTS / 'verbs/migrations.py'
+# Node 1 has the destinations. Node 0 has the sources, and what is tested within one host; sessions go by IPv6 as well.
+SESSIONS = '''
+if [ $VM_NODE = 1 ]; then
+  $1/far_end & until [ -e $VM_SHARED/over ]; do sleep 0.2; done; kill $!; exit
+fi
+trap 'touch $VM_SHARED/over' EXIT
+export WHERRY_VERBS_ADDRESS=$VM_ADDRESS GTEST_BRIEF=1
+WHERRY_FAR_END=$VM_PEER $1/unit_tests --gtest_filter='*two_hosts*:Over/Fabric*verbs*' &&
+  WHERRY_FAR_END=$VM_PEER6 $1/unit_tests --gtest_filter='Over/Session*two_hosts*'
+'''
 
 
 class Rdma(unittest.TestCase):
@@ -24,8 +34,7 @@ class Rdma(unittest.TestCase):
         print(done.stdout)
 
     def test_sessions(self):
-        tests = f"WHERRY_VERBS_ADDRESS=$VM_ADDRESS exec {wherry_binary('unit_tests')} --gtest_brief=1 --gtest_filter=*verbs*"
-        self.vm('sh', '-c', tests)
+        self.vm('-n', '2', 'sh', '-c', SESSIONS, 'sh', os.path.dirname(wherry_binary()))
 
     def migrations(self, *which):
         # Not where this process keeps its files: in a VM they are those of a process that is dead, and are removed.
@@ -33,7 +42,7 @@ class Rdma(unittest.TestCase):
             self.vm('-n', '2', '-t', '300', MIGRATIONS, shutil.copy(guest_kernel(), directory), *which)
 
     def test_migration(self):
-        self.migrations('Migrations.test_raw')
+        self.migrations('Migrations.test_raw', 'Migrations.test_mixed')
 
     if os.environ.get('WHERRY_LONG_TESTS'):
         def test_migrations(self):

@@ -8,10 +8,10 @@
 #include <random>
 #include <thread>
 
+#include "tests/transport/far_end.h"
 #include "tests/transport/model_site.h"
 #include "tests/transport/path.h"
 #include "tests/transport/support.h"
-#include "transport/destination_session.h"
 #include "transport/source_session.h"
 
 namespace wherry {
@@ -65,31 +65,21 @@ class CodecProperty : public testing::TestWithParam<std::tuple<test::Path, Setti
         random_(setting_.lanes * 100 + static_cast<uint32_t>(setting_.mode)) {}
 
   void SetUp() override {
-    site_.relayed = {kRelayed};
-    site_.direct = !setting_.relay;
-    site_.by_iovec = setting_.lanes % 2;
-    auto listener = path_.listen();
-    ASSERT_TRUE(listener);
-    listener_.emplace(std::move(*listener));
-    std::thread accepting([this] {
-      auto accepted = DestinationSession::accept(
-          *listener_, site_, [] { return json::object(); }, destination_failure_);
-      if (accepted) destination_ = std::move(*accepted);
-    });
+    far_end_.emplace(
+        path_, test::FarEndSetup{
+                   .direct = !setting_.relay, .by_iovec = setting_.lanes % 2 != 0, .relayed = {kRelayed}});
     SourceSession::Options options;
-    options.peers = {listener_->where()};
+    options.peers = {far_end_->where()};
     options.lanes = setting_.lanes;
     options.fabric = path_.fabric;
     options.compression.mode = setting_.mode;
     options.compression.verify = setting_.verify;
     options.compression.history = setting_.history;
-    auto source = SourceSession::connect(options, {}, source_failure_);
-    accepting.join();
+    auto source = SourceSession::connect(options, {}, failure_);
     ASSERT_TRUE(source) << source.error().message;
-    ASSERT_TRUE(destination_);
     source_ = std::move(*source);
-    destination_->start();
-    destination_->ready();
+    ASSERT_TRUE(far_end_->start());
+    far_end_->ready();
     for (uint16_t i = 0; i < kChannels; ++i) {
       channels_.push_back(source_->open_channel(i == 0 ? ChannelKind::main : ChannelKind::data));
     }
@@ -104,7 +94,7 @@ class CodecProperty : public testing::TestWithParam<std::tuple<test::Path, Setti
     ASSERT_FALSE(failed());
   }
 
-  bool failed() const { return source_failure_.failed() || destination_failure_.failed(); }
+  bool failed() const { return failure_.failed(); }
   uint32_t draw(size_t below) { return static_cast<uint32_t>(random_() % below); }
 
   void change(Bytes& page) {
@@ -186,13 +176,14 @@ class CodecProperty : public testing::TestWithParam<std::tuple<test::Path, Setti
   }
 
   void settle() {
-    for (uint16_t i = 0; i < kChannels; ++i) ASSERT_TRUE(site_.wait_epochs(i, epochs_));
+    for (uint16_t i = 0; i < kChannels; ++i) ASSERT_TRUE(far_end_->wait_epochs(i, epochs_));
   }
 
   void expect_memory() {
     for (uint16_t block = 0; block < kPages.size(); ++block) {
+      const std::vector<Bytes> pages = far_end_->pages(block);
       for (uint64_t page = 0; page < kPages[block]; ++page) {
-        ASSERT_EQ(site_.page(block, page), guest_[block][page]) << block << ":" << page;
+        ASSERT_EQ(pages[page], guest_[block][page]) << block << ":" << page;
       }
     }
   }
@@ -201,11 +192,8 @@ class CodecProperty : public testing::TestWithParam<std::tuple<test::Path, Setti
   const test::Path path_;
   const Setting setting_;
   std::mt19937 random_;
-  test::ModelSite site_;
-  std::optional<Listener> listener_;
-  Failure source_failure_;
-  Failure destination_failure_;
-  std::unique_ptr<DestinationSession> destination_;
+  std::optional<test::FarEnd> far_end_;
+  Failure failure_;
   std::unique_ptr<SourceSession> source_;
   std::vector<std::unique_ptr<SourceChannel>> channels_;
   std::vector<std::vector<Bytes>> guest_;
@@ -223,7 +211,7 @@ TEST_P(CodecProperty, TheDestinationEndsWithTheSourcesMemory) {
       ASSERT_NO_FATAL_FAILURE(settle());
       for (int i = 0; i < 30; ++i) {
         const auto block = static_cast<uint16_t>(draw(2));
-        site_.spoil(block, draw(kPages[block]), draw(kModelPage));
+        far_end_->spoil(block, draw(kPages[block]), draw(kModelPage));
       }
     } else if (epoch == kEpochs / 2) {
       ASSERT_NO_FATAL_FAILURE(settle());
@@ -233,7 +221,7 @@ TEST_P(CodecProperty, TheDestinationEndsWithTheSourcesMemory) {
   for (auto& channel : channels_) channel->close();
   auto theirs = source_->finish(json::object());
   ASSERT_TRUE(theirs) << theirs.error().message;
-  auto ours = destination_->finish();
+  auto ours = far_end_->finish();
   ASSERT_TRUE(ours) << ours.error().message;
   expect_memory();
 
@@ -261,11 +249,11 @@ TEST_P(CodecProperty, TheDestinationEndsWithTheSourcesMemory) {
     EXPECT_LE(totals.history_bytes, *setting.history);
   }
   if (setting.spoil) {
-    EXPECT_GT(destination_->totals().asked_again, 0u);
+    EXPECT_GT(far_end_->asked_again(), 0u);
   } else {
     // A page that another refers to may be sent anew in the same epoch, and land first. Of a page that is
     // sent twice in an epoch, the second version may.
-    EXPECT_LE(destination_->totals().asked_again, pages.same + 2 * 8 * kEpochs);
+    EXPECT_LE(far_end_->asked_again(), pages.same + 2 * 8 * kEpochs);
   }
 }
 
@@ -298,7 +286,7 @@ INSTANTIATE_TEST_SUITE_P(Settings, CodecProperty,
                          name_of);
 INSTANTIATE_TEST_SUITE_P(
     FabricSettings, CodecProperty,
-    testing::Combine(testing::ValuesIn(test::fabric_paths()),
+    testing::Combine(testing::ValuesIn(test::session_fabric_paths()),
                      testing::Values(Setting{Mode::off, 1}, Setting{Mode::off, 2},
                                      Setting{Mode::automatic, 3}, Setting{Mode::delta_zstd, 4, true},
                                      Setting{Mode::automatic, 3, false, {}, false, true})),

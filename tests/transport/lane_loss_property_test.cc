@@ -8,10 +8,10 @@
 #include <thread>
 
 #include "tests/transport/cutting_proxy.h"
+#include "tests/transport/far_end.h"
 #include "tests/transport/model_site.h"
 #include "tests/transport/path.h"
 #include "tests/transport/support.h"
-#include "transport/destination_session.h"
 #include "transport/source_session.h"
 
 namespace wherry {
@@ -38,13 +38,8 @@ class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>>
         relay_(draw(3) == 0) {}
 
   void SetUp() override {
-    site_.relayed = {kRelayed};
-    site_.direct = !relay_;
-    site_.by_iovec = draw(3) > 0;
-    auto listener = path_.listen();
-    ASSERT_TRUE(listener);
-    listener_.emplace(std::move(*listener));
-    std::map<size_t, CuttingProxy::Fate> fates;
+    test::FarEndSetup setup{.direct = !relay_, .by_iovec = draw(3) > 0, .relayed = {kRelayed}};
+    auto& fates = setup.fates;
     const size_t spared = draw(lanes_);
     for (size_t lane = 0; lane < lanes_; ++lane) {
       if (lane == spared || draw(4) == 0) continue;
@@ -55,26 +50,19 @@ class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>>
       fates[lane].bytes = std::numeric_limits<uint64_t>::max();
       cuts_[draw(kEpochs)].push_back(lane);
     }
-    proxy_.emplace(listener_->where(), fates);
-    std::thread accepting([this] {
-      auto accepted = DestinationSession::accept(
-          *listener_, site_, [] { return json::object(); }, destination_failure_);
-      if (accepted) destination_ = std::move(*accepted);
-    });
+    far_end_.emplace(path_, setup);
     using Mode = Compression::Mode;
     const Mode modes[] = {Mode::off, Mode::off, Mode::delta, Mode::delta_zstd, Mode::automatic};
     SourceSession::Options options;
-    options.peers = {proxy_->where()};
+    options.peers = {far_end_->where()};
     options.lanes = lanes_;
     options.fabric = path_.fabric;
     options.compression.mode = modes[draw(std::size(modes))];
     options.compression.verify = draw(2);
-    auto source = SourceSession::connect(options, {}, source_failure_);
-    accepting.join();
+    auto source = SourceSession::connect(options, {}, failure_);
     ASSERT_TRUE(source) << source.error().message;
-    ASSERT_TRUE(destination_);
     source_ = std::move(*source);
-    destination_->start();
+    ASSERT_TRUE(far_end_->start());
     for (uint16_t block = 0; block < kPages.size(); ++block)
       guest_.emplace_back(kPages[block], Bytes(kModelPage, 0xee));
   }
@@ -99,14 +87,14 @@ class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>>
   }
 
   void send_epoch(uint32_t epoch) {
-    for (const size_t lane : cuts_[epoch]) proxy_->cut(lane);
+    for (const size_t lane : cuts_[epoch]) far_end_->cut(lane);
     std::vector<PageBatch> batches(kChannels);
     std::vector<Slot> slots(kChannels);
     const auto flush = [&](uint16_t number) {
       PageBatch& batch = batches[number];
       if (batch.empty()) return;
       const size_t charge = batch.data.size() * kModelPage;
-      for (size_t taken = 0; taken < charge && !source_failure_.failed();)
+      for (size_t taken = 0; taken < charge && !failure_.failed();)
         taken += channels_[number]->take_room(charge - taken, true);
       channels_[number]->pages(std::move(batch), std::move(slots[number]), charge);
       batch = {};
@@ -149,13 +137,9 @@ class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>>
   std::mt19937 random_;
   const size_t lanes_;
   const bool relay_;
-  test::ModelSite site_;
-  std::optional<Listener> listener_;
-  std::optional<CuttingProxy> proxy_;
+  std::optional<test::FarEnd> far_end_;
   std::array<std::vector<size_t>, kEpochs> cuts_;  // lanes over a fabric that die in an epoch
-  Failure source_failure_;
-  Failure destination_failure_;
-  std::unique_ptr<DestinationSession> destination_;
+  Failure failure_;
   std::unique_ptr<SourceSession> source_;
   std::vector<std::unique_ptr<SourceChannel>> channels_;
   std::vector<std::vector<Bytes>> guest_;
@@ -168,7 +152,7 @@ TEST_P(LaneLoss, NothingIsLostAndNothingComesTwice) {
     channels_.push_back(source_->open_channel(i == 0 ? ChannelKind::main : ChannelKind::data));
   channels_[0]->blocks(test::model_blocks(kPages));
   for (uint32_t epoch = 0; epoch < kEpochs; ++epoch) {
-    if (epoch == ready) destination_->ready();
+    if (epoch == ready) far_end_->ready();
     for (uint32_t i = draw(4); i > 0; --i)
       record(static_cast<uint16_t>(draw(kChannels)), std::string(draw(3000), static_cast<char>('a' + i)));
     send_epoch(epoch);
@@ -179,16 +163,17 @@ TEST_P(LaneLoss, NothingIsLostAndNothingComesTwice) {
   }
   auto theirs = source_->finish(json::object());
   ASSERT_TRUE(theirs) << theirs.error().message;
-  auto ours = destination_->finish();
+  auto ours = far_end_->finish();
   ASSERT_TRUE(ours) << ours.error().message;
 
   for (uint16_t block = 0; block < kPages.size(); ++block) {
+    const std::vector<Bytes> pages = far_end_->pages(block);
     for (uint64_t page = 0; page < kPages[block]; ++page) {
-      ASSERT_EQ(site_.page(block, page), guest_[block][page]) << block << ":" << page;
+      ASSERT_EQ(pages[page], guest_[block][page]) << block << ":" << page;
     }
   }
   for (uint16_t i = 0; i < kChannels; ++i) {
-    Log log = site_.log(i);
+    Log log = far_end_->log(i);
     std::erase_if(log, [](const std::string& entry) { return entry[0] != 'r' && entry[0] != 'c'; });
     EXPECT_EQ(log, expected_[i]);
   }
@@ -196,7 +181,7 @@ TEST_P(LaneLoss, NothingIsLostAndNothingComesTwice) {
   EXPECT_EQ(totals.window.in_flight, 0u);
   const auto lost = std::count_if(totals.lanes.begin(), totals.lanes.end(),
                                   [](const auto& lane) { return !lane.lost.empty(); });
-  EXPECT_LE(static_cast<size_t>(lost), proxy_->cuts());  // one may have been cut behind the end
+  EXPECT_LE(static_cast<size_t>(lost), far_end_->cuts());  // one may have been cut behind the end
 }
 
 std::string name_of(const testing::TestParamInfo<LaneLoss::ParamType>& info) {
@@ -207,7 +192,8 @@ INSTANTIATE_TEST_SUITE_P(Seeds, LaneLoss,
                          testing::Combine(testing::Values(test::Path{"tcp"}), testing::Range(0u, 400u)),
                          name_of);
 INSTANTIATE_TEST_SUITE_P(FabricSeeds, LaneLoss,
-                         testing::Combine(testing::ValuesIn(test::fabric_paths()), testing::Range(0u, 24u)),
+                         testing::Combine(testing::ValuesIn(test::session_fabric_paths()),
+                                          testing::Range(0u, 24u)),
                          name_of);
 
 }  // namespace

@@ -98,6 +98,11 @@ class ModelSite : public LandingSite {
     const uint8_t* at = memory_[block].data() + index * kModelPage;
     return {at, at + kModelPage};
   }
+  std::vector<std::vector<uint8_t>> pages(uint16_t block) {
+    std::vector<std::vector<uint8_t>> pages(memory_.at(block).size() / kModelPage);
+    for (size_t index = 0; index < pages.size(); ++index) pages[index] = page(block, index);
+    return pages;
+  }
   int times_blocks() const { return times_blocks_; }
   // Pages that were placed before every channel had finished the epoch before theirs.
   int too_early() const { return too_early_; }

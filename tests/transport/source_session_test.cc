@@ -10,11 +10,11 @@
 #include <set>
 #include <thread>
 
+#include "tests/transport/far_end.h"
 #include "tests/transport/model_site.h"
 #include "tests/transport/path.h"
 #include "tests/transport/raw_peer.h"
 #include "tests/transport/support.h"
-#include "transport/destination_session.h"
 
 namespace wherry {
 namespace {
@@ -48,45 +48,32 @@ class Back {
   std::map<uint16_t, std::string> came_;
 };
 
-// Sessions over a path, with both ends in this process.
+// Sessions over a path.
 class SessionOverPath : public testing::Test {
  protected:
   explicit SessionOverPath(test::Path path) : watchdog_("a session"), path_(std::move(path)) {}
   void establish(size_t lanes, uint64_t bandwidth = 0) {
-    auto listener = path_.listen();
-    ASSERT_TRUE(listener);
-    listener_ = std::make_unique<Listener>(std::move(*listener));
-    std::thread accepting([this] {
-      auto accepted = DestinationSession::accept(
-          *listener_, site_,
-          [] {
-            return json{{"side", "destination"}};
-          },
-          destination_failure_);
-      if (accepted) destination_ = std::move(*accepted);
-    });
-    auto connected = SourceSession::connect({.peers = {listener_->where()},
+    far_end_.emplace(path_, setup_);
+    auto connected = SourceSession::connect({.peers = {far_end_->where()},
                                              .lanes = lanes,
                                              .bandwidth = bandwidth,
                                              .fabric = path_.fabric,
                                              .wishes = {{"wish", 1u}}},
-                                            back_.way(), source_failure_);
-    accepting.join();
+                                            back_.way(), failure_);
     ASSERT_TRUE(connected) << connected.error().message;
-    ASSERT_TRUE(destination_);
     source_ = std::move(*connected);
-    destination_->start();
+    ASSERT_TRUE(far_end_->start());
   }
   // Both ends take leave in peace.
   void expect_good_end() {
     auto theirs = source_->finish({{"side", "source"}});
     ASSERT_TRUE(theirs) << theirs.error().message;
     EXPECT_EQ(*theirs, (json{{"side", "destination"}}));
-    auto ours = destination_->finish();
+    auto ours = far_end_->finish();
     ASSERT_TRUE(ours) << ours.error().message;
     EXPECT_EQ(*ours, (json{{"side", "source"}}));
-    EXPECT_FALSE(source_failure_.failed());
-    EXPECT_FALSE(destination_failure_.failed());
+    EXPECT_FALSE(failure_.failed());
+    EXPECT_FALSE(far_end_->failed());
     const FlightWindow::State window = source_->totals().window;
     EXPECT_EQ(window.in_flight, 0u);
     EXPECT_LE(window.most_in_flight, window.largest_bound);
@@ -98,12 +85,10 @@ class SessionOverPath : public testing::Test {
 
   test::Watchdog watchdog_;
   const test::Path path_;
-  test::ModelSite site_;
+  test::FarEndSetup setup_;
+  std::optional<test::FarEnd> far_end_;
   Back back_;
-  std::unique_ptr<Listener> listener_;
-  Failure source_failure_;
-  Failure destination_failure_;
-  std::unique_ptr<DestinationSession> destination_;
+  Failure failure_;
   std::unique_ptr<SourceSession> source_;
 };
 
@@ -111,12 +96,12 @@ class SessionTest : public SessionOverPath, public testing::WithParamInterface<t
  protected:
   SessionTest() : SessionOverPath(GetParam()) {}
 };
-INSTANTIATE_TEST_SUITE_P(Over, SessionTest, testing::ValuesIn(test::all_paths()),
+INSTANTIATE_TEST_SUITE_P(Over, SessionTest, testing::ValuesIn(test::all_paths(test::session_fabric_paths())),
                          testing::PrintToStringParamName());
 
 TEST_P(SessionTest, CarriesWishesAndAccounts) {
   establish(1);
-  EXPECT_EQ(destination_->wishes(), (json{{"wish", 1u}}));
+  EXPECT_EQ(far_end_->wishes(), (json{{"wish", 1u}}));
   expect_good_end();
 }
 
@@ -133,7 +118,7 @@ TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
   constexpr uint16_t kChannels = 4;
   constexpr uint32_t kEpochs = 6;
   constexpr uint64_t kPages = 64;
-  site_.participants = kChannels;
+  setup_.participants = kChannels;
   establish(lanes_);
   std::vector<std::unique_ptr<SourceChannel>> channels;
   for (uint16_t i = 0; i < kChannels; ++i) {
@@ -188,7 +173,7 @@ TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
         const std::string end = fmt::format("channel {} epoch {}", number, epoch);
         record(channel, end, kEpochEnd, kChannels);
         expected[number].push_back("r" + end);
-        if (epoch == 1 && number == 0) destination_->ready();
+        if (epoch == 1 && number == 0) far_end_->ready();
       }
       channel.close();
       expected[number].push_back("c");
@@ -197,16 +182,17 @@ TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
   for (std::thread& reader : readers) reader.join();
   expect_good_end();
 
-  EXPECT_EQ(site_.too_early(), 0);
+  EXPECT_EQ(far_end_->too_early(), 0);
   for (uint16_t number = 0; number < kChannels; ++number) {
-    Log log = site_.log(number);
+    Log log = far_end_->log(number);
     std::erase_if(log, [](const std::string& entry) { return entry[0] == 'p'; });
     EXPECT_EQ(log, expected[number]);
   }
+  const std::array blocks{far_end_->pages(0), far_end_->pages(1)};
   for (uint64_t page = 0; page < kPages; ++page) {
     const auto last =
         is_zero(kEpochs - 1, page) ? std::vector<uint8_t>(kModelPage, 0) : content(kEpochs - 1, page);
-    EXPECT_EQ(site_.page(static_cast<uint16_t>(page % 2), page / 2), last) << page;
+    EXPECT_EQ(blocks[page % 2][page / 2], last) << page;
   }
   const SourceSession::Totals totals = source_->totals();
   EXPECT_EQ(totals.guest_bytes, kEpochs * kPages * kModelPage);
@@ -221,11 +207,12 @@ TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
   }
   EXPECT_GT(on_lanes, totals.pages.raw * kModelPage);
   EXPECT_GT(totals.wire_bytes, on_lanes);
-  EXPECT_EQ(destination_->totals().landing.placed_pages, kEpochs * kPages);
+  EXPECT_EQ(far_end_->placed_pages(), kEpochs * kPages);
 }
 
 INSTANTIATE_TEST_SUITE_P(Over, SessionOverLanes,
-                         testing::Combine(testing::ValuesIn(test::all_paths()), testing::Values(1, 2, 4)),
+                         testing::Combine(testing::ValuesIn(test::all_paths(test::session_fabric_paths())),
+                                          testing::Values(1, 2, 4)),
                          [](const auto& info) {
                            return fmt::format("{}{}", std::get<0>(info.param).name, std::get<1>(info.param));
                          });
@@ -250,16 +237,16 @@ TEST_P(SessionTest, AllLanesTogetherKeepToTheBandwidth) {
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   // The last frames that fit the window may have been sent without a limit.
   EXPECT_GT(took.count(), 32 * 64 * 1024.0 / kBandwidth);
-  EXPECT_EQ(site_.log(0).size(), 64u + 320 + 1);
+  EXPECT_EQ(far_end_->log(0).size(), 64u + 320 + 1);
 }
 
 TEST_P(SessionTest, TheWayBackArrivesInOrder) {
   establish(2);
   auto main = source_->open_channel(ChannelKind::main);
-  ASSERT_TRUE(destination_->send_back(0, bytes_of("one ")));
-  ASSERT_TRUE(destination_->send_back(0, bytes_of("two ")));
-  ASSERT_TRUE(destination_->send_back(7, bytes_of("other")));
-  ASSERT_TRUE(destination_->close_back(0));
+  far_end_->send_back(0, "one ");
+  far_end_->send_back(0, "two ");
+  far_end_->send_back(7, "other");
+  far_end_->close_back(0);
   EXPECT_TRUE(back_.wait(0, "one two <closed>"));
   EXPECT_TRUE(back_.wait(7, "other"));
   main->close();
@@ -271,9 +258,9 @@ TEST_P(SessionTest, EachDirectionEndsOnItsOwn) {
   auto main = source_->open_channel(ChannelKind::main);
   record(*main, "all");
   main->close();
-  ASSERT_TRUE(site_.wait_log(0, 2));
-  EXPECT_EQ(site_.log(0), (Log{"rall", "c"}));
-  ASSERT_TRUE(destination_->send_back(0, bytes_of("still here")));
+  ASSERT_TRUE(far_end_->wait_log(0, 2));
+  EXPECT_EQ(far_end_->log(0), (Log{"rall", "c"}));
+  far_end_->send_back(0, "still here");
   EXPECT_TRUE(back_.wait(0, "still here"));
   expect_good_end();
 }
@@ -293,11 +280,11 @@ TEST_P(SessionTest, AnUrgentChannelDoesNotWaitForPages) {
   EXPECT_EQ(urgent->number(), 1);
   for (const char* text : {"a", "b", "c"}) record(*urgent, text);
   urgent->close();
-  ASSERT_TRUE(site_.wait_log(1, 4));
-  EXPECT_EQ(site_.log(1), (Log{"ra", "rb", "rc", "c"}));
-  EXPECT_EQ(site_.kind(1), ChannelKind::urgent);
-  EXPECT_TRUE(site_.log(0).empty());
-  destination_->ready();
+  ASSERT_TRUE(far_end_->wait_log(1, 4));
+  EXPECT_EQ(far_end_->log(1), (Log{"ra", "rb", "rc", "c"}));
+  EXPECT_EQ(far_end_->kind(1), ChannelKind::urgent);
+  EXPECT_TRUE(far_end_->log(0).empty());
+  far_end_->ready();
   main->close();
   expect_good_end();
 }
@@ -309,14 +296,14 @@ TEST_P(SessionTest, ADiskHasRoomOfItsOwnAndBothDirections) {
   }
   auto disk = source_->open_channel(ChannelKind::disk);
   record(*disk, "write");
-  ASSERT_TRUE(site_.wait_log(1, 1));
-  EXPECT_EQ(site_.kind(1), ChannelKind::disk);
-  ASSERT_TRUE(destination_->send_back(1, bytes_of("written")));
+  ASSERT_TRUE(far_end_->wait_log(1, 1));
+  EXPECT_EQ(far_end_->kind(1), ChannelKind::disk);
+  far_end_->send_back(1, "written");
   EXPECT_TRUE(back_.wait(1, "written"));
   disk->close();
-  ASSERT_TRUE(site_.wait_log(1, 2));
-  ASSERT_TRUE(destination_->send_back(1, bytes_of(" still")));
-  ASSERT_TRUE(destination_->close_back(1));
+  ASSERT_TRUE(far_end_->wait_log(1, 2));
+  far_end_->send_back(1, " still");
+  far_end_->close_back(1);
   EXPECT_TRUE(back_.wait(1, "written still<closed>"));
   main->close();
   expect_good_end();
@@ -327,12 +314,12 @@ TEST_P(SessionTest, ADiskHasRoomOfItsOwnAndBothDirections) {
 TEST_P(SessionTest, AnErrorAtTheDestinationReachesTheSource) {
   establish(2);
   auto main = source_->open_channel(ChannelKind::main);
-  destination_failure_.fail({"the disk is full"});
+  far_end_->fail("the disk is full");
   main->close();
   auto end = source_->finish(json::object());
   ASSERT_FALSE(end);
   EXPECT_FALSE(end.error().message.empty());
-  EXPECT_ERROR(destination_->finish(), "the disk is full");
+  EXPECT_ERROR(far_end_->finish(), "the disk is full");
   EXPECT_FALSE(source_->take_slot()) << "everything of the session ends";
   EXPECT_EQ(main->take_room(1, true), 0u);
 }
@@ -340,8 +327,8 @@ TEST_P(SessionTest, AnErrorAtTheDestinationReachesTheSource) {
 TEST_P(SessionTest, AnErrorAtTheSourceReachesTheDestination) {
   establish(2);
   auto main = source_->open_channel(ChannelKind::main);
-  source_failure_.fail({"the guest crashed"});
-  auto end = destination_->finish();
+  failure_.fail({"the guest crashed"});
+  auto end = far_end_->finish();
   ASSERT_FALSE(end);
   EXPECT_FALSE(end.error().message.empty());
   EXPECT_ERROR(source_->finish(json::object()), "the guest crashed");
@@ -350,7 +337,7 @@ TEST_P(SessionTest, AnErrorAtTheSourceReachesTheDestination) {
 TEST_P(SessionTest, AnAbandonedSourceEndsTheDestination) {
   establish(2);
   source_.reset();
-  EXPECT_FALSE(destination_->finish());
+  EXPECT_FALSE(far_end_->finish());
 }
 
 // By hand

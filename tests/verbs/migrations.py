@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'e2e'))
 from lab import Guest, Wherry, page_hashes, wait_until  # noqa: E402
 
 NODE, PEER, SHARED = int(os.environ['VM_NODE']), os.environ['VM_PEER'], Path(os.environ['VM_SHARED'])
+RAILS = f"{PEER},{os.environ['VM_RAIL_PEER']},[{os.environ['VM_PEER6']}]"
 KERNEL = sys.argv[1]
 PAGES = 2048
 RAM = {'ram_kib': 32776, 'append': f'pages={PAGES} rate=500 mix=text:50,random:40,flip:10 verify=4000'}
@@ -69,8 +70,7 @@ class Destination:
 
     def receive(self, host=None):
         self.listen()
-        self.receiver = Wherry.receive(f"wherry://{os.environ['VM_ADDRESS']}", self.guest.path('in'),
-                                       qmp=self.guest.qmp_path, host=host)
+        self.receiver = Wherry.receive('wherry://[::]', self.guest.path('in'), qmp=self.guest.qmp_path, host=host)
         self.receiver.wait_listening()
 
     def received(self, timeout):
@@ -83,7 +83,8 @@ class Destination:
     def resident(self):
         """Bytes of the guest's memory that are there."""
         files = Path(f'/proc/{self.guest.process.pid}/fd').iterdir()
-        [ram] = (file for file in files if os.readlink(file).startswith('/memfd:'))
+        # Unlike os.readlink, it bears that a file is closed meanwhile.
+        [ram] = (file for file in files if os.path.realpath(file).startswith('/memfd:'))
         return os.stat(ram).st_blocks * 512
 
     def ram(self):
@@ -151,12 +152,12 @@ class Source(unittest.TestCase):
     def setUp(self):
         self.src.configure_migration(downtime_limit=1000)
 
-    def send(self, keys='', scheme='wherry+rdma', host=None):
-        return Wherry.send(self.src.path('out'), f'{scheme}://{PEER}?{keys}', host=host)
+    def send(self, keys='', scheme='wherry+rdma', to=PEER, host=None):
+        return Wherry.send(self.src.path('out'), f'{scheme}://{to}?{keys}', host=host)
 
-    def begin(self, keys):
+    def begin(self, keys, **options):
         self.far.receive()
-        self.sender = self.enterContext(self.send(keys))
+        self.sender = self.enterContext(self.send(keys, **options))
         self.sender.wait_for_socket(30)
         self.src.execute('migrate', uri=f"unix:{self.src.path('out')}")
 
@@ -166,7 +167,7 @@ class Source(unittest.TestCase):
         self.begin(keys)
         wait_until(lambda: self.src.execute('query-migrate').get('ram', {}).get('dirty-sync-count', 0) >= 2, 60, 'pass 2')
 
-    def complete(self):
+    def complete(self, transport='rdma'):
         try:
             self.src.wait_migrated(90)
         except Exception as error:
@@ -177,7 +178,7 @@ class Source(unittest.TestCase):
         self.assertEqual(code, 0, said)
         self.check_moved()
         for report in (self.sender.report, there):
-            self.assertEqual((report['status'], report['transport']), ('completed', 'rdma'), report)
+            self.assertEqual((report['status'], report['transport']), ('completed', transport), report)
         return there
 
     def check_moved(self):
@@ -210,13 +211,26 @@ class Source(unittest.TestCase):
 
 class Migrations(Source):
     def test_raw(self):
-        """Straight into guest memory, which stays sparse."""
-        self.begin('compress=off')
-        self.assertEqual(self.complete()['placement'], 'direct-mapped')
+        """Straight into guest memory, which stays sparse, by two devices, one of which has two addresses."""
+        self.begin('compress=off&streams=3', to=RAILS)
+        there = self.complete()
+        self.assertEqual([lane['port']['device'] for lane in self.sender.report['lanes']], ['rxe0', 'rxe1', 'rxe0'])
+        self.assertTrue(all(lane['written'] for lane in there['lanes']), there['lanes'])
+        self.assertEqual(there['placement'], 'direct-mapped')
         zero = hashlib.sha1(bytes(4096)).digest()
         full = sum(page != zero for page in self.here) * 4096
         self.assertLessEqual(self.resident, 1.05 * full)
         self.assertLess(full, RAM['ram_kib'] << 9)  # half of it: or there would be nothing to see
+
+    def test_mixed(self):
+        """The receiver lacks one of the devices: that lane goes over TCP."""
+        self.far.run('rdma', 'link', 'delete', 'rxe1')
+        self.addCleanup(self.far.run, 'rdma', 'link', 'add', 'rxe1', 'type', 'rxe', 'netdev', 'eth1')
+        self.begin('compress=off&streams=3', scheme='wherry', to=RAILS)
+        there = self.complete('mixed')
+        for report in self.sender.report, there:
+            self.assertEqual([lane['transport'] for lane in report['lanes']], ['rdma', 'tcp', 'rdma'])
+            self.assertIn('at the receiver, provider verbs has no device', report['lanes'][1]['no_rdma'])
 
     @LONG
     def test_beside_qemu(self):
