@@ -60,12 +60,12 @@ struct Report {
     double goodput = 0;  // guest bytes a second
     double ratio = 0;    // guest bytes for each byte on the wire, so far
     uint64_t in_flight = 0;
-    std::string encoding;                // what is chosen for pages of either kind
-    double link_rate = 0;                // bytes a second that the network is taken to drain
-    std::optional<uint64_t> remaining;   // bytes, as QEMU says
-    std::optional<double> dirty_rate;    // bytes a second that the guest writes to, as QEMU says
-    std::optional<double> throttle;      // percent
-    std::optional<double> predicted_ms;  // downtime, if the guest stopped now
+    std::string encoding;                     // what is chosen for pages of either kind
+    double link_rate = 0;                     // bytes a second that the network is taken to drain
+    std::optional<uint64_t> remaining = {};   // bytes, as QEMU says
+    std::optional<double> dirty_rate = {};    // bytes a second that the guest writes to, as QEMU says
+    std::optional<double> throttle = {};      // percent
+    std::optional<double> predicted_ms = {};  // downtime, if the guest stopped now
   };
   std::vector<Point> timeline;
 
