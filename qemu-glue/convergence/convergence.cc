@@ -184,9 +184,10 @@ void Convergence::slow_down(double part, double now) {
 
 Result<> Convergence::miss(const OutOfReach& floor) {
   const std::string what = fmt::format(
-      "a downtime of {} ms is out of reach: {}the guest rewrites as much as takes {:.0f} ms, {}. What would "
-      "do: "
-      "downtime={:.0f}ms, pages that land {:.1f} times as fast (a faster link, more streams){}, or postcopy",
+      "a downtime of {} ms is out of reach: {}the guest rewrites as much as takes {:.0f} ms, {}. "
+      "What would do: downtime={:.0f}ms, pages that land {:.1f} times as fast (a faster link, more "
+      "streams){}, "
+      "or postcopy",
       wish_.downtime.count(), quota_ ? fmt::format("slowed by {:.0f} %, ", floor.throttle * 100) : "",
       floor.downtime * 1000, quota_ ? "pass by pass" : "and it cannot be slowed down",
       std::ceil(floor.downtime * 1000), std::max(1.1, floor.faster),

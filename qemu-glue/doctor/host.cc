@@ -13,6 +13,7 @@
 #include <set>
 
 #include "compression/zero_scan.h"
+#include "qemu-glue/convergence/vcpu_quota.h"
 #include "qemu-glue/uri.h"
 #include "transport/fd.h"
 #include "transport/socket.h"
@@ -167,6 +168,14 @@ Finding tcp_buffers(const std::string& directory) {
   return note("tcp buffers", found + ": one lane cannot fill 25 Gb/s at 1 ms", remedy);
 }
 
+Finding throttles(const std::vector<fs::path>& groups) {
+  if (groups.empty()) return ok("throttle", "no guest is slowed down by a Wherry that is gone");
+  return problem("throttle",
+                 fmt::format("{} vCPUs are slowed down by a Wherry that was killed ({})", groups.size(),
+                             groups.front().string()),
+                 "the next `wherry send --qmp` or `wherry migrate --from` on this host takes that away");
+}
+
 Findings rdma(const std::vector<RdmaPort>& ports, bool has_cap_ipc_lock, uint64_t lockable) {
   if (ports.empty()) return {ok("rdma", "no device: migrations use TCP")};
   Findings all;
@@ -189,7 +198,8 @@ Findings examine_host() {
                huge_pages("/sys/kernel/mm/hugepages"),
                processors(usable_processors(), Uri{}.streams),
                zero_scan(zero_scans().front().name),
-               tcp_buffers("/proc/sys/net/ipv4")};
+               tcp_buffers("/proc/sys/net/ipv4"),
+               throttles(convergence::VcpuQuota::abandoned())};
   rlimit limit{};
   ::getrlimit(RLIMIT_MEMLOCK, &limit);
   for (Finding& each : rdma(rdma_ports(), has_capability(CAP_IPC_LOCK), limit.rlim_cur))

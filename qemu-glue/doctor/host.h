@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,6 +31,8 @@ Finding processors(unsigned count, unsigned lanes);
 Finding zero_scan(std::string_view name);
 // `directory`: /proc/sys/net/ipv4.
 Finding tcp_buffers(const std::string& directory);
+// `groups`: control groups of guests that a Wherry has slowed and not given back (convergence/vcpu_quota.h).
+Finding throttles(const std::vector<std::filesystem::path>& groups);
 // `lockable`: RLIMIT_MEMLOCK, in bytes; CAP_IPC_LOCK stands above it.
 Findings rdma(const std::vector<RdmaPort>& ports, bool has_cap_ipc_lock, uint64_t lockable);
 

@@ -2,9 +2,10 @@
 can move, and has its processors back afterwards; where it may not be, that is said, and the policy decides.
 """
 import glob
+import subprocess
 import unittest
 
-from lab import PAGES, Pair, wait_until
+from lab import PAGES, Pair, wait_until, wherry_binary
 
 # 32 MB/s of what does not compress, over a link of 10 MB/s.
 REWRITES = {'append': f'pages={PAGES} rate=8000 bytes=4096 mix=random:100 verify=2000'}
@@ -13,6 +14,10 @@ LINK = '80mbit'
 
 def throttles():
     return glob.glob('/sys/fs/cgroup/**/wherry-throttle-*', recursive=True)
+
+
+def doctor():
+    return subprocess.run([wherry_binary(), 'doctor'], stdout=subprocess.PIPE, text=True).stdout
 
 
 class Convergence(unittest.TestCase):
@@ -54,6 +59,7 @@ class Convergence(unittest.TestCase):
             pair.sender.kill()
             pair.check_source_goes_on()
             self.assertEqual(len(throttles()), 1)
+            self.assertIn('slowed down by a Wherry that was killed', doctor())
             pair.renew_destination()
             pair.receiver.close()
             pair.keys = 'streams=2&downtime=2s'

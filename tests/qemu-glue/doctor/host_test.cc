@@ -51,6 +51,12 @@ TEST(DoctorHost, ZeroScan) {
   expect(zero_scan("portable"), Level::note, "without vector", "AVX2");
 }
 
+TEST(DoctorHost, Throttles) {
+  expect(throttles({}), Level::ok, "no guest is slowed");
+  expect(throttles({"/sys/fs/cgroup/cpu/wherry-throttle-7-0", "/x"}), Level::problem,
+         "2 vCPUs are slowed down by a Wherry that was killed (/sys/fs/cgroup/cpu/wherry-throttle-7-0)");
+}
+
 TEST(DoctorHost, TcpBuffers) {
   const Scratch scratch;
   expect(tcp_buffers(scratch.path()), Level::ok, "does not say");
