@@ -8,9 +8,7 @@
 namespace wherry {
 namespace {
 
-constexpr double kExcess = 0.1;  // ε: how much of the downtime target may go to bytes in flight
-// Longer than any piece of a stream that is only taken whole.
-constexpr size_t kLeastShare = 128 * 1024;
+constexpr double kExcess = 0.1;      // ε: how much of the downtime target may go to bytes in flight
 constexpr double kQemuWindow = 0.1;  // W in seconds: QEMU's BUFFER_DELAY
 
 }  // namespace
@@ -24,12 +22,7 @@ void FlightWindow::rebound() {
   const double queued = kExcess * kQemuWindow * target / (kQemuWindow + target);
   const double link = std::chrono::duration<double>(round_trip_).count();
   const auto wanted = static_cast<size_t>(goodput_.bytes_per_second() * (queued + link));
-  const size_t shares = std::max(limits_.lanes, of_channel_.size());
-  const double bearable = kExcess * target * goodput_.bytes_per_second() / static_cast<double>(shares);
-  share_ = goodput_.bytes_per_second() > 0
-               ? std::clamp(static_cast<size_t>(bearable), kLeastShare, kSlotBytes)
-               : kSlotBytes;
-  const size_t least = shares * share_;
+  const size_t least = std::max(limits_.lanes, of_channel_.size()) * kSlotBytes;
   state_.bound = std::min(std::max(wanted, least), std::max(limits_.cap, least));
   state_.largest_bound = std::max(state_.largest_bound, state_.bound);
   state_.goodput = goodput_.bytes_per_second();
@@ -53,15 +46,15 @@ void FlightWindow::close(uint16_t channel) {
   freed_.notify_all();
 }
 
-// A channel leaves to each other channel that has less than its share in flight what that is short of it.
+// A channel leaves to each other channel that has less than a slot in flight what that is short of a slot.
 size_t FlightWindow::room(uint16_t channel, size_t want) const {
   size_t spoken_for = state_.in_flight;
   for (const auto& [other, bytes] : of_channel_) {
-    if (other != channel && bytes < share_) spoken_for += share_ - bytes;
+    if (other != channel && bytes < kSlotBytes) spoken_for += kSlotBytes - bytes;
   }
   const size_t own = of_channel_.at(channel);
   size_t room = state_.bound > spoken_for ? state_.bound - spoken_for : 0;
-  if (own < share_) room = std::max(room, share_ - own);
+  if (own < kSlotBytes) room = std::max(room, kSlotBytes - own);
   return std::min(room, want);
 }
 

@@ -7,11 +7,10 @@
 //     bound = 0.1 · E · W·L / (W+L)  +  E · R        (R: the round trip of the link)
 //
 // The first term keeps the excess under a tenth of L. The second is what the link itself holds: without it a
-// long link would never fill. It is never less than a share for each lane, nor than one for each channel:
-// each channel may always have its share in flight, because QEMU's barriers wait for every channel and one
-// that starves would stop all others for ever. A share is a slot (a batch, with what the stream has around
-// its pages), but where the link is so slow that all shares together are more than 0.1 · E · L, no more than
-// that, down to 128 KiB.
+// long link would never fill. It is never less than one slot a lane, nor than one slot a channel: each
+// channel may always have a slot's worth in flight (a batch, with what the stream has around its pages),
+// because QEMU's barriers wait for every channel and one that starves would stop all others for ever. Less
+// than a whole packet of a multifd channel would do that: the main channel's first bytes wait for it.
 //
 // A batch is a half of a lane's share of that, batch_bytes(), so that a lane has one to encode while another
 // drains.
@@ -75,7 +74,6 @@ class FlightWindow {
   Goodput goodput_;
   std::chrono::microseconds round_trip_{0};
   State state_;
-  size_t share_ = 0;
   std::atomic<size_t> batch_bytes_ = 0;
   bool stopped_ = false;
 };
