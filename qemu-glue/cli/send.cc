@@ -85,9 +85,8 @@ int send(const SendOptions& options) {
     if (!connected) return give_up(*file, sender.report(), connected.error(), options.json);
     qmp = std::move(*connected);
   }
-  if (auto opened = sender.open(); !opened)
-    return give_up(*file, sender.report(), opened.error(), options.json);
   std::unique_ptr<convergence::Convergence> converging;
+  // Before QEMU can connect: while it waits for us it may not answer.
   if (qmp) {
     auto begun = convergence::Convergence::begin(*qmp, qmp->peer_pid(), convergence::wish_of(*uri),
                                                  [&sender] { return sender.lanes(); });
@@ -97,6 +96,8 @@ int send(const SendOptions& options) {
     }
     converging = std::move(*begun);
   }
+  if (auto opened = sender.open(); !opened)
+    return give_up(*file, sender.report(), opened.error(), options.json);
   spdlog::info("ready: migrate QEMU to {}", options.qemu);
   {
     Progress progress([&] { return sender.report(); }, options.json);

@@ -22,6 +22,8 @@ constexpr double kLeast = 4096;
 constexpr double kLeastRate = 1000;
 // A parameter is told anew if it changes by more than that.
 constexpr double kNews = 0.03;
+// In the switchover the monitor does not answer for as long as that takes.
+constexpr std::chrono::seconds kPatience{60};
 // Milliseconds; the most that QEMU takes.
 constexpr double kLongest = 2'000'000;
 
@@ -50,13 +52,7 @@ Wish wish_of(const Uri& uri) {
 }
 
 Convergence::Convergence(Monitor& qemu, const Wish& wish, std::function<Lanes()> lanes)
-    : qemu_(qemu),
-      wish_(wish),
-      lanes_(std::move(lanes)),
-      fixed_(kStopAndStart + kRoundTrips * std::chrono::duration<double>(lanes_().round_trip).count()),
-      controller_({.downtime = std::chrono::duration<double>(wish.downtime).count(),
-                   .throttle = wish.throttle_most,
-                   .fixed = fixed_}) {}
+    : qemu_(qemu), wish_(wish), lanes_(std::move(lanes)) {}
 
 Result<std::unique_ptr<Convergence>> Convergence::begin(Monitor& qemu, pid_t process, const Wish& wish,
                                                         std::function<Lanes()> lanes) {
@@ -99,12 +95,18 @@ Result<> Convergence::look(const json& query_migrate) {
   if (query_migrate.value("status", "") != "active") return {};
   const json ram = query_migrate.value("ram", json::object());
   const Lanes lanes = lanes_();
+  if (!controller_) {
+    fixed_ = kStopAndStart + kRoundTrips * std::chrono::duration<double>(lanes.round_trip).count();
+    controller_.emplace(Controller::Limits{.downtime = std::chrono::duration<double>(wish_.downtime).count(),
+                                           .throttle = wish_.throttle_most,
+                                           .fixed = fixed_});
+  }
   peak_ = std::max(peak_, lanes.goodput);
   const double rate = qemu_rate(ram);
   // What the lanes could do is a model's, so it counts only as far as something like it was seen.
   const double landing = std::min(lanes.landing, peak_);
   const double t = now();
-  const Decision decision = controller_.step({
+  const Decision decision = controller_->step({
       .t = t,
       .passes = static_cast<uint64_t>(number(ram, "dirty-sync-count")),
       .remaining = number(ram, "remaining"),
@@ -116,17 +118,20 @@ Result<> Convergence::look(const json& query_migrate) {
     std::lock_guard lock(mutex_);
     state_.remaining = static_cast<uint64_t>(number(ram, "remaining"));
     state_.dirty_rate = number(ram, "dirty-pages-rate") * std::max(number(ram, "page-size"), 4096.0);
-    if (const auto predicted = controller_.predict(t)) state_.predicted_ms = *predicted * 1000;
+    if (const auto predicted = controller_->predict(t)) state_.predicted_ms = *predicted * 1000;
   }
   if (decision.out_of_reach && !std::exchange(missed_, true)) {
     if (auto done = miss(*decision.out_of_reach); !done) return done;
   }
   if (let_go_ || landing <= 0) return {};
-  return tell_qemu(decision, rate, landing);
+  // No reason to end a migration: QEMU keeps to what it was told last.
+  if (auto told = tell_qemu(decision, rate, landing); !told) say(told.error().message);
+  return {};
 }
 
 void Convergence::stopped(double ago) {
-  const auto predicted = controller_.predict(now() - ago);
+  if (!controller_) return;
+  const auto predicted = controller_->predict(now() - ago);
   if (!predicted) return;
   std::lock_guard lock(mutex_);
   state_.predicted_ms = *predicted * 1000;
@@ -161,7 +166,7 @@ Result<> Convergence::tell_qemu(const Decision& decision, double rate, double la
     return std::abs(each.value().template get<double>() - old) > kNews * old;
   });
   if (!news) return {};
-  auto told = qemu_.execute("migrate-set-parameters", parameters);
+  auto told = qemu_.execute("migrate-set-parameters", parameters, kPatience);
   if (!told) return pass_on(told);
   told_ = parameters;
   return {};
@@ -207,8 +212,8 @@ Result<> Convergence::miss(const OutOfReach& floor) {
       let_go_ = true;
       json parameters = {{"downtime-limit", static_cast<int64_t>(kLongest)}};
       if (takes_rate_) parameters["avail-switchover-bandwidth"] = 0;
-      auto told = qemu_.execute("migrate-set-parameters", parameters);
-      if (!told) return pass_on(told);
+      auto told = qemu_.execute("migrate-set-parameters", parameters, kPatience);
+      if (!told) say(told.error().message);
       return {};
     }
   }

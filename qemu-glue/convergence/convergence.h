@@ -53,7 +53,8 @@ struct State {
 
 class Convergence {
  public:
-  // Has QEMU go on until a first look. `process` is QEMU's, for its vCPUs to be slowed; 0: they cannot be.
+  // Has QEMU go on until a first look; `lanes` is not called before. `process` is QEMU's, for its vCPUs to be
+  // slowed; 0: they cannot be.
   static Result<std::unique_ptr<Convergence>> begin(Monitor& qemu, pid_t process, const Wish& wish,
                                                     std::function<Lanes()> lanes);
   // Where the guest may be still here, QEMU's parameters are set back; its processors always.
@@ -81,8 +82,8 @@ class Convergence {
   const std::function<Lanes()> lanes_;
   nlohmann::json before_ = nlohmann::json::object();  // parameters
   bool takes_rate_ = false;                           // avail-switchover-bandwidth
-  double fixed_;
-  Controller controller_;
+  double fixed_ = 0;
+  std::optional<Controller> controller_;  // from the first look on
   std::unique_ptr<VcpuQuota> quota_;
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::deque<double> rates_;  // of QEMU's last windows, bytes a second
