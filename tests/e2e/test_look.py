@@ -84,7 +84,7 @@ class Look(unittest.TestCase):
                 self.assertTrue(len(chart['times']) >= 3 and apart(chart['times']), chart)
                 for line in chart['line']:
                     self.assertTrue(inside(line, [chart['axis'][0], top, chart['axis'][2], chart['axis'][3]]), chart)
-                    self.assertGreater(line[2] - line[0], (chart['axis'][2] - chart['axis'][0]) / 2)
+                    self.assertGreater(line[2] - line[0], (chart['axis'][2] - chart['axis'][0]) / 4)
 
     def test_page_of_a_migration(self):
         with Pair(rate='80mbit', sender_qmp=True) as pair:

@@ -32,7 +32,7 @@ def manual(page):
 
 
 def tags(section):
-    return set(re.findall(r'^    (\w+)$', section, re.MULTILINE))
+    return set(re.findall(r'^    ([\w-]+)$', section, re.MULTILINE))
 
 
 class Manual(unittest.TestCase):
@@ -50,7 +50,7 @@ class Manual(unittest.TestCase):
 
     def test_keys_of_the_uri(self):
         message = output(wherry_binary(), 'send', '--qemu', 'unix:/x', '--to', 'wherry://h?unknown=1')
-        self.assertEqual(tags(manual('wherry.1')['THE URI']), set(re.findall(r'\w+', message.partition('known: ')[2])))
+        self.assertEqual(tags(manual('wherry.1')['THE URI']), set(re.findall(r'[\w-]+', message.partition('known: ')[2])))
 
     def test_keys_of_the_configuration(self):
         example = (ROOT / 'docs/wherry.toml').read_text()  # which a unit test holds to the code
