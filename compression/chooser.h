@@ -72,7 +72,7 @@ class Chooser {
     double seconds = usual;  // on this one
     double left = 1;         // wire bytes of a guest byte
     bool measured = false;
-    bool fresh = false;  // since a way was last tried
+    bool fresh = false;  // measured since a way was last tried
   };
   struct Choice {
     std::vector<Way> ways;

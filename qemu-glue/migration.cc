@@ -13,8 +13,6 @@ using nlohmann::json;
 
 constexpr std::chrono::milliseconds kPoll{100};
 constexpr std::chrono::milliseconds kLastPoll{1};
-// In the switchover the source's monitor does not answer for as long as that takes.
-constexpr std::chrono::seconds kMonitorPatience{60};
 // No limit, for every QEMU.
 constexpr uint64_t kUnlimited = 10'000'000'000'000;
 
@@ -202,8 +200,8 @@ Result<> Migration::migrate(const std::string& directory) {
     sender_ = std::make_unique<Sender>(Sender::Options{.qemu = outgoing, .uri = to}, failure_);
   }
   if (auto opened = sender_->open(); !opened) return opened;
-  auto converging = convergence::Convergence::begin(
-      *source_, source_->peer_pid(), convergence::wish_of(options_.via), [this] { return sender_->lanes(); });
+  auto converging = convergence::Convergence::begin(*source_, source_->peer_pid(), options_.via,
+                                                    [this] { return sender_->lanes(); });
   if (!converging) return pass_on(converging);
   std::thread sending([this] {
     if (auto sent = sender_->run(); !sent) failure_.fail(sent.error());
@@ -232,7 +230,7 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
       // An Error means that there is nothing to cancel any more.
       (void)source_->execute("migrate_cancel");
     }
-    auto info = source_->execute("query-migrate", {}, kMonitorPatience);
+    auto info = source_->execute("query-migrate", {}, kSwitchoverTimeout);
     if (!info) return pass_on(info);
     const std::string state = info->value("status", "");
     if (!cancelled_) {
@@ -243,7 +241,6 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
     sender_->note(converging.state());
     if (state == "completed") {
       gone_ = true;
-      converging.gone();
       return {};
     }
     if (state == "failed" || state == "cancelled") {

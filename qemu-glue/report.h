@@ -25,7 +25,7 @@ struct Report {
   double total_s = 0;
   std::optional<double> switchover_ms;
   double target_ms = 0;                 // of that; at the source
-  std::optional<double> predicted_ms;   // what it was expected to be, at the last look before
+  std::optional<double> predicted_ms;   // what it was expected to be when the guest stopped
   std::optional<double> throttle_peak;  // percent of its processors' time that the guest was denied
   std::optional<double> throttle_mean;  // over all of the time
   struct Message {

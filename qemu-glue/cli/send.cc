@@ -16,8 +16,6 @@ namespace wherry::cli {
 namespace {
 
 constexpr std::chrono::milliseconds kLook{100};
-// In the switchover the monitor does not answer for as long as that takes.
-constexpr std::chrono::seconds kMonitorPatience{60};
 
 struct SendOptions {
   std::string qemu;
@@ -49,7 +47,7 @@ Result<> ask_qemu(Qmp& qmp, Report& report) {
 void converge(Qmp& qmp, convergence::Convergence& converging, Sender& sender, Failure& failure,
               const std::stop_token& over) {
   while (!over.stop_requested()) {
-    auto info = qmp.execute("query-migrate", {}, kMonitorPatience);
+    auto info = qmp.execute("query-migrate", {}, kSwitchoverTimeout);
     if (!info) return spdlog::warn("{}", info.error().message);
     auto looked = converging.look(*info);
     sender.note(converging.state());
@@ -88,8 +86,8 @@ int send(const SendOptions& options) {
   std::unique_ptr<convergence::Convergence> converging;
   // Before QEMU can connect: while it waits for us it may not answer.
   if (qmp) {
-    auto begun = convergence::Convergence::begin(*qmp, qmp->peer_pid(), convergence::wish_of(*uri),
-                                                 [&sender] { return sender.lanes(); });
+    auto begun =
+        convergence::Convergence::begin(*qmp, qmp->peer_pid(), *uri, [&sender] { return sender.lanes(); });
     if (!begun) {
       failure.fail(begun.error());
       return give_up(*file, sender.report(), begun.error(), options.json);
@@ -131,8 +129,9 @@ void add_send(CLI::App& app, Command& chosen) {
   command->add_option("--disks", options->disks,
                       "Where to listen for QEMU's disks that move along (NBD): as --qemu");
   command->add_option("--to", options->to, "The receiver: wherry://HOST[:PORT][?key=value…]")->required();
-  command->add_option("--qmp", options->qmp,
-                      "QEMU's monitor, unix:PATH: told the downtime, and asked at the end how it went");
+  command->add_option(
+      "--qmp", options->qmp,
+      "QEMU's monitor, unix:PATH: told what may remain when the guest stops, and asked how it went");
   command->add_option("--report", options->report, "File for the report (JSON)");
   command->add_flag("--json", options->json,
                     "Progress as JSON on standard output, an object a second and one at the end");

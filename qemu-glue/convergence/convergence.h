@@ -1,7 +1,7 @@
 // The convergence controller at work: looks at the source's QEMU and at the lanes, and does what the
 // Controller decides, to QEMU's limits and to the guest's processors.
 //
-//   begin() ─▶ look() every 100 ms or so, while the guest runs at the source ─▶ gone: all is as it was
+//   begin() ─▶ look() every 100 ms or so, while the guest runs at the source ─▶ its end: all is as it was
 //
 // QEMU 8.2 and later is told the rate that it may reckon with (avail-switchover-bandwidth); an earlier one
 // measures it itself, over 0.1 s, so its downtime-limit is set for the fastest that was seen lately.
@@ -25,14 +25,6 @@
 
 namespace wherry::convergence {
 
-struct Wish {
-  std::chrono::milliseconds downtime{300};
-  double throttle_most = VcpuQuota::kMost;  // 0: never
-  OnMiss on_miss = OnMiss::go_on;
-};
-
-Wish wish_of(const Uri& uri);
-
 // What the lanes are at.
 struct Lanes {
   double in_flight = 0;  // bytes, at most
@@ -54,22 +46,20 @@ struct State {
 class Convergence {
  public:
   // Has QEMU go on until a first look; `lanes` is not called before. `process` is QEMU's, for its vCPUs to be
-  // slowed; 0: they cannot be.
-  static Result<std::unique_ptr<Convergence>> begin(Monitor& qemu, pid_t process, const Wish& wish,
+  // slowed; 0: they cannot be. The URI's downtime, throttle-max and on-miss are what is wished.
+  static Result<std::unique_ptr<Convergence>> begin(Monitor& qemu, pid_t process, const Uri& uri,
                                                     std::function<Lanes()> lanes);
-  // Where the guest may be still here, QEMU's parameters are set back; its processors always.
+  // Sets QEMU's parameters back, and gives the guest its processors.
   ~Convergence();
 
   // With QEMU's answer to query-migrate. An error: the migration is to be given up.
   Result<> look(const nlohmann::json& query_migrate);
   // QEMU has stopped the guest, so many seconds ago.
   void stopped(double ago);
-  // The guest has left: there is nothing to set back.
-  void gone() { before_ = nlohmann::json::object(); }
   State state() const;
 
  private:
-  Convergence(Monitor& qemu, const Wish& wish, std::function<Lanes()> lanes);
+  Convergence(Monitor& qemu, const Uri& uri, std::unique_ptr<VcpuQuota> quota, std::function<Lanes()> lanes);
   double now() const;
   double qemu_rate(const nlohmann::json& ram);
   Result<> tell_qemu(const Decision& decision, double rate, double landing);
@@ -78,13 +68,13 @@ class Convergence {
   void say(const std::string& message);
 
   Monitor& qemu_;
-  const Wish wish_;
+  const Uri wish_;
+  std::unique_ptr<VcpuQuota> quota_;  // null: the guest cannot be slowed
   const std::function<Lanes()> lanes_;
   nlohmann::json before_ = nlohmann::json::object();  // parameters
   bool takes_rate_ = false;                           // avail-switchover-bandwidth
   double fixed_ = 0;
   std::optional<Controller> controller_;  // from the first look on
-  std::unique_ptr<VcpuQuota> quota_;
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::deque<double> rates_;  // of QEMU's last windows, bytes a second
   double peak_ = 0;           // goodput

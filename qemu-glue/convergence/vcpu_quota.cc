@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::microseconds;
 
+const fs::path kRoot = "/sys/fs/cgroup";
 constexpr std::string_view kPrefix = "wherry-throttle-";
 // The kernel's least quota, and a period that is short against a downtime target where that allows it.
 constexpr microseconds kLeastQuota{1000};
@@ -40,7 +41,7 @@ struct Home {
   fs::path path;
   bool v2 = false;
 };
-Result<Home> home_of(pid_t qemu, pid_t thread, const fs::path& root) {
+Result<Home> home_of(pid_t qemu, pid_t thread) {
   std::ifstream file(fmt::format("/proc/{}/task/{}/cgroup", qemu, thread));
   std::optional<Home> v2;
   for (std::string line; std::getline(file, line);) {  // NUMBER:CONTROLLERS:/PATH
@@ -50,11 +51,12 @@ Result<Home> home_of(pid_t qemu, pid_t thread, const fs::path& root) {
     const std::string controllers = line.substr(first + 1, second - first - 1);
     const std::string path = line.substr(second + 1);
     if (("," + controllers + ",").find(",cpu,") != std::string::npos)
-      return Home{root / controllers / fs::path(path).relative_path(), false};
-    if (controllers.empty()) v2 = Home{root / fs::path(path).relative_path(), true};
+      return Home{kRoot / controllers / fs::path(path).relative_path(), false};
+    if (controllers.empty()) v2 = Home{kRoot / fs::path(path).relative_path(), true};
   }
   if (!v2 || !fs::exists(v2->path / "cgroup.controllers"))
-    return fail("no control group of process {} that has a processor quota is below {}", qemu, root.string());
+    return fail("no control group of process {} that has a processor quota is below {}", qemu,
+                kRoot.string());
   return *v2;
 }
 
@@ -78,11 +80,10 @@ void release(const fs::path& group, bool v2) {
 
 }  // namespace
 
-Result<std::unique_ptr<VcpuQuota>> VcpuQuota::take(pid_t qemu, const std::vector<pid_t>& threads,
-                                                   const fs::path& root) {
+Result<std::unique_ptr<VcpuQuota>> VcpuQuota::take(pid_t qemu, const std::vector<pid_t>& threads) {
   std::unique_ptr<VcpuQuota> quota(new VcpuQuota());
   for (size_t vcpu = 0; vcpu < threads.size(); ++vcpu) {
-    auto home = home_of(qemu, threads[vcpu], root);
+    auto home = home_of(qemu, threads[vcpu]);
     if (!home) return pass_on(home);
     const Group group{home->path / fmt::format("{}{}-{}", kPrefix, ::getpid(), vcpu), home->v2};
     std::error_code error;
@@ -126,11 +127,11 @@ Result<> VcpuQuota::throttle(double part) {
   return {};
 }
 
-std::vector<fs::path> VcpuQuota::abandoned(const fs::path& root) {
+std::vector<fs::path> VcpuQuota::abandoned() {
   std::vector<fs::path> found;
   std::error_code error;
   const auto options = fs::directory_options::skip_permission_denied;
-  for (auto at = fs::recursive_directory_iterator(root, options, error); !error && at != end(at);
+  for (auto at = fs::recursive_directory_iterator(kRoot, options, error); !error && at != end(at);
        at.increment(error)) {
     if (!at->is_directory(error)) continue;
     const std::string name = at->path().filename();
@@ -144,8 +145,8 @@ std::vector<fs::path> VcpuQuota::abandoned(const fs::path& root) {
   return found;
 }
 
-void VcpuQuota::release_abandoned(const fs::path& root) {
-  for (const fs::path& group : abandoned(root)) release(group, is_v2(group));
+void VcpuQuota::release_abandoned() {
+  for (const fs::path& group : abandoned()) release(group, is_v2(group));
 }
 
 }  // namespace wherry::convergence

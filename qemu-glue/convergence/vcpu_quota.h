@@ -2,9 +2,8 @@
 // one it was in, with a quota of processor time.
 //
 // They are named wherry-throttle-PID-VCPU, with our process's PID. So whatever happens to us, what is left of
-// us is found by its name: abandoned() lists it and release_abandoned() takes it away. Needs root, or a
-// cgroup that was delegated to us. Source: cgroups(7), and cgroup-v2 of the kernel's documentation (threaded
-// mode).
+// us is found by its name: abandoned() lists it and release_abandoned() takes it away. Needs root.
+// Source: cgroups(7), and cgroup-v2 of the kernel's documentation (threaded mode).
 //
 // For one thread.
 #pragma once
@@ -22,22 +21,20 @@ namespace wherry::convergence {
 
 class VcpuQuota {
  public:
-  // The threads go into groups without a limit yet. `root`: where cgroups are mounted.
-  static Result<std::unique_ptr<VcpuQuota>> take(pid_t qemu, const std::vector<pid_t>& threads,
-                                                 const std::filesystem::path& root = kRoot);
+  // The threads go into groups without a limit yet.
+  static Result<std::unique_ptr<VcpuQuota>> take(pid_t qemu, const std::vector<pid_t>& threads);
   // The threads go back to where they were.
   ~VcpuQuota();
 
   // 0: none; 0.25: each vCPU has three quarters of a processor; at most kMost.
   Result<> throttle(double part);
 
-  static std::vector<std::filesystem::path> abandoned(const std::filesystem::path& root = kRoot);
-  static void release_abandoned(const std::filesystem::path& root = kRoot);
+  static std::vector<std::filesystem::path> abandoned();
+  static void release_abandoned();
 
   static constexpr double kMost = 0.99;
 
  private:
-  static inline const std::filesystem::path kRoot = "/sys/fs/cgroup";
   VcpuQuota() = default;
 
   struct Group {

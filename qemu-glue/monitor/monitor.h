@@ -14,6 +14,8 @@ namespace wherry {
 
 // Long enough for a QEMU whose main loop is busy with a migration, short enough for a person to wait for.
 constexpr std::chrono::milliseconds kMonitorTimeout{10'000};
+// In the switchover the source's monitor does not answer for as long as that takes.
+constexpr std::chrono::seconds kSwitchoverTimeout{60};
 
 class Monitor {
  public:

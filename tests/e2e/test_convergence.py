@@ -2,10 +2,12 @@
 can move, and has its processors back afterwards; where it may not be, that is said, and the policy decides.
 """
 import glob
+import os
 import subprocess
 import unittest
 
 from lab import PAGES, Pair, wait_until, wherry_binary
+from lab.guest import TESTS
 
 # 32 MB/s of what does not compress, over a link of 10 MB/s.
 REWRITES = {'append': f'pages={PAGES} rate=8000 bytes=4096 mix=random:100 verify=2000'}
@@ -68,6 +70,14 @@ class Convergence(unittest.TestCase):
             pair.migrate()
             pair.complete()
             self.assertEqual(throttles(), [])
+
+    if os.environ.get('WHERRY_LONG_TESTS'):
+        def test_control_groups_of_version_2(self):
+            """In a VM, for this machine may have the others."""
+            tests = f"mount -t cgroup2 none /sys/fs/cgroup && {wherry_binary('unit_tests')} --gtest_filter='VcpuQuota*'"
+            done = subprocess.run([TESTS / 'verbs/vm', 'sh', '-c', tests], stdout=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, 0, done.stdout)
+            self.assertIn('[  PASSED  ] 3 tests', done.stdout)
 
 
 if __name__ == '__main__':

@@ -33,6 +33,7 @@ class Usage(unittest.TestCase):
                 'wherry://h?streams=': 'streams=', 'wherry://h?streams': 'streams',
                 'wherry://h?downtime=300': 'downtime=300', 'wherry://h?downtime=-1ms': 'downtime=-1ms',
                 'wherry://h?bandwidth=5': 'bandwidth=5', 'wherry://h?bandwidth=nanGbps': 'bandwidth=nanGbps',
+                'wherry://h?throttle-max=100': 'throttle-max=100', 'wherry://h?on-miss=maybe': 'on-miss=maybe',
                 'wherry://h?placement=here': 'placement=here', 'wherry://h?resume=0s': 'resume=0s',
                 'wherry://h?compress=lzma': 'compress=lzma', 'wherry://h:port': 'port', 'wherry://h:70000': '70000',
                 'wherry://[::1': '[::1', 'wherry://': 'wherry://', 'wherry://h,': 'wherry://h,', 'http://h': 'http://h',

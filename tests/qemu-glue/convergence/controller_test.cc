@@ -33,6 +33,8 @@ struct Outcome {
   double downtime = 0;
   double predicted = 0;
   double throttle_mean = 0;
+  double throttle_peak = 0;
+  double throttle_last = 0;
   int turns = 0;  // how often the throttle changed its direction
   bool out_of_reach = false;
   double said_at = 0;
@@ -60,6 +62,8 @@ class Simulation {
       fresh_ += touched * std::max(0.0, 1 - fresh_ / hot);
       known_ = std::max(0.0, known_ - landing * kStep);
       throttled += decision.throttle * kStep;
+      outcome.throttle_peak = std::max(outcome.throttle_peak, decision.throttle);
+      outcome.throttle_last = decision.throttle;
       look -= kStep;
       if (look <= 0) {
         look = kLook;
@@ -156,11 +160,11 @@ TEST(Controller, ACalmGuestGetsItsSpeedBack) {
   World world;
   world.hot = [](double) { return 400 * kMb; };
   world.touches = [](double t) { return t < 20 ? 2000 * kMb : 10 * kMb; };
-  Controller controller(kTenth);
-  Simulation simulation(world, kTenth);
-  const Outcome outcome = simulation.run();
+  const Outcome outcome = simulate(world, kTenth);
   EXPECT_TRUE(outcome.done);
   EXPECT_LE(outcome.downtime, 0.1);
+  EXPECT_GT(outcome.throttle_peak, 0);
+  EXPECT_LT(outcome.throttle_last, outcome.throttle_peak);
 }
 
 // Guests of all kinds: steady, in bursts, growing; links that falter. Whatever they do, no target is missed

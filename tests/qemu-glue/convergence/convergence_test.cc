@@ -1,0 +1,166 @@
+// With a QEMU that only has parameters, and lanes that are said to do something.
+#include "qemu-glue/convergence/convergence.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace wherry::convergence {
+namespace {
+
+using nlohmann::json;
+
+class Qemu : public Monitor {
+ public:
+  Result<json> execute(std::string_view command, json arguments, std::chrono::milliseconds) override {
+    commands.emplace_back(command);
+    if (command == "query-migrate-parameters") return parameters;
+    if (refuses) return fail("{}: refused", command);
+    if (command == "migrate-set-parameters") parameters.update(arguments);
+    return json::object();
+  }
+  json parameters = {{"downtime-limit", 500}, {"max-bandwidth", 7}};
+  bool refuses = false;
+  std::vector<std::string> commands;
+};
+
+class ConvergenceTest : public testing::Test {
+ protected:
+  void begin() {
+    // No process: the guest cannot be slowed.
+    auto begun = Convergence::begin(qemu_, 0, uri_, [this] { return lanes_; });
+    ASSERT_TRUE(begun) << begun.error().message;
+    convergence_ = std::move(*begun);
+  }
+  Result<> look(uint64_t passes, double remaining, double mbps = 800) {
+    return convergence_->look(
+        {{"status", "active"},
+         {"ram", {{"dirty-sync-count", passes}, {"remaining", remaining}, {"mbps", mbps}}}});
+  }
+  // Passes that all leave as much as the one before.
+  Result<> look_until_out_of_reach() {
+    for (uint64_t pass = 1; pass < 100; ++pass) {
+      if (auto looked = look(pass, 1e9); !looked || !convergence_->state().messages.empty()) return looked;
+    }
+    return fail("nothing was said");
+  }
+
+  Qemu qemu_;
+  Uri uri_;
+  Lanes lanes_{.landing = 100e6, .goodput = 200e6};
+  std::unique_ptr<Convergence> convergence_;
+};
+
+TEST_F(ConvergenceTest, NextToNothingMayRemainUntilTheLanesHaveShownWhatTheyCan) {
+  begin();
+  EXPECT_EQ(qemu_.parameters["downtime-limit"], 1) << "QEMU takes 0 for no time at all";
+  lanes_.goodput = 0;
+  ASSERT_TRUE(look(1, 1e9));
+  EXPECT_EQ(qemu_.parameters["downtime-limit"], 1);
+}
+
+TEST_F(ConvergenceTest, ParametersArePutBack) {
+  for (const bool takes_rate : {false, true}) {
+    if (takes_rate) qemu_.parameters["avail-switchover-bandwidth"] = 0;
+    const json before = qemu_.parameters;
+    begin();
+    ASSERT_TRUE(look(1, 1e9));
+    EXPECT_NE(qemu_.parameters, before);
+    convergence_.reset();
+    EXPECT_EQ(qemu_.parameters, before);
+  }
+}
+
+TEST_F(ConvergenceTest, AnOldQemuHasItsLimitForTheFastestThatItSent) {
+  begin();
+  ASSERT_TRUE(look(1, 1e9, 1600));
+  ASSERT_TRUE(look(1, 1e9, 80));
+  // 0.8 of what lands in 300 - 10 ms at 100 MB/s, as QEMU reckons it at 200 MB/s.
+  EXPECT_EQ(qemu_.parameters["downtime-limit"], 116);
+}
+
+TEST_F(ConvergenceTest, ANewerOneIsToldTheRate) {
+  qemu_.parameters["avail-switchover-bandwidth"] = 0;
+  begin();
+  ASSERT_TRUE(look(1, 1e9));
+  EXPECT_EQ(qemu_.parameters["downtime-limit"], 290);
+  EXPECT_EQ(qemu_.parameters["avail-switchover-bandwidth"], 80'000'000);
+}
+
+TEST_F(ConvergenceTest, QemuAlwaysHasSomethingToLookFor) {
+  qemu_.parameters["avail-switchover-bandwidth"] = 0;
+  lanes_.in_flight = 1e9;
+  begin();
+  ASSERT_TRUE(look(1, 1e9));
+  // So QEMU computes what may remain.
+  const int64_t rate = qemu_.parameters["avail-switchover-bandwidth"];
+  EXPECT_GT(rate / 1000 * qemu_.parameters["downtime-limit"].get<int64_t>(), 0);
+}
+
+TEST_F(ConvergenceTest, WhatChangesLittleIsNotToldAnew) {
+  begin();
+  ASSERT_TRUE(look(1, 1e9));
+  const size_t commands = qemu_.commands.size();
+  lanes_.landing *= 1.01;
+  ASSERT_TRUE(look(1, 1e9));
+  EXPECT_EQ(qemu_.commands.size(), commands);
+}
+
+TEST_F(ConvergenceTest, ARefusalAtTheBeginIsAnError) {
+  qemu_.refuses = true;
+  EXPECT_FALSE(Convergence::begin(qemu_, 0, uri_, [this] { return lanes_; }));
+}
+
+TEST_F(ConvergenceTest, ALaterOneIsSaidOnceAndEndsNothing) {
+  begin();
+  qemu_.refuses = true;
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(look(1, 1e9));
+  EXPECT_EQ(convergence_->state().messages, std::vector<std::string>{"migrate-set-parameters: refused"});
+}
+
+TEST_F(ConvergenceTest, WhatIsOutOfReachIsSaid) {
+  begin();
+  ASSERT_TRUE(look_until_out_of_reach());
+  const auto messages = convergence_->state().messages;
+  ASSERT_EQ(messages.size(), 1u);
+  EXPECT_NE(messages[0].find("downtime of 300 ms is out of reach"), std::string::npos) << messages[0];
+  EXPECT_NE(messages[0].find("downtime=10010ms"), std::string::npos) << messages[0];
+}
+
+TEST_F(ConvergenceTest, AbortEndsTheMigration) {
+  uri_.on_miss = OnMiss::abort;
+  begin();
+  const auto looked = look_until_out_of_reach();
+  ASSERT_FALSE(looked);
+  EXPECT_NE(looked.error().message.find("on-miss=abort"), std::string::npos) << looked.error().message;
+}
+
+TEST_F(ConvergenceTest, PauseLetsTheGuestBeAwayForAsLongAsItTakes) {
+  uri_.on_miss = OnMiss::pause;
+  begin();
+  ASSERT_TRUE(look_until_out_of_reach());
+  EXPECT_EQ(qemu_.parameters["downtime-limit"], 2'000'000);
+  ASSERT_TRUE(look(100, 1e9));
+  EXPECT_EQ(qemu_.parameters["downtime-limit"], 2'000'000);
+}
+
+TEST_F(ConvergenceTest, PostcopyBegins) {
+  uri_.on_miss = OnMiss::postcopy;
+  begin();
+  ASSERT_TRUE(look_until_out_of_reach());
+  EXPECT_EQ(std::count(qemu_.commands.begin(), qemu_.commands.end(), "migrate-start-postcopy"), 1);
+}
+
+TEST_F(ConvergenceTest, TheEndOfTheGuestHereIsPredictedForWhenItStopped) {
+  begin();
+  ASSERT_TRUE(look(1, 500e6));
+  EXPECT_FALSE(convergence_->state().predicted_ms) << "of the first pass nothing is known yet";
+  ASSERT_TRUE(look(2, 100e6));
+  ASSERT_TRUE(convergence_->state().predicted_ms);
+  EXPECT_NEAR(*convergence_->state().predicted_ms, 1010, 1);
+  convergence_->stopped(0);
+  EXPECT_TRUE(convergence_->state().predicted_ms);
+}
+
+}  // namespace
+}  // namespace wherry::convergence
