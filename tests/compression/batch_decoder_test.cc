@@ -26,7 +26,6 @@ using test::random_page;
 using test::text_page;
 
 constexpr uint32_t kPage = 1024;
-constexpr uint32_t kLine = kPage / kPageLines;
 const PageSpace kSpace{kPage, {100, 100}};
 
 void expect_error(const Result<>& result, const std::string& why) {

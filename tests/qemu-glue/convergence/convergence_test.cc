@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "tests/qemu-glue/convergence/alone.h"
+
 namespace wherry::convergence {
 namespace {
 
@@ -45,6 +47,7 @@ class ConvergenceTest : public testing::Test {
     return fail("nothing was said");
   }
 
+  const Alone alone_;
   Qemu qemu_;
   Uri uri_;
   Lanes lanes_{.landing = 100e6, .goodput = 200e6};

@@ -10,6 +10,8 @@
 #include <fstream>
 #include <string>
 
+#include "tests/qemu-glue/convergence/alone.h"
+
 namespace wherry::convergence {
 namespace {
 
@@ -40,6 +42,8 @@ class VcpuQuotaTest : public testing::Test {
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root";
   }
+
+  const Alone alone_;
 };
 
 TEST_F(VcpuQuotaTest, AThreadHasAGroupOfItsOwnUntilTheEnd) {

@@ -190,7 +190,7 @@ Script old_qemu() {
       "                 pc.bios    4 KiB  0x0000000008040000 0x0000000000040000 0x0000000000040000\n");
   script.qmp["query-memdev"] = {backend("pc.ram", 0x8002000), backend("vm0", 0x8000000),
                                 backend("n1", 0x4002000)};
-  script.qmp["query-memory-devices"] = {memory_device("virtio-mem", "vm0")};
+  script.qmp["query-memory-devices"] = json::array({memory_device("virtio-mem", "vm0")});
   script.hmp["info mtree -f"] =
       "FlatView #0\r\n AS \"cpu-smm-0\", root: memory\r\n Root memory region: memory\r\n"
       "  0000000000000000-00000000000bffff (prio 0, ram): pc.ram @0000000000777000\r\n"
