@@ -214,9 +214,9 @@ Result<> Migration::migrate(const std::string& directory) {
   return done;
 }
 
-// Waits a moment for an event of the source's QEMU, and notes when the guest stopped.
-void Migration::watch_source(convergence::Convergence& converging) {
-  for (auto event = source_->next_event(kPoll); event; event = source_->next_event({})) {
+// Waits for a moment for an event of the source's QEMU, and notes when the guest stopped.
+void Migration::watch_source(convergence::Convergence& converging, std::chrono::milliseconds moment) {
+  for (auto event = source_->next_event(moment); event; event = source_->next_event({})) {
     if (event->name != "STOP") continue;
     stop_s_ = event->time_s;
     converging.stopped(event->age_s());
@@ -233,11 +233,16 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
     auto info = source_->execute("query-migrate", {}, kSwitchoverTimeout);
     if (!info) return pass_on(info);
     const std::string state = info->value("status", "");
+    std::chrono::milliseconds look_in = kPoll;
     if (!cancelled_) {
       auto looked = converging.look(*info);
-      if (!looked) cancel(looked.error().message);
+      if (looked) {
+        look_in = *looked;
+      } else {
+        cancel(looked.error().message);
+      }
     }
-    watch_source(converging);
+    watch_source(converging, look_in);
     sender_->note(converging.state());
     if (state == "completed") {
       gone_ = true;

@@ -9,6 +9,17 @@
 
 namespace wherry {
 
+namespace {
+
+nlohmann::json downtime_json(const convergence::Downtime& downtime) {
+  return {{"pages", downtime.pages * 1000},
+          {"placed", downtime.placed * 1000},
+          {"start", downtime.start * 1000},
+          {"total", downtime.total() * 1000}};
+}
+
+}  // namespace
+
 std::string Report::transport() const {
   const auto over_tcp =
       std::count_if(lanes.begin(), lanes.end(), [](const Lane& lane) { return !lane.no_rdma.empty(); });
@@ -76,8 +87,12 @@ nlohmann::json Report::to_json() const {
   if (asked_again) json["asked_again"] = *asked_again;
   if (switchover_ms) json["switchover_ms"] = *switchover_ms;
   if (target_ms > 0) json["target_ms"] = target_ms;
-  if (predicted_ms) json["downtime"]["predicted"]["total"] = *predicted_ms;
-  if (predicted_ms && switchover_ms) json["downtime"]["measured"]["total"] = *switchover_ms;
+  if (predicted) json["downtime"]["predicted"] = downtime_json(*predicted);
+  if (measured && switchover_ms) {
+    convergence::Downtime all = *measured;
+    all.start = std::max(0.0, *switchover_ms / 1000 - all.total());
+    json["downtime"]["measured"] = downtime_json(all);
+  }
   if (throttle_peak) json["throttle"] = {{"peak_percent", *throttle_peak}, {"mean_percent", *throttle_mean}};
   for (const Message& message : messages)
     json["messages"].push_back({{"t", message.t}, {"text", message.text}});

@@ -10,6 +10,7 @@
 
 #include "compression/batch_encoder.h"
 #include "compression/result.h"
+#include "qemu-glue/convergence/controller.h"
 #include "transport/fd.h"
 #include "transport/rdma_ports.h"
 
@@ -24,8 +25,9 @@ struct Report {
   std::string placement_reason;  // why it is relay
   double total_s = 0;
   std::optional<double> switchover_ms;
-  double target_ms = 0;                 // of that; at the source
-  std::optional<double> predicted_ms;   // what it was expected to be when the guest stopped
+  double target_ms = 0;                            // of that; at the source
+  std::optional<convergence::Downtime> predicted;  // what it was expected to be when the guest stopped
+  std::optional<convergence::Downtime> measured;   // and what came, but for the start
   std::optional<double> throttle_peak;  // percent of its processors' time that the guest was denied
   std::optional<double> throttle_mean;  // over all of the time
   struct Message {

@@ -214,6 +214,8 @@ void Sender::sample() {
   for (const auto& channel : channels_)
     report_.passes = std::max(report_.passes.value_or(1), channel->passes() + 1);
   if (channels_.empty()) return;
+  std::optional<double> predicted_ms;
+  if (report_.predicted) predicted_ms = report_.predicted->total() * 1000;
   report_.timeline.push_back({.t = report_.total_s,
                               .goodput = totals.window.goodput,
                               .ratio = totals.wire_bytes ? static_cast<double>(totals.guest_bytes) /
@@ -225,12 +227,13 @@ void Sender::sample() {
                               .remaining = convergence_.remaining,
                               .dirty_rate = convergence_.dirty_rate,
                               .throttle = convergence_.throttle,
-                              .predicted_ms = convergence_.predicted_ms});
+                              .predicted_ms = predicted_ms});
 }
 
 convergence::Lanes Sender::lanes() const {
   const SourceSession::Totals totals = session_->totals();
-  return {.in_flight = static_cast<double>(totals.window.bound),
+  return {.in_flight = static_cast<double>(totals.window.in_flight),
+          .bound = static_cast<double>(totals.window.bound),
           .landing = totals.landing,
           .goodput = totals.window.goodput,
           .round_trip = totals.round_trip};
@@ -240,16 +243,31 @@ void Sender::note(convergence::State state) {
   std::lock_guard lock(mutex_);
   convergence_ = std::move(state);
   report_.remaining = convergence_.remaining;
-  report_.predicted_ms = convergence_.predicted_ms;
+  report_.predicted = convergence_.predicted;
+  measure();
   report_.throttle_peak = convergence_.throttle_peak;
   report_.throttle_mean = convergence_.throttle_mean;
   for (size_t i = report_.messages.size(); i < convergence_.messages.size(); ++i)
     report_.messages.push_back({report_.total_s, convergence_.messages[i]});
 }
 
+// The parts of the guest's absence that show here. Called with the lock held.
+void Sender::measure() {
+  const auto pages_done = guest_.pages_done();
+  if (!convergence_.stopped || !pages_done || !placed_ || guest_.postcopy()) return;
+  const auto seconds = [](auto duration) { return std::chrono::duration<double>(duration).count(); };
+  report_.measured = convergence::Downtime{.pages = seconds(*pages_done - *convergence_.stopped),
+                                           .placed = seconds(*placed_ - *pages_done)};
+}
+
 Result<> Sender::finish() {
   auto account = session_->finish(nlohmann::json::object());
   if (!account) return pass_on(account);
+  {
+    std::lock_guard lock(mutex_);
+    placed_ = std::chrono::steady_clock::now();
+    measure();
+  }
   for (auto& channel : channels_) channel->drain(options_.uri.resume);
   auto outcome = member<std::string>(*account, "outcome");
   auto detail = member<std::string>(*account, "detail");

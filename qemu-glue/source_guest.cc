@@ -27,6 +27,16 @@ uint32_t SourceGuest::participants() {
   return *participants_;
 }
 
+void SourceGuest::note_pages_done() {
+  std::lock_guard lock(mutex_);
+  pages_done_ = std::chrono::steady_clock::now();
+}
+
+std::optional<std::chrono::steady_clock::time_point> SourceGuest::pages_done() const {
+  std::lock_guard lock(mutex_);
+  return pages_done_;
+}
+
 void SourceGuest::note_opaque(const std::string& channel, const std::string& why) {
   std::lock_guard lock(mutex_);
   opaque_.emplace(channel, why);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -37,8 +38,9 @@ class SourceGuest {
   void note_opaque(const std::string& channel, const std::string& why);
   std::map<std::string, std::string> opaque() const;
   // The last page of the guest has been read from the main channel.
-  void note_pages_done() { pages_done_ = true; }
-  bool pages_done() const { return pages_done_; }
+  void note_pages_done();
+  // When; none: it has not.
+  std::optional<std::chrono::steady_clock::time_point> pages_done() const;
   // Postcopy was advised: more connections may come, in which the destination fetches pages.
   void note_postcopy() { postcopy_ = true; }
   bool postcopy() const { return postcopy_; }
@@ -54,7 +56,7 @@ class SourceGuest {
   bool gave_up_ = false;
   std::optional<uint32_t> participants_;
   std::map<std::string, std::string> opaque_;
-  std::atomic<bool> pages_done_ = false;
+  std::optional<std::chrono::steady_clock::time_point> pages_done_;
   std::atomic<bool> postcopy_ = false;
   RepeatedPages repeated_pages_;
 };

@@ -25,6 +25,9 @@ std::string line(const Report& report) {
   if (report.disk_bytes)
     text += fmt::format("  {} of disks", bytes_text(static_cast<double>(report.disk_bytes)));
   if (report.remaining) text += fmt::format("  {} left", bytes_text(static_cast<double>(*report.remaining)));
+  if (!report.timeline.empty() && report.timeline.back().throttle > 0)
+    text += fmt::format("  throttle {:.0f} %", *report.timeline.back().throttle);
+  if (report.predicted) text += fmt::format("  downtime {:.0f} ms", report.predicted->total() * 1000);
   return text;
 }
 
@@ -94,7 +97,12 @@ void print_summary(const Report& report, bool json) {
   fmt::print("migration {}\n", report.status);
   if (!report.error.empty()) row("cause", report.error);
   row("total", fmt::format("{:.2f} s", report.total_s));
-  if (report.switchover_ms) row("downtime", fmt::format("{:.0f} ms", *report.switchover_ms));
+  if (report.switchover_ms) {
+    row("downtime",
+        fmt::format("{:.0f} ms", *report.switchover_ms) +
+            (report.predicted ? fmt::format(" ({:.0f} were expected)", report.predicted->total() * 1000)
+                              : ""));
+  }
   row("guest memory", fmt::format("{} in {} passes", bytes_text(static_cast<double>(report.guest_bytes)),
                                   report.passes.value_or(1)));
   if (report.disk_bytes) row("disks", bytes_text(static_cast<double>(report.disk_bytes)));

@@ -15,8 +15,6 @@
 namespace wherry::cli {
 namespace {
 
-constexpr std::chrono::milliseconds kLook{100};
-
 struct SendOptions {
   std::string qemu;
   std::string disks;
@@ -52,7 +50,7 @@ void converge(Qmp& qmp, convergence::Convergence& converging, Sender& sender, Fa
     auto looked = converging.look(*info);
     sender.note(converging.state());
     if (!looked) return failure.fail(looked.error());
-    for (auto event = qmp.next_event(kLook); event; event = qmp.next_event({})) {
+    for (auto event = qmp.next_event(*looked); event; event = qmp.next_event({})) {
       if (event->name == "STOP") converging.stopped(event->age_s());
     }
     sender.note(converging.state());

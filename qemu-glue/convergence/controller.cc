@@ -14,15 +14,29 @@ constexpr double kFar = 3;          // while so many times what may remain is to
 constexpr double kGiveBack = 1.25;  // so many times its speed
 constexpr double kNoShorter = 0.95;
 constexpr int kStuck = 2;
+// A guest that is slowed runs by fits and starts: its rate is that of at least so many seconds.
+constexpr double kSteady = 0.3;
+// Looks are so many seconds apart, and so many at least are in what is left of a pass.
+constexpr double kSeldom = 0.1;
+constexpr double kOften = 0.01;
+constexpr double kLooks = 4;
 
 }  // namespace
 
 Decision Controller::step(const Observation& seen) {
   Decision decision;
   const double time = std::max(0.0, limits_.downtime - limits_.fixed);
-  decision.may_remain = std::max(0.0, kCare * seen.landing * time - seen.in_flight);
-  if (seen.passes != passes_) pass_ended(seen, decision.may_remain);
+  decision.may_remain = std::max(0.0, kCare * seen.landing * time - seen.bound);
+  if (seen.passes != passes_) {
+    pass_ended(seen, decision.may_remain);
+    fall_ = seen.landing;
+  } else if (seen.t - seen_.t >= kOften / 2) {
+    fall_ = std::max(0.0, seen_.remaining - seen.remaining) / (seen.t - seen_.t);
+  }
   seen_ = seen;
+  may_remain_ = decision.may_remain;
+  const double left = std::max(0.0, seen.remaining - may_remain_);
+  decision.look_in = fall_ > 0 ? std::clamp(left / fall_ / kLooks, kOften, kSeldom) : kSeldom;
   decision.throttle = throttle_;
   decision.out_of_reach = out_of_reach_;
   return decision;
@@ -30,14 +44,30 @@ Decision Controller::step(const Observation& seen) {
 
 // Bytes that QEMU knows to be dirty, which it sends meanwhile.
 double Controller::known(double t) const {
-  return std::max(0.0, seen_.remaining - seen_.landing * (t - seen_.t));
+  return std::max(0.0, seen_.remaining - fall_ * (t - seen_.t));
 }
 
-// What QEMU does not know yet grows as in the last pass.
-std::optional<double> Controller::predict(double t) const {
-  if (seen_.landing <= 0 || passes_ < 2) return std::nullopt;
-  const double fresh = dirtied_ * (t - pass_began_);
-  return (known(t) + fresh + seen_.in_flight) / seen_.landing + limits_.fixed;
+// What QEMU does not know yet grows as in the last passes.
+double Controller::dirty(double t) const {
+  return known(t) + dirtied_ * (t - pass_began_);
+}
+
+std::optional<Downtime> Controller::if_stopped(double t) const {
+  return downtime(dirty(t));
+}
+
+std::optional<Downtime> Controller::stopped(double t) const {
+  return downtime(std::min(dirty(t), may_remain_));
+}
+
+std::optional<Downtime> Controller::downtime(double dirty) const {
+  if (seen_.landing <= 0) return std::nullopt;
+  const double left = dirty + seen_.in_flight;
+  const double on_way = std::min(left, seen_.bound);  // when the last page has been handed over
+  Downtime expected = limits_.usual;
+  expected.pages += (left - on_way) / seen_.landing;
+  expected.placed += on_way / seen_.landing;
+  return expected;
 }
 
 void Controller::pass_ended(const Observation& seen, double may_remain) {
@@ -48,7 +78,8 @@ void Controller::pass_ended(const Observation& seen, double may_remain) {
   passes_ = seen.passes;
   pass_began_ = seen.t;
   if (first || length <= 0) return;
-  dirtied_ = std::max(0.0, seen.remaining - known(seen.t)) / length;
+  dirtied_ +=
+      std::min(1.0, length / kSteady) * (std::max(0.0, seen.remaining - known(seen.t)) / length - dirtied_);
   if (!measured || seen.landing <= 0) return;
 
   const double excess = std::max(0.0, seen.remaining - may_remain);

@@ -13,6 +13,9 @@
 // before a pass that sent pages again. Where throttling is at its end and passes stay as they are, the target
 // is out of reach.
 //
+// The downtime is predicted from what is left and on its way at E, where QEMU has stopped at no more than T,
+// and from what a switchover takes as a rule. For that it has to be looked more often towards a pass's end.
+//
 // Knows no QEMU and no clock: tests simulate both. Not thread-safe.
 #pragma once
 
@@ -21,11 +24,20 @@
 
 namespace wherry::convergence {
 
+// A downtime and its parts, seconds: from the guest's stop
+struct Downtime {
+  double pages = 0;   // until QEMU has handed over the last page,
+  double placed = 0;  // then until all, devices included, is at the destination's QEMU,
+  double start = 0;   // then until the guest runs there
+  double total() const { return pages + placed + start; }
+};
+
 struct Observation {
   double t = 0;          // seconds, of any clock
   uint64_t passes = 0;   // that QEMU has begun (dirty-sync-count)
   double remaining = 0;  // bytes that QEMU knows to be dirty
-  double in_flight = 0;  // bytes that it has sent and that may not be in place yet
+  double in_flight = 0;  // bytes that it has sent and that are not in place yet,
+  double bound = 0;      // and that they may come to
   double landing = 0;    // bytes a second that are put in place of pages that come again; 0: not known yet
 };
 
@@ -40,6 +52,7 @@ struct Decision {
   double may_remain = 0;  // T, bytes
   double throttle = 0;    // 0: none, to below 1: how much of the processors' time the guest does not get
   std::optional<OutOfReach> out_of_reach;
+  double look_in = 0;  // seconds until it should be looked again, at the latest
 };
 
 class Controller {
@@ -47,25 +60,32 @@ class Controller {
   struct Limits {
     double downtime = 0.3;  // target, seconds
     double throttle = 0;    // never more
-    double fixed = 0;       // F, seconds
+    double fixed = 0;       // F, seconds, at most
+    Downtime usual{};       // and as a rule
   };
 
   explicit Controller(const Limits& limits) : limits_(limits) {}
 
   Decision step(const Observation& seen);
-  // Seconds of downtime, had the guest stopped at that time, shortly after the last step.
-  std::optional<double> predict(double t) const;
+  // What is to be expected if the guest is stopped at that time, shortly after the last step, and where QEMU
+  // has stopped it by itself. Nothing before E is known.
+  std::optional<Downtime> if_stopped(double t) const;
+  std::optional<Downtime> stopped(double t) const;
 
  private:
   double known(double t) const;
+  double dirty(double t) const;
+  std::optional<Downtime> downtime(double dirty) const;
   void pass_ended(const Observation& seen, double may_remain);
 
   const Limits limits_;
   Observation seen_;
   uint64_t passes_ = 0;
   double pass_began_ = 0;
-  double dirtied_ = 0;  // bytes a second, in the last pass
-  double excess_ = 0;   // bytes too much behind the last pass
+  double fall_ = 0;        // bytes a second by which what remains gets less, in this pass
+  double may_remain_ = 0;  // T
+  double dirtied_ = 0;     // bytes a second, in the last passes
+  double excess_ = 0;      // bytes too much behind the last pass
   double throttle_ = 0;
   int stuck_ = 0;  // passes in a row that throttling did not shorten
   std::optional<OutOfReach> out_of_reach_;

@@ -1,10 +1,10 @@
 // The convergence controller at work: looks at the source's QEMU and at the lanes, and does what the
 // Controller decides, to QEMU's limits and to the guest's processors.
 //
-//   begin() ─▶ look() every 100 ms or so, while the guest runs at the source ─▶ its end: all is as it was
+//   begin() ─▶ look(), again and again, while the guest runs at the source ─▶ its end: all is as it was
 //
 // QEMU 8.2 and later is told the rate that it may reckon with (avail-switchover-bandwidth); an earlier one
-// measures it itself, over 0.1 s, so its downtime-limit is set for the fastest that was seen lately.
+// measures it itself, over 0.1 s, so its downtime-limit is set for the fastest of the last second.
 // One thread at a time; state() may be called by any.
 #pragma once
 
@@ -27,7 +27,8 @@ namespace wherry::convergence {
 
 // What the lanes are at.
 struct Lanes {
-  double in_flight = 0;  // bytes, at most
+  double in_flight = 0;  // bytes,
+  double bound = 0;      // and at most
   double landing = 0;    // bytes a second that they can land of pages that come again
   double goodput = 0;    // and that they land now
   std::chrono::microseconds round_trip{0};
@@ -38,9 +39,10 @@ struct State {
   std::optional<double> dirty_rate;   // bytes a second
   std::optional<double> throttle;     // percent of its processors' time that the guest does not get
   std::optional<double> throttle_peak;
-  std::optional<double> throttle_mean;  // since begin()
-  std::optional<double> predicted_ms;   // of downtime, if the guest stopped now
-  std::vector<std::string> messages;    // to the operator
+  std::optional<double> throttle_mean;                           // since begin()
+  std::optional<Downtime> predicted;                             // if the guest stopped now, or when it did
+  std::optional<std::chrono::steady_clock::time_point> stopped;  // the guest, here
+  std::vector<std::string> messages;                             // to the operator
 };
 
 class Convergence {
@@ -52,8 +54,9 @@ class Convergence {
   // Sets QEMU's parameters back, and gives the guest its processors.
   ~Convergence();
 
-  // With QEMU's answer to query-migrate. An error: the migration is to be given up.
-  Result<> look(const nlohmann::json& query_migrate);
+  // With QEMU's answer to query-migrate. Returns after how long to look again, at the latest. An error: the
+  // migration is to be given up.
+  Result<std::chrono::milliseconds> look(const nlohmann::json& query_migrate);
   // QEMU has stopped the guest, so many seconds ago.
   void stopped(double ago);
   State state() const;
@@ -61,7 +64,7 @@ class Convergence {
  private:
   Convergence(Monitor& qemu, const Uri& uri, std::unique_ptr<VcpuQuota> quota, std::function<Lanes()> lanes);
   double now() const;
-  double qemu_rate(const nlohmann::json& ram);
+  double qemu_rate(const nlohmann::json& ram, double now);
   Result<> tell_qemu(const Decision& decision, double rate, double landing);
   void slow_down(double part, double now);
   Result<> miss(const OutOfReach& floor);
@@ -76,10 +79,10 @@ class Convergence {
   double fixed_ = 0;
   std::optional<Controller> controller_;  // from the first look on
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  std::deque<double> rates_;  // of QEMU's last windows, bytes a second
-  double peak_ = 0;           // goodput
-  double seen_ = 0;           // when it last looked,
-  double throttled_ = 0;      // and for how many seconds of full throttle until then
+  std::deque<std::pair<double, double>> rates_;  // when, and bytes a second, of QEMU's last windows
+  double peak_ = 0;                              // goodput
+  double seen_ = 0;                              // when it last looked,
+  double throttled_ = 0;                         // and for how many seconds of full throttle until then
   nlohmann::json told_;
   bool missed_ = false;
   bool let_go_ = false;  // the guest may be away as long as it takes

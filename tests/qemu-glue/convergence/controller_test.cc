@@ -15,7 +15,6 @@ namespace {
 constexpr double kMb = 1e6;
 constexpr double kStep = 0.001;  // seconds
 constexpr double kChunk = 0.05;  // QEMU looks whether it is done after so long a piece of a pass
-constexpr double kLook = 0.1;    // the controller looks at QEMU
 constexpr double kTooLong = 600;
 
 // A guest that touches its hot pages at random, and how its pages land.
@@ -66,8 +65,8 @@ class Simulation {
       outcome.throttle_last = decision.throttle;
       look -= kStep;
       if (look <= 0) {
-        look = kLook;
         decision = step(t, landing);
+        look = decision.look_in;
         if (decision.out_of_reach && !outcome.out_of_reach) {
           outcome.out_of_reach = true;
           outcome.said_at = t;
@@ -91,7 +90,7 @@ class Simulation {
       outcome.done = true;
       outcome.total = t;
       outcome.downtime = known_ / world_.landing(t) + world_.fixed;
-      outcome.predicted = controller_.predict(t).value_or(0);
+      outcome.predicted = controller_.stopped(t).value_or(Downtime{}).total();
       outcome.throttle_mean = t > 0 ? throttled / t : 0;
       return outcome;
     }
@@ -116,7 +115,7 @@ Outcome simulate(const World& world, const Controller::Limits& limits) {
   return Simulation(world, limits).run();
 }
 
-const Controller::Limits kTenth{.downtime = 0.1, .throttle = 0.99, .fixed = 0.01};
+const Controller::Limits kTenth{.downtime = 0.1, .throttle = 0.99, .fixed = 0.01, .usual = {.start = 0.01}};
 
 TEST(Controller, AnIdleGuestIsNeverSlowed) {
   const Outcome outcome = simulate({}, kTenth);
@@ -150,7 +149,8 @@ TEST(Controller, WhatCannotBeIsSaidEarly) {
   World world;
   world.touches = [](double) { return 500 * kMb; };
   world.hot = [](double) { return 400 * kMb; };
-  const Outcome outcome = simulate(world, {.downtime = 0.1, .throttle = 0, .fixed = 0.01});
+  const Outcome outcome =
+      simulate(world, {.downtime = 0.1, .throttle = 0, .fixed = 0.01, .usual = {.start = 0.01}});
   EXPECT_FALSE(outcome.done);
   ASSERT_TRUE(outcome.out_of_reach);
   EXPECT_LT(outcome.said_at, 25) << "the first pass takes 9 s, those behind it 4";
@@ -206,7 +206,8 @@ TEST(Controller, ThousandsOfGuests) {
         world.landing = [=](double t) { return std::fmod(t, 20) < 2 ? link / 5 : link; };
     }
     const double target = std::vector<double>{0.05, 0.1, 0.3}[random() % 3];
-    const Outcome outcome = simulate(world, {.downtime = target, .throttle = 0.99, .fixed = world.fixed});
+    const Outcome outcome = simulate(
+        world, {.downtime = target, .throttle = 0.99, .fixed = world.fixed, .usual = {.start = world.fixed}});
     if (!outcome.done) {
       stayed += !outcome.out_of_reach;
       continue;
