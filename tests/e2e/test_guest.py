@@ -80,6 +80,7 @@ class GuestTouches(unittest.TestCase):
             guest.wait_console(paused, 30, 'burst after a pause')
             tick = guest.last_tick()
             self.assertLessEqual(tick['touched'], 1000 * (tick['tick'] / 2.5 + 1))
+            self.assertLessEqual(tick['touched'], guest.touched())
 
     def test_in_more_and_more_pages(self):
         with Guest(ram='shm', append='pages=1024 rate=20000 mix=random:100 grow=64:4 verify=20000') as guest:
