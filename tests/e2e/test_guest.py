@@ -64,9 +64,35 @@ class GuestSeesDamage(unittest.TestCase):
             self.assertEqual(guest.last_tick()['bad'], 5)
 
     def test_bad_command_line(self):
-        for append in ('speed=1', 'bytes=24', 'mix=text:50', 'pages=x', 'pages=100000'):
+        for append in ('speed=1', 'bytes=24', 'mix=text:50', 'pages=x', 'pages=100000', 'burst=500',
+                       'grow=64:0', 'pages=63 grow=64:1'):
             with self.subTest(append), Guest(append=append) as guest, self.assertRaisesRegex(RuntimeError, 'wherry-guest'):
                 guest.wait_ready()
+
+
+class GuestTouches(unittest.TestCase):
+    def test_in_bursts(self):
+        with Guest(append='rate=2000 burst=500:2000 verify=1000') as guest:
+            def paused(_):
+                touched = [tick['touched'] for tick in guest.ticks()]
+                more = [after - before for before, after in zip(touched, touched[1:])]
+                return 0 in more and more[-1]
+            guest.wait_console(paused, 30, 'burst after a pause')
+            tick = guest.last_tick()
+            self.assertLessEqual(tick['touched'], 1000 * (tick['tick'] / 2.5 + 1))
+            self.assertLessEqual(tick['touched'], guest.touched())
+
+    def test_in_more_and_more_pages(self):
+        with Guest(ram='shm', append='pages=1024 rate=20000 mix=random:100 grow=64:4 verify=20000') as guest:
+            guest.wait_console(lambda _: guest.ticks(), 30, 'tick')
+            guest.stop()
+            memory = Memory(guest)
+            touched = [page for page in range(1024) if memory.version(page)]
+            self.assertGreater(len(touched), 64)
+            self.assertLess(touched[-1], 64 + 960 * (guest.last_tick()['tick'] + 2) / 4)
+            guest.cont()
+            wait_until(lambda: all(map(memory.version, range(1024))), 30, 'touch of every page')
+            self.assertEqual(guest.bad(), [])
 
 
 for version in VERSIONS:

@@ -16,6 +16,9 @@
  *                flip    a touch turns the whole page from zero to text, the next one back to zero
  *   verify=N   pages checked a second at most; the guest sleeps when nothing is due   (default: all spare time,
  *              and no less than half of the time when the touches cannot keep up; keeps a host core busy)
+ *   burst=ON:OFF       touches for ON milliseconds, then none for OFF, over and over   (default: always)
+ *   grow=FROM:SECONDS  touches go to the first FROM pages only; SECONDS later, growing evenly, to all of them
+ *                                                                                    (default: to all at once)
  *   seed=N     other content and other page picks                                     (default 1)
  *
  * Console (COM1), whole lines:
@@ -329,12 +332,14 @@ static void set_up_memory(u32 end)
 
 /* ---- touch ---- */
 
+static u32 hot_pages; /* the first ones; touches stay in them */
+
 static void touch(void)
 {
     static u64 state;
     if (!state)
         state = (u64)scramble(seed) << 32 | 0x2545f491;
-    u32 n = (next_random(&state) >> 32) * pages >> 32;
+    u32 n = (next_random(&state) >> 32) * hot_pages >> 32;
     enum kind kind = kind_of(n);
     struct record record = load_record(n);
     u32 version = ++record.version, words = words_of_slot(kind), slots = WORDS / words;
@@ -434,6 +439,8 @@ static void verify(void)
 enum { UNLIMITED = 0xffffffff, MAX_RATE = 100000000 };
 struct job { void (*one)(void); u32 rate, due, rest; };
 static struct job touching = {touch, 0, 0, 0}, verifying = {verify, UNLIMITED, 0, 0};
+/* In ticks of the PM timer. As they are here: one burst without end, and all pages at once. */
+static u32 burst_on = 1, burst_period = 1, grow_from = 0, grow_time = 1;
 
 /* Adds what is due after `time`. What could not be done within a tenth of a second is given up. */
 static void earn(struct job *job, u32 time)
@@ -455,13 +462,32 @@ static void work(struct job *job)
     while (job->due && clock_since(start) < slice);
 }
 
+/* How much of the time that has passed lies in bursts. */
+static u32 burst_time(u32 passed)
+{
+    static u32 phase;
+    u32 before = phase < burst_on ? phase : burst_on;
+    u32 periods = divide((u64)phase + passed, burst_period, &phase);
+    return periods * burst_on + (phase < burst_on ? phase : burst_on) - before;
+}
+
+/* How many pages are touched by now. */
+static u32 grown(u32 passed)
+{
+    static u32 elapsed;
+    u32 rest;
+    elapsed = passed < grow_time - elapsed ? elapsed + passed : grow_time;
+    return grow_from + divide((u64)(pages - grow_from) * elapsed, grow_time, &rest);
+}
+
 static void __attribute__((noreturn)) run(void)
 {
     u32 last = clock_now(), fraction = 0, tick = 0;
     for (;;) {
         u32 passed = clock_since(last);
         last = (last + passed) & 0xffffff;
-        earn(&touching, passed);
+        hot_pages = grown(passed);
+        earn(&touching, burst_time(passed));
         earn(&verifying, passed);
         fraction += passed;
         if (fraction >= HZ) {
@@ -522,6 +548,32 @@ static void take_mix(const char **p, const char *option)
         fail("percentages are not 100 together in ", option);
 }
 
+static u32 take_milliseconds(const char **p, const char *option)
+{
+    u32 rest, n = take_number(p, option, 1, 100000);
+    return divide((u64)n * HZ, 1000, &rest);
+}
+
+static void take_colon(const char **p, const char *option)
+{
+    if (!take(p, ":"))
+        fail("no ':' in ", option);
+}
+
+static void take_burst(const char **p, const char *option)
+{
+    burst_on = take_milliseconds(p, option);
+    take_colon(p, option);
+    burst_period = burst_on + take_milliseconds(p, option);
+}
+
+static void take_grow(const char **p, const char *option)
+{
+    grow_from = take_number(p, option, 1, 700000);
+    take_colon(p, option);
+    grow_time = take_number(p, option, 1, 1000) * HZ;
+}
+
 static void parse(const char *p)
 {
     while (*p && *p != ' ') /* the name of the kernel file */
@@ -530,7 +582,7 @@ static void parse(const char *p)
         while (*p == ' ')
             p++;
         if (!*p)
-            return;
+            break;
         const char *option = p;
         if (take(&p, "pages="))
             pages = take_number(&p, option, 1, 700000);
@@ -542,6 +594,10 @@ static void parse(const char *p)
             take_mix(&p, option);
         else if (take(&p, "verify="))
             verifying.rate = take_number(&p, option, 0, MAX_RATE);
+        else if (take(&p, "burst="))
+            take_burst(&p, option);
+        else if (take(&p, "grow="))
+            take_grow(&p, option);
         else if (take(&p, "seed="))
             seed = take_number(&p, option, 0, 0xffffffff);
         else
@@ -549,6 +605,8 @@ static void parse(const char *p)
         if ((*p && *p != ' ') || (bytes & (bytes - 1)))
             fail("bad value in ", option);
     }
+    if (grow_from > pages)
+        fail("grow= begins with more pages than there are", "");
 }
 
 struct multiboot { u32 flags, lower_kib, upper_kib, boot_device; const char *command_line; };

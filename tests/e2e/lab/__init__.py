@@ -1,19 +1,21 @@
 """The lab: what end-to-end tests and benchmarks are made of. Python 3.11, standard library only, root.
 
 Guest (a QEMU with our test guest), Qmp, Link (a network), Wherry (send, receive), Pair (all of these, ready to
-migrate), native_migrate (the control), compare_ram; Hosts (two hosts with libvirt), Domain (our test guest on them).
+migrate), native_migrate (the control), compare_ram; Hosts (two hosts with libvirt), Domain (our test guest on them);
+measure (one migration's figures, for benchmarks).
 Everything is a context manager that leaves nothing behind; each module's text says how to use it.
 """
 from .domain import Domain
 from .guest import VERSIONS, Guest, guest_kernel, qemu_path
 from .hosts import Hosts
 from .link import Link
+from .measure import Way, measure
 from .migration import compare_ram, downtime_ms, native_migrate, page_hashes
 from .pair import PAGES, Pair
 from .process import scratch, spawn, wait_until
 from .qmp import Qmp, QmpError
 from .wherry import DEFAULT_PORT, Wherry, wherry_binary
 
-__all__ = ['DEFAULT_PORT', 'Domain', 'Guest', 'Hosts', 'Link', 'PAGES', 'Pair', 'Qmp', 'QmpError', 'VERSIONS', 'Wherry',
-           'compare_ram', 'downtime_ms', 'guest_kernel', 'native_migrate', 'page_hashes', 'qemu_path', 'scratch', 'spawn',
-           'wait_until', 'wherry_binary']
+__all__ = ['DEFAULT_PORT', 'Domain', 'Guest', 'Hosts', 'Link', 'PAGES', 'Pair', 'Qmp', 'QmpError', 'VERSIONS', 'Way',
+           'Wherry', 'compare_ram', 'downtime_ms', 'guest_kernel', 'measure', 'native_migrate', 'page_hashes',
+           'qemu_path', 'scratch', 'spawn', 'wait_until', 'wherry_binary']

@@ -16,6 +16,7 @@ context kills QEMU and removes every file. The RAM block has the same name for e
 """
 import functools
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -51,17 +52,16 @@ class Guest(Console):
     def __init__(self, version='7.2', *, incoming=False, autostart=None, ram='memfd', ram_kib=131080, machine='pc',
                  append='pages=16384 rate=2000 verify=30000', kernel=None, netns=None, extra=()):
         self.version, self.incoming, self.ram_kib, self.netns = version, incoming, ram_kib, netns
-        self._directory, self._shm = scratch(), None
+        self._directory, self._shm, self._kernel = scratch(), None, kernel or guest_kernel()
         super().__init__(self.path('console'), self.check_alive)
         self.qmp = self.process = None
         try:
-            self._start(not incoming if autostart is None else autostart, ram, machine, kernel or guest_kernel(), append,
-                        extra)
+            self._start(not incoming if autostart is None else autostart, ram, machine, append, extra)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, autostart, ram, machine, kernel, append, extra):
+    def _start(self, autostart, ram, machine, append, extra):
         backend = f'id=pc.ram,size={self.ram_kib}K,share=on,x-use-canonical-path-for-ramblock-id=off'
         if ram == 'shm':
             self._shm = scratch('/dev/shm')
@@ -75,7 +75,7 @@ class Guest(Console):
             raise ValueError(f'unknown kind of RAM: {ram}')
         argv = [qemu_path(self.version), '-nodefaults', '-no-user-config', '-display', 'none', '-accel', 'tcg',
                 '-machine', machine + (',memory-backend=pc.ram' if memory else ''), '-m', f'{self.ram_kib}k', *memory,
-                '-kernel', kernel, '-append', append, '-serial', f"file:{self.path('console')}",
+                '-kernel', self._kernel, '-append', append, '-serial', f"file:{self.path('console')}",
                 '-qmp', f"unix:{self.path('test.qmp')},server=on,wait=off",
                 '-qmp', f'unix:{self.qmp_path},server=on,wait=off', *extra]
         if self.incoming:
@@ -121,6 +121,12 @@ class Guest(Console):
 
     def cont(self):
         self.execute('cont')
+
+    def touched(self):
+        """Page touches so far, by the guest's counter in its memory: also between two ticks, and when it is stopped."""
+        symbols = subprocess.run(['nm', self._kernel], check=True, capture_output=True, text=True).stdout
+        address = re.search(r'(\w+) b touched$', symbols, re.MULTILINE)[1]
+        return int(self.execute('human-monitor-command', command_line=f'xp /1gd 0x{address}').split(':')[1])
 
     def check_alive(self):
         if self.process.poll() is not None:

@@ -1,0 +1,144 @@
+"""measure: one whole migration over a link of its own, by QEMU alone or by Wherry, and its figures. For benchmarks.
+
+    figures = measure(Way(2, 'streams=2'), version='10.0', rate='1gbit', ram_kib=524296, guest='pages=65536 rate=500',
+                      downtime_ms=300, timeout=45)
+
+rate     of the link, as Link has it        guest    command line of tests/guest
+paused   stops the guest first              timeout  seconds; a migration that takes longer is cancelled
+
+Figures: total_s, wire_mb, cpu_s_per_gb (of all processes, a running guest's own work too); of a guest that runs
+downtime_ms (from STOP at the source to RESUME at the destination), touches_per_s (before the migration), work_per_s (touches
+for each second of the migration) and work_part (that, as a part of touches_per_s); Wherry's sender's `report`. If it did not
+complete: `failure`, a text, and what is known besides.
+"""
+import os
+import resource
+import subprocess
+from typing import NamedTuple
+
+from .guest import Guest
+from .link import Link
+from .migration import downtime_ms as downtime_ms_of
+from .process import wait_until
+from .qmp import QmpError
+from .wherry import Wherry
+
+_TICK = os.sysconf('SC_CLK_TCK')
+
+
+class Way(NamedTuple):
+    channels: int = 0        # of multifd
+    keys: str | None = None  # Wherry's, in the URI; None for QEMU alone
+    capabilities: tuple = ()
+    parameters: dict = {}
+
+
+def _processor_seconds(process):
+    with open(f'/proc/{process.pid}/stat') as stat:
+        fields = stat.read().rsplit(')', 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+def _children_seconds():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _sent_bytes(link):
+    counter = ['ip', 'netns', 'exec', link.netns('a'), 'cat', '/sys/class/net/cable/statistics/tx_bytes']
+    return int(subprocess.check_output(counter))
+
+
+def _touches_per_second(guest):
+    def seconds(_):
+        ticks = guest.ticks()
+        return ticks and ticks[-1]['tick'] >= ticks[0]['tick'] + 2
+    guest.wait_console(seconds, 15, 'ticks of the guest')
+    first, last = guest.ticks()[0], guest.ticks()[-1]
+    return (last['touched'] - first['touched']) / (last['tick'] - first['tick'])
+
+
+def _cancel(src, wherries):
+    """Ends a migration that goes on. Returns what to add to its failure if it would not end."""
+    try:
+        src.execute('migrate_cancel')
+        wait_until(lambda: src.execute('query-migrate')['status'] in ('cancelled', 'failed', 'completed'), 10,
+                   'end of the cancelled migration')
+        for wherry in wherries:
+            wherry.wait(10)
+        return ''
+    except (QmpError, OSError) as error:
+        return f', and cancelling failed: {error}'
+
+
+def measure(way, *, version, rate, ram_kib, guest, downtime_ms, timeout, paused=False):
+    with Link(rate) as link, \
+            Guest(version, ram='private', ram_kib=ram_kib, append=guest, netns=link.netns('a')) as src, \
+            Guest(version, ram='memfd', ram_kib=ram_kib, append=guest, incoming=True, autostart=True,
+                  netns=link.netns('b')) as dst:
+        src.wait_ready()
+        if paused:
+            src.stop()
+            return _transfer(way, link, src, dst, downtime_ms, timeout, paused)
+        before = _touches_per_second(src)
+        figures = _transfer(way, link, src, dst, downtime_ms, timeout, paused)
+        if before and 'work_per_s' in figures:
+            figures['work_part'] = figures['work_per_s'] / before
+        return {'touches_per_s': before, **figures}
+
+
+def _transfer(way, link, src, dst, downtime_ms, timeout, paused):
+    wherries = []
+    try:
+        for guest in (src, dst):
+            guest.configure_migration(way.channels, way.capabilities, downtime_limit=downtime_ms, **way.parameters)
+        if way.keys is None:
+            uri = f"tcp:{link.address('b')}:4444"
+            dst.execute('migrate-incoming', uri=uri)
+        else:
+            dst.execute('migrate-incoming', uri=f"unix:{dst.path('in')}")
+            wherries.append(Wherry.receive(f"wherry://{link.address('b')}", dst.path('in'), qmp=dst.qmp_path,
+                                           netns=link.netns('b')))
+            wherries[0].wait_listening()
+            to = f"wherry://{link.address('b')}?{way.keys}&downtime={downtime_ms}ms"
+            wherries.append(Wherry.send(src.path('out'), to, qmp=src.qmp_path, netns=link.netns('a')))
+            wherries[1].wait_for_socket()
+            uri = f"unix:{src.path('out')}"
+        before = _processor_seconds(src.process) + _processor_seconds(dst.process)
+        children = _children_seconds()
+        wire = _sent_bytes(link)
+        touched = src.touched()
+        src.execute('migrate', uri=uri)
+        try:
+            info = src.wait_migrated(timeout)
+        except TimeoutError:
+            figures = {'wire_mb': (_sent_bytes(link) - wire) / 1e6, 'work_per_s': (src.touched() - touched) / timeout}
+            also = _cancel(src, wherries)
+            if wherries and not also:
+                figures['report'] = wherries[1].report
+            return {'failure': f'did not finish in {timeout:g} s{also}', **figures}
+        if any([wherry.wait() for wherry in wherries]):
+            raise RuntimeError('the guest has moved, but Wherry ended with an error')
+        seconds = _processor_seconds(src.process) + _processor_seconds(dst.process) - before
+        if wherries:
+            seconds += _children_seconds() - children
+        dst.wait_console(lambda _: dst.status() != 'inmigrate', 10, 'destination that has loaded')
+        pages = info['ram']['normal'] + info.get('xbzrle-cache', {}).get('pages', 0)
+        total_s = info['total-time'] / 1000
+        figures = {'total_s': total_s, 'wire_mb': (_sent_bytes(link) - wire) / 1e6,
+                   'cpu_s_per_gb': seconds / (pages * 4096 / 1e9)}
+        if not paused:
+            figures['downtime_ms'] = downtime_ms_of(src, dst, info)
+            figures['work_per_s'] = (src.touched() - touched) / total_s
+            dst.wait_console(lambda _: dst.ticks(), 10, 'tick of the guest at the destination')
+            if bad := src.bad() + dst.bad():
+                raise RuntimeError(f'the guest found {bad[:3]}')
+        if wherries:
+            figures['report'] = wherries[1].report
+        return figures
+    except (RuntimeError, QmpError, TimeoutError, ConnectionError) as error:
+        also = [text for text in (dst.stderr(), *[wherry.stderr for wherry in wherries]) if text not in str(error)]
+        return {'failure': ' '.join(' '.join([f'failed: {error}', *also]).split())}
+    finally:
+        for wherry in wherries:
+            wherry.close()
