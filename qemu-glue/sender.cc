@@ -213,6 +213,7 @@ void Sender::sample() {
   report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   for (const auto& channel : channels_)
     report_.passes = std::max(report_.passes.value_or(1), channel->passes() + 1);
+  measure(totals.placed);
   if (channels_.empty()) return;
   std::optional<double> predicted_ms;
   if (report_.predicted) predicted_ms = report_.predicted->total() * 1000;
@@ -236,6 +237,7 @@ convergence::Lanes Sender::lanes() const {
           .bound = static_cast<double>(totals.window.bound),
           .landing = totals.landing,
           .goodput = totals.window.goodput,
+          .link = totals.link_rate,
           .round_trip = totals.round_trip};
 }
 
@@ -244,7 +246,7 @@ void Sender::note(convergence::State state) {
   convergence_ = std::move(state);
   report_.remaining = convergence_.remaining;
   report_.predicted = convergence_.predicted;
-  measure();
+  measure(session_->totals().placed);
   report_.throttle_peak = convergence_.throttle_peak;
   report_.throttle_mean = convergence_.throttle_mean;
   for (size_t i = report_.messages.size(); i < convergence_.messages.size(); ++i)
@@ -252,22 +254,17 @@ void Sender::note(convergence::State state) {
 }
 
 // The parts of the guest's absence that show here. Called with the lock held.
-void Sender::measure() {
+void Sender::measure(std::chrono::steady_clock::time_point placed) {
   const auto pages_done = guest_.pages_done();
-  if (!convergence_.stopped || !pages_done || !placed_ || guest_.postcopy()) return;
+  if (!convergence_.stopped || !pages_done || guest_.postcopy()) return;
   const auto seconds = [](auto duration) { return std::chrono::duration<double>(duration).count(); };
   report_.measured = convergence::Downtime{.pages = seconds(*pages_done - *convergence_.stopped),
-                                           .placed = seconds(*placed_ - *pages_done)};
+                                           .placed = seconds(placed - *pages_done)};
 }
 
 Result<> Sender::finish() {
   auto account = session_->finish(nlohmann::json::object());
   if (!account) return pass_on(account);
-  {
-    std::lock_guard lock(mutex_);
-    placed_ = std::chrono::steady_clock::now();
-    measure();
-  }
   for (auto& channel : channels_) channel->drain(options_.uri.resume);
   auto outcome = member<std::string>(*account, "outcome");
   auto detail = member<std::string>(*account, "detail");

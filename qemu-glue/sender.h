@@ -58,7 +58,7 @@ class Sender {
   void stop_accepting();
   void say_transport() const;
   void sample();
-  void measure();
+  void measure(std::chrono::steady_clock::time_point placed);
   Result<> finish();
 
   const Options options_;
@@ -75,7 +75,6 @@ class Sender {
   bool settled_ = false;
   Report report_;
   convergence::State convergence_;
-  std::optional<std::chrono::steady_clock::time_point> placed_;  // all of it, at the destination
   std::thread acceptor_;
   std::thread disk_acceptor_;
   Failure::Guard closer_;

@@ -428,7 +428,11 @@ Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> b
       if (!frame) return fail("{} acknowledged a frame that was never sent", control_->peer());
       FlightWindow& window = frame->disk ? disk_window_ : window_;
       window.acknowledge(head.header.channel, frame->charge);
-      if (frame->disk) disk_bytes_ += frame->charge;
+      if (frame->disk) {
+        disk_bytes_ += frame->charge;
+      } else if (frame->charge > 0) {
+        placed_ = std::chrono::steady_clock::now();
+      }
       history_.landed(frame->known);
       if (frame->header.type == FrameType::close) window.close(head.header.channel);
       return true;
@@ -503,6 +507,7 @@ SourceSession::Totals SourceSession::totals() const {
   totals.history_bytes = history_.bytes();
   totals.history_budget = history_.budget();
   totals.window = window_.state();
+  totals.placed = placed_;
   totals.encoding = chooser_.describe();
   totals.link_rate = chooser_.rate();
   totals.landing = chooser_.landing_rate();

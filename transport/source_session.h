@@ -111,6 +111,7 @@ class SourceSession {
     uint64_t history_bytes = 0;
     uint64_t history_budget = 0;
     FlightWindow::State window;
+    std::chrono::steady_clock::time_point placed;  // when the last bytes of the guest were
     struct Lane {
       std::string peer;
       uint64_t bytes = 0;
@@ -193,6 +194,7 @@ class SourceSession {
   std::atomic<uint16_t> next_channel_ = 1;
   std::atomic<uint64_t> guest_bytes_ = 0;
   std::atomic<uint64_t> disk_bytes_ = 0;
+  std::atomic<std::chrono::steady_clock::time_point> placed_{};
   mutable std::mutex counting_;
   PageCounts pages_;
   nlohmann::json peer_account_;  // written by the control thread before it ends

@@ -1,6 +1,7 @@
 #include "qemu-glue/convergence/controller.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace wherry::convergence {
@@ -14,32 +15,36 @@ constexpr double kFar = 3;          // while so many times what may remain is to
 constexpr double kGiveBack = 1.25;  // so many times its speed
 constexpr double kNoShorter = 0.95;
 constexpr int kStuck = 2;
+constexpr int kKnown = 3;
 // A guest that is slowed runs by fits and starts: its rate is that of at least so many seconds.
 constexpr double kSteady = 0.3;
 // Looks are so many seconds apart, and so many at least are in what is left of a pass.
-constexpr double kSeldom = 0.1;
+constexpr double kSeldom = 0.05;
 constexpr double kOften = 0.01;
 constexpr double kLooks = 4;
 
 }  // namespace
 
 Decision Controller::step(const Observation& seen) {
-  Decision decision;
-  const double time = std::max(0.0, limits_.downtime - limits_.fixed);
-  decision.may_remain = std::max(0.0, kCare * seen.landing * time - seen.bound);
+  const double most = may_remain(seen, seen.landing);
   if (seen.passes != passes_) {
-    pass_ended(seen, decision.may_remain);
+    enough_ = seen.remaining <= most ? enough_ + 1 : 0;
+    pass_ended(seen, most);
     fall_ = seen.landing;
   } else if (seen.t - seen_.t >= kOften / 2) {
     fall_ = std::max(0.0, seen_.remaining - seen.remaining) / (seen.t - seen_.t);
   }
+  may_remain_ = enough_ >= kKnown ? most : may_remain(seen, std::min(seen.landing, seen.link));
   seen_ = seen;
-  may_remain_ = decision.may_remain;
   const double left = std::max(0.0, seen.remaining - may_remain_);
-  decision.look_in = fall_ > 0 ? std::clamp(left / fall_ / kLooks, kOften, kSeldom) : kSeldom;
-  decision.throttle = throttle_;
-  decision.out_of_reach = out_of_reach_;
-  return decision;
+  return {.may_remain = may_remain_,
+          .throttle = throttle_,
+          .out_of_reach = out_of_reach_,
+          .look_in = fall_ > 0 ? std::clamp(left / fall_ / kLooks, kOften, kSeldom) : kOften};
+}
+
+double Controller::may_remain(const Observation& seen, double rate) const {
+  return std::max(0.0, kCare * rate * std::max(0.0, limits_.downtime - limits_.fixed) - seen.bound);
 }
 
 // Bytes that QEMU knows to be dirty, which it sends meanwhile.
@@ -47,22 +52,27 @@ double Controller::known(double t) const {
   return std::max(0.0, seen_.remaining - fall_ * (t - seen_.t));
 }
 
-// What QEMU does not know yet grows as in the last passes.
-double Controller::dirty(double t) const {
-  return known(t) + dirtied_ * (t - pass_began_);
-}
-
 std::optional<Downtime> Controller::if_stopped(double t) const {
-  return downtime(dirty(t));
+  return downtime(t, std::numeric_limits<double>::infinity());
 }
 
 std::optional<Downtime> Controller::stopped(double t) const {
-  return downtime(std::min(dirty(t), may_remain_));
+  return downtime(t, may_remain_);
 }
 
-std::optional<Downtime> Controller::downtime(double dirty) const {
+// What QEMU does not know yet grows as in the last passes. What it knows may go faster than what comes again,
+// like an idle guest's last pages, which are zero: as fast as it went so far, or as fast as it must have gone
+// since.
+std::optional<Downtime> Controller::downtime(double t, double at_most) const {
   if (seen_.landing <= 0) return std::nullopt;
-  const double left = dirty + seen_.in_flight;
+  const double fresh = std::min(dirtied_ * (t - pass_began_), at_most);
+  const double old = std::min(known(t), at_most - fresh);
+  const double gone = (seen_.remaining - old) / std::max(t - seen_.t, kOften);
+  const double fast = seen_.landing / std::max({seen_.landing, fall_, gone});
+  // Until QEMU hands over what is left, what is on its way lands.
+  const double sent = (seen_.remaining - old) * fast;
+  const double landed = (t - seen_.t + limits_.usual.pages) * seen_.landing;
+  const double left = fresh + old * fast + std::clamp(seen_.in_flight + sent - landed, 0.0, seen_.bound);
   const double on_way = std::min(left, seen_.bound);  // when the last page has been handed over
   Downtime expected = limits_.usual;
   expected.pages += (left - on_way) / seen_.landing;

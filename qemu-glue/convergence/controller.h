@@ -6,6 +6,9 @@
 //
 //     T = kCare · E · (target − F) − what is in flight
 //
+// What a guest writes next may compress worse than what it wrote before. So E is taken for no more than what
+// the link drains, until kKnown passes in a row would have been enough with E as it is.
+//
 // QEMU is told T, and stops the guest at a pass's end that leaves no more. Whether one will shows at each
 // end: R bytes are dirty behind a pass of t seconds, so the next takes (R − T)/E. Passes have to become
 // shorter, to kShrink of the one before at least. Where they do not, the guest is slowed in proportion, and
@@ -39,6 +42,7 @@ struct Observation {
   double in_flight = 0;  // bytes that it has sent and that are not in place yet,
   double bound = 0;      // and that they may come to
   double landing = 0;    // bytes a second that are put in place of pages that come again; 0: not known yet
+  double link = 0;       // bytes a second that the link drains
 };
 
 // The target is out of reach, by what was seen at a pass's end.
@@ -73,9 +77,9 @@ class Controller {
   std::optional<Downtime> stopped(double t) const;
 
  private:
+  double may_remain(const Observation& seen, double rate) const;
   double known(double t) const;
-  double dirty(double t) const;
-  std::optional<Downtime> downtime(double dirty) const;
+  std::optional<Downtime> downtime(double t, double at_most) const;
   void pass_ended(const Observation& seen, double may_remain);
 
   const Limits limits_;
@@ -86,6 +90,7 @@ class Controller {
   double may_remain_ = 0;  // T
   double dirtied_ = 0;     // bytes a second, in the last passes
   double excess_ = 0;      // bytes too much behind the last pass
+  int enough_ = 0;         // passes in a row that would have been enough with E as it is
   double throttle_ = 0;
   int stuck_ = 0;  // passes in a row that throttling did not shorten
   std::optional<OutOfReach> out_of_reach_;

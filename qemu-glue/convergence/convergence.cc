@@ -103,20 +103,24 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
   peak_ = std::max(peak_, lanes.goodput);
   // What the lanes could do is a model's, so it counts only as far as something like it was seen.
   const double landing = std::min(lanes.landing, peak_);
+  const double remaining = number(ram, "remaining");
   const double t = now();
   const double rate = qemu_rate(ram, t);
   const Decision decision = controller_->step({
       .t = t,
       .passes = static_cast<uint64_t>(number(ram, "dirty-sync-count")),
-      .remaining = number(ram, "remaining"),
+      .remaining = remaining,
       .in_flight = lanes.in_flight,
       .bound = lanes.bound,
       .landing = landing,
+      .link = lanes.link,
   });
-  slow_down(decision.throttle, t);
+  // QEMU that sends nothing waits for the vCPUs, to stop them: they have to run for that.
+  const bool waits = remaining == std::exchange(remaining_, remaining) && lanes.in_flight == 0;
+  slow_down(waits ? 0 : decision.throttle, t);
   {
     std::lock_guard lock(mutex_);
-    state_.remaining = static_cast<uint64_t>(number(ram, "remaining"));
+    state_.remaining = static_cast<uint64_t>(remaining);
     state_.dirty_rate = number(ram, "dirty-pages-rate") * std::max(number(ram, "page-size"), 4096.0);
     if (const auto predicted = controller_->if_stopped(t)) state_.predicted = predicted;
   }

@@ -31,6 +31,7 @@ struct Lanes {
   double bound = 0;      // and at most
   double landing = 0;    // bytes a second that they can land of pages that come again
   double goodput = 0;    // and that they land now
+  double link = 0;       // and what the link drains, bytes a second
   std::chrono::microseconds round_trip{0};
 };
 
@@ -81,6 +82,7 @@ class Convergence {
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::deque<std::pair<double, double>> rates_;  // when, and bytes a second, of QEMU's last windows
   double peak_ = 0;                              // goodput
+  double remaining_ = 0;                         // bytes, at the last look
   double seen_ = 0;                              // when it last looked,
   double throttled_ = 0;                         // and for how many seconds of full throttle until then
   nlohmann::json told_;

@@ -101,7 +101,7 @@ class Simulation {
  private:
   Decision step(double t, double landing) {
     return controller_.step(
-        {.t = t, .passes = passes_, .remaining = known_, .in_flight = 0, .landing = landing});
+        {.t = t, .passes = passes_, .remaining = known_, .in_flight = 0, .landing = landing, .link = landing});
   }
 
   const World& world_;
