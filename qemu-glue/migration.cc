@@ -20,6 +20,8 @@ constexpr uint64_t kUnlimited = 10'000'000'000'000;
 constexpr std::array kShared{"multifd",       "postcopy-ram",  "postcopy-preempt",
                              "dirty-bitmaps", "validate-uuid", "x-ignore-shared"};
 
+constexpr const char* kSwitchoverAck = "switchover-ack";
+
 // A directory of our own for the sockets, gone with its owner.
 class SocketDirectory {
  public:
@@ -116,15 +118,23 @@ Result<> Migration::prepare() {
   if (!before) return pass_on(before);
   auto parameters = source_->execute("query-migrate-parameters");
   if (!parameters) return pass_on(parameters);
+  auto there = capabilities(*destination_);
+  if (!there) return pass_on(there);
+  json wanted = {{"return-path", true}, {"events", true}};
+  json shared = json::object();
+  // Devices whose state is large have most of it at the destination before the guest stops (QEMU 8.1).
+  if (before->contains(kSwitchoverAck) && there->contains(kSwitchoverAck)) {
+    wanted[kSwitchoverAck] = true;
+    shared = {{"return-path", true}, {kSwitchoverAck, true}};
+  }
   settings_ = std::make_unique<Settings>();
-  for (const char* name : {"return-path", "events"})
-    settings_->capabilities[name] = before->value(name, false);
+  for (const auto& each : wanted.items())
+    settings_->capabilities[each.key()] = before->value(each.key(), false);
   settings_->parameters["max-bandwidth"] = (*parameters)["max-bandwidth"];
-  if (auto set = set_capabilities(*source_, {{"return-path", true}, {"events", true}}); !set) return set;
+  if (auto set = set_capabilities(*source_, wanted); !set) return set;
   auto limits = source_->execute("migrate-set-parameters", {{"max-bandwidth", kUnlimited}});
   if (!limits) return pass_on(limits);
 
-  json shared = json::object();
   for (const char* name : kShared) {
     if (before->value(name, false)) shared[name] = true;
   }
