@@ -84,6 +84,7 @@ nlohmann::json Report::to_json() const {
                          {"in_flight_max", in_flight_max},
                          {"in_flight_bound", in_flight_bound},
                          {"timeline", points}};
+  if (bandwidth > 0) json["bandwidth"] = bandwidth;
   if (asked_again) json["asked_again"] = *asked_again;
   if (switchover_ms) json["switchover_ms"] = *switchover_ms;
   if (target_ms > 0) json["target_ms"] = target_ms;

@@ -35,6 +35,7 @@ struct Report {
     std::string text;
   };
   std::vector<Message> messages;  // of the convergence controller, to the operator
+  uint64_t bandwidth = 0;         // bytes a second that the lanes may send now; 0: no limit
   uint64_t wire_bytes = 0;
   uint64_t guest_bytes = 0;
   uint64_t disk_bytes = 0;  // to the copies of disks

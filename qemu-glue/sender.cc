@@ -194,6 +194,7 @@ uint32_t Sender::settle() {
 // Called with the lock held.
 void Sender::sample() {
   const SourceSession::Totals totals = session_->totals();
+  report_.bandwidth = session_->bandwidth();
   report_.wire_bytes = totals.wire_bytes;
   report_.guest_bytes = totals.guest_bytes;
   report_.disk_bytes = totals.disk_bytes;

@@ -43,6 +43,8 @@ class Sender {
   Result<> run();
   // What happened so far.
   Report report() const;
+  // After open(): bytes a second that all lanes send at most from now on; 0: no limit.
+  void set_bandwidth(uint64_t bandwidth) { session_->set_bandwidth(bandwidth); }
   // For the convergence controller: what the lanes are at, and what it makes of that, for the report.
   convergence::Lanes lanes() const;
   void note(convergence::State state);

@@ -78,9 +78,9 @@ Result<> set(Uri& uri, std::string_view key, std::string_view value) {
       return fail("downtime={}: expected 1ms to 2000s, like 300ms", value);
     uri.downtime = std::chrono::milliseconds(static_cast<int64_t>(*ms));
   } else if (key == "bandwidth") {
-    auto bits = quantity(value, {{"Gbps", 1e9}, {"Mbps", 1e6}, {"Kbps", 1e3}});
-    if (!bits || *bits < 1e5 || *bits > 1e13) return fail("bandwidth={}: expected a rate like 5Gbps", value);
-    uri.bandwidth = static_cast<uint64_t>(*bits / 8);
+    auto bandwidth = parse_bandwidth(value);
+    if (!bandwidth) return fail("bandwidth={}: {}", value, bandwidth.error().message);
+    uri.bandwidth = *bandwidth;
   } else if (key == "throttle-max") {
     auto percent = number<unsigned>(value);
     if (!percent || *percent > 99) return fail("throttle-max={}: expected 0 to 99, percent", value);
@@ -130,6 +130,14 @@ Result<> set(Uri& uri, std::string_view key, std::string_view value) {
 }
 
 }  // namespace
+
+Result<uint64_t> parse_bandwidth(std::string_view text) {
+  if (text == "off") return 0;
+  auto bits = quantity(text, {{"Gbps", 1e9}, {"Mbps", 1e6}, {"Kbps", 1e3}});
+  if (!bits || *bits < 1e5 || *bits > 1e13)
+    return fail("expected a rate like 5Gbps, from 100Kbps to 10000Gbps, or off");
+  return static_cast<uint64_t>(*bits / 8);
+}
 
 const char* name(PlacementMode mode) {
   return mode == PlacementMode::direct ? "direct" : mode == PlacementMode::relay ? "relay" : "auto";

@@ -21,6 +21,9 @@
 
 namespace wherry {
 
+// A rate like 5Gbps, as bytes a second, or `off`, as 0: no limit.
+Result<uint64_t> parse_bandwidth(std::string_view text);
+
 inline constexpr uint16_t kDefaultPort = 16520;
 
 enum class PlacementMode { automatic, direct, relay };

@@ -38,6 +38,11 @@ void Pacer::set_rate(double rate, Clock::time_point now) {
   changed_.notify_all();
 }
 
+double Pacer::rate() const {
+  std::lock_guard lock(mutex_);
+  return rate_;
+}
+
 void Pacer::stop() {
   std::lock_guard lock(mutex_);
   stopped_ = true;

@@ -28,6 +28,7 @@ class Pacer {
   // Holds from now on, for those who wait as well.
   void set_rate(double rate, Clock::time_point now = Clock::now());
   void stop();
+  double rate() const;
 
   // The parts of take(): whether nothing is owed at that time, so that bytes can be handed over …
   bool try_take(uint64_t bytes, Clock::time_point now);

@@ -137,6 +137,7 @@ class SourceSession {
 
   // From now on; 0: no limit.
   void set_bandwidth(uint64_t bytes_per_second) { pacer_.set_rate(static_cast<double>(bytes_per_second)); }
+  uint64_t bandwidth() const { return static_cast<uint64_t>(pacer_.rate()); }
   Totals totals() const;
 
  private:

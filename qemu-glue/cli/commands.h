@@ -19,6 +19,7 @@ void add_receive(CLI::App& app, Command& chosen);
 void add_migrate(CLI::App& app, Command& chosen);
 void add_route(CLI::App& app, Command& chosen);
 void add_status(CLI::App& app, Command& chosen);
+void add_set(CLI::App& app, Command& chosen);
 void add_watch(CLI::App& app, Command& chosen);
 void add_report(CLI::App& app, Command& chosen);
 void add_doctor(CLI::App& app, Command& chosen);

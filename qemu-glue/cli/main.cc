@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   add_migrate(app, command);
   add_route(app, command);
   add_status(app, command);
+  add_set(app, command);
   add_watch(app, command);
   add_report(app, command);
   add_doctor(app, command);

@@ -7,6 +7,7 @@
 
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/daemon/errands.h"
+#include "qemu-glue/look/units.h"
 
 namespace wherry::cli {
 namespace {
@@ -49,8 +50,10 @@ int status(const AskOptions& options) {
   }
   for (const nlohmann::json& each : (*answer)["routes"]) {
     const nlohmann::json progress = each.value("progress", nlohmann::json::object());
-    fmt::print("{}  {}  {}  pass {}\n", each.value("path", ""), each.value("uri", ""),
-               each.value("used", false) ? "migrating" : "waiting", progress.value("passes", 0));
+    const auto bandwidth = progress.value("bandwidth", 0.0);
+    fmt::print("{}  {}  {}  pass {}{}\n", each.value("path", ""), each.value("uri", ""),
+               each.value("used", false) ? "migrating" : "waiting", progress.value("passes", 0),
+               bandwidth > 0 ? fmt::format("  at most {}/s", look::bytes_text(bandwidth)) : "");
   }
   for (const nlohmann::json& each : (*answer)["arrivals"])
     fmt::print("{}  arriving\n", each.value("route", ""));

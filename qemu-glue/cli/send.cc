@@ -1,5 +1,6 @@
 // wherry send: one migration's end at the source.
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
 
 #include <CLI/CLI.hpp>
 #include <thread>
@@ -8,6 +9,7 @@
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/cli/progress.h"
 #include "qemu-glue/convergence/convergence.h"
+#include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/interrupt.h"
 #include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/sender.h"
@@ -21,6 +23,7 @@ struct SendOptions {
   std::string to;
   std::string qmp;
   std::string report;
+  int bandwidth_from = -1;
   bool json = false;
   bool insecure = false;
 };
@@ -101,7 +104,11 @@ int send(const SendOptions& options) {
     if (qmp)
       looks = std::jthread(
           [&](const std::stop_token& over) { converge(*qmp, *converging, sender, failure, over); });
+    std::jthread hears([&] {
+      while (auto told = daemon::hear_bandwidth(options.bandwidth_from)) sender.set_bandwidth(*told);
+    });
     (void)sender.run();  // its error is the report's
+    ::shutdown(options.bandwidth_from, SHUT_RD);
   }
   converging.reset();
   Report report = sender.report();
@@ -131,6 +138,8 @@ void add_send(CLI::App& app, Command& chosen) {
       "--qmp", options->qmp,
       "QEMU's monitor, unix:PATH: told what may remain when the guest stops, and asked how it went");
   command->add_option("--report", options->report, "File for the report (JSON)");
+  command->add_option("--bandwidth-from", options->bandwidth_from,
+                      "Descriptor of a socket over which wherryd says what may be sent");
   command->add_flag("--json", options->json,
                     "Progress as JSON on standard output, an object a second and one at the end");
   command->add_flag("--insecure", options->insecure, "Allow guest memory to cross a network in the clear");

@@ -109,6 +109,13 @@ Result<Config> from_table(const toml::table& table) {
     config.route_timeout = std::chrono::seconds(*value);
     return {};
   };
+  const auto bandwidth = [&](const toml::node& node) -> Result<> {
+    auto value = text(node);
+    auto rate = value ? parse_bandwidth(*value) : pass_on(value);
+    if (!rate) return pass_on(rate);
+    config.bandwidth = *rate;
+    return {};
+  };
   const auto peers = [&](const toml::node& node) -> Result<> {
     const toml::table* all = node.as_table();
     if (!all) return fail("expected tables [peers.NAME]");
@@ -125,6 +132,7 @@ Result<Config> from_table(const toml::table& table) {
                           {"libvirt", libvirt},
                           {"others", set(config.others, access)},
                           {"route_timeout", route_timeout},
+                          {"bandwidth", bandwidth},
                           {"peers", peers}});
   if (!read) return pass_on(read);
   return config;

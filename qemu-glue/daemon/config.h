@@ -35,6 +35,7 @@ struct Config {
   std::string libvirt = "/run/libvirt/libvirt-sock";  // socket of this host's libvirt
   LibvirtAccess others = LibvirtAccess::read_only;    // peers that are not named
   std::chrono::seconds route_timeout{60};             // a route that nobody uses goes
+  uint64_t bandwidth = 0;  // bytes a second of all migrations that leave; 0: no limit
   std::map<std::string, Peer> peers;
 
   static Result<Config> read(const std::string& file);

@@ -2,6 +2,8 @@
 // RUNTIME_DIR/wherryd.sock.
 //
 //   {"command": "route", "uri": "wherry://…"}  →  {"path": "/run/wherry/…", "disks": "/run/wherry/…"}
+//   {"command": "set", "path": "/run/wherry/…", "bandwidth": BYTES_A_SECOND}
+//                                              →  {}, when its `wherry send` has been told
 //   {"command": "status"}                      →  {"routes": […], "arrivals": […], "libvirt_connections": N}
 //   anything else, or what fails               →  {"error": "…"}
 //

@@ -142,6 +142,14 @@ class Daemon {
       return nlohmann::json{{"path", route->path(config_.runtime_dir)},
                             {"disks", route->disks_path(config_.runtime_dir)}};
     }
+    const auto path = asked.find("path");
+    const auto bandwidth = asked.find("bandwidth");
+    if (command != asked.end() && *command == "set" && path != asked.end() && path->is_string() &&
+        bandwidth != asked.end() && bandwidth->is_number_unsigned()) {
+      auto set = routes_.set_bandwidth(path->get<std::string>(), bandwidth->get<uint64_t>());
+      if (!set) return pass_on(set);
+      return nlohmann::json::object();
+    }
     return fail("this wherryd does not know what is asked of it");
   }
 

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
+#include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/daemon/runtime_dir.h"
 
 namespace wherry::daemon {
@@ -64,6 +66,7 @@ Result<Route> Routes::make(const std::string& text) {
   auto leaving = std::make_unique<Leaving>();
   leaving->route = *route;
   leaving->uri = text;
+  leaving->bandwidth = uri->bandwidth;
   leaving->child = std::move(*child);
   leaving->progress = std::move(*progress);
   leaving->unused_until = std::chrono::steady_clock::now() + config_.route_timeout;
@@ -71,6 +74,7 @@ Result<Route> Routes::make(const std::string& text) {
   spdlog::info("route {} is open (process {}) for {}", path, leaving->child->pid(), text);
   std::lock_guard lock(mutex_);
   Leaving& kept = *(leaving_[path] = std::move(leaving));
+  share_out();
   kept.thread = std::thread([this, &kept] { watch(kept); });
   return *route;
 }
@@ -82,6 +86,8 @@ Result<std::unique_ptr<Child>> Routes::start(const Route& route, const Uri& uri)
   std::vector<std::string> argv{wherry_,
                                 "send",
                                 "--json",
+                                "--bandwidth-from",
+                                std::to_string(kChildSocket),
                                 "--qemu",
                                 "unix:" + route.path(config_.runtime_dir),
                                 "--disks",
@@ -101,7 +107,8 @@ void Routes::watch(Leaving& leaving) {
     std::lock_guard lock(mutex_);
     if (said == Child::Said::line) {
       leaving.progress = progress_of(line);
-      leaving.used = leaving.progress.contains("passes");  // QEMU has come
+      const bool used = leaving.progress.contains("passes");  // QEMU has come
+      if (used != std::exchange(leaving.used, used)) share_out();
     }
     if (closing_ && leaving.used) return leaving.child->let_go();
     if (!leaving.used && std::chrono::steady_clock::now() > leaving.unused_until) leaving.child->stop();
@@ -116,6 +123,7 @@ void Routes::watch(Leaving& leaving) {
   ::unlink(leaving.route.disks_path(config_.runtime_dir).c_str());
   leaving.child.reset();
   leaving.over = true;
+  share_out();
 }
 
 void Routes::drop(const Route& route) {
@@ -127,6 +135,37 @@ void Routes::drop(const Route& route) {
 // Called with the lock held.
 void Routes::hurry(Leaving& leaving) {
   leaving.unused_until = std::min(leaving.unused_until, std::chrono::steady_clock::now() + kNews);
+}
+
+Result<> Routes::set_bandwidth(const std::string& path, uint64_t bandwidth) {
+  std::lock_guard lock(mutex_);
+  auto found = leaving_.find(path);
+  if (found == leaving_.end() || found->second->over) {
+    return fail("no route at {} leaves this host (`wherry status` lists those that do)", path);
+  }
+  found->second->bandwidth = bandwidth;
+  share_out();
+  return {};
+}
+
+// Tells each what it may send. One that nobody uses yet takes nothing from the others, and knows what it will
+// have. Called with the lock held.
+void Routes::share_out() {
+  std::vector<Leaving*> used;
+  std::vector<Leaving*> waiting;
+  for (auto& [path, leaving] : leaving_) {
+    if (!leaving->over) (leaving->used ? used : waiting).push_back(leaving.get());
+  }
+  std::vector<uint64_t> limits;
+  limits.reserve(used.size() + 1);
+  for (const Leaving* each : used) limits.push_back(each->bandwidth);
+  const auto shares = divide_bandwidth(config_.bandwidth, limits);
+  for (size_t i = 0; i < used.size(); ++i) tell_bandwidth(used[i]->child->socket(), shares[i]);
+  for (const Leaving* each : waiting) {
+    limits.push_back(each->bandwidth);
+    tell_bandwidth(each->child->socket(), divide_bandwidth(config_.bandwidth, limits).back());
+    limits.pop_back();
+  }
 }
 
 nlohmann::json Routes::list() const {

@@ -33,6 +33,9 @@ class Routes {
   Result<Route> make(const std::string& uri);
   // Ends a route that is not used within a few seconds, if it is there.
   void drop(const Route& route);
+  // Bytes a second that a route's lanes send at most from now on, within what the host's others leave it; 0:
+  // no limit of its own.
+  Result<> set_bandwidth(const std::string& path, uint64_t bandwidth);
   // One object for each: path, disks, peer, uri, and what its migration has come to.
   nlohmann::json list() const;
 
@@ -40,6 +43,7 @@ class Routes {
   struct Leaving {
     Route route;
     std::string uri;
+    uint64_t bandwidth = 0;  // its own limit
     std::unique_ptr<Child> child;
     nlohmann::json progress;
     bool used = false;
@@ -50,6 +54,7 @@ class Routes {
   Result<std::unique_ptr<Child>> start(const Route& route, const Uri& uri);
   void watch(Leaving& leaving);
   static void hurry(Leaving& leaving);
+  void share_out();
   void reap();
 
   const Config& config_;

@@ -74,6 +74,12 @@ class Usage(unittest.TestCase):
             with self.subTest(arguments):
                 self.check(['migrate', *arguments.split()], 2, [named])
 
+    def test_set(self):
+        for setting, named in {'bandwidth=5': 'bandwidth=5: expected a rate', 'bandwidth=': 'expected a rate',
+                               'streams=4': 'streams=4: expected bandwidth=', 'bandwidth': 'expected bandwidth='}.items():
+            with self.subTest(setting):
+                self.check(['set', '/run/wherry/hostb/0.sock', setting], 2, [named])
+
     def test_help_and_version(self):
         self.check(['--help'], 0, ['send', 'receive'])
         self.check(['send', '--help'], 0, ['--qemu', '--to', '--insecure'])

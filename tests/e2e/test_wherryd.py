@@ -29,7 +29,9 @@ SUITE = os.environ.get('WHERRY_LIBVIRT_SUITE')
 def start_daemons(hosts):
     for host, other in ((hosts.a, 'hostb'), (hosts.b, 'hosta')):
         # nowhere: a peer that does not exist.
-        host.start('wherryd', [wherry_binary('wherryd'), '--listen', f'wherry://{host.name}', '--insecure',
+        host.path('/run/wherry.toml').write_text(
+            f'listen = "wherry://{host.name}"\ninsecure = true\nbandwidth = "10Gbps"\n')
+        host.start('wherryd', [wherry_binary('wherryd'), '--config', '/run/wherry.toml',
                                '--peer', f'{other}={other}', '--peer', 'nowhere=127.0.0.1:1'])
         for socket in ('wherryd.sock', f'{other}/libvirt-sock', 'nowhere/libvirt-sock'):
             host.wait_listening('wherryd', f'/run/wherry/{socket}')
@@ -222,6 +224,32 @@ class Wherryd(unittest.TestCase):
                 done.result()
             for vm in domains:
                 vm.check_runs_on(self.hosts.b)
+
+    def test_bandwidth_is_shared_and_can_be_set(self):
+        limited = URI + '&bandwidth=2Gbps'
+
+        def routes():
+            return {route['uri']: route for route in json.loads(self.wherry(self.hosts.a, 'status', '--json'))['routes']}
+
+        def wait_shares(shares):  # Mbit/s
+            def told():
+                return {uri: route['progress'].get('bandwidth', 0) * 8 // 10**6 for uri, route in routes().items()}
+            wait_until(lambda: told() == shares, 20, f'{shares} of bandwidth')
+
+        with Domain(self.hosts) as one, Domain(self.hosts) as two, ThreadPoolExecutor() as pool:
+            migrating = [pool.submit(self.migrate, vm, '--bandwidth', '4', uri=uri) for vm, uri in ((one, URI), (two, limited))]
+            wait_shares({URI: 8000, limited: 2000})
+            paths = {uri: route['path'] for uri, route in routes().items()}
+            self.wherry(self.hosts.a, 'set', paths[limited], 'bandwidth=off')
+            wait_shares({URI: 5000, limited: 5000})
+            self.wherry(self.hosts.a, 'set', f'unix://{paths[URI]}', 'bandwidth=1Gbps')
+            wait_shares({URI: 1000, limited: 9000})
+            for vm, migration, left in ((one, migrating[0], {limited: 10000}), (two, migrating[1], {})):
+                self.hosts.a.virsh('domjobabort', vm.name)
+                self.assertIsNotNone(migration.exception())
+                wait_shares(left)
+            with self.assertRaisesRegex(RuntimeError, 'no route at .* leaves this host'):
+                self.wherry(self.hosts.a, 'set', paths[URI], 'bandwidth=off')
 
     def test_a_killed_migration_takes_nothing_else_along(self):
         with Domain(self.hosts) as vm, ThreadPoolExecutor() as pool:

@@ -1,4 +1,4 @@
-// What a migration URI says of the way that lanes take. The other keys are test_usage.py's.
+// What a migration URI says of the way that lanes take, and of bandwidth. The other keys are test_usage.py's.
 #include "qemu-glue/uri.h"
 
 #include <gmock/gmock.h>
@@ -25,6 +25,15 @@ TEST(Uri, TheProviderIsANameOfLibfabrics) {
     ASSERT_FALSE(uri) << name;
     EXPECT_THAT(uri.error().message, testing::HasSubstr("name of libfabric's"));
   }
+}
+
+TEST(Uri, BandwidthIsARateOrOff) {
+  EXPECT_EQ(Uri::parse("wherry://hostb")->bandwidth, 0u);
+  EXPECT_EQ(Uri::parse("wherry://hostb?bandwidth=off")->bandwidth, 0u);
+  EXPECT_EQ(parse_bandwidth("2.5Gbps"), 312'500'000u);
+  EXPECT_EQ(parse_bandwidth("100Kbps"), 12'500u);
+  for (const char* text : {"", "0Gbps", "99Kbps", "20000Gbps", "5", "-1Gbps", "infGbps", "Off"})
+    EXPECT_FALSE(parse_bandwidth(text)) << text;
 }
 
 }  // namespace

@@ -54,6 +54,7 @@ TEST(Pacer, ANewRateHoldsAtOnce) {
   EXPECT_EQ(pacer.debt(kStart), 100'000'000u);
   EXPECT_EQ(pacer.due(), kStart + 1s);
   pacer.set_rate(10e6, kStart + 500ms);
+  EXPECT_EQ(pacer.rate(), 10e6);
   EXPECT_EQ(pacer.debt(kStart + 500ms), 50'000'000u);
   EXPECT_EQ(pacer.due(), kStart + 5500ms);
   EXPECT_FALSE(pacer.try_take(1, kStart + 5s));

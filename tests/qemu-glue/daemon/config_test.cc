@@ -54,6 +54,7 @@ TEST_F(ConfigTest, EveryKeyIsRead) {
     libvirt = "qemu+unix:///system?socket=/run/other/sock"
     others = "none"
     route_timeout = 7
+    bandwidth = "8Gbps"
 
     [peers.hostb]
     address = "192.0.2.2,198.51.100.2:17001"
@@ -71,6 +72,7 @@ TEST_F(ConfigTest, EveryKeyIsRead) {
   EXPECT_EQ(config->libvirt, "/run/other/sock");
   EXPECT_EQ(config->others, LibvirtAccess::none);
   EXPECT_EQ(config->route_timeout, std::chrono::seconds(7));
+  EXPECT_EQ(config->bandwidth, 1'000'000'000u);
   ASSERT_EQ(config->peers.size(), 2u);
   EXPECT_EQ(config->peers["hostb"].hosts[0].str(), "192.0.2.2:16520");
   EXPECT_EQ(config->peers["hostb"].hosts[1].str(), "198.51.100.2:17001");
@@ -87,6 +89,7 @@ TEST_F(ConfigTest, WhatIsNotSaidHasADefault) {
   EXPECT_EQ(config->libvirt, "/run/libvirt/libvirt-sock");
   EXPECT_EQ(config->others, LibvirtAccess::read_only);
   EXPECT_FALSE(config->insecure);
+  EXPECT_EQ(config->bandwidth, 0u);
 }
 
 TEST_F(ConfigTest, MistakesAreNamedWithTheirLine) {
@@ -95,6 +98,7 @@ TEST_F(ConfigTest, MistakesAreNamedWithTheirLine) {
   expect_error("listen = \"tcp://127.0.0.1\"", "expected wherry://");
   expect_error("insecure = \"yes\"", "insecure: expected true or false");
   expect_error("route_timeout = 0", "route_timeout: expected 1 to 3600");
+  expect_error("bandwidth = \"8\"", "bandwidth: expected a rate like 5Gbps");
   expect_error("others = \"all\"", "others: expected \"manage\"");
   expect_error("libvirt = \"xen:///\"", "libvirt: xen:///");
   expect_error("[peers.hostb]\naddres = \"a\"", "unknown key \"peers.hostb.addres\"");
