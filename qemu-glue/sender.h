@@ -43,6 +43,8 @@ class Sender {
   Result<> run();
   // What happened so far.
   Report report() const;
+  // The source's QEMU, once it has come over a unix socket; else 0.
+  pid_t qemu_process() const { return guest_.process(); }
   // For the convergence controller: what the lanes are at, and what it makes of that, for the report.
   convergence::Lanes lanes() const;
   void note(convergence::State state);
