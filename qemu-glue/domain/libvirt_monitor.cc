@@ -80,16 +80,19 @@ LibvirtMonitor::LibvirtMonitor(Connection connection, Domain domain, pid_t qemu)
     : connection_(std::move(connection)), domain_(std::move(domain)), qemu_(qemu) {
   using Shared = std::shared_ptr<Stop>;
   const virConnectDomainEventCallback noted = [](virConnectPtr, virDomainPtr, int event, int, void* shared) {
-    if (event != VIR_DOMAIN_EVENT_SUSPENDED) return;
+    if (event != VIR_DOMAIN_EVENT_SUSPENDED) return 0;
     Stop& stop = **static_cast<Shared*>(shared);
     std::lock_guard lock(stop.mutex);
     stop.at = std::chrono::steady_clock::now();
     stop.seen.notify_all();
+    return 0;
   };
   // Where it fails, no more than that time is unknown.
+  auto shared = std::make_unique<Shared>(stop_);
   callback_ = virConnectDomainEventRegisterAny(
       connection_.get(), domain_.get(), VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(noted),
-      new Shared(stop_), [](void* shared) { delete static_cast<Shared*>(shared); });
+      shared.get(), [](void* theirs) { delete static_cast<Shared*>(theirs); });
+  if (callback_ >= 0) (void)shared.release();
 }
 
 LibvirtMonitor::~LibvirtMonitor() {
