@@ -34,6 +34,33 @@ class OpaqueReader : public StreamReader {
   StreamEvents& events_;
 };
 
+// Who wrote the byte that waits: libvirt may have made the connection that QEMU writes to. SO_PASSCRED was
+// set after that where QEMU connected itself and was quick; then it is who connected. 0: it is no unix
+// socket.
+pid_t writer_of(int connection) {
+  char byte = 0;
+  iovec piece{&byte, 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(ucred))> control{};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ucred writer{};
+  if (::recvmsg(connection, &message, MSG_PEEK) > 0) {
+    const cmsghdr* told = CMSG_FIRSTHDR(&message);
+    if (told && told->cmsg_level == SOL_SOCKET && told->cmsg_type == SCM_CREDENTIALS)
+      std::memcpy(&writer, CMSG_DATA(told), sizeof writer);
+  }
+  socklen_t size = sizeof writer;
+  if (writer.pid <= 0) ::getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &writer, &size);
+  return writer.pid;
+}
+
+void tell_writers(int connection, int whether) {
+  ::setsockopt(connection, SOL_SOCKET, SO_PASSCRED, &whether, sizeof whether);
+}
+
 }  // namespace
 
 ChannelReader::ChannelReader(Carries carries, Fd connection, SourceSession& session, SourceGuest& guest,
@@ -43,6 +70,7 @@ ChannelReader::ChannelReader(Carries carries, Fd connection, SourceSession& sess
       session_(session),
       guest_(guest),
       on_end_(std::move(ended)) {
+  tell_writers(connection_.get(), 1);
   thread_ = std::thread([this] { run(); });
 }
 
@@ -93,6 +121,8 @@ std::optional<ChannelReader::Kind> ChannelReader::first_bytes() {
   std::array<uint8_t, 4> first{};
   ssize_t got = ::recv(connection_.get(), first.data(), first.size(), MSG_PEEK | MSG_WAITALL);
   if (got <= 0) return std::nullopt;
+  guest_.note_process(writer_of(connection_.get()));
+  tell_writers(connection_.get(), 0);
   const uint32_t magic = got == 4 ? be32(first.data()) : 0;
   if (magic == kFileMagic) return Kind::main;
   if (magic == kMultifdMagic) return Kind::multifd;

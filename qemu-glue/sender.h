@@ -45,6 +45,8 @@ class Sender {
   Report report() const;
   // After open(): bytes a second that all lanes send at most from now on; 0: no limit.
   void set_bandwidth(uint64_t bandwidth) { session_->set_bandwidth(bandwidth); }
+  // The source's QEMU, once it has come over a unix socket; else 0.
+  pid_t qemu_process() const { return guest_.process(); }
   // For the convergence controller: what the lanes are at, and what it makes of that, for the report.
   convergence::Lanes lanes() const;
   void note(convergence::State state);

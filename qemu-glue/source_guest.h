@@ -1,6 +1,8 @@
 // What the channels of one migration, at the source, know together about the guest they carry. Thread-safe.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -34,6 +36,10 @@ class SourceGuest {
   // that take part are connected and have sent their first bytes; the number stays.
   uint32_t participants();
 
+  // The process that writes the channels: QEMU. 0: nothing has come yet, or not over a unix socket.
+  void note_process(pid_t process) { process_ = process; }
+  pid_t process() const { return process_; }
+
   // Channels that could not be parsed to their last page, and why.
   void note_opaque(const std::string& channel, const std::string& why);
   std::map<std::string, std::string> opaque() const;
@@ -56,6 +62,7 @@ class SourceGuest {
   bool gave_up_ = false;
   std::optional<uint32_t> participants_;
   std::map<std::string, std::string> opaque_;
+  std::atomic<pid_t> process_ = 0;
   std::optional<std::chrono::steady_clock::time_point> pages_done_;
   std::atomic<bool> postcopy_ = false;
   RepeatedPages repeated_pages_;

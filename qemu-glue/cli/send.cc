@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <thread>
 
 #include "qemu-glue/cli/arguments.h"
@@ -10,6 +11,8 @@
 #include "qemu-glue/cli/progress.h"
 #include "qemu-glue/convergence/convergence.h"
 #include "qemu-glue/daemon/bandwidth.h"
+#include "qemu-glue/domain/event_loop.h"
+#include "qemu-glue/domain/libvirt_monitor.h"
 #include "qemu-glue/interrupt.h"
 #include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/sender.h"
@@ -17,11 +20,17 @@
 namespace wherry::cli {
 namespace {
 
+constexpr std::chrono::milliseconds kLook{100};
+// libvirt's word comes when both hosts have agreed how it went.
+constexpr std::chrono::milliseconds kSoon{20};
+constexpr int kLooksAtTheEnd = 100;
+
 struct SendOptions {
   std::string qemu;
   std::string disks;
   std::string to;
   std::string qmp;
+  std::string libvirt;
   std::string report;
   int bandwidth_from = -1;
   bool json = false;
@@ -29,8 +38,14 @@ struct SendOptions {
 };
 
 // What only QEMU knows: how it went where the stream is opaque, and how long the guest was away.
-Result<> ask_qemu(Qmp& qmp, Report& report) {
-  auto answer = qmp.execute("query-migrate");
+Result<> ask_qemu(Monitor& qemu, Report& report) {
+  auto answer = qemu.execute("query-migrate");
+  for (int looks = 1; answer && looks < kLooksAtTheEnd; ++looks) {
+    const std::string status = answer->value("status", "");
+    if (status != "active" && status != "device") break;
+    std::this_thread::sleep_for(kSoon);
+    answer = qemu.execute("query-migrate");
+  }
   if (!answer) return pass_on(answer);
   const std::string status = answer->value("status", "");
   if (report.status == "unknown" && (status == "completed" || status == "failed" || status == "cancelled")) {
@@ -44,20 +59,41 @@ Result<> ask_qemu(Qmp& qmp, Report& report) {
   return {};
 }
 
-// Looks at QEMU until the migration is over, or QEMU's monitor does not answer.
-void converge(Qmp& qmp, convergence::Convergence& converging, Sender& sender, Failure& failure,
-              const std::stop_token& over) {
+// Looks at QEMU until the migration is over, or QEMU's monitor does not answer. `pause` is between two looks.
+void converge(Monitor& qemu, convergence::Convergence& converging, Sender& sender, Failure& failure,
+              const std::stop_token& over, const std::function<void(std::chrono::milliseconds)>& pause) {
   while (!over.stop_requested()) {
-    auto info = qmp.execute("query-migrate", {}, kSwitchoverTimeout);
+    auto info = qemu.execute("query-migrate", {}, kSwitchoverTimeout);
     if (!info) return spdlog::warn("{}", info.error().message);
     auto looked = converging.look(*info);
     sender.note(converging.state());
     if (!looked) return failure.fail(looked.error());
-    for (auto event = qmp.next_event(*looked); event; event = qmp.next_event({})) {
-      if (event->name == "STOP") converging.stopped(event->age_s());
-    }
+    pause(*looked);
     sender.note(converging.state());
   }
+}
+
+// Which domain it is shows when its QEMU has come, and while that waits for us, it answers nobody: so this is
+// in a thread that holds up no data. What libvirt refuses is left to it and QEMU. The monitor is for later.
+std::unique_ptr<Monitor> converge_by_libvirt(const std::string& libvirt, const Uri& uri, Sender& sender,
+                                             Failure& failure, const std::stop_token& over) {
+  while (sender.qemu_process() == 0) {
+    if (over.stop_requested()) return nullptr;
+    std::this_thread::sleep_for(kLook);
+  }
+  const auto leave = [](const Error& error) {
+    spdlog::warn("the end of the migration is left to libvirt: {}", error.message);
+    return nullptr;
+  };
+  auto monitor = domain::LibvirtMonitor::open(libvirt, sender.qemu_process());
+  if (!monitor) return leave(monitor.error());
+  auto begun = convergence::Convergence::begin(**monitor, sender.qemu_process(), uri,
+                                               [&sender] { return sender.lanes(); });
+  if (!begun) return leave(begun.error());
+  converge(**monitor, **begun, sender, failure, over, [&](std::chrono::milliseconds longest) {
+    if (auto ago = (*monitor)->wait_stopped(longest)) (*begun)->stopped(*ago);
+  });
+  return std::move(*monitor);
 }
 
 int send(const SendOptions& options) {
@@ -98,12 +134,26 @@ int send(const SendOptions& options) {
   if (auto opened = sender.open(); !opened)
     return give_up(*file, sender.report(), opened.error(), options.json);
   spdlog::info("ready: migrate QEMU to {}", options.qemu);
+  std::optional<domain::EventLoop> events;
+  std::unique_ptr<Monitor> libvirt;
   {
     Progress progress([&] { return sender.report(); }, options.json);
     std::jthread looks;
-    if (qmp)
-      looks = std::jthread(
-          [&](const std::stop_token& over) { converge(*qmp, *converging, sender, failure, over); });
+    if (qmp) {
+      const auto watch = [&](std::chrono::milliseconds longest) {
+        for (auto event = qmp->next_event(longest); event; event = qmp->next_event({})) {
+          if (event->name == "STOP") converging->stopped(event->age_s());
+        }
+      };
+      looks = std::jthread([&, watch](const std::stop_token& over) {
+        converge(*qmp, *converging, sender, failure, over, watch);
+      });
+    } else if (!options.libvirt.empty()) {
+      events.emplace();
+      looks = std::jthread([&](const std::stop_token& over) {
+        libvirt = converge_by_libvirt(options.libvirt, *uri, sender, failure, over);
+      });
+    }
     std::jthread hears([&] {
       while (auto told = daemon::hear_bandwidth(options.bandwidth_from)) sender.set_bandwidth(*told);
     });
@@ -112,8 +162,8 @@ int send(const SendOptions& options) {
   }
   converging.reset();
   Report report = sender.report();
-  if (qmp) {
-    if (auto asked = ask_qemu(*qmp, report); !asked) spdlog::warn("{}", asked.error().message);
+  if (Monitor* monitor = qmp ? static_cast<Monitor*>(qmp.get()) : libvirt.get()) {
+    if (auto asked = ask_qemu(*monitor, report); !asked) spdlog::warn("{}", asked.error().message);
   }
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
   print_summary(report, options.json);
@@ -137,6 +187,8 @@ void add_send(CLI::App& app, Command& chosen) {
   command->add_option(
       "--qmp", options->qmp,
       "QEMU's monitor, unix:PATH: told what may remain when the guest stops, and asked how it went");
+  command->add_option("--libvirt", options->libvirt,
+                      "URI of the libvirt that started QEMU: told and asked the same, without --qmp");
   command->add_option("--report", options->report, "File for the report (JSON)");
   command->add_option("--bandwidth-from", options->bandwidth_from,
                       "Descriptor of a socket over which wherryd says what may be sent");

@@ -23,6 +23,7 @@ constexpr std::string_view kPrefix = "wherry-throttle-";
 // The kernel's least quota, and a period that is short against a downtime target where that allows it.
 constexpr microseconds kLeastQuota{1000};
 constexpr microseconds kPeriod{10'000};
+constexpr microseconds kLongestPeriod{1'000'000};
 
 Result<> write(const fs::path& file, const std::string& text) {
   std::ofstream out(file);
@@ -60,6 +61,25 @@ Result<Home> home_of(pid_t qemu, pid_t thread) {
   return *v2;
 }
 
+// The quotas of a group and of those above it hold for its threads. A larger one below is refused by
+// version 1.
+double processors_of(const Home& home) {
+  double processors = 1;
+  for (fs::path group = home.path; group != kRoot && group != group.root_path();
+       group = group.parent_path()) {
+    double quota = 0;
+    double period = 0;
+    if (home.v2) {
+      std::ifstream(group / "cpu.max") >> quota >> period;  // no quota is a word
+    } else {
+      std::ifstream(group / "cpu.cfs_quota_us") >> quota;
+      std::ifstream(group / "cpu.cfs_period_us") >> period;
+    }
+    if (quota > 0 && period > 0) processors = std::min(processors, quota / period);
+  }
+  return processors;
+}
+
 const char* threads_of(bool v2) {
   return v2 ? "cgroup.threads" : "tasks";
 }
@@ -85,7 +105,8 @@ Result<std::unique_ptr<VcpuQuota>> VcpuQuota::take(pid_t qemu, const std::vector
   for (size_t vcpu = 0; vcpu < threads.size(); ++vcpu) {
     auto home = home_of(qemu, threads[vcpu]);
     if (!home) return pass_on(home);
-    const Group group{home->path / fmt::format("{}{}-{}", kPrefix, ::getpid(), vcpu), home->v2};
+    const Group group{home->path / fmt::format("{}{}-{}", kPrefix, ::getpid(), vcpu), home->v2,
+                      processors_of(*home)};
     std::error_code error;
     fs::create_directory(group.path, error);
     if (error) return fail("cannot make the control group {}: {}", group.path.string(), error.message());
@@ -107,10 +128,11 @@ VcpuQuota::~VcpuQuota() {
 Result<> VcpuQuota::throttle(double part) {
   part = std::clamp(part, 0.0, kMost);
   if (part == part_) return {};
-  const auto least = std::chrono::duration_cast<microseconds>(kLeastQuota / (1 - part));
-  const microseconds period = std::max(kPeriod, least);
-  const auto quota = std::max(kLeastQuota, std::chrono::duration_cast<microseconds>(period * (1 - part)));
   for (const Group& group : groups_) {
+    const double share = std::max(group.processors * (1 - part), kLeastQuota / (1.0 * kLongestPeriod));
+    const auto least = std::chrono::duration_cast<microseconds>(kLeastQuota / share);
+    const microseconds period = std::clamp(least, kPeriod, kLongestPeriod);
+    const auto quota = std::max(kLeastQuota, std::chrono::duration_cast<microseconds>(period * share));
     Result<> set;
     if (group.v2) {
       set = write(group.path / "cpu.max",

@@ -1,5 +1,5 @@
 // Slows a guest's vCPUs down: each vCPU's thread gets a control group (cgroup v1 or v2) of its own, below the
-// one it was in, with a quota of processor time.
+// one it was in, with a quota of processor time: a part of what it had, which may be less than a processor.
 //
 // They are named wherry-throttle-PID-VCPU, with our process's PID. So whatever happens to us, what is left of
 // us is found by its name: abandoned() lists it and release_abandoned() takes it away. Needs root.
@@ -40,6 +40,7 @@ class VcpuQuota {
   struct Group {
     std::filesystem::path path;
     bool v2 = false;
+    double processors = 1;  // that its thread has without us
   };
   std::vector<Group> groups_;
   double part_ = 0;

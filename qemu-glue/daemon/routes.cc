@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "qemu-glue/convergence/vcpu_quota.h"
 #include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/daemon/runtime_dir.h"
 
@@ -92,6 +93,8 @@ Result<std::unique_ptr<Child>> Routes::start(const Route& route, const Uri& uri)
                                 "unix:" + route.path(config_.runtime_dir),
                                 "--disks",
                                 "unix:" + route.disks_path(config_.runtime_dir),
+                                "--libvirt",
+                                "qemu+unix:///system?socket=" + config_.libvirt,
                                 "--to",
                                 to};
   if (config_.insecure) argv.emplace_back("--insecure");
@@ -114,6 +117,7 @@ void Routes::watch(Leaving& leaving) {
     if (!leaving.used && std::chrono::steady_clock::now() > leaving.unused_until) leaving.child->stop();
   }
   const int status = leaving.child->wait();
+  convergence::VcpuQuota::release_abandoned();  // if it was killed
   std::lock_guard lock(mutex_);
   const std::string path = leaving.route.path(config_.runtime_dir);
   spdlog::info("route {} has ended with status {}: {} {}", path, status,

@@ -173,7 +173,7 @@ Finding throttles(const std::vector<fs::path>& groups) {
   return problem("throttle",
                  fmt::format("{} vCPUs are slowed down by a Wherry that was killed ({})", groups.size(),
                              groups.front().string()),
-                 "the next `wherry send --qmp` or `wherry migrate --from` on this host takes that away");
+                 "the next migration away from this host takes that away");
 }
 
 Findings rdma(const std::vector<RdmaPort>& ports, bool has_cap_ipc_lock, uint64_t lockable) {

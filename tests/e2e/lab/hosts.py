@@ -9,6 +9,8 @@ rate    of the link between them, as Link takes it
 qemu    by a host's name, what its /etc/libvirt/qemu.conf says of users and certificates; QEMU runs as root unless told
 suite   of Debian, whose libvirt and QEMU are taken instead of those installed here: 'trixie' has 11.3 and 10.0. They
         are unpacked on first use (250 MB), and run in that tree; all else on a host, as Wherry, does not.
+cgroups whether libvirt on host a puts its QEMUs into control groups of version 1, below /sys/fs/cgroup/cpu/machine. (On
+        host b they would have the same names.)
 
 A host is a network namespace (one end of `hosts.link`, which sets rates and cuts the cable), a mount namespace and a UTS
 namespace, in which virtlogd and libvirtd run as they are installed on this machine. It has its own
@@ -20,8 +22,8 @@ namespace, in which virtlogd and libvirtd run as they are installed on this mach
                         they are mounted on, where it has none
 
 and shares all else with this machine: programs, /tmp, /dev, process ids. What libvirt has found out about QEMU is kept for
-the next run and for both hosts, because it takes seconds to ask. There are no cgroups, no D-Bus, no systemd. libvirtd
-also listens on TCP, and asks nobody who they are.
+the next run and for both hosts, because it takes seconds to ask. There are no D-Bus, no systemd, and no cgroups unless
+asked for. libvirtd also listens on TCP, and asks nobody who they are.
 
 On both hosts there are /run/wherry/hosta and /run/wherry/hostb, for sockets named by the host that a migration goes to.
 
@@ -88,7 +90,7 @@ group = "root"
 '''
 _QEMU = '''
 security_driver = "none"
-cgroup_controllers = []
+cgroup_controllers = [{}]
 '''
 
 
@@ -104,7 +106,7 @@ def _tree(suite):
 class Host:
     """One of the two; made by Hosts."""
 
-    def __init__(self, name, netns, names, qemu, suite):
+    def __init__(self, name, netns, names, qemu, suite, cgroups):
         self.name, self._netns = name, netns
         root = _tree(suite) if suite else ''
         self._with_libvirt = ['chroot', root] if root else []
@@ -117,7 +119,9 @@ class Host:
         if said != 'made\n':
             raise RuntimeError(f'{name} cannot be made: {said}{self._holder.stdout.read()}')
         self.path('/etc/libvirt/libvirtd.conf').write_text(_LIBVIRTD.format(uuid=uuid.uuid4()))
-        self.path('/etc/libvirt/qemu.conf').write_text(_QEMU + qemu)
+        self.path('/etc/libvirt/qemu.conf').write_text(_QEMU.format('"cpu"' if cgroups else '') + qemu)
+        if cgroups:  # libvirt 9.0 starts no QEMU where both versions are and systemd is not
+            self.run(['umount', '/sys/fs/cgroup/unified'])
         self.start('virtlogd', [*self._with_libvirt, 'virtlogd'])
         self.start('libvirtd', [*self._with_libvirt, 'libvirtd', '--listen'])
 
@@ -212,14 +216,14 @@ class Host:
 
 
 class Hosts:
-    def __init__(self, rate=None, qemu=lambda host: _QEMU_IS_ROOT, suite=None):
+    def __init__(self, rate=None, qemu=lambda host: _QEMU_IS_ROOT, suite=None, cgroups=False):
         self.link = Link(rate)
         self._hosts = []
         try:
             names = ''.join(f'{self.link.address(side)} host{side}\n' for side in 'ab') + '127.0.0.1 localhost\n'
             for side in 'ab':
                 name = f'host{side}'
-                self._hosts.append(Host(name, self.link.netns(side), names, qemu(name), suite))
+                self._hosts.append(Host(name, self.link.netns(side), names, qemu(name), suite, cgroups and side == 'a'))
             for host in self:
                 host.wait_up()
         except BaseException:

@@ -82,6 +82,26 @@ TEST_F(VcpuQuotaTest, WhatADeadOwnerLeftIsFoundAndTakenAway) {
   EXPECT_EQ(idler.groups(), before);
 }
 
+// Version 1 refuses a quota below that is larger than the one above it; version 2 keeps to the smaller.
+TEST_F(VcpuQuotaTest, AThreadThatHasAQuotaKeepsItsPartOfThat) {
+  const Idler idler;
+  auto outer = VcpuQuota::take(idler.pid(), {idler.pid()});
+  ASSERT_TRUE(outer) << outer.error().message;
+  ASSERT_TRUE((*outer)->throttle(0.8));
+  const pid_t inner = ::fork();  // whose groups have other names
+  if (inner == 0) {
+    auto quota = VcpuQuota::take(idler.pid(), {idler.pid()});
+    for (const double part : {0.2, 0.5, 0.99, 0.0}) {
+      if (!quota || !(*quota)->throttle(part)) ::_exit(1);
+    }
+    quota->reset();
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(inner, &status, 0), inner);
+  EXPECT_EQ(status, 0);
+}
+
 TEST_F(VcpuQuotaTest, AProcessThatIsGoneIsAnError) {
   const pid_t gone = 0x3fffff;
   EXPECT_FALSE(VcpuQuota::take(gone, {gone}));

@@ -1,0 +1,30 @@
+#include "qemu-glue/monitor/command_line.h"
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+
+namespace wherry {
+
+Result<std::string> read_command_line(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/cmdline", std::ios::binary);
+  std::string command_line{std::istreambuf_iterator<char>(file), {}};
+  if (command_line.empty()) return fail("the command line of process {} cannot be read", process);
+  return command_line;
+}
+
+std::string_view argument_of(std::string_view command_line, std::string_view name,
+                             std::string_view beginning) {
+  bool follows = false;
+  while (!command_line.empty()) {
+    std::string_view argument = command_line.substr(0, command_line.find('\0'));
+    command_line.remove_prefix(std::min(argument.size() + 1, command_line.size()));
+    if (follows && argument.starts_with(beginning)) return argument;
+    follows = argument.starts_with('-');
+    if (follows) argument.remove_prefix(argument.starts_with("--") ? 2 : 1);
+    follows = follows && argument == name;
+  }
+  return {};
+}
+
+}  // namespace wherry

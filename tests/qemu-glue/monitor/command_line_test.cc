@@ -1,0 +1,38 @@
+#include "qemu-glue/monitor/command_line.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+namespace wherry {
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr auto kLine =
+    "qemu\0-name\0guest=uuid,debug-threads=on\0-uuid\0one\0--uuid\0two\0-S\0uuid\0three\0"sv;
+
+TEST(CommandLine, HasWhatFollowsAName) {
+  EXPECT_EQ(argument_of(kLine, "uuid"), "one");
+  EXPECT_EQ(argument_of(kLine, "uuid", "t"), "two") << "the first that begins like that";
+  EXPECT_EQ(argument_of(kLine, "name"), "guest=uuid,debug-threads=on");
+}
+
+TEST(CommandLine, HasNothingElse) {
+  EXPECT_EQ(argument_of(kLine, "uuid", "three"), "") << "a name has a dash";
+  EXPECT_EQ(argument_of(kLine, "uui"), "");
+  EXPECT_EQ(argument_of("", "uuid"), "");
+  EXPECT_EQ(argument_of("qemu\0-uuid"sv, "uuid"), "") << "nothing follows";
+  EXPECT_EQ(argument_of("qemu\0-uuid\0cut"sv, "uuid"), "cut");
+}
+
+TEST(CommandLine, IsReadFromTheProcess) {
+  auto ours = read_command_line(getpid());
+  ASSERT_TRUE(ours) << ours.error().message;
+  EXPECT_NE(ours->find("unit_tests"), std::string::npos);
+  auto none = read_command_line(-1);
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().message, "the command line of process -1 cannot be read");
+}
+
+}  // namespace
+}  // namespace wherry
