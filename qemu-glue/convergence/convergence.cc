@@ -135,6 +135,9 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
 }
 
 void Convergence::stopped(double ago) {
+  // QEMU still asks the vCPUs' threads for their registers. An error is said where it matters, while they
+  // run.
+  if (quota_) (void)quota_->throttle(0);
   std::lock_guard lock(mutex_);
   state_.stopped = std::chrono::steady_clock::now() - std::chrono::microseconds(std::llround(ago * 1e6));
   if (!controller_) return;
