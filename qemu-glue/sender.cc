@@ -214,7 +214,7 @@ void Sender::sample() {
   report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   for (const auto& channel : channels_)
     report_.passes = std::max(report_.passes.value_or(1), channel->passes() + 1);
-  measure(totals.placed);
+  measure();
   if (channels_.empty()) return;
   std::optional<double> predicted_ms;
   if (report_.predicted) predicted_ms = report_.predicted->total() * 1000;
@@ -247,7 +247,7 @@ void Sender::note(convergence::State state) {
   convergence_ = std::move(state);
   report_.remaining = convergence_.remaining;
   report_.predicted = convergence_.predicted;
-  measure(session_->totals().placed);
+  measure();
   report_.throttle_peak = convergence_.throttle_peak;
   report_.throttle_mean = convergence_.throttle_mean;
   for (size_t i = report_.messages.size(); i < convergence_.messages.size(); ++i)
@@ -255,12 +255,12 @@ void Sender::note(convergence::State state) {
 }
 
 // The parts of the guest's absence that show here. Called with the lock held.
-void Sender::measure(std::chrono::steady_clock::time_point placed) {
+void Sender::measure() {
   const auto pages_done = guest_.pages_done();
   if (!convergence_.stopped || !pages_done || guest_.postcopy()) return;
   const auto seconds = [](auto duration) { return std::chrono::duration<double>(duration).count(); };
   report_.measured = convergence::Downtime{.pages = seconds(*pages_done - *convergence_.stopped),
-                                           .placed = seconds(placed - *pages_done)};
+                                           .placed = seconds(session_->totals().placed - *pages_done)};
 }
 
 Result<> Sender::finish() {

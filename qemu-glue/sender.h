@@ -62,7 +62,7 @@ class Sender {
   void stop_accepting();
   void say_transport() const;
   void sample();
-  void measure(std::chrono::steady_clock::time_point placed);
+  void measure();
   Result<> finish();
 
   const Options options_;

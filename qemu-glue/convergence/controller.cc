@@ -57,7 +57,8 @@ std::optional<Downtime> Controller::if_stopped(double t) const {
 }
 
 std::optional<Downtime> Controller::stopped(double t) const {
-  return downtime(t, may_remain_);
+  // A look that came behind the stop saw what is left.
+  return downtime(t, t > seen_.t ? may_remain_ : std::numeric_limits<double>::infinity());
 }
 
 // What QEMU does not know yet grows as in the last passes. What it knows may go faster than what comes again,
@@ -65,6 +66,7 @@ std::optional<Downtime> Controller::stopped(double t) const {
 // since.
 std::optional<Downtime> Controller::downtime(double t, double at_most) const {
   if (seen_.landing <= 0) return std::nullopt;
+  t = std::max(t, seen_.t);
   const double fresh = std::min(dirtied_ * (t - pass_began_), at_most);
   const double old = std::min(known(t), at_most - fresh);
   const double gone = (seen_.remaining - old) / std::max(t - seen_.t, kOften);

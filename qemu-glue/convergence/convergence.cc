@@ -89,6 +89,14 @@ Convergence::~Convergence() {
 Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
   if (query_migrate.value("status", "") != "active") return kSeldom;
   const json ram = query_migrate.value("ram", json::object());
+  const auto passes = static_cast<uint64_t>(number(ram, "dirty-sync-count"));
+  if (stopped_) {
+    // For the switchover QEMU begins at most one pass more. A guest that somebody has let go on begins
+    // others.
+    if (!passes_then_) passes_then_ = passes;
+    if (passes <= *passes_then_ + 1) return kSeldom;
+    stopped_ = false;
+  }
   const Lanes lanes = lanes_();
   if (!controller_) {
     const double round_trip = std::chrono::duration<double>(lanes.round_trip).count();
@@ -108,7 +116,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
   const double rate = qemu_rate(ram, t);
   const Decision decision = controller_->step({
       .t = t,
-      .passes = static_cast<uint64_t>(number(ram, "dirty-sync-count")),
+      .passes = passes,
       .remaining = remaining,
       .in_flight = lanes.in_flight,
       .bound = lanes.bound,
@@ -138,6 +146,8 @@ void Convergence::stopped(double ago) {
   // QEMU still asks the vCPUs' threads for their registers. An error is said where it matters, while they
   // run.
   if (quota_) (void)quota_->throttle(0);
+  stopped_ = true;
+  passes_then_.reset();
   std::lock_guard lock(mutex_);
   state_.stopped = std::chrono::steady_clock::now() - std::chrono::microseconds(std::llround(ago * 1e6));
   if (!controller_) return;

@@ -86,6 +86,8 @@ class Convergence {
   double seen_ = 0;                              // when it last looked,
   double throttled_ = 0;                         // and for how many seconds of full throttle until then
   nlohmann::json told_;
+  bool stopped_ = false;                 // the guest,
+  std::optional<uint64_t> passes_then_;  // by the first look behind that
   bool missed_ = false;
   bool let_go_ = false;  // the guest may be away as long as it takes
   mutable std::mutex mutex_;

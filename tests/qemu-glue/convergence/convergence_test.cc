@@ -164,6 +164,13 @@ TEST_F(ConvergenceTest, TheEndOfTheGuestHereIsPredictedForWhenItStopped) {
   convergence_->stopped(0);
   EXPECT_LT(convergence_->state().predicted->total(), 0.3) << "QEMU stops at no more than it was told";
   EXPECT_TRUE(convergence_->state().stopped);
+  const double then = convergence_->state().predicted->total();
+  for (const uint64_t passes : {1, 2}) {
+    ASSERT_TRUE(look(passes, 900e6));
+    EXPECT_EQ(convergence_->state().predicted->total(), then) << "a look at a guest that is stopped";
+  }
+  ASSERT_TRUE(look(3, 900e6));
+  EXPECT_NE(convergence_->state().predicted->total(), then) << "it was stopped by somebody, and goes on";
 }
 
 }  // namespace
