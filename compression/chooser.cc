@@ -38,6 +38,7 @@ constexpr double kWindow = 0.01;         // seconds, of a measurement of the rat
 constexpr double kFirstWindow = 0.003;   // and before there was any
 constexpr double kBusy = 0.25;  // of a window: if bytes wait for less, the network has not shown what it can
 constexpr double kNewRate = 0.4;         // how much a measurement counts
+constexpr double kDoubtfulRate = 0.02;   // and where processors, not the network, may be what is slow
 constexpr double kFirstRate = 0.5e9;     // until it is known
 constexpr double kUnknownGrowth = 1.25;  // for each window in which the network kept up, before it is known,
 constexpr double kKnownGrowth = 1.03;    // and since
@@ -96,6 +97,10 @@ double Chooser::speed(const Way& way, const Way& present, double rate) const {
   return std::min(speed, (used + idle_processors_ / static_cast<double>(lanes_.size())) / way.seconds);
 }
 
+bool Chooser::is_raw(const Way& way) {
+  return !way.encoding.level && way.encoding.history == Encoding::History::forgotten;
+}
+
 double Chooser::part(size_t lane) const {
   double all = 0;
   for (const Lane& each : lanes_) all += each.recent;
@@ -119,8 +124,7 @@ Chooser::Pick Chooser::choose(size_t lane, Population population) {
   const double rate = rate_ * std::max(part(lane), 0.5 / static_cast<double>(lanes_.size()));
   const auto promises = [&](size_t number) {
     const Way& way = choice.ways[number];
-    const bool raw = !way.encoding.level && way.encoding.history == Encoding::History::forgotten;
-    return speed(way, choice.ways[choice.at], rate) * (raw ? worth_of_raw_ : 1);
+    return speed(way, choice.ways[choice.at], rate) * (is_raw(way) ? worth_of_raw_ : 1);
   };
   size_t best = choice.at;
   double most = promises(best) * kBetter;
@@ -140,6 +144,7 @@ Chooser::Pick Chooser::choose(size_t lane, Population population) {
       break;
     }
   }
+  lanes_[lane].encodes = !is_raw(choice.ways[best]);
   return {choice.ways[best].encoding, population, best};
 }
 
@@ -224,7 +229,11 @@ void Chooser::measure(double seconds, uint64_t sent, bool busy) {
   }
   if (window_ < (measured_ == 0 ? kFirstWindow : kWindow)) return;
   if (busy_ > kBusy * window_) {
-    rate_ += kNewRate * (static_cast<double>(busy_sent_) / busy_ - rate_);
+    const double rate = static_cast<double>(busy_sent_) / busy_;
+    const bool encodes =
+        std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& each) { return each.encodes; });
+    const bool doubtful = worth_of_raw_ > 1 && encodes && rate < rate_;
+    rate_ += (doubtful ? kDoubtfulRate : kNewRate) * (rate - rate_);
     ++measured_;
   } else {
     rate_ = std::max(rate_ * (measured_ < kEnough ? kUnknownGrowth : kKnownGrowth),

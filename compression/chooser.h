@@ -11,7 +11,9 @@
 // of zstd is, it is taken to be slower than usual by the factor of the best of those that were; what was
 // measured of a way is forgotten bit by bit while nothing new is. r is measured while bytes wait for the
 // network, and grows by itself while none do (fast, until it was measured a few times); a lane's part of it
-// is its part of what was sent. Zstd above level 1 is only taken as far as idle processors bear it.
+// is its part of what was sent. Where raw pages take no processor's time, what is encoded does, to be sent as
+// well, and a network that seems slow meanwhile need not be: r hardly falls then, and raw pages measure it.
+// Zstd above level 1 is only taken as far as idle processors bear it.
 //
 // Thread-safe.
 #pragma once
@@ -84,8 +86,10 @@ class Chooser {
     uint64_t sent = 0;
     uint64_t waiting = 0;
     double recent = 0;  // bytes sent lately, to tell the lanes' parts
+    bool encodes = false;
   };
 
+  static bool is_raw(const Way& way);
   void expect_of_others();
   void forget(Choice& choice);
   double speed(const Way& way, const Way& present, double rate) const;

@@ -1,5 +1,6 @@
 #include "transport/fabric.h"
 
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -14,6 +15,10 @@ void forbid_cache() {
   std::call_once(once, [] { ::setenv("FI_MR_CACHE_MONITOR", "disabled", 1); });
 }
 
+// The most pieces of memory that one write gathers: pages lie apart in a channel's stream, and each write has
+// its answer. Providers give fewer unless asked, and nothing if they have fewer.
+constexpr std::array<size_t, 3> kPieces{16, 8, 0};
+
 Result<Info> path(const std::string& provider, const std::string& address, const std::string& port,
                   uint64_t flags) {
   forbid_cache();
@@ -26,8 +31,12 @@ Result<Info> path(const std::string& provider, const std::string& address, const
   hints->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY;
   hints->addr_format = address.find(':') == std::string::npos ? FI_SOCKADDR_IN : FI_SOCKADDR_IN6;
   fi_info* found = nullptr;
-  const int code = fi_getinfo(FI_VERSION(1, 17), address.c_str(), port.c_str(), flags | FI_NUMERICHOST,
-                              hints.get(), &found);
+  int code = -FI_ENODATA;
+  for (auto pieces = kPieces.begin(); code == -FI_ENODATA && pieces != kPieces.end(); ++pieces) {
+    hints->tx_attr->iov_limit = *pieces;
+    code = fi_getinfo(FI_VERSION(1, 17), address.c_str(), port.c_str(), flags | FI_NUMERICHOST, hints.get(),
+                      &found);
+  }
   if (code == -FI_ENODATA) {
     return fail("provider {} has no device that {} {}", provider,
                 flags & FI_SOURCE ? "has the address" : "reaches", address);

@@ -76,7 +76,7 @@ FabricConnection::FabricConnection(std::shared_ptr<FabricDomain> domain, const f
       shape_(shape),
       data_takes_receive_((path.mode | path.rx_attr->mode) & FI_RX_CQ_DATA),
       longest_write_(std::min<size_t>(path.ep_attr->max_msg_size, size_t{8} << 20)),
-      most_pieces_(std::clamp<size_t>(path.tx_attr->iov_limit, 1, 4)),
+      most_pieces_(std::max<size_t>(path.tx_attr->iov_limit, 1)),
       peer_(fabric::device(path)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       memory_(shape.send_bytes * shape.send_count + shape.receive_bytes * shape.receive_count),

@@ -226,6 +226,17 @@ TEST(Chooser, WhereRawIsFreeZstdMustBeWorthIt) {
   }
 }
 
+TEST(Chooser, WhereRawIsFreeANetworkIsNotSlowForWhatProcessorsMustSend) {
+  for (const auto& [mode, believed] : {std::pair(Mode::zstd, false), std::pair(Mode::off, true)}) {
+    Lanes lanes(wish(mode));
+    lanes.chooser().raw_is_free();
+    lanes.chooser().expect(1e9);
+    lanes.rate = 0.05e9;
+    lanes.run(0.2);
+    EXPECT_EQ(lanes.chooser().rate() < 0.5e9, believed) << lanes.chooser().rate();
+  }
+}
+
 TEST(Chooser, HighLevelsNeedIdleProcessors) {
   for (const double idle : {0.0, 8.0}) {
     Lanes lanes(wish(Mode::automatic), idle);

@@ -146,12 +146,13 @@ class Guest(Console):
             parameters['multifd_channels'] = multifd
         self.execute('migrate-set-parameters', **{'max_bandwidth': 0, **parameters})
 
-    def wait_migrated(self, timeout=120):
-        """Waits for the end of an outgoing migration and returns query-migrate; raises if it did not complete."""
+    def wait_migrated(self, timeout=120, every=0.01):
+        """Waits for the end of an outgoing migration, which is looked at every so many seconds, and returns query-migrate;
+        raises if it did not complete."""
         def finished():
             info = self.execute('query-migrate')
             return info if info.get('status') in ('completed', 'failed', 'cancelled') else None
-        info = wait_until(finished, timeout, 'end of the migration')
+        info = wait_until(finished, timeout, 'end of the migration', every)
         if info['status'] != 'completed':
             raise RuntimeError(f"migration {info['status']}: {info.get('error-desc', '')} {self.stderr()}")
         return info

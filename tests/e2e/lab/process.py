@@ -51,13 +51,13 @@ def in_namespace(netns, argv):
     return ['nsenter', f'--net=/run/netns/{netns}', '--', *argv] if netns else list(argv)
 
 
-def wait_until(condition, timeout, what):
-    """Calls `condition` until it returns something true, and returns that."""
+def wait_until(condition, timeout, what, every=0.01):
+    """Calls `condition` every so many seconds until it returns something true, and returns that."""
     deadline = time.monotonic() + timeout
     while not (result := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f'no {what} within {timeout} s')
-        time.sleep(0.01)
+        time.sleep(every)
     return result
 
 
