@@ -225,11 +225,9 @@ Result<> Migration::migrate(const std::string& directory) {
 }
 
 // Waits for a moment for an event of the source's QEMU, and notes when the guest stopped.
-void Migration::watch_source(convergence::Convergence& converging, std::chrono::milliseconds moment) {
+void Migration::watch_source(std::chrono::milliseconds moment) {
   for (auto event = source_->next_event(moment); event; event = source_->next_event({})) {
-    if (event->name != "STOP") continue;
-    stop_s_ = event->time_s;
-    converging.stopped(event->age_s());
+    if (event->name == "STOP") stop_s_ = event->time_s;
   }
 }
 
@@ -252,7 +250,7 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
         cancel(looked.error().message);
       }
     }
-    watch_source(converging, look_in);
+    watch_source(look_in);
     sender_->note(converging.state());
     if (state == "completed") {
       gone_ = true;

@@ -49,7 +49,7 @@ class Migration {
   Result<> wait_source(convergence::Convergence& converging);
   Result<> resume_destination();
   void undo();
-  void watch_source(convergence::Convergence& converging, std::chrono::milliseconds moment);
+  void watch_source(std::chrono::milliseconds moment);
 
   const Options options_;
   std::unique_ptr<Qmp> source_;

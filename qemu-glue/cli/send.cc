@@ -90,9 +90,8 @@ std::unique_ptr<Monitor> converge_by_libvirt(const std::string& libvirt, const U
   auto begun = convergence::Convergence::begin(**monitor, sender.qemu_process(), uri,
                                                [&sender] { return sender.lanes(); });
   if (!begun) return leave(begun.error());
-  converge(**monitor, **begun, sender, failure, over, [&](std::chrono::milliseconds longest) {
-    if (auto ago = (*monitor)->wait_stopped(longest)) (*begun)->stopped(*ago);
-  });
+  converge(**monitor, **begun, sender, failure, over,
+           [&](std::chrono::milliseconds longest) { (*monitor)->wait_stopped(longest); });
   return std::move(*monitor);
 }
 
@@ -142,7 +141,6 @@ int send(const SendOptions& options) {
     if (qmp) {
       const auto watch = [&](std::chrono::milliseconds longest) {
         for (auto event = qmp->next_event(longest); event; event = qmp->next_event({})) {
-          if (event->name == "STOP") converging->stopped(event->age_s());
         }
       };
       looks = std::jthread([&, watch](const std::stop_token& over) {

@@ -16,6 +16,7 @@ constexpr double kGiveBack = 1.25;  // so many times its speed
 constexpr double kNoShorter = 0.95;
 constexpr int kStuck = 2;
 constexpr int kKnown = 3;
+constexpr double kZeroPages = 2;  // times as fast as others land, at least
 // A guest that is slowed runs by fits and starts: its rate is that of at least so many seconds.
 constexpr double kSteady = 0.3;
 // Looks are so many seconds apart, and so many at least are in what is left of a pass.
@@ -61,16 +62,17 @@ std::optional<Downtime> Controller::stopped(double t) const {
   return downtime(t, t > seen_.t ? may_remain_ : std::numeric_limits<double>::infinity());
 }
 
-// What QEMU does not know yet grows as in the last passes. What it knows may go faster than what comes again,
-// like an idle guest's last pages, which are zero: as fast as it went so far, or as fast as it must have gone
-// since.
+// What QEMU does not know yet grows as in the last passes. What it knows may go faster than what comes again:
+// as fast as it went so far, or as fast as it must have gone since. Pages that are much faster are zero, like
+// an idle guest's last ones, and nothing is left of them.
 std::optional<Downtime> Controller::downtime(double t, double at_most) const {
   if (seen_.landing <= 0) return std::nullopt;
   t = std::max(t, seen_.t);
   const double fresh = std::min(dirtied_ * (t - pass_began_), at_most);
   const double old = std::min(known(t), at_most - fresh);
   const double gone = (seen_.remaining - old) / std::max(t - seen_.t, kOften);
-  const double fast = seen_.landing / std::max({seen_.landing, fall_, gone});
+  const double fastest = std::max({seen_.landing, fall_, gone});
+  const double fast = fastest > kZeroPages * seen_.landing ? 0 : seen_.landing / fastest;
   // Until QEMU hands over what is left, what is on its way lands.
   const double sent = (seen_.remaining - old) * fast;
   const double landed = (t - seen_.t + limits_.usual.pages) * seen_.landing;

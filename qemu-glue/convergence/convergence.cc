@@ -14,7 +14,7 @@ using nlohmann::json;
 // What a switchover takes without pages: idle guests of QEMU 10.0 under TCG were away for 4 to 13 ms, mostly
 // for 6, of which the stop took 3 to 5. Round trips come on top.
 constexpr double kFixed = 0.01;
-constexpr Downtime kUsual{.pages = 0.004, .placed = 0.002, .start = 0};
+constexpr Downtime kUsual{.pages = 0.003, .placed = 0.001, .start = 0.002};
 constexpr int kRoundTrips = 3;
 // What QEMU's windows of 0.1 s saw in so many seconds is remembered.
 constexpr double kRates = 1;
@@ -71,6 +71,7 @@ Result<std::unique_ptr<Convergence>> Convergence::begin(Monitor& qemu, pid_t pro
   }
   std::unique_ptr<Convergence> convergence(new Convergence(qemu, uri, std::move(quota), std::move(lanes)));
   if (!why_not.empty()) convergence->say(fmt::format("the guest cannot be slowed down: {}", why_not));
+  qemu.on_stop([self = convergence.get()](double ago) { self->stopped(ago); });
   convergence->takes_rate_ = parameters->contains("avail-switchover-bandwidth");
   for (const char* name : {"downtime-limit", "avail-switchover-bandwidth"}) {
     if (parameters->contains(name)) convergence->before_[name] = (*parameters)[name];
@@ -82,6 +83,7 @@ Result<std::unique_ptr<Convergence>> Convergence::begin(Monitor& qemu, pid_t pro
 }
 
 Convergence::~Convergence() {
+  qemu_.on_stop({});
   // It may fail where QEMU is gone, and then there is nothing to set back.
   (void)qemu_.execute("migrate-set-parameters", before_);
 }

@@ -58,12 +58,11 @@ class Convergence {
   // With QEMU's answer to query-migrate. Returns after how long to look again, at the latest. An error: the
   // migration is to be given up.
   Result<std::chrono::milliseconds> look(const nlohmann::json& query_migrate);
-  // QEMU has stopped the guest, so many seconds ago.
-  void stopped(double ago);
   State state() const;
 
  private:
   Convergence(Monitor& qemu, const Uri& uri, std::unique_ptr<VcpuQuota> quota, std::function<Lanes()> lanes);
+  void stopped(double ago);
   double now() const;
   double qemu_rate(const nlohmann::json& ram, double now);
   Result<> tell_qemu(const Decision& decision, double rate, double landing);

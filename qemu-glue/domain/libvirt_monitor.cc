@@ -99,12 +99,13 @@ LibvirtMonitor::~LibvirtMonitor() {
   if (callback_ >= 0) virConnectDomainEventDeregisterAny(connection_.get(), callback_);
 }
 
-std::optional<double> LibvirtMonitor::wait_stopped(std::chrono::milliseconds longest) {
+void LibvirtMonitor::wait_stopped(std::chrono::milliseconds longest) {
   std::unique_lock lock(stop_->mutex);
-  if (!stop_->seen.wait_for(lock, longest, [this] { return stop_->at.has_value(); })) return std::nullopt;
+  if (!stop_->seen.wait_for(lock, longest, [this] { return stop_->at.has_value(); })) return;
   const std::chrono::duration<double> ago = std::chrono::steady_clock::now() - *stop_->at;
   stop_->at.reset();
-  return ago.count();
+  lock.unlock();
+  stopped(ago.count());
 }
 
 Result<json> LibvirtMonitor::execute(std::string_view command, json arguments, std::chrono::milliseconds) {

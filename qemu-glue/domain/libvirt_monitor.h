@@ -34,9 +34,8 @@ class LibvirtMonitor final : public Monitor {
   Result<nlohmann::json> execute(std::string_view command, nlohmann::json arguments = {},
                                  std::chrono::milliseconds timeout = kMonitorTimeout) override;
 
-  // Waits until libvirt has said that the guest was stopped: how many seconds ago that was. Nothing if it has
-  // not by then. Each stop is told once.
-  std::optional<double> wait_stopped(std::chrono::milliseconds longest);
+  // Waits until the guest has stopped, by what libvirt says, for so long; each stop is told here, once.
+  void wait_stopped(std::chrono::milliseconds longest);
 
  private:
   // libvirt may call back once more after it was told not to.

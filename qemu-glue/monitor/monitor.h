@@ -1,12 +1,14 @@
-// A way to ask one QEMU questions in QMP. Code that needs answers and no events takes a Monitor&, so that it
-// works over QEMU's own monitor socket (qmp.h), over libvirt, which keeps that socket for itself, and in
-// tests. One thread at a time, unless an implementation says more.
+// A way to ask one QEMU questions in QMP. Code that needs answers, and of all events only the guest's stop,
+// takes a Monitor&, so that it works over QEMU's own monitor socket (qmp.h), over libvirt, which keeps that
+// socket for itself, and in tests. One thread at a time, unless an implementation says more.
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "compression/result.h"
 
@@ -30,6 +32,19 @@ class Monitor {
   // refusal is just another text.
   Result<std::string> human(std::string_view command_line,
                             std::chrono::milliseconds timeout = kMonitorTimeout);
+
+  // Whoever waits for QEMU here is to call `heard` when the guest has stopped, with how many seconds ago that
+  // was: while a question is open as well, for in the switchover that takes as long as the guest is away.
+  // `heard` may not ask. Empty: nobody wants to know any more.
+  void on_stop(std::function<void(double ago)> heard) { on_stop_ = std::move(heard); }
+
+ protected:
+  void stopped(double ago) const {
+    if (on_stop_) on_stop_(ago);
+  }
+
+ private:
+  std::function<void(double ago)> on_stop_;
 };
 
 }  // namespace wherry

@@ -259,6 +259,7 @@ void Qmp::keep_event(nlohmann::json& message) {
   if (const nlohmann::json* time = member(message, "timestamp")) {
     event.time_s = number_member(*time, "seconds") + number_member(*time, "microseconds") / 1e6;
   }
+  if (event.name == "STOP") stopped(event.age_s());
   if (events_.size() >= kMostEvents) events_.pop_front();
   events_.push_back(std::move(event));
 }

@@ -110,7 +110,7 @@ def _transfer(way, link, src, dst, downtime_ms, timeout, paused):
         touched = src.touched()
         src.execute('migrate', uri=uri)
         try:
-            info = src.wait_migrated(timeout)
+            info = src.wait_migrated(timeout, every=0.1)  # each look costs QEMU, too
         except TimeoutError:
             figures = {'wire_mb': (_sent_bytes(link) - wire) / 1e6, 'work_per_s': (src.touched() - touched) / timeout}
             also = _cancel(src, wherries)

@@ -21,6 +21,7 @@ class Qemu : public Monitor {
     if (command == "migrate-set-parameters") parameters.update(arguments);
     return json::object();
   }
+  using Monitor::stopped;
   json parameters = {{"downtime-limit", 500}, {"max-bandwidth", 7}};
   bool refuses = false;
   std::vector<std::string> commands;
@@ -161,7 +162,7 @@ TEST_F(ConvergenceTest, TheEndOfTheGuestHereIsPredictedForWhenItStopped) {
   ASSERT_TRUE(look(1, 500e6));
   ASSERT_TRUE(convergence_->state().predicted);
   EXPECT_NEAR(convergence_->state().predicted->total(), 5.006, 0.001);
-  convergence_->stopped(0);
+  qemu_.stopped(0);
   EXPECT_LT(convergence_->state().predicted->total(), 0.3) << "QEMU stops at no more than it was told";
   EXPECT_TRUE(convergence_->state().stopped);
   const double then = convergence_->state().predicted->total();

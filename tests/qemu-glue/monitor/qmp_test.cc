@@ -207,6 +207,26 @@ TEST(Qmp, ErrorAnswerNamesCommandAndReason) {
   EXPECT_FALSE(qmp->broken());
 }
 
+TEST(Qmp, AStopIsHeardWhileAQuestionIsOpen) {
+  FakeMonitor monitor([](Peer& peer) {
+    peer.negotiate();
+    peer.hear();
+    peer.say("{\"event\": \"STOP\", \"timestamp\": {\"seconds\": 1700000000, \"microseconds\": 0}}\n");
+    peer.wait_for_end();
+  });
+  auto qmp = connected(monitor);
+  ASSERT_TRUE(qmp);
+  int stops = 0;
+  qmp->on_stop([&](double ago) {
+    EXPECT_GT(ago, 0);
+    ++stops;
+  });
+  EXPECT_FALSE(qmp->execute("query-migrate", {}, kShort));  // never answered
+  EXPECT_EQ(stops, 1);
+  EXPECT_TRUE(qmp->next_event(milliseconds(0)));
+  EXPECT_EQ(stops, 1) << "told once, and kept";
+}
+
 TEST(Qmp, EventsBetweenCommandAndAnswerAreKept) {
   FakeMonitor monitor([](Peer& peer) {
     peer.negotiate();
