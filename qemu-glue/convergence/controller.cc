@@ -17,6 +17,7 @@ constexpr double kNoShorter = 0.95;
 constexpr int kStuck = 2;
 constexpr int kKnown = 3;
 constexpr double kZeroPages = 2;  // times as fast as others land, at least
+constexpr double kUndisturbed = 1.25;
 // A guest that is slowed runs by fits and starts: its rate is that of at least so many seconds.
 constexpr double kSteady = 0.3;
 // Looks are so many seconds apart, and so many at least are in what is left of a pass.
@@ -71,16 +72,17 @@ std::optional<Downtime> Controller::downtime(double t, double at_most) const {
   const double fresh = std::min(dirtied_ * (t - pass_began_), at_most);
   const double old = std::min(known(t), at_most - fresh);
   const double gone = (seen_.remaining - old) / std::max(t - seen_.t, kOften);
-  const double fastest = std::max({seen_.landing, fall_, gone});
-  const double fast = fastest > kZeroPages * seen_.landing ? 0 : seen_.landing / fastest;
+  const double rate = std::clamp(seen_.could, seen_.landing, kUndisturbed * seen_.landing);
+  const double fastest = std::max({rate, fall_, gone});
+  const double fast = fastest > kZeroPages * seen_.landing ? 0 : rate / fastest;
   // Until QEMU hands over what is left, what is on its way lands.
   const double sent = (seen_.remaining - old) * fast;
-  const double landed = (t - seen_.t + limits_.usual.pages) * seen_.landing;
+  const double landed = (t - seen_.t + limits_.usual.pages) * rate;
   const double left = fresh + old * fast + std::clamp(seen_.in_flight + sent - landed, 0.0, seen_.bound);
   const double on_way = std::min(left, seen_.bound);  // when the last page has been handed over
   Downtime expected = limits_.usual;
-  expected.pages += (left - on_way) / seen_.landing;
-  expected.placed += on_way / seen_.landing;
+  expected.pages += (left - on_way) / rate;
+  expected.placed += on_way / rate;
   return expected;
 }
 

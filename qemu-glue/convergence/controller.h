@@ -16,8 +16,10 @@
 // before a pass that sent pages again. Where throttling is at its end and passes stay as they are, the target
 // is out of reach.
 //
-// The downtime is predicted from what is left and on its way at E, where QEMU has stopped at no more than T,
-// and from what a switchover takes as a rule. For that it has to be looked more often towards a pass's end.
+// The downtime is predicted from what is left and on its way, where QEMU has stopped at no more than T, and
+// from what a switchover takes as a rule. For that it has to be looked more often towards a pass's end. While
+// the guest is away nothing but the lanes is waited for, so that pages land up to kUndisturbed times as fast
+// as at best before, if the lanes could.
 //
 // Knows no QEMU and no clock: tests simulate both. Not thread-safe.
 #pragma once
@@ -42,6 +44,7 @@ struct Observation {
   double in_flight = 0;  // bytes that it has sent and that are not in place yet,
   double bound = 0;      // and that they may come to
   double landing = 0;    // bytes a second that are put in place of pages that come again; 0: not known yet
+  double could = 0;      // bytes a second of them that the lanes could put in place, by their own model
   double link = 0;       // bytes a second that the link drains
 };
 

@@ -14,7 +14,7 @@ using nlohmann::json;
 // What a switchover takes without pages: idle guests of QEMU 10.0 under TCG were away for 4 to 13 ms, mostly
 // for 6, of which the stop took 3 to 5. Round trips come on top.
 constexpr double kFixed = 0.01;
-constexpr Downtime kUsual{.pages = 0.003, .placed = 0.001, .start = 0.002};
+constexpr Downtime kUsual{.pages = 0.003, .placed = 0.001, .start = 0.0015};
 constexpr int kRoundTrips = 3;
 // What QEMU's windows of 0.1 s saw in so many seconds is remembered.
 constexpr double kRates = 1;
@@ -123,6 +123,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
       .in_flight = lanes.in_flight,
       .bound = lanes.bound,
       .landing = landing,
+      .could = lanes.landing,
       .link = lanes.link,
   });
   // QEMU that sends nothing waits for the vCPUs, to stop them: they have to run for that.

@@ -202,6 +202,9 @@ TEST(Controller, ALookBehindTheStopSawWhatIsLeft) {
   controller.step(seen);
   ASSERT_TRUE(controller.stopped(9.9));
   EXPECT_NEAR(controller.stopped(9.9)->total(), 0.31, 0.001);
+  seen.could = 1000 * kMb;
+  controller.step(seen);
+  EXPECT_NEAR(controller.stopped(seen.t)->total(), 0.31 / 1.25, 0.01) << "a little faster than what was seen";
 }
 
 // Guests of all kinds: steady, in bursts, growing; links that falter. Whatever they do, no target is missed
