@@ -19,6 +19,9 @@ constexpr size_t kSlots = 1024;
 // Up to that length the memory behind a batch's pages is no slot: 1024 longer ones are 128 MiB, which is all
 // that a source may have in flight.
 constexpr size_t kSmallBody = 128 * 1024;
+// Those that are being heard, a source's own among them. Others are closed at once.
+constexpr size_t kMostCallers = 256;
+static_assert(kMostCallers > 2 * kMostLanes);
 // How long a new connection may take to say what it is.
 constexpr std::chrono::milliseconds kPatience{2000};
 // Until the hello says how long a silent peer is to be borne.
@@ -44,8 +47,8 @@ DestinationSession::DestinationSession(const Listener& listener, LandingSite& si
       site_(site),
       account_(std::move(account)),
       failure_(failure),
-      token_(make_token()),
       pool_(kSlots),
+      token_(make_token()),
       landing_(
           site,
           [this](uint16_t channel, uint64_t sequence) {
@@ -62,94 +65,92 @@ Result<std::unique_ptr<DestinationSession>> DestinationSession::accept(
     const Listener& listener, LandingSite& site, std::function<nlohmann::json()> account, Failure& failure) {
   std::unique_ptr<DestinationSession> session(
       new DestinationSession(listener, site, std::move(account), failure));
-  for (bool complete = false; !complete;) {
-    auto fd = listener.accept(kSilence);
-    if (auto error = failure.first()) return tl::make_unexpected(std::move(*error));
-    if (!fd) return pass_on(fd);
-    const std::string name = peer_address(fd->get());
-    auto socket = std::make_unique<FrameSocket>(std::move(*fd), name);
-    socket->set_patience(kPatience);
-    auto greeted = session->greet(std::move(socket));
-    complete = greeted && *greeted;
-  }
-  return session;
+  session->greeter_ = std::thread([&greeting = *session] { greeting.greet_callers(); });
+  std::unique_lock lock(session->greeting_);
+  session->greeted_.wait(lock, [&] { return session->closed_ || !session->lanes_missing(); });
+  if (!session->lanes_missing()) return session;
+  if (auto error = failure.first()) return tl::make_unexpected(std::move(*error));
+  return tl::make_unexpected(*session->closed_);
 }
 
-Result<bool> DestinationSession::greet(std::unique_ptr<FrameSocket> socket) {
+// While the session runs as well: whoever comes then, with or without a token, is told that it is complete.
+void DestinationSession::greet_callers() {
+  for (;;) {
+    auto fd = listener_.accept(kSilence);
+    if (!fd || failure_.failed()) {
+      std::lock_guard lock(greeting_);
+      closed_ = fd ? Error{"the session has failed"} : fd.error();
+      return greeted_.notify_all();
+    }
+    if (callers_->count() >= kMostCallers) continue;
+    callers_->serve(std::move(*fd), [this](Fd connection) { greet(std::move(connection)); });
+  }
+}
+
+// By its first frame. Who is not heard out is forgotten, and may come again.
+void DestinationSession::greet(Fd connection) {
+  const std::string name = peer_address(connection.get());
+  auto socket = std::make_unique<FrameSocket>(std::move(connection), name);
+  socket->set_patience(kPatience);
   FrameHead head;
   auto got = socket->receive_head(head);
-  if (!got) {
-    socket->refuse(got.error().message);
-    return got;
-  }
+  if (!got) return socket->refuse(got.error().message);
   const bool control = head.header.type == FrameType::hello;
-  if (!*got || (!control && head.header.type != FrameType::lane_hello)) {
-    socket->refuse("a session begins with a hello");
-    return false;
-  }
+  if (!*got || (!control && head.header.type != FrameType::lane_hello))
+    return socket->refuse("a session begins with a hello");
   auto body = socket->receive_body();
   auto hello = body ? read_map(*body, socket->peer()) : pass_on(body);
-  if (!hello) {
-    socket->refuse(hello.error().message);
-    return pass_on(hello);
-  }
+  if (!hello) return socket->refuse(hello.error().message);
   return control ? greet_control(std::move(socket), *hello) : greet_lane(std::move(socket), *hello);
 }
 
-Result<bool> DestinationSession::greet_control(std::unique_ptr<FrameSocket> socket,
-                                               const nlohmann::json& hello) {
+void DestinationSession::greet_control(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello) {
+  std::vector<Lane> dead;  // closed when nobody waits for the lock: that may take a minute
+  std::lock_guard lock(greeting_);
   if (control_ && lanes_missing() && control_->gone()) {
     control_.reset();  // that source died before its lanes came
-    lanes_.clear();
+    dead.swap(lanes_);
     token_ = make_token();
   }
-  if (control_) {
-    socket->refuse("this receiver is busy with another migration");
-    return false;
-  }
+  if (control_) return socket->refuse("this receiver is busy with another migration");
   auto lanes = member<uint32_t>(hello, "lanes");
   auto silence = member<uint32_t>(hello, "silence_s");
-  if (!lanes || *lanes == 0 || *lanes > kMostLanes || !silence || *silence == 0 || *silence > 3600) {
-    socket->refuse("the hello lacks a sound number of lanes or seconds of silence");
-    return false;
-  }
+  if (!lanes || *lanes == 0 || *lanes > kMostLanes || !silence || *silence == 0 || *silence > 3600)
+    return socket->refuse("the hello lacks a sound number of lanes or seconds of silence");
   for (const nlohmann::json& capability : hello.value("requires", nlohmann::json::array())) {
     constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
     const std::string name =
         capability.is_string() ? capability.get<std::string>() : capability.dump(-1, ' ', true, kReplace);
-    socket->refuse(
+    return socket->refuse(
         fmt::format("this Wherry lacks the required capability \"{}\"; update it", name.substr(0, 200)));
-    return false;
   }
-  if (auto sent = socket->send({.type = FrameType::welcome}, nlohmann::json::to_cbor({{"token", token_}}));
-      !sent) {
-    return pass_on(sent);
-  }
+  if (!socket->send({.type = FrameType::welcome}, nlohmann::json::to_cbor({{"token", token_}}))) return;
   silence_ = std::chrono::seconds(*silence);
   tune_tcp(socket->fd(), silence_);
   socket->set_patience({});
   control_ = std::make_unique<Control>(std::move(socket));
   lanes_.resize(*lanes);
   if (auto wishes = hello.find("wishes"); wishes != hello.end() && wishes->is_object()) wishes_ = *wishes;
-  return false;
 }
 
-Result<bool> DestinationSession::greet_lane(std::unique_ptr<FrameSocket> socket,
-                                            const nlohmann::json& hello) {
+void DestinationSession::greet_lane(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello) {
   auto token = member<std::string>(hello, "token");
   auto number = member<uint32_t>(hello, "lane");
-  if (!token || !control_ || !same_token(*token, token_)) {
-    socket->refuse("the lane token is not that of a session here");
-    return false;
-  }
-  if (!number || *number >= lanes_.size() || lanes_[*number].receiver) {
-    socket->refuse("the session has no such lane, or has it already");
-    return false;
+  {
+    std::lock_guard lock(greeting_);
+    if (!token || !control_ || !same_token(*token, token_))
+      return socket->refuse("the lane token is not that of a session here");
+    if (!number || *number >= lanes_.size() || lanes_[*number].opening || lanes_[*number].receiver)
+      return socket->refuse("the session has no such lane, or has it already");
+    lanes_[*number].opening = true;
   }
   auto path = answer_fabric(*socket, hello, fabrics_, pool_);
-  if (!path) return pass_on(path);
-  socket->set_patience({});
+  std::lock_guard lock(greeting_);
+  if (*token != token_) return;  // its source has died meanwhile, and made room for another
   Lane& lane = lanes_[*number];
+  lane.opening = false;
+  if (!path) return;
+  socket->set_patience({});
   if (path->connection) {
     path->connection->adopt(std::move(socket), silence_);
     lane.receiver = std::make_unique<FabricLaneReceiver>(std::move(path->connection));
@@ -158,11 +159,13 @@ Result<bool> DestinationSession::greet_lane(std::unique_ptr<FrameSocket> socket,
     lane.no_fabric = path->why_not;
   }
   lane.receiver->attach(pool_.memory());
-  return !lanes_missing();
+  greeted_.notify_all();
 }
 
+// Called with the lock held.
 bool DestinationSession::lanes_missing() const {
-  return std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return !lane.receiver; });
+  return lanes_.empty() ||
+         std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return !lane.receiver; });
 }
 
 void DestinationSession::start() {
@@ -173,27 +176,20 @@ void DestinationSession::start() {
     listener_.stop();
   });
   for (size_t lane = 0; lane < lanes_.size(); ++lane) threads_.emplace_back([this, lane] { run_lane(lane); });
-  threads_.emplace_back([this] { refuse_others(); });
   control_->start([this] { run_control(); });
 }
 
 DestinationSession::~DestinationSession() {
-  if (control_ && control_->running()) failure_.fail({"the session was abandoned"});
   listener_.stop();
+  callers_->shut();
+  greeter_.join();
+  callers_.reset();
+  if (control_ && control_->running()) failure_.fail({"the session was abandoned"});
   for (const Lane& lane : lanes_) {
     if (lane.receiver) lane.receiver->shut();
   }
   for (std::thread& thread : threads_) thread.join();
   if (control_) control_->join();
-}
-
-// The session is complete: whoever comes now, with or without a token, is told so.
-void DestinationSession::refuse_others() {
-  while (auto fd = listener_.accept(kSilence)) {
-    auto socket = std::make_unique<FrameSocket>(std::move(*fd), "another peer");
-    socket->set_patience(kPatience);
-    (void)greet(std::move(socket));
-  }
 }
 
 void DestinationSession::run_lane(size_t number) {

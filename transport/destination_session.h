@@ -1,16 +1,19 @@
 // The destination's end of a session: lanes in, channels out (to a LandingSite).
 //
-// accept() waits for one source; while the session runs, further peers are refused. A lane that dies is lost:
-// the source is told once nothing that came on it can be placed any more, and sends what is missing over the
-// others. All other errors while running, and the loss of the last lane, go to the Failure given.
+// accept() waits for one source; while the session runs, further peers are refused. Whoever calls is greeted
+// by a thread of its own, so that nobody waits for another: lanes open side by side. A lane that dies is
+// lost: the source is told once nothing that came on it can be placed any more, and sends what is missing
+// over the others. All other errors while running, and the loss of the last lane, go to the Failure given.
 // Thread-safe.
 #pragma once
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -18,6 +21,7 @@
 
 #include "compression/batch_decoder.h"
 #include "transport/channel.h"
+#include "transport/connections.h"
 #include "transport/control.h"
 #include "transport/fabric_domain.h"
 #include "transport/failure.h"
@@ -68,12 +72,11 @@ class DestinationSession {
  private:
   DestinationSession(const Listener& listener, LandingSite& site, std::function<nlohmann::json()> account,
                      Failure& failure);
-  // One connection's first frame; `true` once control and all lanes are there.
-  Result<bool> greet(std::unique_ptr<FrameSocket> socket);
-  Result<bool> greet_control(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello);
-  Result<bool> greet_lane(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello);
+  void greet_callers();
+  void greet(Fd connection);
+  void greet_control(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello);
+  void greet_lane(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello);
   bool lanes_missing() const;
-  void refuse_others();
   void run_lane(size_t number);
   // A frame of which the head has come, until it is done with.
   struct Incoming {
@@ -105,23 +108,30 @@ class DestinationSession {
   LandingSite& site_;
   const std::function<nlohmann::json()> account_;
   Failure& failure_;
+  SlotPool pool_;
+  FabricDomains fabrics_;
+  std::mutex greeting_;  // guards what follows, of which only `closed_` may change once no lane is missing
+  std::condition_variable greeted_;
+  std::optional<Error> closed_;  // why nobody is greeted any more
   std::string token_;
   std::unique_ptr<Control> control_;
   std::chrono::seconds silence_{0};  // how long the source may be
-  SlotPool pool_;
-  FabricDomains fabrics_;
   struct Lane {
+    bool opening = false;                    // a caller is at it
     std::unique_ptr<LaneReceiver> receiver;  // null: it has not come
     std::string no_fabric;                   // why it goes over TCP
   };
   std::vector<Lane> lanes_;
+  nlohmann::json wishes_ = nlohmann::json::object();
+
   Landing landing_;
   std::atomic<size_t> lanes_lost_ = 0;
   std::atomic<bool> done_ = false;
   std::atomic<uint64_t> asked_again_ = 0;
-  nlohmann::json wishes_ = nlohmann::json::object();
   nlohmann::json peer_account_;  // written by the control thread before it ends
   std::vector<std::thread> threads_;
+  std::optional<Connections> callers_{std::in_place};
+  std::thread greeter_;  // of greet_callers()
   Failure::Guard closer_;
 };
 

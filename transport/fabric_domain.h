@@ -102,7 +102,7 @@ class FabricDomain {
   std::thread thread_;  // of register_guest()
 };
 
-// The domains that a session has open. Thread-safe.
+// The domains that a session has open. Thread-safe: lanes that open at once share one all the same.
 class FabricDomains {
  public:
   // One that serves the path, opened if need be.

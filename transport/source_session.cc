@@ -200,13 +200,23 @@ Result<SourceSession::Lane> SourceSession::open_lane(size_t number, const Option
   return lane;
 }
 
+// All at once, for a fabric's handshake takes many round trips. The error is that of the first lane that has
+// one.
 Result<> SourceSession::open_lanes(const Options& options, const std::string& token) {
-  for (size_t i = 0; i < options.lanes; ++i) {
-    auto lane = open_lane(i, options, token);
-    if (!lane) return pass_on(lane);
-    lanes_.push_back(std::move(*lane));
+  std::vector<Result<Lane>> opened(options.lanes);
+  std::vector<std::thread> opening;
+  for (size_t i = 0; i < opened.size(); ++i)
+    opening.emplace_back([&, i] { opened[i] = open_lane(i, options, token); });
+  for (std::thread& thread : opening) thread.join();
+  Result<> all;
+  for (Result<Lane>& lane : opened) {
+    if (lane) {
+      lanes_.push_back(std::move(*lane));
+    } else if (all) {
+      all = pass_on(lane);
+    }
   }
-  return {};
+  return all;
 }
 
 void SourceSession::start() {

@@ -154,6 +154,7 @@ class SourceSession {
     bool over_there = false;  // the destination places nothing of it any more
   };
   SourceSession(const Options& options, WayBack way_back, Failure& failure);
+  // Thread-safe.
   Result<Lane> open_lane(size_t number, const Options& options, const std::string& token);
   Result<> open_lanes(const Options& options, const std::string& token);
   void start();

@@ -14,7 +14,7 @@
 #include "compression/result.h"
 #include "qemu-glue/daemon/arrivals.h"
 #include "qemu-glue/daemon/config.h"
-#include "qemu-glue/daemon/connections.h"
+#include "transport/connections.h"
 #include "transport/socket.h"
 
 namespace wherry::daemon {

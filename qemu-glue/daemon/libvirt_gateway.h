@@ -11,8 +11,8 @@
 
 #include "compression/result.h"
 #include "qemu-glue/daemon/config.h"
-#include "qemu-glue/daemon/connections.h"
 #include "qemu-glue/daemon/routes.h"
+#include "transport/connections.h"
 #include "transport/socket.h"
 
 namespace wherry::daemon {

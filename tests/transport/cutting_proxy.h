@@ -14,11 +14,12 @@
 #include <vector>
 
 #include "tests/transport/support.h"
+#include "transport/first_frame.h"
 #include "transport/socket.h"
 
 namespace wherry::test {
 
-// The first connection is the control connection, the others are the lanes in their order. A lane that has a
+// Lanes are known by their hello. One that has a
 // fate dies when so many bytes have come over it behind its hello, or when cut() says so.
 class CuttingProxy {
  public:
@@ -53,15 +54,16 @@ class CuttingProxy {
 
  private:
   void accept() {
-    for (size_t number = 0;; ++number) {
-      auto source = listener_->accept(kForever);
-      if (!source) return;
+    while (auto source = listener_->accept(kForever)) {
       auto destination = connect_to(to_, kForever, kForever);
-      if (!destination) return;
-      const auto fate = number > 0 ? fates_.find(number - 1) : fates_.end();
+      const auto first = peek_first_frame(source->get(), "the source", kForever);
+      if (!destination || !first) return;
+      const auto fate = first->type == FrameType::lane_hello
+                            ? fates_.find(first->body.at("lane").get<size_t>())
+                            : fates_.end();
       connections_.emplace_back([this, source = std::move(*source), destination = std::move(*destination),
                                  fate = fate == fates_.end() ? nullptr : &fate->second,
-                                 told = fate == fates_.end() ? -1 : told_.at(number - 1).get()]() mutable {
+                                 told = fate == fates_.end() ? -1 : told_.at(fate->first).get()]() mutable {
         carry(std::move(source), std::move(destination), fate, told);
       });
     }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <zstd.h>
 
+#include <filesystem>
 #include <optional>
 #include <thread>
 
@@ -279,6 +280,97 @@ TEST_F(DestinationTest, ASecondSourceIsRefusedAsBusy) {
     EXPECT_EQ(third.refusal(), busy) << "while the session runs";
   }
   EXPECT_FALSE(session_->finish());
+}
+
+// It never says the whole of its hello.
+TEST_F(DestinationTest, ASlowCallerHoldsNobodyUp) {
+  RawConnection slow(where());
+  const HeaderBytes head = encode_header({.type = FrameType::hello, .body_length = kMaxBody}, {});
+  ASSERT_TRUE(slow.send_bytes(head));
+  std::atomic<bool> established = false;
+  std::thread speaking([&] {
+    while (!established && slow.send_bytes(bytes_of("a")))
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  });
+  establish(2);
+  established = true;
+  speaking.join();
+}
+
+TEST_F(DestinationTest, ALaneThatIsSlowToOpenHoldsNoOtherUp) {
+  RawConnection control(where());
+  ASSERT_TRUE(control.send(FrameType::hello, test::sound_hello(2)));
+  auto welcome = control.receive();
+  ASSERT_TRUE(welcome);
+  const json token = welcome->map()["token"];
+  RawConnection slow(where());
+  ASSERT_TRUE(slow.send(FrameType::lane_hello, {{"token", token}, {"lane", 0u}, {"fabric", "tcp"}}));
+  auto listens = slow.receive();
+  ASSERT_TRUE(listens);
+  EXPECT_TRUE(listens->map().contains("fabric")) << listens->map();
+  RawConnection again(where());
+  ASSERT_TRUE(again.send(FrameType::lane_hello, {{"token", token}, {"lane", 0u}}));
+  EXPECT_EQ(again.refusal(), "the session has no such lane, or has it already");
+  RawConnection other(where());
+  ASSERT_TRUE(other.send(FrameType::lane_hello, {{"token", token}, {"lane", 1u}}));
+  ASSERT_EQ(other.receive()->type(), FrameType::welcome);
+  // The first is still being opened.
+  ASSERT_TRUE(slow.send(FrameType::lane_path, {{"fabric", false}, {"why", "slow"}}));
+  auto answer = slow.receive();
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->map().value("why", ""), "at the source, slow");
+  accepting_.join();
+  ASSERT_TRUE(session_);
+  EXPECT_EQ(session_->totals().lanes.size(), 2u);
+}
+
+// It comes back with its lanes while one of those that it had is still being opened.
+TEST_F(DestinationTest, ALaneOfASourceThatDiedIsNotTheNextOnes) {
+  RawConnection old(where());
+  {
+    RawConnection control(where());
+    ASSERT_TRUE(control.send(FrameType::hello, test::sound_hello(1)));
+    auto welcome = control.receive();
+    ASSERT_TRUE(welcome);
+    ASSERT_TRUE(old.send(FrameType::lane_hello,
+                         {{"token", welcome->map()["token"]}, {"lane", 0u}, {"fabric", "tcp"}}));
+    ASSERT_TRUE(old.receive());
+  }
+  RawConnection control(where());
+  ASSERT_TRUE(control.send(FrameType::hello, test::sound_hello(1)));
+  auto welcome = control.receive();
+  ASSERT_TRUE(welcome);
+  ASSERT_EQ(welcome->type(), FrameType::welcome);
+  ASSERT_TRUE(old.send(FrameType::lane_path, {{"fabric", false}, {"why", "slow"}}));
+  ASSERT_TRUE(old.receive());
+  EXPECT_FALSE(old.receive()) << "it is hung up on";
+  RawConnection lane(where());
+  ASSERT_TRUE(lane.send(FrameType::lane_hello, {{"token", welcome->map()["token"]}, {"lane", 0u}}));
+  EXPECT_EQ(lane.receive()->type(), FrameType::welcome);
+  accepting_.join();
+  EXPECT_TRUE(session_);
+}
+
+TEST_F(DestinationTest, StrangersCannotCauseAnyNumberOfThreads) {
+  const auto threads = [] {
+    const std::filesystem::directory_iterator tasks("/proc/self/task");
+    return std::distance(std::filesystem::begin(tasks), std::filesystem::end(tasks));
+  };
+  constexpr size_t kStrangers = 400;
+  constexpr ptrdiff_t kMost = 300;
+  constexpr ptrdiff_t kOfTheSession = 2;
+  const auto before = threads();
+  std::vector<std::unique_ptr<RawConnection>> strangers;
+  ptrdiff_t most = 0;
+  while (strangers.size() < kStrangers) {
+    strangers.push_back(std::make_unique<RawConnection>(where()));
+    most = std::max(most, threads() - before);
+  }
+  EXPECT_GT(most, kOfTheSession);
+  EXPECT_LT(most, kMost);
+  strangers.clear();
+  while (threads() - before > kOfTheSession) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  establish(1);
 }
 
 // A source that dies between its hello and its lanes must not keep the receiver for ever.

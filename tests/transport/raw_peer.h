@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -136,12 +137,21 @@ class RawDestination {
     if (!got) return ADD_FAILURE() << got.error().message, void();
     hello = got->map();
     EXPECT_TRUE(control->send(FrameType::welcome, {{"token", "the token"}}));
-    for (uint32_t i = 0; i < hello.value("lanes", 0u); ++i) {
-      lanes.push_back(accept());
-      auto lane_hello = lanes.back().receive();
-      if (!lane_hello) return ADD_FAILURE() << lane_hello.error().message, void();
-      lane_hellos.push_back(lane_hello->map());
-      EXPECT_TRUE(lanes.back().send(FrameType::welcome, nlohmann::json::object()));
+    await_lanes();
+    for (RawConnection& lane : lanes) EXPECT_TRUE(lane.send(FrameType::welcome, nlohmann::json::object()));
+  }
+  // None waits for another's welcome.
+  void await_lanes() {
+    std::map<uint32_t, std::pair<RawConnection, nlohmann::json>> came;
+    while (came.size() < hello.value("lanes", 0u)) {
+      RawConnection lane = accept();
+      auto said = lane.receive();
+      if (!said) return ADD_FAILURE() << said.error().message, void();
+      came.emplace(said->map().value("lane", 0u), std::pair(std::move(lane), said->map()));
+    }
+    for (auto& [number, lane] : came) {
+      lanes.push_back(std::move(lane.first));
+      lane_hellos.push_back(std::move(lane.second));
     }
   }
 

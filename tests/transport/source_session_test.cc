@@ -397,6 +397,25 @@ TEST_F(SourceTest, ARefusalBecomesTheError) {
       "refused: no room");
 }
 
+TEST_F(SourceTest, TheErrorIsThatOfTheFirstLaneThatHasOne) {
+  std::thread refusing([this] {
+    test::RawConnection control = raw_.accept();
+    auto hello = control.receive();
+    ASSERT_TRUE(hello);
+    raw_.hello = hello->map();
+    EXPECT_TRUE(control.send(FrameType::welcome, {{"token", "the token"}}));
+    raw_.await_lanes();
+    EXPECT_TRUE(raw_.lanes[2].send({.type = FrameType::refuse}, bytes_of("the third")));
+    EXPECT_FALSE(raw_.lanes[2].receive()) << "it hangs up";
+    EXPECT_TRUE(raw_.lanes[0].send(FrameType::welcome, json::object()));
+    EXPECT_TRUE(raw_.lanes[1].send({.type = FrameType::refuse}, bytes_of("the second")));
+    EXPECT_FALSE(raw_.lanes[0].receive()) << "it hangs up as well";
+    EXPECT_FALSE(control.receive());
+  });
+  EXPECT_ERROR(connect(3), "refused: the second");
+  refusing.join();
+}
+
 TEST_F(SourceTest, AnotherAnswerThanAWelcomeIsAnError) {
   expect_no_session([](test::RawConnection& control) { (void)control.send({.type = FrameType::ack}); },
                     "gave no welcome");

@@ -1,4 +1,4 @@
-#include "qemu-glue/daemon/connections.h"
+#include "transport/connections.h"
 
 #include <sys/socket.h>
 
@@ -6,7 +6,7 @@
 
 #include "transport/socket.h"
 
-namespace wherry::daemon {
+namespace wherry {
 
 void Connections::serve(Fd connection, std::function<void(Fd)> work) {
   reap();
@@ -84,4 +84,4 @@ void carry_both_ways(int a, int b, const Carry& forward, const Carry& back) {
   other.join();
 }
 
-}  // namespace wherry::daemon
+}  // namespace wherry

@@ -1,4 +1,4 @@
-#include "qemu-glue/daemon/connections.h"
+#include "transport/connections.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -10,7 +10,7 @@
 #include "tests/transport/support.h"
 #include "transport/socket.h"
 
-namespace wherry::daemon {
+namespace wherry {
 namespace {
 
 std::array<Fd, 2> pair() {
@@ -96,4 +96,4 @@ TEST(CarryBothWays, WhatCannotBeSentOnEndsBoth) {
 }
 
 }  // namespace
-}  // namespace wherry::daemon
+}  // namespace wherry

@@ -12,7 +12,7 @@
 
 #include "transport/fd.h"
 
-namespace wherry::daemon {
+namespace wherry {
 
 class Connections {
  public:
@@ -43,4 +43,4 @@ class Connections {
 using Carry = std::function<bool(std::span<const uint8_t> bytes)>;
 void carry_both_ways(int a, int b, const Carry& forward, const Carry& back);
 
-}  // namespace wherry::daemon
+}  // namespace wherry
