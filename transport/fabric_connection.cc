@@ -434,6 +434,11 @@ bool FabricConnection::idle() const {
   return posted_ == 0;
 }
 
+bool FabricConnection::quiet() const {
+  std::lock_guard lock(mutex_);
+  return silence_.count() > 0 && posted_ == 0 && !owed_ && Clock::now() - progress_ > silence_ / 3.0;
+}
+
 bool FabricConnection::ended() const {
   std::lock_guard lock(mutex_);
   return ended_.has_value();

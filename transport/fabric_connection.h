@@ -5,9 +5,9 @@
 // kernel watches, or from what was posted and does not complete within `silence`: a dead link shows on none
 // of a device's queues. What is posted and done wakes nobody but who waits for it.
 //
-// write() and shut() come from any thread; take() and send() from one, and next() from one. After an end all
-// calls fail with its reason. The destructor may take a minute if the link is dead (the kernel waits for the
-// device), so it is to be in nobody's way.
+// write() and shut() come from any thread; take() and send() from one at a time, and next() from one. After
+// an end all calls fail with its reason. The destructor may take a minute if the link is dead (the kernel
+// waits for the device), so it is to be in nobody's way.
 #pragma once
 
 #include <array>
@@ -81,6 +81,8 @@ class FabricConnection {
 
   // Whether all that was posted is done.
   bool idle() const;
+  // Whether nothing is under way, and nothing got through for a third of `silence`.
+  bool quiet() const;
   Result<> wait_idle();
   void shut();
   bool ended() const;

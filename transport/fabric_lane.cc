@@ -19,6 +19,7 @@ constexpr uint8_t kBody = 2;     // more of that body
 constexpr uint8_t kOffer = 3;    // a frame's head; its body waits for a grant
 constexpr uint8_t kGrant = 4;    // where to write an offered body
 constexpr uint8_t kCredits = 5;  // nothing but credits
+constexpr uint8_t kBeat = 6;     // nothing: it shows whether the link is alive
 
 struct Prefix {
   uint8_t kind = 0;
@@ -114,6 +115,7 @@ Result<> FabricLaneSender::post(FrameHeader header, std::span<const uint8_t> tab
                                 std::span<const std::span<const uint8_t>> body) {
   size_t length = 0;
   for (const auto part : body) length += part.size();
+  std::lock_guard posting(posting_);
   if (length > kMaxBody || table.size() > kMaxTable)
     return fail("a frame for {} is too long: {} bytes", peer(), length);
   header.table_length = static_cast<uint32_t>(table.size());
@@ -228,12 +230,24 @@ Error FabricLaneSender::run_until_end() {
   for (;;) {
     auto event = connection_->next(kLook);
     if (!event) return event.error();
-    if (!*event) continue;
+    if (!*event) {
+      if (auto beaten = beat(); !beaten) return beaten.error();
+      continue;
+    }
     FabricConnection::Buffer* const message = (*event)->message;
     auto taken = message ? take(message->bytes.first((*event)->length)) : fail("it writes to the source");
     if (!taken) return {fmt::format("{}: {}", peer(), taken.error().message)};
     connection_->release(message);
   }
+}
+
+// The connection ends if it does not get through.
+Result<> FabricLaneSender::beat() {
+  const std::unique_lock posting(posting_, std::try_to_lock);
+  if (!posting || !connection_->quiet()) return {};
+  // This is the thread that takes credits back, so it must not wait for one.
+  if (std::lock_guard lock(mutex_); credits_ == 0) return {};
+  return send(kBeat, 0, {});
 }
 
 Result<> FabricLaneSender::take(std::span<const uint8_t> message) {
@@ -301,8 +315,10 @@ Result<LaneReceiver::News> FabricLaneReceiver::next(FrameHead& head) {
     }
     if (!messages_.empty() && granted_.size() < kMostOffers) {
       auto event = await_message("waiting for a frame");
-      if (auto read = read_head(*event, head); !read) return pass_on(read);
-      return News::head;
+      auto read = read_head(*event, head);
+      if (!read) return pass_on(read);
+      if (*read) return News::head;
+      continue;
     }
     const char* const what = granted_.empty() ? "waiting for a frame" : "waiting for pages to be written";
     if (auto looked = look(what); !looked) return pass_on(looked);
@@ -351,12 +367,17 @@ void FabricLaneReceiver::finish_first() {
   --written_;
 }
 
-Result<> FabricLaneReceiver::read_head(const FabricConnection::Event& event, FrameHead& head) {
+// False: it is a beat.
+Result<bool> FabricLaneReceiver::read_head(const FabricConnection::Event& event, FrameHead& head) {
   auto opened = open_message(event.message->bytes.first(event.length));
   if (!opened) return fail("{}: {}", peer(), opened.error().message);
   message_ = event.message;
   const uint8_t kind = opened->prefix.kind;
   std::span<const uint8_t> bytes = opened->bytes;
+  if (kind == kBeat && bytes.empty()) {
+    if (auto released = release(); !released) return pass_on(released);
+    return false;
+  }
   if ((kind != kFrame && kind != kOffer) || bytes.size() < kFrameHeaderBytes)
     return fail("{} sent a message of kind {} and {} bytes instead of a frame", peer(), kind, bytes.size());
   HeaderBytes start;
@@ -378,9 +399,9 @@ Result<> FabricLaneReceiver::read_head(const FabricConnection::Event& event, Fra
     offer_ = opened->prefix.tag;
   }
   if (offer_ || header_.body_length == 0) {
-    if (auto released = release(); !released) return released;
+    if (auto released = release(); !released) return pass_on(released);
   }
-  return {};
+  return true;
 }
 
 Result<> FabricLaneReceiver::release() {

@@ -13,6 +13,9 @@
 // behind their head. A source sends no more messages than the destination has buffers for: each has its
 // credit, which the destination gives back. docs/wire-format.md has the messages byte for byte.
 //
+// What goes to a dead link and does not get through ends the lane. Where nothing goes, the source sends
+// beats, so that a lane is not found dead only when it is needed.
+//
 // Bodies that are written are not summed: the device has its own checks (RoCE's ICRC, InfiniBand's). With
 // verify=on each batch has a hash of its pages in front of them, so that none is written.
 #pragma once
@@ -40,7 +43,7 @@ class FabricLaneSender : public LaneSender {
                 std::span<const std::span<const uint8_t>> body) override;
   Result<> complete() override;
   void shut() override { connection_->shut(); }
-  // Also works off what the destination says; so it is to be called, by a thread of its own.
+  // Also works off what the destination says, and sends beats; so it is to be called, by a thread of its own.
   Error await_end() override;
   uint64_t bytes_sent() const override { return sent_bytes_; }
   uint64_t bytes_waiting() const override { return connection_->bytes_waiting() + offered_bytes_; }
@@ -56,8 +59,10 @@ class FabricLaneSender : public LaneSender {
   Result<> take(std::span<const uint8_t> message);
   Result<> write(uint32_t tag, std::span<const uint8_t> targets);
   Error run_until_end();
+  Result<> beat();
 
   const std::unique_ptr<FabricConnection> connection_;
+  std::mutex posting_;  // of a whole frame, or a beat
   std::span<uint8_t> attached_;
   std::atomic<uint64_t> sent_bytes_ = 0;
   std::atomic<uint64_t> offered_bytes_ = 0;
@@ -100,7 +105,7 @@ class FabricLaneReceiver : public LaneReceiver {
   Result<FabricConnection::Event> await_message(const char* what);
   Result<> take_write(uint32_t tag);
   void finish_first();
-  Result<> read_head(const FabricConnection::Event& event, FrameHead& head);
+  Result<bool> read_head(const FabricConnection::Event& event, FrameHead& head);
   Result<> release();
   Result<> give_back(uint32_t credits);
   Result<> land_messages(std::span<iovec> where);

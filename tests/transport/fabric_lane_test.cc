@@ -20,7 +20,8 @@ using Bytes = std::vector<uint8_t>;
 
 class FabricLane : public testing::TestWithParam<test::Path> {
  protected:
-  FabricLane() : pair_(GetParam()) {}
+  explicit FabricLane(std::chrono::seconds silence = test::kForever)
+      : pair_(GetParam(), test::kKey, silence) {}
   void SetUp() override {
     ASSERT_TRUE(pair_.source && pair_.destination) << pair_.error;
     sender_.emplace(std::move(pair_.source));
@@ -238,6 +239,27 @@ TEST_P(FabricLane, EndsTheSourceWhenTheDestinationGoes) {
   EXPECT_NE(end_, "");
 }
 
+// What a beat on a dead link comes to, only a network can show: tests/verbs/migrations.py.
+class IdleFabricLane : public FabricLane {
+ protected:
+  IdleFabricLane() : FabricLane(std::chrono::seconds(3)) {}
+};
+TEST_P(IdleFabricLane, Beats) {
+  constexpr uint64_t kBeat = 16;
+  std::thread posting([&] {
+    while (sender_->bytes_sent() < kBeat) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    EXPECT_EQ(sender_->bytes_sent(), kBeat);
+    EXPECT_TRUE(sender_->post({.type = FrameType::record, .sequence = 7}, {}, {}));
+  });
+  FrameHead head;
+  receive(head, {});
+  EXPECT_EQ(head.header.sequence, 7u);
+  posting.join();
+}
+
+INSTANTIATE_TEST_SUITE_P(Over, IdleFabricLane, testing::ValuesIn(test::fabric_paths()),
+                         testing::PrintToStringParamName());
+
 INSTANTIATE_TEST_SUITE_P(Over, FabricLane, testing::ValuesIn(test::fabric_paths()),
                          testing::PrintToStringParamName());
 
@@ -392,6 +414,36 @@ TEST_P(FabricPeer, AnotherFrameInTheMiddleOfABody) {
   send(*pair_.source, 1, bytes);
   send(*pair_.source, 1, frame({.type = FrameType::record}));
   EXPECT_THAT(receive(), testing::HasSubstr("instead of a body"));
+}
+TEST_P(FabricPeer, ABeatInTheMiddleOfABody) {
+  Bytes bytes = frame({.type = FrameType::record, .body_length = 1000});
+  bytes.resize(bytes.size() + 4);
+  send(*pair_.source, 1, bytes);
+  send(*pair_.source, 6, {});
+  EXPECT_THAT(receive(), testing::HasSubstr("kind 6 instead of a body"));
+}
+TEST_P(FabricPeer, ABeatWithABody) {
+  send(*pair_.source, 6, Bytes(1));
+  EXPECT_THAT(receive(), testing::HasSubstr("kind 6 and 1 bytes"));
+}
+TEST_P(FabricPeer, BeatsAreNoFramesAndGiveTheirCreditsBack) {
+  constexpr uint32_t kBeats = 24;  // no more than it has buffers for
+  for (uint32_t i = 0; i < kBeats; ++i) send(*pair_.source, 6, {});
+  send(*pair_.source, 1, frame({.type = FrameType::record, .sequence = 7}));
+  FabricLaneReceiver receiver(std::move(pair_.destination));
+  FrameHead head;
+  auto news = receiver.next(head);
+  ASSERT_TRUE(news) << news.error().message;
+  EXPECT_EQ(head.header.sequence, 7u);
+  for (uint32_t credits = 0; credits < kBeats;) {
+    auto event = pair_.source->next(std::chrono::milliseconds(20));
+    ASSERT_TRUE(event) << event.error().message;
+    if (!*event) continue;
+    uint32_t given = 0;
+    std::memcpy(&given, (*event)->message->bytes.data() + 12, sizeof given);
+    credits += given;
+    pair_.source->release((*event)->message);
+  }
 }
 TEST_P(FabricPeer, AGrantOfNothing) {
   EXPECT_THAT(offer_and([](FabricConnection& peer) { send(peer, 4, piece(0, 0, 65536), 7); }),

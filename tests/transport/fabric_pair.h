@@ -14,7 +14,8 @@ inline constexpr std::array<uint8_t, 16> kKey{1, 2, 3};
 
 class FabricPair {
  public:
-  explicit FabricPair(const Path& path, std::span<const uint8_t> hello = kKey) {
+  explicit FabricPair(const Path& path, std::span<const uint8_t> hello = kKey,
+                      std::chrono::seconds silence = kForever) {
     const auto until = std::chrono::steady_clock::now() + kForever;
     auto listener = FabricListener::open(destination_domains, path.fabric.provider, path.address);
     if (!listener) {
@@ -38,8 +39,8 @@ class FabricPair {
     }
     source = std::move(*called);
     auto [a, b] = socket_pair();
-    source->adopt(std::make_unique<FrameSocket>(std::move(a), "destination"), kForever);
-    if (destination) destination->adopt(std::make_unique<FrameSocket>(std::move(b), "source"), kForever);
+    source->adopt(std::make_unique<FrameSocket>(std::move(a), "destination"), silence);
+    if (destination) destination->adopt(std::make_unique<FrameSocket>(std::move(b), "source"), silence);
   }
 
   FabricDomains source_domains;

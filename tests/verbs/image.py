@@ -28,7 +28,7 @@ _INIT = TESTS / 'verbs/init'
 _BUILD = TESTS.parent / 'build/verbs'
 _MODULES = ('virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay', 'virtio_net',
             'crc32_generic',  # of rdma_rxe's packets
-            'rdma_rxe', 'rdma_ucm', 'sch_netem', 'sch_tbf')
+            'rdma_rxe', 'rdma_ucm', 'sch_netem', 'sch_tbf', 'sch_ingress', 'cls_u32', 'act_gact')
 
 
 def image():

@@ -234,6 +234,23 @@ class Migrations(Source):
             self.assertEqual([lane['transport'] for lane in report['lanes']], ['rdma', 'tcp', 'rdma'])
             self.assertIn('at the receiver, provider verbs has no device', report['lanes'][1]['no_rdma'])
 
+    def test_idle_lane_dies(self):
+        """Of one of the cards the receiver gets no packets of RDMA's any more, while nothing is sent: the lane is lost before
+        it is needed, though TCP still gets through."""
+        self.far.receive()
+        self.sender = self.enterContext(self.send('resume=3s&streams=2', to=RAILS))
+        self.sender.wait_for_socket(30)
+        self.far.run('tc', 'qdisc', 'add', 'dev', 'eth1', 'ingress')
+        with contextlib.ExitStack() as blocked:
+            blocked.callback(self.far.run, 'tc', 'qdisc', 'del', 'dev', 'eth1', 'ingress')
+            self.far.run('tc', 'filter', 'add', 'dev', 'eth1', 'ingress', 'protocol', 'ip', 'u32',
+                         'match', 'ip', 'dport', '4791', '0xffff', 'action', 'drop')
+            wait_until(lambda: 'lane lost: number=1' in self.sender.stderr, 30, 'lost lane', SELDOM)
+        self.assertRegex(self.sender.stderr, 'lane lost: .*nothing got through for 3 seconds')
+        self.src.execute('migrate', uri=f"unix:{self.src.path('out')}")
+        self.complete()
+        self.assertEqual([lane['lost'] for lane in self.sender.report['lanes']], [False, True])
+
     @LONG
     def test_beside_qemu(self):
         """A table of the same guest's migrations over Wherry and over QEMU's own transports, several rounds of them."""
