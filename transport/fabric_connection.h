@@ -129,7 +129,7 @@ class FabricConnection {
   std::string peer_;
   Fd wake_;
 
-  std::vector<uint8_t> memory_;  // of all buffers
+  PageBytes memory_;  // of all buffers
   fabric::Owned<fid_mr> region_;
   fabric::Owned<fid_eq> events_;
   fabric::Owned<fid_cq> arrivals_;

@@ -48,7 +48,8 @@ FabricDomain::FabricDomain(const fi_info& path, fabric::Owned<fid_fabric> fabric
       name_(fabric::device(path)),
       by_address_(path.domain_attr->mr_mode & FI_MR_VIRT_ADDR),
       fabric_(std::move(fabric)),
-      domain_(std::move(domain)) {}
+      domain_(std::move(domain)),
+      on_demand_(leaves_a_page_out()) {}
 
 Result<std::shared_ptr<FabricDomain>> FabricDomain::open(const fi_info& path) {
   auto& info = const_cast<fi_info&>(path);  // libfabric's functions only read it
@@ -61,6 +62,17 @@ Result<std::shared_ptr<FabricDomain>> FabricDomain::open(const fi_info& path) {
   });
   if (!domain) return fail("{} {}", fabric::device(path), domain.error().message);
   return std::shared_ptr<FabricDomain>(new FabricDomain(path, std::move(*fabric), std::move(*domain)));
+}
+
+// Seen rather than asked for: what is registered, and how, is libfabric's to decide.
+bool FabricDomain::leaves_a_page_out() {
+  const auto bytes = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  void* const page = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return false;
+  const std::span<uint8_t> memory(static_cast<uint8_t*>(page), bytes);
+  const bool left_out = register_memory(memory, Use::target) && !is_resident(memory);
+  ::munmap(page, bytes);
+  return left_out;
 }
 
 FabricDomain::~FabricDomain() {
@@ -100,7 +112,7 @@ void FabricDomain::add_guest(std::span<uint8_t> memory) {
   if (!area) return;
   area->guest = true;
   area->wanted.resize(area->units.size());
-  for (size_t unit = 0; unit < area->units.size(); ++unit) want(*area, unit);
+  for (size_t unit = 0; unit < area->units.size() && !on_demand_; ++unit) want(*area, unit);
   if (!thread_.joinable()) thread_ = std::thread([this] { register_guest(); });
 }
 
@@ -170,11 +182,14 @@ std::optional<FabricDomain::Reach> FabricDomain::find(std::span<const uint8_t>& 
   const std::span<uint8_t> whole = unit_of(*area, unit);
   piece = piece.first(
       std::min<size_t>(piece.size(), static_cast<size_t>(whole.data() + whole.size() - piece.data())));
-  if (area->guest && !area->units[unit]) {
+  if (area->guest && !area->units[unit] && !on_demand_) {
     want(*area, unit);
     return std::nullopt;
   }
-  if (!register_unit(*area, unit)) return std::nullopt;
+  if (!register_unit(*area, unit)) {
+    if (area->guest) on_demand_ = false;  // register_guest() may fare better, and notes it if not
+    return std::nullopt;
+  }
   return reach(*area, unit, piece.data());
 }
 

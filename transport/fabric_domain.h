@@ -2,13 +2,15 @@
 // may reach.
 //
 // Two kinds of memory: own (slots, message buffers), which is registered in units as they are needed; and
-// guest RAM, which registration would make resident (it allocates every page), so that units of it are
-// registered only once all their pages are there anyway, by a thread of the domain's, ahead of need and never
-// waited for. What is not registered is reached through own memory and one copy.
+// guest RAM. A domain that registers on demand gives a page to what is written, and finds it anew if it went:
+// a unit of guest RAM is registered when it is first asked for. Any other makes what it registers resident
+// (it allocates every page) and keeps those pages: there a unit is registered only once all its pages are
+// there anyway, by a thread of the domain's, ahead of need and never waited for. What is not registered is
+// reached through own memory and one copy.
 //
-// Guest RAM must not lose pages behind the registration's back (balloon, discard): writes would go to the
-// pages that were there before. At a destination nothing does that while pages arrive: its guest does not
-// run, and postcopy, which discards, never places directly.
+// Guest RAM must not lose pages that a registration keeps (balloon, discard): writes would go to the pages
+// that were there before. At a destination nothing does that while pages arrive: its guest does not run, and
+// postcopy, which discards, never places directly.
 //
 // Thread-safe. Memory must outlive the domain.
 #pragma once
@@ -21,6 +23,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -30,6 +33,18 @@
 #include "transport/fabric.h"
 
 namespace wherry {
+
+// Makes vectors of memory that begins with a page. On demand soft-RoCE reaches nothing else (seen in
+// Linux 6.18 and 7.3: it takes the beginning of a page for any place in it).
+template <class T>
+struct PageAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kPage{4096};
+  T* allocate(size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kPage)); }
+  void deallocate(T* memory, size_t) { ::operator delete(memory, kPage); }
+  bool operator==(const PageAllocator&) const = default;
+};
+using PageBytes = std::vector<uint8_t, PageAllocator<uint8_t>>;
 
 class FabricDomain {
  public:
@@ -63,6 +78,8 @@ class FabricDomain {
   std::optional<Reach> find(std::span<const uint8_t>& piece);
   // Why guest RAM is not being registered; empty: nothing is wrong.
   std::string trouble() const;
+  // Whether registered memory need not be there.
+  bool on_demand() const { return on_demand_; }
 
   fid_fabric* fabric() const { return fabric_.get(); }
   fid_domain* get() const { return domain_.get(); }
@@ -86,6 +103,7 @@ class FabricDomain {
   Result<> register_unit(Area& area, size_t unit);
   void want(Area& area, size_t unit);
   void register_guest();
+  bool leaves_a_page_out();
 
   const std::string provider_;
   const std::string name_;
@@ -97,6 +115,7 @@ class FabricDomain {
   std::deque<std::unique_ptr<Area>> areas_;
   std::deque<std::pair<Area*, size_t>> queue_;
   std::atomic<uint64_t> next_key_ = 1;
+  std::atomic<bool> on_demand_;
   std::string trouble_;
   bool stopping_ = false;
   std::thread thread_;  // of register_guest()

@@ -92,7 +92,7 @@ class FabricLaneReceiver : public LaneReceiver {
 
  private:
   struct Bounce {
-    std::vector<uint8_t> bytes;
+    PageBytes bytes;
     fabric::Owned<fid_mr> region;
   };
   // A body that the source may write.

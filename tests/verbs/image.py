@@ -3,8 +3,9 @@
     kernel, initramfs = image()
 
 The kernel is the one of linux-image-amd64 (the flavour `cloud` has no soft-RoCE), which is fetched into the cache of the
-tests on first use, and not installed; delete it there to get a newer one. It is unpacked to its ELF file, because it
-would take seconds to unpack itself in TCG. The initramfs has busybox, `init` and what that needs: the modules below and
+tests on first use, and not installed; delete it there to get a newer one, or put another Debian's there, as for soft-RoCE
+that has on-demand paging (from Linux 6.15 on). It is unpacked to its ELF file, because it would take seconds to unpack
+itself in TCG. The initramfs has busybox, `init` and what that needs: the modules below and
 `rdma`. Both are kept in build/verbs and made anew if that kernel, `init` or this file changed.
 
 Several processes may call it at once. Raises RuntimeError with what failed. Formats: of the kernel's Documentation,
@@ -27,7 +28,6 @@ from lab.guest import CACHE, TESTS
 _INIT = TESTS / 'verbs/init'
 _BUILD = TESTS.parent / 'build/verbs'
 _MODULES = ('virtio_pci', 'virtio_console', '9pnet_virtio', '9p', 'overlay', 'virtio_net',
-            'crc32_generic',  # of rdma_rxe's packets
             'rdma_rxe', 'rdma_ucm', 'sch_netem', 'sch_tbf', 'sch_ingress', 'cls_u32', 'act_gact')
 
 
@@ -88,11 +88,13 @@ def _vmlinux(boot_image):
     setup_sectors = boot_image[0x1f1] or 4
     offset, length = struct.unpack_from('<II', boot_image, 0x248)
     start = (setup_sectors + 1) * 512 + offset
+    packed = boot_image[start:start + length - 4]  # its length once it is unpacked follows
     try:
-        # Not lzma.decompress: the stream's unpacked length follows it.
-        return lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(boot_image[start:start + length])
-    except lzma.LZMAError as error:
-        raise RuntimeError(f'the kernel is not packed with xz: {error}') from error
+        if packed.startswith(b'\x28\xb5\x2f\xfd'):
+            return subprocess.run(['zstd', '-dc'], input=packed, stdout=subprocess.PIPE, check=True).stdout
+        return lzma.decompress(packed)
+    except (OSError, subprocess.CalledProcessError, lzma.LZMAError) as error:
+        raise RuntimeError(f'cannot unpack the kernel: {error}') from error
 
 
 def _initramfs(tree):
@@ -107,26 +109,35 @@ def _initramfs(tree):
         files[library[1:]] = Path(library)
     order = []
     for module in _modules(tree):
-        order.append(f'{module.name}\n')
-        files[f'modules/{module.name}'] = module
+        name = module.name.removesuffix('.xz')
+        order.append(f'{name}\n')
+        files[f'modules/{name}'] = module
 
     directories = {'proc', 'sys', 'dev', 'host', 'memory', 'new'}
     directories.update(str(parent) for name in files for parent in Path(name).parents if parent.name)
     archive = b''.join(_entry(name, stat.S_IFDIR | 0o755) for name in sorted(directories))
-    archive += b''.join(_entry(name, stat.S_IFREG | 0o755, _unsigned(path.read_bytes())) for name, path in files.items())
+    archive += b''.join(_entry(name, stat.S_IFREG | 0o755, _content(path)) for name, path in files.items())
     return archive + _entry('modules/order', stat.S_IFREG | 0o644, ''.join(order).encode()) + _entry('TRAILER!!!', 0)
 
 
 def _modules(tree):
     """The modules' files, each behind those that it needs."""
+    if not Path(tree, 'lib').exists():
+        Path(tree, 'lib').symlink_to('usr/lib')
     [release] = os.listdir(Path(tree, 'lib/modules'))
     _run('depmod', '-b', tree, release)
-    shown = _run('modprobe', '-d', tree, '-S', release, '--show-depends', '--all', *_MODULES)
+    # Of rdma_rxe's packets; newer kernels have it built in.
+    crc = [module.stem for module in Path(tree).rglob('crc32_generic.ko')]
+    shown = _run('modprobe', '-d', tree, '-S', release, '--show-depends', '--all', *_MODULES, *crc)
     return [Path(path) for path in dict.fromkeys(re.findall(r'^insmod (\S+)', shown, re.MULTILINE))]
 
 
-def _unsigned(content):
-    """A module without the signature at its end, which takes the kernel a while to check; any other file as it is."""
+def _content(path):
+    """A module unpacked, and without the signature at its end, which takes the kernel a while to check; any other file as
+    it is."""
+    content = path.read_bytes()
+    if path.suffix == '.xz':
+        content = lzma.decompress(content)
     magic = b'~Module signature appended~\n'
     if not content.endswith(magic):
         return content
