@@ -94,7 +94,12 @@ nlohmann::json Report::to_json() const {
     all.start = std::max(0.0, *switchover_ms / 1000 - all.total());
     json["downtime"]["measured"] = downtime_json(all);
   }
-  if (throttle_peak) json["throttle"] = {{"peak_percent", *throttle_peak}, {"mean_percent", *throttle_mean}};
+  if (throttle_peak) {
+    json["throttle"] = {{"peak_percent", *throttle_peak},
+                        {"mean_percent", *throttle_mean},
+                        {"by", throttle_by},
+                        {"reason", throttle_reason}};
+  }
   for (const Message& message : messages)
     json["messages"].push_back({{"t", message.t}, {"text", message.text}});
   if (remaining) json["remaining"] = *remaining;

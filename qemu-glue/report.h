@@ -28,6 +28,8 @@ struct Report {
   double target_ms = 0;                            // of that; at the source
   std::optional<convergence::Downtime> predicted;  // what it was expected to be when the guest stopped
   std::optional<convergence::Downtime> measured;   // and what came, but for the start
+  std::string throttle_by;              // what slowed the guest, if anything did; empty: nothing could
+  std::string throttle_reason;          // why nothing better did
   std::optional<double> throttle_peak;  // percent of its processors' time that the guest was denied
   std::optional<double> throttle_mean;  // over all of the time
   struct Message {

@@ -248,6 +248,8 @@ void Sender::note(convergence::State state) {
   report_.remaining = convergence_.remaining;
   report_.predicted = convergence_.predicted;
   measure();
+  report_.throttle_by = convergence_.throttle_by;
+  report_.throttle_reason = convergence_.throttle_reason;
   report_.throttle_peak = convergence_.throttle_peak;
   report_.throttle_mean = convergence_.throttle_mean;
   for (size_t i = report_.messages.size(); i < convergence_.messages.size(); ++i)

@@ -4,7 +4,12 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+
+#include "qemu-glue/convergence/auto_converge.h"
+#include "qemu-glue/convergence/dirty_limit.h"
+#include "qemu-glue/convergence/vcpu_quota.h"
 
 namespace wherry::convergence {
 namespace {
@@ -25,6 +30,8 @@ constexpr double kLeast = 4096;
 constexpr double kLeastRate = 1000;
 // A parameter is told anew if it changes by more than that.
 constexpr double kNews = 0.03;
+// A throttle that is so close to what was decided is that.
+constexpr double kClose = 0.01;
 // Milliseconds; the most that QEMU takes.
 constexpr double kLongest = 2'000'000;
 
@@ -43,34 +50,31 @@ Result<std::vector<pid_t>> vcpu_threads(Monitor& qemu) {
   }
   std::sort(threads.begin(), threads.end());
   threads.erase(std::unique(threads.begin(), threads.end()), threads.end());  // TCG may have one for all
+  if (threads.empty()) return fail("QEMU does not name its vCPUs' threads");
   return threads;
+}
+
+Result<std::unique_ptr<Throttle>> take_quota(Monitor& qemu, pid_t process) {
+  if (process <= 0) return fail("QEMU's process cannot be seen from here");
+  auto threads = vcpu_threads(qemu);
+  if (!threads) return pass_on(threads);
+  return VcpuQuota::take(process, *threads);
 }
 
 }  // namespace
 
-Convergence::Convergence(Monitor& qemu, const Uri& uri, std::unique_ptr<VcpuQuota> quota,
-                         std::function<Lanes()> lanes)
-    : qemu_(qemu), wish_(uri), quota_(std::move(quota)), lanes_(std::move(lanes)) {}
+Convergence::Convergence(Monitor& qemu, pid_t process, const Uri& uri, std::function<Lanes()> lanes)
+    : qemu_(qemu), process_(process), wish_(uri), lanes_(std::move(lanes)) {}
 
 Result<std::unique_ptr<Convergence>> Convergence::begin(Monitor& qemu, pid_t process, const Uri& uri,
                                                         std::function<Lanes()> lanes) {
   VcpuQuota::release_abandoned();
+  AutoConverge::release_abandoned(qemu);
   auto parameters = qemu.execute("query-migrate-parameters");
   if (!parameters) return pass_on(parameters);
-  std::unique_ptr<VcpuQuota> quota;
-  std::string why_not;
-  if (uri.throttle_most > 0 && process > 0) {
-    auto threads = vcpu_threads(qemu);
-    if (!threads) return pass_on(threads);
-    auto taken = VcpuQuota::take(process, *threads);
-    if (taken) {
-      quota = std::move(*taken);
-    } else {
-      why_not = taken.error().message;
-    }
-  }
-  std::unique_ptr<Convergence> convergence(new Convergence(qemu, uri, std::move(quota), std::move(lanes)));
-  if (!why_not.empty()) convergence->say(fmt::format("the guest cannot be slowed down: {}", why_not));
+  std::unique_ptr<Convergence> convergence(new Convergence(qemu, process, uri, std::move(lanes)));
+  if (uri.throttle_most > 0 && !convergence->next_throttle())
+    convergence->say("the guest cannot be slowed down: " + convergence->state_.throttle_reason);
   qemu.on_stop([self = convergence.get()](double ago) { self->stopped(ago); });
   convergence->takes_rate_ = parameters->contains("avail-switchover-bandwidth");
   for (const char* name : {"downtime-limit", "avail-switchover-bandwidth"}) {
@@ -80,6 +84,36 @@ Result<std::unique_ptr<Convergence>> Convergence::begin(Monitor& qemu, pid_t pro
   convergence->told_ = {{"downtime-limit", 1}};
   if (auto told = qemu.execute("migrate-set-parameters", convergence->told_); !told) return pass_on(told);
   return convergence;
+}
+
+// Whether there is one.
+bool Convergence::next_throttle() {
+  struct Way {
+    const char* name;
+    Result<std::unique_ptr<Throttle>> (*take)(Monitor& qemu, pid_t process);
+  };
+  constexpr std::array kWays = {
+      Way{DirtyLimit::kName, [](Monitor& qemu, pid_t) { return DirtyLimit::take(qemu); }},
+      Way{VcpuQuota::kName, take_quota},
+      Way{AutoConverge::kName, [](Monitor& qemu, pid_t) { return AutoConverge::take(qemu); }}};
+  std::string why_not;
+  if (throttle_) why_not = fmt::format("{}: not enough", state_.throttle_by);
+  const char* by = nullptr;
+  while (!by && next_throttle_ < kWays.size()) {
+    const Way& way = kWays[next_throttle_++];
+    auto taken = way.take(qemu_, process_);  // without the lock: meanwhile a stop may be heard
+    if (taken) {
+      throttle_ = std::move(*taken);
+      by = way.name;
+      spdlog::info("throttle: {}{}", by, why_not.empty() ? "" : fmt::format(" ({})", why_not));
+    } else {
+      why_not += fmt::format("{}{}: {}", why_not.empty() ? "" : "; ", way.name, taken.error().message);
+    }
+  }
+  std::lock_guard lock(mutex_);
+  if (by) state_.throttle_by = by;
+  state_.throttle_reason = why_not;
+  return by;
 }
 
 Convergence::~Convergence() {
@@ -106,7 +140,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
     Downtime usual = kUsual;
     usual.placed += round_trip;
     controller_.emplace(Controller::Limits{.downtime = std::chrono::duration<double>(wish_.downtime).count(),
-                                           .throttle = quota_ ? wish_.throttle_most : 0,
+                                           .throttle = throttle_ ? wish_.throttle_most : 0,
                                            .fixed = fixed_,
                                            .usual = usual});
   }
@@ -126,9 +160,10 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
       .could = lanes.landing,
       .link = lanes.link,
   });
-  // QEMU that sends nothing waits for the vCPUs, to stop them: they have to run for that.
-  const bool waits = remaining == std::exchange(remaining_, remaining) && lanes.in_flight == 0;
-  slow_down(waits ? 0 : decision.throttle, t);
+  // QEMU that sends nothing waits for the vCPUs, to stop them.
+  const bool stops = remaining == std::exchange(remaining_, remaining) && lanes.in_flight == 0;
+  const double holds = slow_down(decision.throttle, stops, query_migrate, t);
+  if (!stops && holds < decision.throttle - kClose) lags_ = passes;
   {
     std::lock_guard lock(mutex_);
     state_.remaining = static_cast<uint64_t>(remaining);
@@ -136,8 +171,14 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
     if (const auto predicted = controller_->if_stopped(t)) state_.predicted = predicted;
   }
   const std::chrono::milliseconds look_in(std::lround(decision.look_in * 1000));
-  if (decision.out_of_reach && !std::exchange(missed_, true)) {
-    if (auto done = miss(*decision.out_of_reach); !done) return pass_on(done);
+  // What a throttle does not bring shows at the end of a pass that had all of it.
+  if (decision.out_of_reach && passes > lags_ + 1 && !missed_) {
+    if (state_.throttle_by == DirtyLimit::kName && next_throttle()) {
+      lags_ = passes;
+    } else {
+      missed_ = true;
+      if (auto done = miss(*decision.out_of_reach); !done) return pass_on(done);
+    }
   }
   if (let_go_ || landing <= 0) return look_in;
   // No reason to end a migration: QEMU keeps to what it was told last.
@@ -146,9 +187,8 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
 }
 
 void Convergence::stopped(double ago) {
-  // QEMU still asks the vCPUs' threads for their registers. An error is said where it matters, while they
-  // run.
-  if (quota_) (void)quota_->throttle(0);
+  // QEMU still asks the vCPUs' threads for their registers.
+  if (throttle_) throttle_->let_stop();
   stopped_ = true;
   passes_then_.reset();
   std::lock_guard lock(mutex_);
@@ -193,19 +233,22 @@ Result<> Convergence::tell_qemu(const Decision& decision, double rate, double la
   return {};
 }
 
-void Convergence::slow_down(double part, double now) {
-  if (!quota_) return;
-  {
-    std::lock_guard lock(mutex_);
-    throttled_ += state_.throttle.value_or(0) * (now - std::exchange(seen_, now));
-    state_.throttle = part * 100;
-    state_.throttle_peak = std::max(part * 100, state_.throttle_peak.value_or(0));
-    state_.throttle_mean = throttled_ / now;
-  }
-  if (auto slowed = quota_->throttle(part); !slowed) {
+// Returns how much of that holds.
+double Convergence::slow_down(double part, bool stops, const json& query_migrate, double now) {
+  if (!throttle_) return part;
+  if (stops) {
+    throttle_->let_stop();
+  } else if (auto slowed = throttle_->throttle(part); !slowed) {
     say(slowed.error().message);
-    quota_.reset();
+    throttle_.reset();
   }
+  const double holds = throttle_ ? throttle_->holds(query_migrate) : 0;
+  std::lock_guard lock(mutex_);
+  throttled_ += state_.throttle.value_or(0) * (now - std::exchange(seen_, now));
+  state_.throttle = holds * 100;
+  state_.throttle_peak = std::max(holds * 100, state_.throttle_peak.value_or(0));
+  state_.throttle_mean = throttled_ / now;
+  return holds;
 }
 
 Result<> Convergence::miss(const OutOfReach& floor) {
@@ -213,10 +256,10 @@ Result<> Convergence::miss(const OutOfReach& floor) {
       "a downtime of {} ms is out of reach: {}the guest rewrites as much as takes {:.0f} ms, {}. "
       "What would do: downtime={:.0f}ms, pages that land {:.1f} times as fast (a faster link, more streams)"
       "{}, or postcopy",
-      wish_.downtime.count(), quota_ ? fmt::format("slowed by {:.0f} %, ", floor.throttle * 100) : "",
-      floor.downtime * 1000, quota_ ? "pass by pass" : "and it cannot be slowed down",
+      wish_.downtime.count(), throttle_ ? fmt::format("slowed by {:.0f} %, ", floor.throttle * 100) : "",
+      floor.downtime * 1000, throttle_ ? "pass by pass" : "and it cannot be slowed down",
       std::ceil(floor.downtime * 1000), std::max(1.1, floor.faster),
-      wish_.throttle_most < VcpuQuota::kMost ? ", more throttle" : "");
+      wish_.throttle_most < Throttle::kMost ? ", more throttle" : "");
   if (wish_.on_miss == OnMiss::abort) return fail("{} (on-miss=abort)", what);
   say(what);
   switch (wish_.on_miss) {

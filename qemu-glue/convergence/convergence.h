@@ -5,6 +5,13 @@
 //
 // QEMU 8.2 and later is told the rate that it may reckon with (avail-switchover-bandwidth); an earlier one
 // measures it itself, over 0.1 s, so its downtime-limit is set for the fastest of the last second.
+//
+// The guest is slowed by the first of these that can be, and by the next where that is not enough:
+//
+//   dirty-limit     dirty_limit.h
+//   vcpu-quota      vcpu_quota.h
+//   auto-converge   auto_converge.h
+//
 // One thread at a time; state() may be called by any.
 #pragma once
 
@@ -19,7 +26,7 @@
 #include <vector>
 
 #include "qemu-glue/convergence/controller.h"
-#include "qemu-glue/convergence/vcpu_quota.h"
+#include "qemu-glue/convergence/throttle.h"
 #include "qemu-glue/monitor/monitor.h"
 #include "qemu-glue/uri.h"
 
@@ -38,6 +45,8 @@ struct Lanes {
 struct State {
   std::optional<uint64_t> remaining;  // bytes, as QEMU says
   std::optional<double> dirty_rate;   // bytes a second
+  std::string throttle_by;            // what slows the guest, if it is to be; empty: nothing can
+  std::string throttle_reason;        // why nothing better does
   std::optional<double> throttle;     // percent of its processors' time that the guest does not get
   std::optional<double> throttle_peak;
   std::optional<double> throttle_mean;                           // since begin()
@@ -48,8 +57,8 @@ struct State {
 
 class Convergence {
  public:
-  // Has QEMU go on until a first look; `lanes` is not called before. `process` is QEMU's, for its vCPUs to be
-  // slowed; 0: they cannot be. The URI's downtime, throttle-max and on-miss are what is wished.
+  // Has QEMU go on until a first look; `lanes` is not called before. `process` is QEMU's; 0: it is not known.
+  // The URI's downtime, throttle-max and on-miss are what is wished.
   static Result<std::unique_ptr<Convergence>> begin(Monitor& qemu, pid_t process, const Uri& uri,
                                                     std::function<Lanes()> lanes);
   // Sets QEMU's parameters back, and gives the guest its processors.
@@ -61,18 +70,21 @@ class Convergence {
   State state() const;
 
  private:
-  Convergence(Monitor& qemu, const Uri& uri, std::unique_ptr<VcpuQuota> quota, std::function<Lanes()> lanes);
+  Convergence(Monitor& qemu, pid_t process, const Uri& uri, std::function<Lanes()> lanes);
+  bool next_throttle();
   void stopped(double ago);
   double now() const;
   double qemu_rate(const nlohmann::json& ram, double now);
   Result<> tell_qemu(const Decision& decision, double rate, double landing);
-  void slow_down(double part, double now);
+  double slow_down(double part, bool stops, const nlohmann::json& query_migrate, double now);
   Result<> miss(const OutOfReach& floor);
   void say(const std::string& message);
 
   Monitor& qemu_;
+  const pid_t process_;
   const Uri wish_;
-  std::unique_ptr<VcpuQuota> quota_;  // null: the guest cannot be slowed
+  std::unique_ptr<Throttle> throttle_;  // null: the guest cannot be slowed
+  size_t next_throttle_ = 0;
   const std::function<Lanes()> lanes_;
   nlohmann::json before_ = nlohmann::json::object();  // parameters
   bool takes_rate_ = false;                           // avail-switchover-bandwidth
@@ -85,6 +97,7 @@ class Convergence {
   double seen_ = 0;                              // when it last looked,
   double throttled_ = 0;                         // and for how many seconds of full throttle until then
   nlohmann::json told_;
+  uint64_t lags_ = 0;                    // the last pass in which the throttle was less than decided
   bool stopped_ = false;                 // the guest,
   std::optional<uint64_t> passes_then_;  // by the first look behind that
   bool missed_ = false;

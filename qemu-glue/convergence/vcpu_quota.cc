@@ -100,7 +100,7 @@ void release(const fs::path& group, bool v2) {
 
 }  // namespace
 
-Result<std::unique_ptr<VcpuQuota>> VcpuQuota::take(pid_t qemu, const std::vector<pid_t>& threads) {
+Result<std::unique_ptr<Throttle>> VcpuQuota::take(pid_t qemu, const std::vector<pid_t>& threads) {
   std::unique_ptr<VcpuQuota> quota(new VcpuQuota());
   for (size_t vcpu = 0; vcpu < threads.size(); ++vcpu) {
     auto home = home_of(qemu, threads[vcpu]);

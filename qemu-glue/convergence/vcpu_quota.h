@@ -15,24 +15,27 @@
 #include <string>
 #include <vector>
 
-#include "compression/result.h"
+#include "qemu-glue/convergence/throttle.h"
 
 namespace wherry::convergence {
 
-class VcpuQuota {
+class VcpuQuota final : public Throttle {
  public:
   // The threads go into groups without a limit yet.
-  static Result<std::unique_ptr<VcpuQuota>> take(pid_t qemu, const std::vector<pid_t>& threads);
+  static Result<std::unique_ptr<Throttle>> take(pid_t qemu, const std::vector<pid_t>& threads);
   // The threads go back to where they were.
-  ~VcpuQuota();
+  ~VcpuQuota() override;
 
-  // 0: none; 0.25: each vCPU has three quarters of a processor; at most kMost.
-  Result<> throttle(double part);
+  Result<> throttle(double part) override;
+  double holds(const nlohmann::json&) const override { return part_; }
+  // A thread that waits for its next share of time answers nobody. An error is said where it matters, while
+  // the guest runs.
+  void let_stop() override { (void)throttle(0); }
 
   static std::vector<std::filesystem::path> abandoned();
   static void release_abandoned();
 
-  static constexpr double kMost = 0.99;
+  static constexpr const char* kName = "vcpu-quota";
 
  private:
   VcpuQuota() = default;

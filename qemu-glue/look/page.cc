@@ -197,9 +197,11 @@ class Page {
       text += figure("Most in flight", bytes_text(*most), bound ? "of " + bytes_text(*bound) : "");
     if (const auto throttle = report_.object("throttle")) {
       const auto mean = throttle->number("mean_percent");
+      const auto by = throttle->text("by");
+      std::string aside = mean ? "mean " + amount_text(Unit::percent, *mean) : "";
+      if (by) aside += (aside.empty() ? "by " : ", by ") + *by;
       if (const auto peak = throttle->number("peak_percent"))
-        text += figure("Highest throttle", amount_text(Unit::percent, *peak),
-                       mean ? "mean " + amount_text(Unit::percent, *mean) : "");
+        text += figure("Highest throttle", amount_text(Unit::percent, *peak), aside);
     }
     return text + "</dl>\n";
   }

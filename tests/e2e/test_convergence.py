@@ -6,7 +6,7 @@ import os
 import subprocess
 import unittest
 
-from lab import PAGES, Pair, wait_until, wherry_binary
+from lab import PAGES, Guest, Link, Pair, Wherry, wait_until, wherry_binary
 from lab.guest import TESTS
 
 # 32 MB/s of what does not compress, over a link of 10 MB/s.
@@ -19,9 +19,18 @@ def throttles(wherry):
     return glob.glob(f'/sys/fs/cgroup/**/wherry-throttle-{wherry.process.pid}-*', recursive=True)
 
 
+def auto_converge(guest):
+    """How QEMU's is set."""
+    parameters = guest.execute('query-migrate-parameters')
+    return [each for each in guest.execute('query-migrate-capabilities') if each['capability'] == 'auto-converge'] + [
+        parameters[name] for name in ('cpu-throttle-initial', 'cpu-throttle-increment', 'cpu-throttle-tailslow',
+                                      'max-cpu-throttle', 'throttle-trigger-threshold')]
+
+
 class Convergence(unittest.TestCase):
-    def pair(self, version, keys):
-        return Pair(version, rate=LINK, placement='direct', keys=f'streams=2&{keys}', source=REWRITES, sender_qmp=True)
+    def pair(self, version, keys, **more):
+        return Pair(version, rate=LINK, placement='direct', keys=f'streams=2&{keys}', source=REWRITES, sender_qmp=True,
+                    **more)
 
     def test_a_guest_that_writes_too_fast_is_slowed_and_moves(self):
         for version in ('7.2', '10.0'):
@@ -66,6 +75,50 @@ class Convergence(unittest.TestCase):
             pair.migrate()
             pair.complete()
             self.assertEqual(throttles(pair.sender), [])
+
+    def test_where_there_are_no_control_groups_qemu_slows_it(self):
+        for version in ('7.2', '10.0'):
+            with self.subTest(version), self.pair(version, 'downtime=300ms', cgroups=False, wherries=False) as pair:
+                before = auto_converge(pair.src)
+                pair.start_wherries()
+                pair.migrate()
+                report, _ = pair.complete()
+                self.assertEqual(report['throttle']['by'], 'auto-converge')
+                self.assertRegex(report['throttle']['reason'], 'dirty-limit: .*dirty-ring-size.*vcpu-quota: .*control group')
+                self.assertGreater(report['throttle']['peak_percent'], 1)
+                self.assertEqual(auto_converge(pair.src), before)
+
+    def test_what_a_killed_wherry_set_in_qemu_goes_with_the_next(self):
+        with self.pair('10.0', 'downtime=50ms', cgroups=False, wherries=False) as pair:
+            before = auto_converge(pair.src)
+            pair.start_wherries()
+            pair.migrate()
+            pair.hold(2)
+            pair.sender.kill()
+            pair.check_source_goes_on()
+            self.assertNotEqual(auto_converge(pair.src), before)
+            pair.receiver.close()
+            pair.renew_destination()
+            pair.keys = 'throttle-max=0'
+            pair.start_wherries()
+            self.assertEqual(auto_converge(pair.src), before)
+
+    @unittest.skipUnless(os.access('/dev/kvm', os.W_OK), 'no KVM')
+    def test_where_kvm_has_the_dirty_ring_there_is_a_limit_until_the_end(self):
+        """Set and ended, in a guest that does not run."""
+        for version in ('7.2', '10.0'):
+            with self.subTest(version), Link() as link, \
+                    Guest(version, accel='kvm,dirty-ring-size=4096', autostart=False) as guest:
+                uri, netns = f"wherry://{link.address('a')}", link.netns('a')
+                with Wherry.receive(uri, guest.path('in'), netns=netns) as receiver:
+                    receiver.wait_listening()
+                    with Wherry.send(guest.path('out'), uri, qmp=guest.qmp_path, netns=netns) as sender:
+                        sender.wait_for_socket()
+                        self.assertIn('throttle: dirty-limit', sender.stderr)
+                        self.assertEqual([each['cpu-index'] for each in guest.execute('query-vcpu-dirty-limit')], [0])
+                        sender.process.terminate()
+                        self.assertEqual(sender.wait(), 1)
+                        self.assertEqual(guest.execute('query-vcpu-dirty-limit'), [])
 
     if os.environ.get('WHERRY_LONG_TESTS'):
         def test_control_groups_of_version_2(self):

@@ -9,6 +9,7 @@ ram       'private', 'memfd' (memory-backend-memfd), 'shm' (memory-backend-file 
 ram_kib   default 131080: QEMU 7.2 under TCG loses dirty pages when RAM is a multiple of 256 KiB
 machine   'pc', 'q35' or an exact machine type
 kernel    the test guest's file, if it is built already
+accel     as QEMU takes it; the test guest is for TCG
 netns     network namespace to run in, e.g. link.netns('a')
 
 `qmp` is our monitor connection, `qmp_path` a second monitor for Wherry, `path(NAME)` a place for sockets. Leaving the
@@ -50,18 +51,19 @@ def guest_kernel():
 
 class Guest(Console):
     def __init__(self, version='7.2', *, incoming=False, autostart=None, ram='memfd', ram_kib=131080, machine='pc',
-                 append='pages=16384 rate=2000 verify=30000', kernel=None, netns=None, extra=()):
+                 append='pages=16384 rate=2000 verify=30000', kernel=None, accel='tcg', netns=None,
+                 extra=()):
         self.version, self.incoming, self.ram_kib, self.netns = version, incoming, ram_kib, netns
         self._directory, self._shm, self._kernel = scratch(), None, kernel or guest_kernel()
         super().__init__(self.path('console'), self.check_alive)
         self.qmp = self.process = None
         try:
-            self._start(not incoming if autostart is None else autostart, ram, machine, append, extra)
+            self._start(not incoming if autostart is None else autostart, ram, machine, append, accel, extra)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, autostart, ram, machine, append, extra):
+    def _start(self, autostart, ram, machine, append, accel, extra):
         backend = f'id=pc.ram,size={self.ram_kib}K,share=on,x-use-canonical-path-for-ramblock-id=off'
         if ram == 'shm':
             self._shm = scratch('/dev/shm')
@@ -73,7 +75,7 @@ class Guest(Console):
             memory = []
         else:
             raise ValueError(f'unknown kind of RAM: {ram}')
-        argv = [qemu_path(self.version), '-nodefaults', '-no-user-config', '-display', 'none', '-accel', 'tcg',
+        argv = [qemu_path(self.version), '-nodefaults', '-no-user-config', '-display', 'none', '-accel', accel,
                 '-machine', machine + (',memory-backend=pc.ram' if memory else ''), '-m', f'{self.ram_kib}k', *memory,
                 '-kernel', self._kernel, '-append', append, '-serial', f"file:{self.path('console')}",
                 '-qmp', f"unix:{self.path('test.qmp')},server=on,wait=off",

@@ -12,7 +12,7 @@ source, destination      more arguments of Guest, for one end; otherwise it is a
 capabilities, parameters of the migration at both ends, as configure_migration takes them
 return_path  False: without that capability
 tcp          the QEMUs reach their wherries over TCP on loopback instead of unix sockets
-sender_qmp   whether the sender gets its QEMU's monitor
+sender_qmp   whether the sender gets its QEMU's monitor, and `cgroups` whether it sees control groups
 incoming     False: the destination is not told to wait for a migration
 wherries     False: start no wherries; `start_wherries()` does
 
@@ -34,9 +34,10 @@ SMALL = {'ram_kib': 49160, 'append': f'pages={PAGES} rate=8000 mix=text:60,rando
 class Pair:
     def __init__(self, version='10.0', *, multifd=0, placement='relay', keys='streams=2&verify=on', rate=None, qmp=True,
                  source=None, destination=None, capabilities=(), parameters=None, return_path=True, tcp=False,
-                 sender_qmp=False, incoming=True, wherries=True, scheme='wherry'):
+                 sender_qmp=False, cgroups=True, incoming=True, wherries=True, scheme='wherry'):
         self._incoming, self._scheme = incoming, scheme
         self._return_path, self._tcp, self._sender_qmp = return_path, tcp, sender_qmp
+        self._cgroups = cgroups
         self.multifd, self.placement, self.keys, self.qmp = multifd, placement, keys, qmp
         self._version, self._capabilities, self._parameters = version, capabilities, parameters or {}
         self._destination = {**SMALL, **(destination or {})}
@@ -92,7 +93,7 @@ class Pair:
         self.sender = self._enter(Wherry.send(self._out(),
                                               f'{self._scheme}://{to or address}?placement={self.placement}&{self.keys}',
                                               qmp=self.src.qmp_path if self._sender_qmp else None,
-                                              netns=self.link.netns('a'), **both))
+                                              netns=self.link.netns('a'), cgroups=self._cgroups, **both))
         self.sender.wait_for_socket()
 
     def migrate(self, **arguments):

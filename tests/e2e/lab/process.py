@@ -46,9 +46,11 @@ def end(process):
     return process.wait()
 
 
-def in_namespace(netns, argv):
-    """Not by `ip netns exec`, which hides control groups: it puts another /sys in place."""
-    return ['nsenter', f'--net=/run/netns/{netns}', '--', *argv] if netns else list(argv)
+def in_namespace(netns, argv, cgroups=True):
+    """`ip netns exec` hides control groups: it puts another /sys in place."""
+    if not netns:
+        return list(argv)
+    return [*(['nsenter', f'--net=/run/netns/{netns}', '--'] if cgroups else ['ip', 'netns', 'exec', netns]), *argv]
 
 
 def wait_until(condition, timeout, what, every=0.01):

@@ -5,7 +5,7 @@
         with Wherry.send(src.path('out'), 'wherry://10.98.0.2?streams=2', netns=link.netns('a')) as sender: …
 
 The way to QEMU is a path or 'tcp:HOST:PORT'. Both run in the network namespace `netns` or on a `host` of Hosts, with
---insecure unless `insecure=False`, and write a report, to `report` if given. After `wait()`: `returncode`, `report` (dict), `stderr` (text).
+--insecure unless `insecure=False`, see control groups unless `cgroups=False`, and write a report, to `report` if given. After `wait()`: `returncode`, `report` (dict), `stderr` (text).
 """
 import contextlib
 import json
@@ -34,12 +34,12 @@ def _endpoint(qemu):
 
 
 class Wherry:
-    def __init__(self, arguments, netns=None, host=None, insecure=True, report=None):
+    def __init__(self, arguments, netns=None, host=None, insecure=True, report=None, cgroups=True):
         self._directory = scratch()
         self.report_path = report or os.path.join(self._directory, 'report.json')
         self._stderr_path = os.path.join(self._directory, 'stderr')
         argv = [wherry_binary(), *arguments, '--report', self.report_path, *(['--insecure'] if insecure else [])]
-        argv = host.inside(argv) if host else in_namespace(netns, argv)
+        argv = host.inside(argv) if host else in_namespace(netns, argv, cgroups)
         with open(self._stderr_path, 'wb') as stderr:
             self.process = spawn(argv, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
 

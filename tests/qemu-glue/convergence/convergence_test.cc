@@ -1,4 +1,4 @@
-// With a QEMU that only has parameters, and lanes that are said to do something.
+// With a QEMU that only has parameters and capabilities, and lanes that are said to do something.
 #include "qemu-glue/convergence/convergence.h"
 
 #include <gtest/gtest.h>
@@ -6,38 +6,31 @@
 #include <algorithm>
 
 #include "tests/qemu-glue/convergence/alone.h"
+#include "tests/qemu-glue/convergence/fake_qemu.h"
 
 namespace wherry::convergence {
 namespace {
 
 using nlohmann::json;
 
-class Qemu : public Monitor {
- public:
-  Result<json> execute(std::string_view command, json arguments, std::chrono::milliseconds) override {
-    commands.emplace_back(command);
-    if (command == "query-migrate-parameters") return parameters;
-    if (refuses) return fail("{}: refused", command);
-    if (command == "migrate-set-parameters") parameters.update(arguments);
-    return json::object();
-  }
-  using Monitor::stopped;
-  json parameters = {{"downtime-limit", 500}, {"max-bandwidth", 7}};
-  bool refuses = false;
-  std::vector<std::string> commands;
-};
-
 class ConvergenceTest : public testing::Test {
  protected:
+  ConvergenceTest() { uri_.throttle_most = 0; }
   void begin() {
-    // No process: the guest cannot be slowed.
+    // No process: no control groups.
     auto begun = Convergence::begin(qemu_, 0, uri_, [this] { return lanes_; });
     ASSERT_TRUE(begun) << begun.error().message;
     convergence_ = std::move(*begun);
   }
-  Result<> look(uint64_t passes, double remaining, double mbps = 800) {
+  // QEMU sends what it has left.
+  void may_slow() {
+    uri_.throttle_most = 0.5;
+    lanes_.in_flight = 1;
+  }
+  Result<> look(uint64_t passes, double remaining, double mbps = 800, int throttle = 0) {
     auto looked = convergence_->look(
         {{"status", "active"},
+         {"cpu-throttle-percentage", throttle},
          {"ram", {{"dirty-sync-count", passes}, {"remaining", remaining}, {"mbps", mbps}}}});
     if (!looked) return pass_on(looked);
     return {};
@@ -51,7 +44,7 @@ class ConvergenceTest : public testing::Test {
   }
 
   const Alone alone_;
-  Qemu qemu_;
+  FakeQemu qemu_;
   Uri uri_;
   Lanes lanes_{.landing = 100e6, .goodput = 200e6, .link = 200e6};
   std::unique_ptr<Convergence> convergence_;
@@ -113,13 +106,13 @@ TEST_F(ConvergenceTest, WhatChangesLittleIsNotToldAnew) {
 }
 
 TEST_F(ConvergenceTest, ARefusalAtTheBeginIsAnError) {
-  qemu_.refuses = true;
+  qemu_.refuses = {"migrate-set-parameters"};
   EXPECT_FALSE(Convergence::begin(qemu_, 0, uri_, [this] { return lanes_; }));
 }
 
 TEST_F(ConvergenceTest, ALaterOneIsSaidOnceAndEndsNothing) {
   begin();
-  qemu_.refuses = true;
+  qemu_.refuses = {"migrate-set-parameters"};
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(look(1, 1e9));
   EXPECT_EQ(convergence_->state().messages, std::vector<std::string>{"migrate-set-parameters: refused"});
 }
@@ -155,6 +148,85 @@ TEST_F(ConvergenceTest, PostcopyBegins) {
   begin();
   ASSERT_TRUE(look_until_out_of_reach());
   EXPECT_EQ(std::count(qemu_.commands.begin(), qemu_.commands.end(), "migrate-start-postcopy"), 1);
+}
+
+TEST_F(ConvergenceTest, AGuestThatMayNotBeSlowedIsLeftAlone) {
+  begin();
+  EXPECT_EQ(std::count(qemu_.commands.begin(), qemu_.commands.end(), "migrate-set-capabilities"), 0);
+  EXPECT_EQ(convergence_->state().throttle_by, "");
+  EXPECT_TRUE(convergence_->state().messages.empty());
+}
+
+TEST_F(ConvergenceTest, WithoutControlGroupsQemuSlowsTheGuest) {
+  may_slow();
+  begin();
+  EXPECT_EQ(convergence_->state().throttle_by, "auto-converge");
+  EXPECT_EQ(convergence_->state().throttle_reason,
+            "dirty-limit: set-vcpu-dirty-limit: requires KVM with 'dirty-ring-size' set; "
+            "vcpu-quota: QEMU's process cannot be seen from here");
+  for (uint64_t pass = 1; pass < 5; ++pass) ASSERT_TRUE(look(pass, 1e9));
+  EXPECT_EQ(qemu_.parameters["max-cpu-throttle"], 50);
+  EXPECT_EQ(convergence_->state().throttle, 0) << "as QEMU says";
+  ASSERT_TRUE(look(5, 1e9, 800, 50));
+  EXPECT_EQ(convergence_->state().throttle, 50);
+  convergence_.reset();
+  EXPECT_FALSE(qemu_.auto_converge);
+  EXPECT_EQ(qemu_.parameters["max-cpu-throttle"], 80);
+}
+
+TEST_F(ConvergenceTest, NothingIsOutOfReachBeforeAPassHadAllOfTheThrottle) {
+  may_slow();
+  begin();
+  for (uint64_t pass = 1; pass < 30; ++pass) ASSERT_TRUE(look(pass, 1e9, 800, pass < 20 ? 20 : 50));
+  const auto messages = convergence_->state().messages;
+  ASSERT_EQ(messages.size(), 1u);
+  EXPECT_NE(messages[0].find("out of reach: slowed by 50 %"), std::string::npos) << messages[0];
+  convergence_.reset();
+  begin();
+  for (uint64_t pass = 1; pass <= 20; ++pass) ASSERT_TRUE(look(pass, 1e9, 800, pass < 20 ? 20 : 50));
+  EXPECT_TRUE(convergence_->state().messages.empty());
+}
+
+TEST_F(ConvergenceTest, WhereADirtyLimitIsNotEnoughTheNextIsTaken) {
+  may_slow();
+  qemu_.rates = {100};
+  begin();
+  EXPECT_EQ(convergence_->state().throttle_by, "dirty-limit");
+  EXPECT_EQ(convergence_->state().throttle_reason, "");
+  uint64_t limit = 0;
+  uint64_t pass = 1;
+  for (; pass < 10 && qemu_.limit; ++pass) {
+    ASSERT_TRUE(look(pass, 1e9, 800, 50));
+    if (qemu_.limit) limit = *qemu_.limit;
+  }
+  EXPECT_EQ(limit, 50u);
+  EXPECT_FALSE(qemu_.limit);
+  EXPECT_EQ(convergence_->state().throttle_by, "auto-converge");
+  EXPECT_EQ(convergence_->state().throttle_reason,
+            "dirty-limit: not enough; vcpu-quota: QEMU's process cannot be seen from here");
+  EXPECT_TRUE(convergence_->state().messages.empty());
+  ASSERT_TRUE(look(++pass, 1e9, 800, 50));
+  EXPECT_EQ(convergence_->state().messages.size(), 1u) << "the last is not enough either";
+}
+
+TEST_F(ConvergenceTest, WhereNothingSlowsTheGuestEachReasonIsSaid) {
+  uri_.throttle_most = 0.5;
+  qemu_.refuses = {"migrate-set-capabilities"};
+  begin();
+  EXPECT_EQ(convergence_->state().messages,
+            std::vector<std::string>{
+                "the guest cannot be slowed down: dirty-limit: set-vcpu-dirty-limit: requires KVM with "
+                "'dirty-ring-size' set; vcpu-quota: QEMU's process cannot be seen from here; "
+                "auto-converge: migrate-set-capabilities: refused"});
+}
+
+TEST_F(ConvergenceTest, WhatAKilledOneLeftInQemuIsTakenAway) {
+  qemu_.auto_converge = true;
+  for (const char* name : {"cpu-throttle-initial", "max-cpu-throttle"}) qemu_.parameters[name] = 70;
+  qemu_.parameters["cpu-throttle-increment"] = 99;
+  begin();
+  EXPECT_FALSE(qemu_.auto_converge);
+  EXPECT_EQ(qemu_.parameters["max-cpu-throttle"], 99);
 }
 
 TEST_F(ConvergenceTest, TheEndOfTheGuestHereIsPredictedForWhenItStopped) {

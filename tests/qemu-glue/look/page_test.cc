@@ -39,7 +39,7 @@ json whole() {
   json all = report.to_json();
   all.update(
       json{{"target_ms", 300},
-           {"throttle", {{"peak_percent", 40}, {"mean_percent", 12}}},
+           {"throttle", {{"peak_percent", 40}, {"mean_percent", 12}, {"by", "vcpu-quota"}}},
            {"downtime", {{"predicted", {{"last_pass", 50}, {"total", 60}}}, {"measured", {{"total", 72}}}}},
            {"messages", {{{"t", 1.5}, {"text", "throttle goes to 40 %"}}}}});
   for (json& point : all["timeline"])
@@ -81,7 +81,7 @@ TEST(Page, SaysAllThatTheReportHas) {
                            ">999 B<",
                            ">xbzrle<",
                            ">40 %<",
-                           "mean 12 %",
+                           "mean 12 %, by vcpu-quota",
                            ">last pass<",
                            ">50 ms<",
                            "1.5 s: throttle goes to 40 %",
@@ -123,6 +123,7 @@ TEST(Page, TextOfOthersStaysText) {
   report["opaque"] = {{evil, evil}};
   report["downtime"]["predicted"][evil] = 1;
   report["messages"][0]["text"] = evil;
+  report["throttle"]["by"] = evil;
   report["timeline"][7]["encoding"] = evil;
   const std::string text = page_of(report);
   EXPECT_GT(count(text, "&lt;script&gt;"), 14);

@@ -1,0 +1,98 @@
+#include "qemu-glue/convergence/auto_converge.h"
+
+#include <algorithm>
+#include <cmath>
+#include <thread>
+
+namespace wherry::convergence {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kLeast = 1;  // percent, and
+constexpr int kAll = 99;   // most, that QEMU takes
+constexpr std::chrono::milliseconds kSoon{20};
+constexpr int kLooksAtTheEnd = 100;
+
+json defaults() {
+  return {{"cpu-throttle-initial", 20},
+          {"cpu-throttle-increment", 10},
+          {"cpu-throttle-tailslow", false},
+          {"max-cpu-throttle", 99},
+          {"throttle-trigger-threshold", 50}};
+}
+
+Result<json> set_capability(Monitor& qemu, bool on) {
+  const json capability = {{"capability", AutoConverge::kName}, {"state", on}};
+  return qemu.execute("migrate-set-capabilities", {{"capabilities", json::array({capability})}});
+}
+
+bool is_ours(const json& parameters) {
+  const json initial = parameters.value("cpu-throttle-initial", json());
+  return parameters.value("cpu-throttle-increment", json()) == kAll && initial.is_number() &&
+         initial == parameters.value("max-cpu-throttle", json());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Throttle>> AutoConverge::take(Monitor& qemu) {
+  auto capabilities = qemu.execute("query-migrate-capabilities");
+  if (!capabilities) return pass_on(capabilities);
+  const bool is_on = std::any_of(capabilities->begin(), capabilities->end(), [](const json& each) {
+    return each.value("capability", "") == kName && each.value("state", false);
+  });
+  auto parameters = qemu.execute("query-migrate-parameters");
+  if (!parameters) return pass_on(parameters);
+  json before = defaults();
+  for (auto& [name, value] : before.items()) {
+    if (!parameters->contains(name)) return fail("this QEMU has no parameter {}", name);
+    value = (*parameters)[name];
+  }
+  std::unique_ptr<AutoConverge> taken(new AutoConverge(qemu, std::move(before)));
+  auto prepared = qemu.execute("migrate-set-parameters", {{"cpu-throttle-initial", kLeast},
+                                                          {"cpu-throttle-increment", kAll},
+                                                          {"cpu-throttle-tailslow", false},
+                                                          {"max-cpu-throttle", kLeast},
+                                                          {"throttle-trigger-threshold", 100}});
+  if (!prepared) return pass_on(prepared);
+  if (!is_on) {
+    if (auto switched = set_capability(qemu, true); !switched) return pass_on(switched);
+    taken->switched_on_ = true;
+  }
+  return taken;
+}
+
+AutoConverge::~AutoConverge() {
+  // Where QEMU is gone there is nothing to set back.
+  for (int looks = 0; switched_on_ && looks < kLooksAtTheEnd; ++looks) {
+    if (set_capability(qemu_, false) || !qemu_.execute("query-migrate")) break;
+    std::this_thread::sleep_for(kSoon);
+  }
+  (void)qemu_.execute("migrate-set-parameters", before_);
+}
+
+Result<> AutoConverge::throttle(double part) {
+  const int percent = std::clamp(static_cast<int>(std::lround(part * 100)), kLeast, kAll);
+  if (percent == percent_) return {};
+  auto told = qemu_.execute(
+      "migrate-set-parameters",
+      {{"cpu-throttle-initial", percent}, {"max-cpu-throttle", percent}, {"throttle-trigger-threshold", 1}},
+      kSwitchoverTimeout);
+  if (!told) return pass_on(told);
+  percent_ = percent;
+  return {};
+}
+
+double AutoConverge::holds(const json& query_migrate) const {
+  const auto percent = query_migrate.find("cpu-throttle-percentage");
+  return percent != query_migrate.end() && percent->is_number() ? percent->get<double>() / 100 : 0;
+}
+
+void AutoConverge::release_abandoned(Monitor& qemu) {
+  const auto parameters = qemu.execute("query-migrate-parameters");
+  if (!parameters || !is_ours(*parameters)) return;
+  // While it migrates they are somebody's.
+  if (set_capability(qemu, false)) (void)qemu.execute("migrate-set-parameters", defaults());
+}
+
+}  // namespace wherry::convergence
