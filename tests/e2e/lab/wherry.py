@@ -5,7 +5,8 @@
         with Wherry.send(src.path('out'), 'wherry://10.98.0.2?streams=2', netns=link.netns('a')) as sender: …
 
 The way to QEMU is a path or 'tcp:HOST:PORT'. Both run in the network namespace `netns` or on a `host` of Hosts, with
---insecure unless `insecure=False`, see control groups unless `cgroups=False`, and write a report, to `report` if given. After `wait()`: `returncode`, `report` (dict), `stderr` (text).
+--insecure unless `insecure=False`, see control groups unless `cgroups=False`, and write a report, to `report` if given.
+After `wait()`: `returncode`, `report` (dict), `stderr` (text).
 """
 import contextlib
 import json
