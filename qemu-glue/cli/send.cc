@@ -140,8 +140,8 @@ int send(const SendOptions& options) {
     std::jthread looks;
     if (qmp) {
       const auto watch = [&](std::chrono::milliseconds longest) {
-        for (auto event = qmp->next_event(longest); event; event = qmp->next_event({})) {
-        }
+        // Convergence hears of the stop by itself; no other event matters.
+        for (auto event = qmp->next_event(longest); event; event = qmp->next_event({})) continue;
       };
       looks = std::jthread([&, watch](const std::stop_token& over) {
         converge(*qmp, *converging, sender, failure, over, watch);

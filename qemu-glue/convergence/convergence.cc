@@ -16,8 +16,8 @@ namespace {
 
 using nlohmann::json;
 
-// What a switchover takes without pages: idle guests of QEMU 10.0 under TCG were away for 4 to 13 ms, mostly
-// for 6, of which the stop took 3 to 5. Round trips come on top.
+// What a switchover takes without pages: idle guests of QEMU 7.2 and 10.0 under TCG are away for 4 to 9 ms,
+// mostly for 4 to 6 (bench/downtime --workload idle). Round trips come on top.
 constexpr double kFixed = 0.01;
 constexpr Downtime kUsual{.pages = 0.003, .placed = 0.001, .start = 0.0015};
 constexpr int kRoundTrips = 3;

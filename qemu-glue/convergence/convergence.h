@@ -6,7 +6,7 @@
 // QEMU 8.2 and later is told the rate that it may reckon with (avail-switchover-bandwidth); an earlier one
 // measures it itself, over 0.1 s, so its downtime-limit is set for the fastest of the last second.
 //
-// The guest is slowed by the first of these that can be, and by the next where that is not enough:
+// The guest is slowed by the first of these that can be, and where a dirty limit is not enough, by the next:
 //
 //   dirty-limit     dirty_limit.h
 //   vcpu-quota      vcpu_quota.h

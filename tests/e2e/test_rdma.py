@@ -42,7 +42,7 @@ class Rdma(unittest.TestCase):
             self.vm('-n', '2', '-t', '300', MIGRATIONS, shutil.copy(guest_kernel(), directory), *which)
 
     def test_migration(self):
-        self.migrations('Migrations.test_raw', 'Migrations.test_mixed')
+        self.migrations('Migrations.test_raw', 'Migrations.test_mixed', 'Migrations.test_idle_lane_dies')
 
     if os.environ.get('WHERRY_LONG_TESTS'):
         def test_migrations(self):

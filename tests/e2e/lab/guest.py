@@ -51,8 +51,7 @@ def guest_kernel():
 
 class Guest(Console):
     def __init__(self, version='7.2', *, incoming=False, autostart=None, ram='memfd', ram_kib=131080, machine='pc',
-                 append='pages=16384 rate=2000 verify=30000', kernel=None, accel='tcg', netns=None,
-                 extra=()):
+                 append='pages=16384 rate=2000 verify=30000', kernel=None, accel='tcg', netns=None, extra=()):
         self.version, self.incoming, self.ram_kib, self.netns = version, incoming, ram_kib, netns
         self._directory, self._shm, self._kernel = scratch(), None, kernel or guest_kernel()
         super().__init__(self.path('console'), self.check_alive)

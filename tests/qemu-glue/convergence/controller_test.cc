@@ -207,6 +207,16 @@ TEST(Controller, ALookBehindTheStopSawWhatIsLeft) {
   EXPECT_NEAR(controller.stopped(seen.t)->total(), 0.31 / 1.25, 0.01) << "a little faster than what was seen";
 }
 
+TEST(Controller, ZeroPagesAtTheEndTakeNothing) {
+  Controller controller(kTenth);
+  Observation seen{.passes = 1, .remaining = 1000 * kMb, .landing = 100 * kMb, .link = 100 * kMb};
+  controller.step(seen);
+  seen.t = 0.05;
+  seen.remaining = 500 * kMb;
+  controller.step(seen);
+  EXPECT_NEAR(controller.if_stopped(seen.t)->total(), 0.01, 0.001) << "they go at 10 GB/s";
+}
+
 // Guests of all kinds: steady, in bursts, growing; links that falter. Whatever they do, no target is missed
 // by more than what happens between two looks, and no guest is slowed that need not be.
 TEST(Controller, ThousandsOfGuests) {
