@@ -92,7 +92,9 @@ Chooser::Chooser(const Compression& wish, size_t lanes, std::function<double()> 
 double Chooser::speed(const Way& way, const Way& present, double rate) const {
   const double draining = way.left / rate;
   const double speed = 1 / std::pow(std::pow(way.seconds, 4) + std::pow(draining, 4), 0.25);
-  if (!way.encoding.level || *way.encoding.level <= kFreeLevel) return speed;
+  const bool takes_idle_ones =
+      worth_of_raw_ > 1 ? !is_raw(way) : way.encoding.level && *way.encoding.level > kFreeLevel;
+  if (!takes_idle_ones) return speed;
   const double used = present.seconds / std::max(present.seconds, present.left / rate);
   return std::min(speed, (used + idle_processors_ / static_cast<double>(lanes_.size())) / way.seconds);
 }

@@ -11,9 +11,9 @@
 // of zstd is, it is taken to be slower than usual by the factor of the best of those that were; what was
 // measured of a way is forgotten bit by bit while nothing new is. r is measured while bytes wait for the
 // network, and grows by itself while none do (fast, until it was measured a few times); a lane's part of it
-// is its part of what was sent. Where raw pages take no processor's time, what is encoded does, to be sent as
-// well, and a network that seems slow meanwhile need not be: r hardly falls then, and raw pages measure it.
-// Zstd above level 1 is only taken as far as idle processors bear it.
+// is its part of what was sent. Zstd above level 1 is only taken as far as idle processors bear it. So is all
+// but raw pages where those take no processor's time; what is encoded does, to be sent as well, and a network
+// that seems slow meanwhile need not be: r hardly falls then, and raw pages measure it.
 //
 // Thread-safe.
 #pragma once

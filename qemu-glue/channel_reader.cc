@@ -16,9 +16,9 @@
 namespace wherry::qemu {
 namespace {
 
-// Milliseconds between two looks whether a lane is free. QEMU writes some 32 KiB at a time; where the lanes
-// have enough to do, its pages may wait for more: a large batch costs the lanes hardly more than a small one.
-constexpr int kLanesBusy = 1;
+// Between two looks whether a lane is free. QEMU writes some 32 KiB at a time; where the lanes have enough to
+// do, its pages may wait for more: a large batch costs the lanes hardly more than a small one.
+constexpr std::chrono::milliseconds kLanesBusy{1};
 
 // Carries bytes that nobody here understands.
 class OpaqueReader : public StreamReader {
@@ -213,7 +213,8 @@ void ChannelReader::run() {
 size_t ChannelReader::receive(std::span<uint8_t> where) {
   pollfd ready{connection_.get(), POLLIN, 0};
   int more = poll(&ready, 1, 0);
-  while (more == 0 && batcher_->may_grow() && channel_->lanes_busy()) more = poll(&ready, 1, kLanesBusy);
+  while (more == 0 && batcher_->may_grow() && channel_->lanes_busy(2 * kLanesBusy))
+    more = poll(&ready, 1, kLanesBusy.count());
   if (more <= 0) {
     batcher_->flush();
     while (poll(&ready, 1, -1) < 0 && errno == EINTR) {

@@ -100,8 +100,8 @@ void SourceChannel::blocks(const GuestBlocks& blocks) {
   send(std::move(frame));
 }
 
-bool SourceChannel::lanes_busy() const {
-  return session_.outbox_.lanes_busy();
+bool SourceChannel::lanes_busy(std::chrono::microseconds wait) const {
+  return session_.outbox_.lanes_busy() || session_.network_busy(wait);
 }
 
 void SourceChannel::close() {
@@ -394,6 +394,12 @@ Result<> SourceSession::post(LaneSender& lane, const FrameHeader& header, std::s
 // For the chooser, what the bandwidth holds back waits for the network too.
 uint64_t SourceSession::bytes_waiting(const LaneSender& lane) const {
   return lane.bytes_waiting() + pacer_.debt() / lanes_.size();
+}
+
+bool SourceSession::network_busy(std::chrono::microseconds wait) const {
+  uint64_t waiting = 0;
+  for (const Lane& lane : lanes_) waiting += bytes_waiting(*lane.sender);
+  return static_cast<double>(waiting) > chooser_.rate() * std::chrono::duration<double>(wait).count();
 }
 
 // The rest, such as device state and its description, is compressed where that pays.

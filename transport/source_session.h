@@ -59,8 +59,9 @@ class SourceChannel {
   void blocks(const GuestBlocks& blocks);
   void close();
 
-  // Whether a frame that is sent now would have to wait for a lane.
-  bool lanes_busy() const;
+  // Whether a frame that is sent now would have to wait: for a lane, or for so long behind what the network
+  // has not sent yet.
+  bool lanes_busy(std::chrono::microseconds wait) const;
   // How many bytes of pages a batch should have now; never more than kBatchBytes.
   size_t batch_bytes() const;
 
@@ -171,6 +172,7 @@ class SourceSession {
   Result<> post(LaneSender& lane, const FrameHeader& header, std::span<const uint8_t> table,
                 std::span<const std::span<const uint8_t>> body);
   uint64_t bytes_waiting(const LaneSender& lane) const;
+  bool network_busy(std::chrono::microseconds wait) const;
   Chooser::Population population(const PageBatch& batch) const;
   void count(const PageCounts& pages);
   void run_control();

@@ -226,6 +226,16 @@ TEST(Chooser, WhereRawIsFreeZstdMustBeWorthIt) {
   }
 }
 
+TEST(Chooser, WhereRawIsFreeAllElseNeedsIdleProcessors) {
+  for (const double idle : {0.0, 8.0}) {
+    Lanes lanes(wish(Mode::automatic), idle);
+    lanes.chooser().raw_is_free();
+    lanes.rate = 0.02e9;
+    lanes.run(2);
+    EXPECT_EQ(lanes.mostly() == "raw", idle == 0) << lanes.describe();
+  }
+}
+
 TEST(Chooser, WhereRawIsFreeANetworkIsNotSlowForWhatProcessorsMustSend) {
   for (const auto& [mode, believed] : {std::pair(Mode::zstd, false), std::pair(Mode::off, true)}) {
     Lanes lanes(wish(mode));
