@@ -18,7 +18,7 @@ constexpr int kStuck = 2;
 constexpr int kKnown = 3;
 constexpr double kZeroPages = 2;  // times as fast as others land, at least
 constexpr double kUndisturbed = 1.25;
-// A guest that is slowed runs by fits and starts: its rate is that of at least so many seconds.
+// What a guest writes is that of at least so many seconds.
 constexpr double kSteady = 0.3;
 // Looks are so many seconds apart, and so many at least are in what is left of a pass.
 constexpr double kSeldom = 0.05;
@@ -54,22 +54,23 @@ double Controller::known(double t) const {
   return std::max(0.0, seen_.remaining - fall_ * (t - seen_.t));
 }
 
-std::optional<Downtime> Controller::if_stopped(double t) const {
-  return downtime(t, std::numeric_limits<double>::infinity());
+std::optional<Downtime> Controller::if_stopped(double t, double ran) const {
+  return downtime(t, ran, std::numeric_limits<double>::infinity());
 }
 
-std::optional<Downtime> Controller::stopped(double t) const {
+std::optional<Downtime> Controller::stopped(double t, double ran) const {
   // A look that came behind the stop saw what is left.
-  return downtime(t, t > seen_.t ? may_remain_ : std::numeric_limits<double>::infinity());
+  return downtime(t, ran, t > seen_.t ? may_remain_ : std::numeric_limits<double>::infinity());
 }
 
 // What QEMU does not know yet grows as in the last passes. What it knows may go faster than what comes again:
 // as fast as it went so far, or as fast as it must have gone since. Pages that are much faster are zero, like
 // an idle guest's last ones, and nothing is left of them.
-std::optional<Downtime> Controller::downtime(double t, double at_most) const {
+std::optional<Downtime> Controller::downtime(double t, double ran, double at_most) const {
   if (seen_.landing <= 0) return std::nullopt;
   t = std::max(t, seen_.t);
-  const double fresh = std::min(dirtied_ * (t - pass_began_), at_most);
+  const double written = dirtied_in_ > 0 ? dirtied_ / dirtied_in_ * (ran - ran_then_) : 0;
+  const double fresh = std::min(written, at_most);
   const double old = std::min(known(t), at_most - fresh);
   const double gone = (seen_.remaining - old) / std::max(t - seen_.t, kOften);
   const double rate = std::clamp(seen_.could, seen_.landing, kUndisturbed * seen_.landing);
@@ -93,9 +94,11 @@ void Controller::pass_ended(const Observation& seen, double may_remain) {
   const bool first = passes_ == 0;
   passes_ = seen.passes;
   pass_began_ = seen.t;
+  const double ran = seen.ran - std::exchange(ran_then_, seen.ran);
   if (first || length <= 0) return;
-  dirtied_ +=
-      std::min(1.0, length / kSteady) * (std::max(0.0, seen.remaining - known(seen.t)) / length - dirtied_);
+  const double kept = 1 - std::min(1.0, length / kSteady);
+  dirtied_ = kept * dirtied_ + std::max(0.0, seen.remaining - known(seen.t));
+  dirtied_in_ = kept * dirtied_in_ + ran / static_cast<double>(ended);
   if (!measured || seen.landing <= 0) return;
 
   const double excess = std::max(0.0, seen.remaining - may_remain);
@@ -106,7 +109,6 @@ void Controller::pass_ended(const Observation& seen, double may_remain) {
   const double speed = 1 - throttle_;
   if (shrinks_to > kShrink) throttle_ = std::min(limits_.throttle, 1 - speed * kAim / shrinks_to);
   if (shrinks_to < kFast && excess > kFar * may_remain) throttle_ = std::max(0.0, 1 - speed * kGiveBack);
-  dirtied_ *= (1 - throttle_) / speed;
   const bool at_end = throttle_ >= limits_.throttle;
   stuck_ = at_end && shrinks_to > kNoShorter ? stuck_ + 1 : 0;
   if (stuck_ == 0) out_of_reach_.reset();

@@ -17,7 +17,8 @@
 // is out of reach.
 //
 // The downtime is predicted from what is left and on its way, where QEMU has stopped at no more than T, and
-// from what a switchover takes as a rule. For that it has to be looked more often towards a pass's end. While
+// from what a switchover takes as a rule. What QEMU does not know yet grows with the time that the guest's
+// processors run. For that it has to be looked more often towards a pass's end. While
 // the guest is away nothing but the lanes is waited for, so that pages land up to kUndisturbed times as fast
 // as at best before, if the lanes could.
 //
@@ -39,6 +40,7 @@ struct Downtime {
 
 struct Observation {
   double t = 0;          // seconds, of any clock
+  double ran = 0;        // seconds that the guest's processors have run, all together, since any moment
   uint64_t passes = 0;   // that QEMU has begun (dirty-sync-count)
   double remaining = 0;  // bytes that QEMU knows to be dirty
   double in_flight = 0;  // bytes that it has sent and that are not in place yet,
@@ -75,23 +77,25 @@ class Controller {
 
   Decision step(const Observation& seen);
   // What is to be expected if the guest is stopped at that time, shortly after the last step, and where QEMU
-  // has stopped it by itself. Nothing before E is known.
-  std::optional<Downtime> if_stopped(double t) const;
-  std::optional<Downtime> stopped(double t) const;
+  // has stopped it by itself; `ran` as in a step. Nothing before E is known.
+  std::optional<Downtime> if_stopped(double t, double ran) const;
+  std::optional<Downtime> stopped(double t, double ran) const;
 
  private:
   double may_remain(const Observation& seen, double rate) const;
   double known(double t) const;
-  std::optional<Downtime> downtime(double t, double at_most) const;
+  std::optional<Downtime> downtime(double t, double ran, double at_most) const;
   void pass_ended(const Observation& seen, double may_remain);
 
   const Limits limits_;
   Observation seen_;
   uint64_t passes_ = 0;
   double pass_began_ = 0;
+  double ran_then_ = 0;
   double fall_ = 0;        // bytes a second by which what remains gets less, in this pass
   double may_remain_ = 0;  // T
-  double dirtied_ = 0;     // bytes a second, in the last passes
+  double dirtied_ = 0;     // bytes, in the last passes,
+  double dirtied_in_ = 0;  // and for how many seconds the guest's processors ran then
   double excess_ = 0;      // bytes too much behind the last pass
   int enough_ = 0;         // passes in a row that would have been enough with E as it is
   double throttle_ = 0;

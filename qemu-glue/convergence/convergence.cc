@@ -75,6 +75,8 @@ Result<std::unique_ptr<Convergence>> Convergence::begin(Monitor& qemu, pid_t pro
   std::unique_ptr<Convergence> convergence(new Convergence(qemu, process, uri, std::move(lanes)));
   if (uri.throttle_most > 0 && !convergence->next_throttle())
     convergence->say("the guest cannot be slowed down: " + convergence->state_.throttle_reason);
+  if (auto threads = vcpu_threads(qemu); threads && process > 0)
+    convergence->vcpu_time_ = VcpuTime::of(process, *threads);
   qemu.on_stop([self = convergence.get()](double ago) { self->stopped(ago); });
   convergence->takes_rate_ = parameters->contains("avail-switchover-bandwidth");
   for (const char* name : {"downtime-limit", "avail-switchover-bandwidth"}) {
@@ -152,6 +154,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
   const double rate = qemu_rate(ram, t);
   const Decision decision = controller_->step({
       .t = t,
+      .ran = ran(t),
       .passes = passes,
       .remaining = remaining,
       .in_flight = lanes.in_flight,
@@ -168,7 +171,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
     std::lock_guard lock(mutex_);
     state_.remaining = static_cast<uint64_t>(remaining);
     state_.dirty_rate = number(ram, "dirty-pages-rate") * std::max(number(ram, "page-size"), 4096.0);
-    if (const auto predicted = controller_->if_stopped(t)) state_.predicted = predicted;
+    if (const auto predicted = controller_->if_stopped(t, ran(t))) state_.predicted = predicted;
   }
   const std::chrono::milliseconds look_in(std::lround(decision.look_in * 1000));
   // What a throttle does not bring shows at the end of a pass that had all of it.
@@ -194,11 +197,18 @@ void Convergence::stopped(double ago) {
   std::lock_guard lock(mutex_);
   state_.stopped = std::chrono::steady_clock::now() - std::chrono::microseconds(std::llround(ago * 1e6));
   if (!controller_) return;
-  if (const auto predicted = controller_->stopped(now() - ago)) state_.predicted = predicted;
+  const double t = now() - ago;
+  if (const auto predicted = controller_->stopped(t, ran(t))) state_.predicted = predicted;
 }
 
 double Convergence::now() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+}
+
+// How long the guest's processors have run; where that cannot be seen, as long as they might have.
+double Convergence::ran(double now) {
+  if (vcpu_time_) return vcpu_time_->seconds();
+  return seen_ - throttled_ + (1 - state_.throttle.value_or(0) / 100) * (now - seen_);
 }
 
 // The fastest of the last windows.
@@ -244,10 +254,10 @@ double Convergence::slow_down(double part, bool stops, const json& query_migrate
   }
   const double holds = throttle_ ? throttle_->holds(query_migrate) : 0;
   std::lock_guard lock(mutex_);
-  throttled_ += state_.throttle.value_or(0) * (now - std::exchange(seen_, now));
+  throttled_ += state_.throttle.value_or(0) / 100 * (now - std::exchange(seen_, now));
   state_.throttle = holds * 100;
   state_.throttle_peak = std::max(holds * 100, state_.throttle_peak.value_or(0));
-  state_.throttle_mean = throttled_ / now;
+  state_.throttle_mean = throttled_ / now * 100;
   return holds;
 }
 

@@ -27,6 +27,7 @@
 
 #include "qemu-glue/convergence/controller.h"
 #include "qemu-glue/convergence/throttle.h"
+#include "qemu-glue/convergence/vcpu_time.h"
 #include "qemu-glue/monitor/monitor.h"
 #include "qemu-glue/uri.h"
 
@@ -74,6 +75,7 @@ class Convergence {
   bool next_throttle();
   void stopped(double ago);
   double now() const;
+  double ran(double now);
   double qemu_rate(const nlohmann::json& ram, double now);
   Result<> tell_qemu(const Decision& decision, double rate, double landing);
   double slow_down(double part, bool stops, const nlohmann::json& query_migrate, double now);
@@ -83,6 +85,7 @@ class Convergence {
   Monitor& qemu_;
   const pid_t process_;
   const Uri wish_;
+  std::optional<VcpuTime> vcpu_time_;   // nothing: it cannot be seen from here
   std::unique_ptr<Throttle> throttle_;  // null: the guest cannot be slowed
   size_t next_throttle_ = 0;
   const std::function<Lanes()> lanes_;

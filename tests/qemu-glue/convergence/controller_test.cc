@@ -59,6 +59,7 @@ class Simulation {
     for (double t = 0; t < kTooLong; t += kStep) {
       const double landing = world_.landing(t);
       const double hot = world_.hot(t);
+      ran_ += (1 - decision.throttle) * kStep;
       const double touched = world_.touches(t) * (1 - decision.throttle) * kStep;
       fresh_ += touched * std::max(0.0, 1 - fresh_ / hot);
       known_ = std::max(0.0, known_ - landing * kStep);
@@ -93,7 +94,7 @@ class Simulation {
       outcome.total = t;
       outcome.left = known_;
       outcome.downtime = known_ / world_.landing(t) + world_.fixed;
-      outcome.predicted = controller_.stopped(t).value_or(Downtime{}).total();
+      outcome.predicted = controller_.stopped(t, ran_).value_or(Downtime{}).total();
       outcome.throttle_mean = t > 0 ? throttled / t : 0;
       return outcome;
     }
@@ -104,6 +105,7 @@ class Simulation {
  private:
   Decision step(double t, double landing) {
     return controller_.step({.t = t,
+                             .ran = ran_,
                              .passes = passes_,
                              .remaining = known_,
                              .in_flight = 0,
@@ -115,6 +117,7 @@ class Simulation {
   Controller controller_;
   double known_;
   double fresh_ = 0;
+  double ran_ = 0;
   uint64_t passes_ = 1;
 };
 
@@ -200,11 +203,25 @@ TEST(Controller, ALookBehindTheStopSawWhatIsLeft) {
   seen.passes = 2;
   seen.remaining = 30 * kMb;
   controller.step(seen);
-  ASSERT_TRUE(controller.stopped(9.9));
-  EXPECT_NEAR(controller.stopped(9.9)->total(), 0.31, 0.001);
+  ASSERT_TRUE(controller.stopped(9.9, 0));
+  EXPECT_NEAR(controller.stopped(9.9, 0)->total(), 0.31, 0.001);
   seen.could = 1000 * kMb;
   controller.step(seen);
-  EXPECT_NEAR(controller.stopped(seen.t)->total(), 0.31 / 1.25, 0.01) << "a little faster than what was seen";
+  EXPECT_NEAR(controller.stopped(seen.t, 0)->total(), 0.31 / 1.25, 0.01)
+      << "a little faster than what was seen";
+}
+
+TEST(Controller, WhatTheGuestWritesGrowsWithTheTimeThatItRuns) {
+  Controller controller(kTenth);
+  Observation seen{.passes = 1, .remaining = 1000 * kMb, .landing = 100 * kMb, .link = 100 * kMb};
+  controller.step(seen);
+  seen.t = 10;
+  seen.ran = 2;
+  seen.passes = 2;
+  seen.remaining = 400 * kMb;
+  controller.step(seen);
+  EXPECT_NEAR(controller.if_stopped(12, 2)->total(), 2 + 0.01, 0.001) << "it had nothing to do";
+  EXPECT_NEAR(controller.if_stopped(12, 2.5)->total(), 2 + 1 + 0.01, 0.001) << "200 MB a second";
 }
 
 TEST(Controller, ZeroPagesAtTheEndTakeNothing) {
@@ -214,7 +231,7 @@ TEST(Controller, ZeroPagesAtTheEndTakeNothing) {
   seen.t = 0.05;
   seen.remaining = 500 * kMb;
   controller.step(seen);
-  EXPECT_NEAR(controller.if_stopped(seen.t)->total(), 0.01, 0.001) << "they go at 10 GB/s";
+  EXPECT_NEAR(controller.if_stopped(seen.t, 0)->total(), 0.01, 0.001) << "they go at 10 GB/s";
 }
 
 // Guests of all kinds: steady, in bursts, growing; links that falter. Whatever they do, no target is missed

@@ -1,0 +1,37 @@
+// How long a guest's processors have run: what a guest writes grows with that, whether it is slowed, comes in
+// bursts or has nothing to do.
+//
+// Source: the first number of /proc/PID/task/TID/schedstat (sched-stats of the kernel's documentation), which
+// is up to a tick behind while a thread runs, and exact once it does not. For one thread.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "transport/fd.h"
+
+namespace wherry::convergence {
+
+class VcpuTime {
+ public:
+  // Nothing where the threads cannot be seen from here, or the kernel does not count.
+  static std::optional<VcpuTime> of(pid_t qemu, const std::vector<pid_t>& threads);
+
+  // Of all vCPUs together; never less than before.
+  double seconds();
+
+ private:
+  struct Thread {
+    Fd file;
+    uint64_t nanoseconds = 0;
+  };
+  static std::optional<uint64_t> read(const Fd& file);
+
+  std::vector<Thread> threads_;
+};
+
+}  // namespace wherry::convergence
