@@ -32,6 +32,7 @@ class AutoConverge final : public Throttle {
 
   Result<> throttle(double part) override;
   double holds(const nlohmann::json& query_migrate) const override;
+  double taken(double running) const override { return running; }
   // QEMU wakes the vCPUs itself.
   void let_stop() override {}
 

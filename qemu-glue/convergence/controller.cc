@@ -7,13 +7,18 @@
 namespace wherry::convergence {
 namespace {
 
-constexpr double kCare = 0.8;       // the last pages may land more slowly than those before
-constexpr double kShrink = 0.7;     // a pass of the one before, at least,
-constexpr double kAim = 0.6;        // and what the guest is slowed for
-constexpr double kFast = 0.3;       // below that it is given back
+constexpr double kCare = 0.8;  // the last pages may land more slowly than those before
+// A pass of the one before, at least. A guest that comes down by itself is let; one that has to be slowed is
+// slowed so much that it is soon over, for it loses least then.
+constexpr double kShrink = 0.95;
+constexpr double kShrinkSlowed = 0.7;
+constexpr double kAim = 0.5;        // what the guest is slowed for,
+constexpr double kFast = 0.3;       // and below that it is given back
 constexpr double kFar = 3;          // while so many times what may remain is too much
 constexpr double kGiveBack = 1.25;  // so many times its speed
 constexpr double kNoShorter = 0.95;
+// Of its speed: a guest that takes less may not be what writes so much.
+constexpr double kLeastTaken = 0.25;
 constexpr int kStuck = 2;
 constexpr int kKnown = 3;
 constexpr double kZeroPages = 2;  // times as fast as others land, at least
@@ -54,19 +59,19 @@ double Controller::known(double t) const {
   return std::max(0.0, seen_.remaining - fall_ * (t - seen_.t));
 }
 
-std::optional<Downtime> Controller::if_stopped(double t, double ran) const {
-  return downtime(t, ran, std::numeric_limits<double>::infinity());
+std::optional<Downtime> Controller::if_stopped(double t, double ran, double in_flight) const {
+  return downtime(t, ran, in_flight, std::numeric_limits<double>::infinity());
 }
 
-std::optional<Downtime> Controller::stopped(double t, double ran) const {
+std::optional<Downtime> Controller::stopped(double t, double ran, double in_flight) const {
   // A look that came behind the stop saw what is left.
-  return downtime(t, ran, t > seen_.t ? may_remain_ : std::numeric_limits<double>::infinity());
+  return downtime(t, ran, in_flight, t > seen_.t ? may_remain_ : std::numeric_limits<double>::infinity());
 }
 
 // What QEMU does not know yet grows as in the last passes. What it knows may go faster than what comes again:
 // as fast as it went so far, or as fast as it must have gone since. Pages that are much faster are zero, like
 // an idle guest's last ones, and nothing is left of them.
-std::optional<Downtime> Controller::downtime(double t, double ran, double at_most) const {
+std::optional<Downtime> Controller::downtime(double t, double ran, double in_flight, double at_most) const {
   if (seen_.landing <= 0) return std::nullopt;
   t = std::max(t, seen_.t);
   const double written = dirtied_in_ > 0 ? dirtied_ / dirtied_in_ * (ran - ran_then_) : 0;
@@ -77,9 +82,8 @@ std::optional<Downtime> Controller::downtime(double t, double ran, double at_mos
   const double fastest = std::max({rate, fall_, gone});
   const double fast = fastest > kZeroPages * seen_.landing ? 0 : rate / fastest;
   // Until QEMU hands over what is left, what is on its way lands.
-  const double sent = (seen_.remaining - old) * fast;
-  const double landed = (t - seen_.t + limits_.usual.pages) * rate;
-  const double left = fresh + old * fast + std::clamp(seen_.in_flight + sent - landed, 0.0, seen_.bound);
+  const double landed = limits_.usual.pages * rate;
+  const double left = fresh + old * fast + std::clamp(in_flight - landed, 0.0, seen_.bound);
   const double on_way = std::min(left, seen_.bound);  // when the last page has been handed over
   Downtime expected = limits_.usual;
   expected.pages += (left - on_way) / rate;
@@ -94,20 +98,26 @@ void Controller::pass_ended(const Observation& seen, double may_remain) {
   const bool first = passes_ == 0;
   passes_ = seen.passes;
   pass_began_ = seen.t;
+  const double began_with = std::exchange(began_with_, seen.remaining);
   const double ran = seen.ran - std::exchange(ran_then_, seen.ran);
+  const double used = seen.used - std::exchange(used_then_, seen.used);
   if (first || length <= 0) return;
   const double kept = 1 - std::min(1.0, length / kSteady);
   dirtied_ = kept * dirtied_ + std::max(0.0, seen.remaining - known(seen.t));
   dirtied_in_ = kept * dirtied_in_ + ran / static_cast<double>(ended);
   if (!measured || seen.landing <= 0) return;
 
+  // What lands now may be a moment's rate: the last pass shows more of it.
+  const double landing = std::max(seen.landing, (began_with - known(seen.t)) / length);
   const double excess = std::max(0.0, seen.remaining - may_remain);
-  const double before = std::exchange(excess_, excess);
+  const double before = began_with - may_remain;
   // Near the end QEMU sends more than the excess before it looks again, so that a pass that would be short is
   // none: what was seen to become of the excess counts as well.
-  const double shrinks_to = std::max(excess / seen.landing / length, before > 0 ? excess / before : 0);
+  const double shrinks_to = std::max(excess / landing / length, before > 0 ? excess / before : 0);
   const double speed = 1 - throttle_;
-  if (shrinks_to > kShrink) throttle_ = std::min(limits_.throttle, 1 - speed * kAim / shrinks_to);
+  const double taken = std::clamp(used / length / static_cast<double>(ended), kLeastTaken * speed, speed);
+  if (shrinks_to > (throttle_ > 0 ? kShrinkSlowed : kShrink))
+    throttle_ = std::min(limits_.throttle, 1 - taken * kAim / shrinks_to);
   if (shrinks_to < kFast && excess > kFar * may_remain) throttle_ = std::max(0.0, 1 - speed * kGiveBack);
   const bool at_end = throttle_ >= limits_.throttle;
   stuck_ = at_end && shrinks_to > kNoShorter ? stuck_ + 1 : 0;

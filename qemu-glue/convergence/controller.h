@@ -11,10 +11,10 @@
 //
 // QEMU is told T, and stops the guest at a pass's end that leaves no more. Whether one will shows at each
 // end: R bytes are dirty behind a pass of t seconds, so the next takes (R − T)/E. Passes have to become
-// shorter, to kShrink of the one before at least. Where they do not, the guest is slowed in proportion, and
-// where they shrink fast it is given speed back. E has to be measured for that: so nothing is throttled
-// before a pass that sent pages again. Where throttling is at its end and passes stay as they are, the target
-// is out of reach.
+// shorter, to kShrink of the one before at least. Where they do not, the guest is slowed in proportion to
+// what it took of its processors, and where they shrink fast it is given speed back. E has to be measured for
+// that: so nothing is throttled before a pass that sent pages again. Where throttling is at its end and
+// passes stay as they are, the target is out of reach.
 //
 // The downtime is predicted from what is left and on its way, where QEMU has stopped at no more than T, and
 // from what a switchover takes as a rule. What QEMU does not know yet grows with the time that the guest's
@@ -40,11 +40,11 @@ struct Downtime {
 
 struct Observation {
   double t = 0;          // seconds, of any clock
-  double ran = 0;        // seconds that the guest's processors have run, all together, since any moment
+  double ran = 0;        // seconds that the guest's processors have run, all together, since any moment,
+  double used = 0;       // and that the busiest has used of what it has if nothing is throttled
   uint64_t passes = 0;   // that QEMU has begun (dirty-sync-count)
   double remaining = 0;  // bytes that QEMU knows to be dirty
-  double in_flight = 0;  // bytes that it has sent and that are not in place yet,
-  double bound = 0;      // and that they may come to
+  double bound = 0;      // bytes that it has sent and that are not in place yet, at most
   double landing = 0;    // bytes a second that are put in place of pages that come again; 0: not known yet
   double could = 0;      // bytes a second of them that the lanes could put in place, by their own model
   double link = 0;       // bytes a second that the link drains
@@ -77,26 +77,28 @@ class Controller {
 
   Decision step(const Observation& seen);
   // What is to be expected if the guest is stopped at that time, shortly after the last step, and where QEMU
-  // has stopped it by itself; `ran` as in a step. Nothing before E is known.
-  std::optional<Downtime> if_stopped(double t, double ran) const;
-  std::optional<Downtime> stopped(double t, double ran) const;
+  // has stopped it by itself; `ran` is as in a step, `in_flight` what QEMU has sent and is not in place.
+  // Nothing before E is known.
+  std::optional<Downtime> if_stopped(double t, double ran, double in_flight) const;
+  std::optional<Downtime> stopped(double t, double ran, double in_flight) const;
 
  private:
   double may_remain(const Observation& seen, double rate) const;
   double known(double t) const;
-  std::optional<Downtime> downtime(double t, double ran, double at_most) const;
+  std::optional<Downtime> downtime(double t, double ran, double in_flight, double at_most) const;
   void pass_ended(const Observation& seen, double may_remain);
 
   const Limits limits_;
   Observation seen_;
   uint64_t passes_ = 0;
   double pass_began_ = 0;
+  double began_with_ = 0;  // bytes
   double ran_then_ = 0;
+  double used_then_ = 0;
   double fall_ = 0;        // bytes a second by which what remains gets less, in this pass
   double may_remain_ = 0;  // T
   double dirtied_ = 0;     // bytes, in the last passes,
   double dirtied_in_ = 0;  // and for how many seconds the guest's processors ran then
-  double excess_ = 0;      // bytes too much behind the last pass
   int enough_ = 0;         // passes in a row that would have been enough with E as it is
   double throttle_ = 0;
   int stuck_ = 0;  // passes in a row that throttling did not shorten

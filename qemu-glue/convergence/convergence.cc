@@ -23,6 +23,8 @@ constexpr Downtime kUsual{.pages = 0.003, .placed = 0.001, .start = 0.0015};
 constexpr int kRoundTrips = 3;
 // What QEMU's windows of 0.1 s saw in so many seconds is remembered.
 constexpr double kRates = 1;
+// What the lanes say of their rates jumps: it is taken as the mean of about so many seconds.
+constexpr double kSteady = 0.3;
 // While the guest does not run here.
 constexpr std::chrono::milliseconds kSeldom{100};
 // With nothing at all to remain, QEMU would not look whether pages were written meanwhile.
@@ -135,7 +137,12 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
     if (passes <= *passes_then_ + 1) return kSeldom;
     stopped_ = false;
   }
-  const Lanes lanes = lanes_();
+  Lanes lanes = lanes_();
+  const double t = now();
+  const double kept = controller_ ? std::exp(-(t - looked_) / kSteady) : 0;
+  looked_ = t;
+  landing_ = lanes.landing = kept * landing_ + (1 - kept) * lanes.landing;
+  link_ = lanes.link = kept * link_ + (1 - kept) * lanes.link;
   if (!controller_) {
     const double round_trip = std::chrono::duration<double>(lanes.round_trip).count();
     fixed_ = kFixed + kRoundTrips * round_trip;
@@ -150,14 +157,14 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
   // What the lanes could do is a model's, so it counts only as far as something like it was seen.
   const double landing = std::min(lanes.landing, peak_);
   const double remaining = number(ram, "remaining");
-  const double t = now();
   const double rate = qemu_rate(ram, t);
+  const auto [ran, used] = this->ran(t);
   const Decision decision = controller_->step({
       .t = t,
-      .ran = ran(t),
+      .ran = ran,
+      .used = used,
       .passes = passes,
       .remaining = remaining,
-      .in_flight = lanes.in_flight,
       .bound = lanes.bound,
       .landing = landing,
       .could = lanes.landing,
@@ -171,7 +178,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
     std::lock_guard lock(mutex_);
     state_.remaining = static_cast<uint64_t>(remaining);
     state_.dirty_rate = number(ram, "dirty-pages-rate") * std::max(number(ram, "page-size"), 4096.0);
-    if (const auto predicted = controller_->if_stopped(t, ran(t))) state_.predicted = predicted;
+    if (const auto predicted = controller_->if_stopped(t, ran, lanes.in_flight)) state_.predicted = predicted;
   }
   const std::chrono::milliseconds look_in(std::lround(decision.look_in * 1000));
   // What a throttle does not bring shows at the end of a pass that had all of it.
@@ -198,17 +205,26 @@ void Convergence::stopped(double ago) {
   state_.stopped = std::chrono::steady_clock::now() - std::chrono::microseconds(std::llround(ago * 1e6));
   if (!controller_) return;
   const double t = now() - ago;
-  if (const auto predicted = controller_->stopped(t, ran(t))) state_.predicted = predicted;
+  if (const auto predicted = controller_->stopped(t, ran(t).first, lanes_().in_flight))
+    state_.predicted = predicted;
 }
 
 double Convergence::now() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
 
-// How long the guest's processors have run; where that cannot be seen, as long as they might have.
-double Convergence::ran(double now) {
-  if (vcpu_time_) return vcpu_time_->seconds();
-  return seen_ - throttled_ + (1 - state_.throttle.value_or(0) / 100) * (now - seen_);
+// How long the guest's processors have run, and what the busiest has used; where that cannot be seen, as long
+// as they might have.
+std::pair<double, double> Convergence::ran(double now) {
+  if (!vcpu_time_) {
+    const double most = seen_ - throttled_ + (1 - state_.throttle.value_or(0) / 100) * (now - seen_);
+    return {most, most};
+  }
+  const VcpuTime::Ran ran = vcpu_time_->ran();
+  const double length = now - std::exchange(ran_at_, now);
+  const double busy = ran.busiest - std::exchange(busiest_, ran.busiest);
+  if (throttle_ && length > 0) used_ += throttle_->taken(busy / length) * length;
+  return {ran.all, used_};
 }
 
 // The fastest of the last windows.

@@ -75,7 +75,7 @@ class Convergence {
   bool next_throttle();
   void stopped(double ago);
   double now() const;
-  double ran(double now);
+  std::pair<double, double> ran(double now);
   double qemu_rate(const nlohmann::json& ram, double now);
   Result<> tell_qemu(const Decision& decision, double rate, double landing);
   double slow_down(double part, bool stops, const nlohmann::json& query_migrate, double now);
@@ -86,6 +86,9 @@ class Convergence {
   const pid_t process_;
   const Uri wish_;
   std::optional<VcpuTime> vcpu_time_;   // nothing: it cannot be seen from here
+  double busiest_ = 0;                  // at the last look, as VcpuTime has it,
+  double ran_at_ = 0;                   // when,
+  double used_ = 0;                     // and how much the throttle takes for used until then
   std::unique_ptr<Throttle> throttle_;  // null: the guest cannot be slowed
   size_t next_throttle_ = 0;
   const std::function<Lanes()> lanes_;
@@ -96,6 +99,9 @@ class Convergence {
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::deque<std::pair<double, double>> rates_;  // when, and bytes a second, of QEMU's last windows
   double peak_ = 0;                              // goodput
+  double landing_ = 0;                           // bytes a second, lately,
+  double link_ = 0;                              // and of the link,
+  double looked_ = 0;                            // until then
   double remaining_ = 0;                         // bytes, at the last look
   double seen_ = 0;                              // when it last looked,
   double throttled_ = 0;                         // and for how many seconds of full throttle until then

@@ -30,6 +30,8 @@ class DirtyLimit final : public Throttle {
   // In all, vCPUs write to that much less than they did before the first limit.
   Result<> throttle(double part) override;
   double holds(const nlohmann::json&) const override { return part_; }
+  // It limits what is written, not how long for: so nothing is known of that.
+  double taken(double) const override { return 1; }
   // Without a limit, one that sleeps still does.
   void let_stop() override {}
 

@@ -18,6 +18,8 @@ class Throttle {
   virtual Result<> throttle(double part) = 0;
   // How much of that holds by now, with QEMU's answer to query-migrate.
   virtual double holds(const nlohmann::json& query_migrate) const = 0;
+  // A vCPU that runs for that part of the time, what part of what it has without us does it take?
+  virtual double taken(double running) const = 0;
   // QEMU stops the guest, or has just done so: the vCPUs' threads have to answer it. May not ask QEMU's
   // monitor, which may be where it was heard of.
   virtual void let_stop() = 0;

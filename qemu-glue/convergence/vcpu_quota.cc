@@ -111,6 +111,7 @@ Result<std::unique_ptr<Throttle>> VcpuQuota::take(pid_t qemu, const std::vector<
     fs::create_directory(group.path, error);
     if (error) return fail("cannot make the control group {}: {}", group.path.string(), error.message());
     quota->groups_.push_back(group);
+    quota->processors_ = std::max(quota->processors_, group.processors);
     if (group.v2) {
       if (auto set = write(group.path / "cgroup.type", "threaded"); !set) return pass_on(set);
       if (auto set = write(home->path / "cgroup.subtree_control", "+cpu"); !set) return pass_on(set);

@@ -28,6 +28,7 @@ class VcpuQuota final : public Throttle {
 
   Result<> throttle(double part) override;
   double holds(const nlohmann::json&) const override { return part_; }
+  double taken(double running) const override { return running / processors_; }
   // A thread that waits for its next share of time answers nobody. An error is said where it matters, while
   // the guest runs.
   void let_stop() override { (void)throttle(0); }
@@ -46,6 +47,7 @@ class VcpuQuota final : public Throttle {
     double processors = 1;  // that its thread has without us
   };
   std::vector<Group> groups_;
+  double processors_ = 0;  // the most that a thread has without us
   double part_ = 0;
 };
 

@@ -21,8 +21,12 @@ class VcpuTime {
   // Nothing where the threads cannot be seen from here, or the kernel does not count.
   static std::optional<VcpuTime> of(pid_t qemu, const std::vector<pid_t>& threads);
 
-  // Of all vCPUs together; never less than before.
-  double seconds();
+  struct Ran {
+    double all = 0;      // seconds, all vCPUs together
+    double busiest = 0;  // of one: the sum of what the one ran that ran most between two calls
+  };
+  // Since the start of each thread; never less than before.
+  Ran ran();
 
  private:
   struct Thread {
@@ -32,6 +36,7 @@ class VcpuTime {
   static std::optional<uint64_t> read(const Fd& file);
 
   std::vector<Thread> threads_;
+  uint64_t busiest_ = 0;
 };
 
 }  // namespace wherry::convergence

@@ -8,8 +8,8 @@ paused   stops the guest first              timeout  seconds; a migration that t
 
 Figures: total_s, wire_mb, cpu_s_per_gb (of all processes, a running guest's own work too); of a guest that runs
 downtime_ms (from STOP at the source to RESUME at the destination), touches_per_s (before the migration), work_per_s (touches
-for each second of the migration) and work_part (that, as a part of touches_per_s); Wherry's sender's `report`. If it did not
-complete: `failure`, a text, and what is known besides.
+for each second of the migration), work_part (that, as a part of touches_per_s) and lost_s (the rest of it, in seconds of the
+guest's work before); Wherry's sender's `report`. If it did not complete: `failure`, a text, and what is known besides.
 """
 import os
 import resource
@@ -84,6 +84,8 @@ def measure(way, *, version, rate, ram_kib, guest, downtime_ms, timeout, paused=
         figures = _transfer(way, link, src, dst, downtime_ms, timeout, paused)
         if before and 'work_per_s' in figures:
             figures['work_part'] = figures['work_per_s'] / before
+        if 'work_part' in figures and 'total_s' in figures:
+            figures['lost_s'] = figures['total_s'] * (1 - figures['work_part'])
         return {'touches_per_s': before, **figures}
 
 

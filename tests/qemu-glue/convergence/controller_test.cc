@@ -22,7 +22,8 @@ struct World {
   double ram = 1000 * kMb;
   double fixed = 0.01;  // of a switchover
   std::function<double(double t)> hot = [](double) { return 100 * kMb; };
-  std::function<double(double t)> touches = [](double) { return 0.0; };  // bytes a second, unslowed
+  std::function<double(double t)> touches = [](double) { return 0.0; };  // bytes a second, unslowed,
+  double takes = 1;  // and what it takes of its processors
   std::function<double(double t)> landing = [](double) { return 110 * kMb; };
   std::function<double(double t)> link = [](double) { return 110 * kMb; };
 };
@@ -39,6 +40,7 @@ struct Outcome {
   int turns = 0;  // how often the throttle changed its direction
   bool out_of_reach = false;
   double said_at = 0;
+  double work = 0;  // bytes that the guest touched
 };
 
 // Bytes that QEMU knows to be dirty, and bytes that are and it does not know yet; touches are spread over
@@ -59,8 +61,10 @@ class Simulation {
     for (double t = 0; t < kTooLong; t += kStep) {
       const double landing = world_.landing(t);
       const double hot = world_.hot(t);
-      ran_ += (1 - decision.throttle) * kStep;
-      const double touched = world_.touches(t) * (1 - decision.throttle) * kStep;
+      const double running = std::min(world_.takes, 1 - decision.throttle);
+      ran_ += running * kStep;
+      const double touched = world_.touches(t) * running / world_.takes * kStep;
+      outcome.work += touched;
       fresh_ += touched * std::max(0.0, 1 - fresh_ / hot);
       known_ = std::max(0.0, known_ - landing * kStep);
       throttled += decision.throttle * kStep;
@@ -94,7 +98,7 @@ class Simulation {
       outcome.total = t;
       outcome.left = known_;
       outcome.downtime = known_ / world_.landing(t) + world_.fixed;
-      outcome.predicted = controller_.stopped(t, ran_).value_or(Downtime{}).total();
+      outcome.predicted = controller_.stopped(t, ran_, 0).value_or(Downtime{}).total();
       outcome.throttle_mean = t > 0 ? throttled / t : 0;
       return outcome;
     }
@@ -106,9 +110,9 @@ class Simulation {
   Decision step(double t, double landing) {
     return controller_.step({.t = t,
                              .ran = ran_,
+                             .used = ran_,
                              .passes = passes_,
                              .remaining = known_,
-                             .in_flight = 0,
                              .landing = landing,
                              .link = world_.link(t)});
   }
@@ -153,6 +157,30 @@ TEST(Controller, AGuestThatWritesFasterThanTheLinkIsSlowedAndMoves) {
   EXPECT_GT(outcome.throttle_mean, 0.1);
   EXPECT_LE(outcome.downtime, 0.1);
   EXPECT_FALSE(outcome.out_of_reach);
+}
+
+// What it takes of its processors is where the throttle begins: else a guest that is often idle would not
+// feel it, pass after pass.
+TEST(Controller, AGuestThatTakesAThirdOfItsProcessorsIsSlowedFromThere) {
+  World world;
+  world.touches = [](double) { return 500 * kMb; };
+  world.hot = [](double) { return 400 * kMb; };
+  const Outcome all = simulate(world, kTenth);
+  world.takes = 0.3;
+  const Outcome third = simulate(world, kTenth);
+  EXPECT_TRUE(third.done);
+  EXPECT_NEAR(third.total, all.total, 0.1);
+  EXPECT_NEAR(third.work, all.work, 0.01 * all.work);
+  EXPECT_NEAR(1 - third.throttle_peak, 0.3 * (1 - all.throttle_peak), 0.01);
+}
+
+TEST(Controller, AGuestThatComesDownByItselfIsLet) {
+  World world;
+  world.touches = [](double) { return 95 * kMb; };
+  world.hot = [](double) { return 400 * kMb; };
+  const Outcome outcome = simulate(world, kTenth);
+  EXPECT_TRUE(outcome.done);
+  EXPECT_EQ(outcome.throttle_mean, 0);
 }
 
 TEST(Controller, WhatCannotBeIsSaidEarly) {
@@ -203,11 +231,11 @@ TEST(Controller, ALookBehindTheStopSawWhatIsLeft) {
   seen.passes = 2;
   seen.remaining = 30 * kMb;
   controller.step(seen);
-  ASSERT_TRUE(controller.stopped(9.9, 0));
-  EXPECT_NEAR(controller.stopped(9.9, 0)->total(), 0.31, 0.001);
+  ASSERT_TRUE(controller.stopped(9.9, 0, 0));
+  EXPECT_NEAR(controller.stopped(9.9, 0, 0)->total(), 0.31, 0.001);
   seen.could = 1000 * kMb;
   controller.step(seen);
-  EXPECT_NEAR(controller.stopped(seen.t, 0)->total(), 0.31 / 1.25, 0.01)
+  EXPECT_NEAR(controller.stopped(seen.t, 0, 0)->total(), 0.31 / 1.25, 0.01)
       << "a little faster than what was seen";
 }
 
@@ -220,8 +248,15 @@ TEST(Controller, WhatTheGuestWritesGrowsWithTheTimeThatItRuns) {
   seen.passes = 2;
   seen.remaining = 400 * kMb;
   controller.step(seen);
-  EXPECT_NEAR(controller.if_stopped(12, 2)->total(), 2 + 0.01, 0.001) << "it had nothing to do";
-  EXPECT_NEAR(controller.if_stopped(12, 2.5)->total(), 2 + 1 + 0.01, 0.001) << "200 MB a second";
+  EXPECT_NEAR(controller.if_stopped(12, 2, 0)->total(), 2 + 0.01, 0.001) << "it had nothing to do";
+  EXPECT_NEAR(controller.if_stopped(12, 2.5, 0)->total(), 2 + 1 + 0.01, 0.001) << "200 MB a second";
+}
+
+TEST(Controller, WhatIsOnItsWayHasToLand) {
+  Controller controller(kTenth);
+  controller.step({.passes = 1, .bound = 20 * kMb, .landing = 100 * kMb, .link = 100 * kMb});
+  EXPECT_NEAR(controller.stopped(0, 0, 10 * kMb)->placed, 0.1, 0.001);
+  EXPECT_NEAR(controller.stopped(0, 0, 90 * kMb)->placed, 0.2, 0.001) << "more cannot be";
 }
 
 TEST(Controller, ZeroPagesAtTheEndTakeNothing) {
@@ -231,7 +266,7 @@ TEST(Controller, ZeroPagesAtTheEndTakeNothing) {
   seen.t = 0.05;
   seen.remaining = 500 * kMb;
   controller.step(seen);
-  EXPECT_NEAR(controller.if_stopped(seen.t, 0)->total(), 0.01, 0.001) << "they go at 10 GB/s";
+  EXPECT_NEAR(controller.if_stopped(seen.t, 0, 0)->total(), 0.01, 0.001) << "they go at 10 GB/s";
 }
 
 // Guests of all kinds: steady, in bursts, growing; links that falter. Whatever they do, no target is missed

@@ -45,11 +45,11 @@ TEST(VcpuTime, GrowsWhileAThreadRuns) {
   Runner runner;
   auto time = VcpuTime::of(::getpid(), {runner.id()});
   ASSERT_TRUE(time);
-  const double before = time->seconds();
+  const double before = time->ran().all;
   runner.run(true);
-  while (time->seconds() < before + 0.05) std::this_thread::yield();
+  while (time->ran().all < before + 0.05) std::this_thread::yield();
   runner.end();
-  EXPECT_GE(time->seconds(), before + 0.05) << "of a thread that has ended";
+  EXPECT_GE(time->ran().all, before + 0.05) << "of a thread that has ended";
 }
 
 TEST(VcpuTime, IsThatOfAllVcpus) {
@@ -58,8 +58,10 @@ TEST(VcpuTime, IsThatOfAllVcpus) {
   auto second = VcpuTime::of(::getpid(), {runners[1].id()});
   ASSERT_TRUE(both && second);
   runners[0].run(true);
-  while (both->seconds() < second->seconds() + 0.05) std::this_thread::yield();
-  EXPECT_LT(second->seconds(), 0.05) << "it has not run";
+  while (both->ran().all < second->ran().all + 0.05) std::this_thread::yield();
+  EXPECT_LT(second->ran().all, 0.05) << "it has not run";
+  EXPECT_GE(both->ran().busiest, 0.05);
+  EXPECT_LT(second->ran().busiest, 0.05);
 }
 
 TEST(VcpuTime, ThreadsThatAreNotThereHaveNone) {
