@@ -7,7 +7,7 @@
 namespace wherry::convergence {
 namespace {
 
-constexpr double kCare = 0.8;  // the last pages may land more slowly than those before
+constexpr double kCare = 0.9;  // the last pages may land more slowly than those before
 // A pass of the one before, at least. A guest that comes down by itself is let; one that has to be slowed is
 // slowed so much that it is soon over, for it loses least then.
 constexpr double kShrink = 0.95;
@@ -59,19 +59,19 @@ double Controller::known(double t) const {
   return std::max(0.0, seen_.remaining - fall_ * (t - seen_.t));
 }
 
-std::optional<Downtime> Controller::if_stopped(double t, double ran, double in_flight) const {
-  return downtime(t, ran, in_flight, std::numeric_limits<double>::infinity());
+std::optional<Downtime> Controller::if_stopped(double t, double ran, double on_way) const {
+  return downtime(t, ran, on_way, std::numeric_limits<double>::infinity());
 }
 
-std::optional<Downtime> Controller::stopped(double t, double ran, double in_flight) const {
+std::optional<Downtime> Controller::stopped(double t, double ran, double on_way) const {
   // A look that came behind the stop saw what is left.
-  return downtime(t, ran, in_flight, t > seen_.t ? may_remain_ : std::numeric_limits<double>::infinity());
+  return downtime(t, ran, on_way, t > seen_.t ? may_remain_ : std::numeric_limits<double>::infinity());
 }
 
 // What QEMU does not know yet grows as in the last passes. What it knows may go faster than what comes again:
 // as fast as it went so far, or as fast as it must have gone since. Pages that are much faster are zero, like
 // an idle guest's last ones, and nothing is left of them.
-std::optional<Downtime> Controller::downtime(double t, double ran, double in_flight, double at_most) const {
+std::optional<Downtime> Controller::downtime(double t, double ran, double on_way, double at_most) const {
   if (seen_.landing <= 0) return std::nullopt;
   t = std::max(t, seen_.t);
   const double written = dirtied_in_ > 0 ? dirtied_ / dirtied_in_ * (ran - ran_then_) : 0;
@@ -81,13 +81,14 @@ std::optional<Downtime> Controller::downtime(double t, double ran, double in_fli
   const double rate = std::clamp(seen_.could, seen_.landing, kUndisturbed * seen_.landing);
   const double fastest = std::max({rate, fall_, gone});
   const double fast = fastest > kZeroPages * seen_.landing ? 0 : rate / fastest;
-  // Until QEMU hands over what is left, what is on its way lands.
-  const double landed = limits_.usual.pages * rate;
-  const double left = fresh + old * fast + std::clamp(in_flight - landed, 0.0, seen_.bound);
-  const double on_way = std::min(left, seen_.bound);  // when the last page has been handed over
+  const double left = (fresh + old * fast) / rate;
+  // Until QEMU hands over what is left, what is on its way lands. What it has begun to hand over when the
+  // stop is heard is on its way as well.
+  const double in_flight = std::min(std::max(left, on_way - limits_.usual.pages), seen_.bound / rate);
   Downtime expected = limits_.usual;
-  expected.pages += (left - on_way) / rate;
-  expected.placed += on_way / rate;
+  expected.pages +=
+      std::max(0.0, left - in_flight);  // the rest is in flight when the last has been handed over
+  expected.placed += std::max(0.0, in_flight);
   return expected;
 }
 

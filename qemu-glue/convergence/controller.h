@@ -77,15 +77,16 @@ class Controller {
 
   Decision step(const Observation& seen);
   // What is to be expected if the guest is stopped at that time, shortly after the last step, and where QEMU
-  // has stopped it by itself; `ran` is as in a step, `in_flight` what QEMU has sent and is not in place.
+  // has stopped it by itself; `ran` is as in a step, `on_way` how long what is on its way takes to
+  // land, seconds.
   // Nothing before E is known.
-  std::optional<Downtime> if_stopped(double t, double ran, double in_flight) const;
-  std::optional<Downtime> stopped(double t, double ran, double in_flight) const;
+  std::optional<Downtime> if_stopped(double t, double ran, double on_way) const;
+  std::optional<Downtime> stopped(double t, double ran, double on_way) const;
 
  private:
   double may_remain(const Observation& seen, double rate) const;
   double known(double t) const;
-  std::optional<Downtime> downtime(double t, double ran, double in_flight, double at_most) const;
+  std::optional<Downtime> downtime(double t, double ran, double on_way, double at_most) const;
   void pass_ended(const Observation& seen, double may_remain);
 
   const Limits limits_;

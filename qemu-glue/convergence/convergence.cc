@@ -17,13 +17,14 @@ namespace {
 using nlohmann::json;
 
 // What a switchover takes without pages: idle guests of QEMU 7.2 and 10.0 under TCG are away for 4 to 9 ms,
-// mostly for 4 to 6 (bench/downtime --workload idle). Round trips come on top.
+// mostly for 4 to 5 (bench/downtime --workload idle). Round trips come on top.
 constexpr double kFixed = 0.01;
-constexpr Downtime kUsual{.pages = 0.003, .placed = 0.001, .start = 0.0015};
+constexpr Downtime kUsual{.pages = 0.0025, .placed = 0.0007, .start = 0.0013};
 constexpr int kRoundTrips = 3;
 // What QEMU's windows of 0.1 s saw in so many seconds is remembered.
 constexpr double kRates = 1;
-// What the lanes say of their rates jumps: it is taken as the mean of about so many seconds.
+// What the lanes say of their rates may be a moment's: it counts as far as it is the mean of about so many
+// seconds.
 constexpr double kSteady = 0.3;
 // While the guest does not run here.
 constexpr std::chrono::milliseconds kSeldom{100};
@@ -40,6 +41,12 @@ constexpr double kLongest = 2'000'000;
 double number(const json& map, const char* key) {
   const auto found = map.find(key);
   return found != map.end() && found->is_number() ? found->get<double>() : 0;
+}
+
+// Seconds that it takes to land.
+double on_way(const Lanes& lanes) {
+  const double rate = std::max(lanes.landing, lanes.goodput);
+  return rate > 0 ? lanes.in_flight / rate : 0;
 }
 
 Result<std::vector<pid_t>> vcpu_threads(Monitor& qemu) {
@@ -137,12 +144,12 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
     if (passes <= *passes_then_ + 1) return kSeldom;
     stopped_ = false;
   }
-  Lanes lanes = lanes_();
+  const Lanes lanes = lanes_();
   const double t = now();
   const double kept = controller_ ? std::exp(-(t - looked_) / kSteady) : 0;
   looked_ = t;
-  landing_ = lanes.landing = kept * landing_ + (1 - kept) * lanes.landing;
-  link_ = lanes.link = kept * link_ + (1 - kept) * lanes.link;
+  landing_ = kept * landing_ + (1 - kept) * lanes.landing;
+  link_ = kept * link_ + (1 - kept) * lanes.link;
   if (!controller_) {
     const double round_trip = std::chrono::duration<double>(lanes.round_trip).count();
     fixed_ = kFixed + kRoundTrips * round_trip;
@@ -155,7 +162,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
   }
   peak_ = std::max(peak_, lanes.goodput);
   // What the lanes could do is a model's, so it counts only as far as something like it was seen.
-  const double landing = std::min(lanes.landing, peak_);
+  const double landing = std::min({lanes.landing, landing_, peak_});
   const double remaining = number(ram, "remaining");
   const double rate = qemu_rate(ram, t);
   const auto [ran, used] = this->ran(t);
@@ -168,7 +175,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
       .bound = lanes.bound,
       .landing = landing,
       .could = lanes.landing,
-      .link = lanes.link,
+      .link = std::min(lanes.link, link_),
   });
   // QEMU that sends nothing waits for the vCPUs, to stop them.
   const bool stops = remaining == std::exchange(remaining_, remaining) && lanes.in_flight == 0;
@@ -178,7 +185,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
     std::lock_guard lock(mutex_);
     state_.remaining = static_cast<uint64_t>(remaining);
     state_.dirty_rate = number(ram, "dirty-pages-rate") * std::max(number(ram, "page-size"), 4096.0);
-    if (const auto predicted = controller_->if_stopped(t, ran, lanes.in_flight)) state_.predicted = predicted;
+    if (const auto predicted = controller_->if_stopped(t, ran, on_way(lanes))) state_.predicted = predicted;
   }
   const std::chrono::milliseconds look_in(std::lround(decision.look_in * 1000));
   // What a throttle does not bring shows at the end of a pass that had all of it.
@@ -205,7 +212,7 @@ void Convergence::stopped(double ago) {
   state_.stopped = std::chrono::steady_clock::now() - std::chrono::microseconds(std::llround(ago * 1e6));
   if (!controller_) return;
   const double t = now() - ago;
-  if (const auto predicted = controller_->stopped(t, ran(t).first, lanes_().in_flight))
+  if (const auto predicted = controller_->stopped(t, ran(t).first, on_way(lanes_())))
     state_.predicted = predicted;
 }
 

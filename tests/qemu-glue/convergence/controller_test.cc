@@ -255,8 +255,8 @@ TEST(Controller, WhatTheGuestWritesGrowsWithTheTimeThatItRuns) {
 TEST(Controller, WhatIsOnItsWayHasToLand) {
   Controller controller(kTenth);
   controller.step({.passes = 1, .bound = 20 * kMb, .landing = 100 * kMb, .link = 100 * kMb});
-  EXPECT_NEAR(controller.stopped(0, 0, 10 * kMb)->placed, 0.1, 0.001);
-  EXPECT_NEAR(controller.stopped(0, 0, 90 * kMb)->placed, 0.2, 0.001) << "more cannot be";
+  EXPECT_NEAR(controller.stopped(0, 0, 0.1)->placed, 0.1, 0.001);
+  EXPECT_NEAR(controller.stopped(0, 0, 0.9)->placed, 0.2, 0.001) << "more cannot be";
 }
 
 TEST(Controller, ZeroPagesAtTheEndTakeNothing) {
