@@ -7,7 +7,7 @@
 namespace wherry::convergence {
 namespace {
 
-constexpr double kCare = 0.9;  // the last pages may land more slowly than those before
+constexpr double kCare = 0.8;  // the last pages may land more slowly than those before
 // A pass of the one before, at least. A guest that comes down by itself is let; one that has to be slowed is
 // slowed so much that it is soon over, for it loses least then.
 constexpr double kShrink = 0.95;
