@@ -11,16 +11,16 @@
 //
 // QEMU is told T, and stops the guest at a pass's end that leaves no more. Whether one will shows at each
 // end: R bytes are dirty behind a pass of t seconds, so the next takes (R − T)/E. Passes have to become
-// shorter, to kShrink of the one before at least. Where they do not, the guest is slowed in proportion to
-// what it took of its processors, and where they shrink fast it is given speed back. E has to be measured for
-// that: so nothing is throttled before a pass that sent pages again. Where throttling is at its end and
-// passes stay as they are, the target is out of reach.
+// shorter, to kShrink of the one before at least, and so has R − T. Where they do not, the guest is slowed in
+// proportion to what it took of its processors, so much that they shrink to kAim, and where they shrink fast
+// it is given speed back. E has to be measured for that: so nothing is throttled before a pass that sent
+// pages again. Where throttling is at its end and passes stay as they are, the target is out of reach.
 //
-// The downtime is predicted from what is left and on its way, where QEMU has stopped at no more than T, and
-// from what a switchover takes as a rule. What QEMU does not know yet grows with the time that the guest's
-// processors run. For that it has to be looked more often towards a pass's end. While
-// the guest is away nothing but the lanes is waited for, so that pages land up to kUndisturbed times as fast
-// as at best before, if the lanes could.
+// The downtime is predicted from what is left, where QEMU has stopped at no more than T, or what is on its
+// way, and from what a switchover takes as a rule. What QEMU does not know yet grows with the time that the
+// guest's processors run. For that it has to be looked more often towards a pass's end. While the guest is
+// away nothing but the lanes is waited for, so that pages land up to kUndisturbed times as fast as at best
+// before, if the lanes could.
 //
 // Knows no QEMU and no clock: tests simulate both. Not thread-safe.
 #pragma once
@@ -93,7 +93,7 @@ class Controller {
   Observation seen_;
   uint64_t passes_ = 0;
   double pass_began_ = 0;
-  double began_with_ = 0;  // bytes
+  double began_with_ = 0;  // R
   double ran_then_ = 0;
   double used_then_ = 0;
   double fall_ = 0;        // bytes a second by which what remains gets less, in this pass

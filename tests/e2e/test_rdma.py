@@ -41,13 +41,10 @@ class Rdma(unittest.TestCase):
         with tempfile.TemporaryDirectory(prefix='wherry-rdma-') as directory:
             self.vm('-n', '2', '-t', '300', MIGRATIONS, shutil.copy(guest_kernel(), directory), *which)
 
-    def test_migration(self):
-        self.migrations('Migrations.test_raw', 'Migrations.test_mixed', 'Migrations.test_idle_lane_dies')
+    def test_migrations(self):
+        self.migrations()
 
     if os.environ.get('WHERRY_LONG_TESTS'):
-        def test_migrations(self):
-            self.migrations()
-
         def test_dead_link(self):
             """In VMs of its own, for soft-RoCE's connection manager does not survive it."""
             self.migrations('DeadLink')

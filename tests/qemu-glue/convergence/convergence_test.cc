@@ -233,7 +233,7 @@ TEST_F(ConvergenceTest, TheEndOfTheGuestHereIsPredictedForWhenItStopped) {
   begin();
   ASSERT_TRUE(look(1, 500e6));
   ASSERT_TRUE(convergence_->state().predicted);
-  EXPECT_NEAR(convergence_->state().predicted->total(), 5.0045, 0.001);
+  EXPECT_NEAR(convergence_->state().predicted->total(), 5.004, 0.001);
   qemu_.stopped(0);
   EXPECT_LT(convergence_->state().predicted->total(), 0.3) << "QEMU stops at no more than it was told";
   EXPECT_TRUE(convergence_->state().stopped);
