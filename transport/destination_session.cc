@@ -149,7 +149,9 @@ void DestinationSession::greet_lane(std::unique_ptr<FrameSocket> socket, const n
   if (*token != token_) return;  // its source has died meanwhile, and made room for another
   Lane& lane = lanes_[*number];
   lane.opening = false;
-  if (!path) return;
+  // A source that gives up for want of a fabric leaves room for the next.
+  const auto only = hello.find("fabric_only");
+  if (!path || (!path->connection && only != hello.end() && *only == true)) return;
   socket->set_patience({});
   if (path->connection) {
     path->connection->adopt(std::move(socket), silence_);

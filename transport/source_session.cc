@@ -172,6 +172,8 @@ Result<SourceSession::Lane> SourceSession::open_lane(size_t number, const Option
   }
   const bool asks = path.why_not.empty();
   if (asks) hello["fabric"] = options.fabric.provider;
+  const bool required = options.fabric.use == FabricWish::Use::require;
+  if (required) hello["fabric_only"] = true;
   if (auto sent = (*socket)->send({.type = FrameType::lane_hello}, nlohmann::json::to_cbor(hello)); !sent) {
     return pass_on(sent);
   }
@@ -190,7 +192,7 @@ Result<SourceSession::Lane> SourceSession::open_lane(size_t number, const Option
       lane.port = *port;
     path.connection->adopt(std::move(*socket), options.silence);
     lane.sender = std::make_unique<FabricLaneSender>(std::move(path.connection));
-  } else if (options.fabric.use == FabricWish::Use::require) {
+  } else if (required) {
     return fail("no RDMA to {}: {}", (*socket)->peer(), path.why_not);
   } else {
     lane.sender = std::make_unique<TcpLaneSender>(std::move(*socket));

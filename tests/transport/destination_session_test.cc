@@ -385,6 +385,21 @@ TEST_F(DestinationTest, ASourceThatDiesBeforeItsLanesMakesRoomForAnother) {
 
 // Running
 
+TEST_F(DestinationTest, ASourceThatGivesUpForWantOfAFabricMakesRoomForAnother) {
+  {
+    RawConnection control(where());
+    ASSERT_TRUE(control.send(FrameType::hello, test::sound_hello(1)));
+    auto welcome = control.receive(FrameType::welcome);
+    ASSERT_TRUE(welcome);
+    RawConnection lane(where());
+    const json hello = {{"token", welcome->map()["token"]}, {"lane", 0u}, {"fabric_only", true}};
+    ASSERT_TRUE(lane.send(FrameType::lane_hello, hello));
+    ASSERT_TRUE(lane.receive(FrameType::welcome));
+    EXPECT_FALSE(lane.receive()) << "it does not count as one over TCP";
+  }
+  establish(1);
+}
+
 TEST_F(DestinationTest, FramesOnALaneLandInOrderHoweverTheyCome) {
   establish(1);
   ASSERT_TRUE(lane().send({.type = FrameType::record, .sequence = 2}, bytes_of("b")));
