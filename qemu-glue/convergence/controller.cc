@@ -19,7 +19,11 @@ constexpr double kGiveBack = 1.25;  // so many times its speed
 constexpr double kNoShorter = 0.95;
 // Of its speed: a guest that takes less may not be what writes so much.
 constexpr double kLeastTaken = 0.25;
+// So many passes in a row; and where they take less than a moment, for which a slowed guest may run at full
+// speed, so many.
 constexpr int kStuck = 2;
+constexpr int kStuckShort = 8;
+constexpr double kMoment = 0.5;  // seconds
 constexpr int kKnown = 3;
 constexpr double kZeroPages = 2;  // times as fast as others land, at least
 constexpr double kUndisturbed = 1.25;
@@ -121,9 +125,14 @@ void Controller::pass_ended(const Observation& seen, double may_remain) {
     throttle_ = std::min(limits_.throttle, 1 - taken * kAim / shrinks_to);
   if (shrinks_to < kFast && excess > kFar * may_remain) throttle_ = std::max(0.0, 1 - speed * kGiveBack);
   const bool at_end = throttle_ >= limits_.throttle;
-  stuck_ = at_end && shrinks_to > kNoShorter ? stuck_ + 1 : 0;
-  if (stuck_ == 0) out_of_reach_.reset();
-  if (stuck_ < kStuck) return;
+  if (!at_end || shrinks_to <= kNoShorter) {
+    stuck_ = 0;
+    stuck_for_ = 0;
+    return out_of_reach_.reset();
+  }
+  ++stuck_;
+  stuck_for_ += length;
+  if (stuck_ < kStuck || (stuck_for_ < kMoment && stuck_ < kStuckShort)) return;
   const double pages = seen.remaining / seen.landing;
   out_of_reach_ = OutOfReach{.downtime = pages + limits_.fixed,
                              .throttle = throttle_,

@@ -102,7 +102,8 @@ class Controller {
   double dirtied_in_ = 0;  // and for how many seconds the guest's processors ran then
   int enough_ = 0;         // passes in a row that would have been enough with E as it is
   double throttle_ = 0;
-  int stuck_ = 0;  // passes in a row that throttling did not shorten
+  int stuck_ = 0;         // passes in a row that throttling did not shorten,
+  double stuck_for_ = 0;  // and how long they took
   std::optional<OutOfReach> out_of_reach_;
 };
 

@@ -194,6 +194,21 @@ TEST(Controller, WhatCannotBeIsSaidEarly) {
   EXPECT_LT(outcome.said_at, 25) << "the first pass takes 9 s, those behind it 4";
 }
 
+TEST(Controller, AFewShortPassesThatStayAsTheyAreMeanNothing) {
+  for (const double length : {0.01, 0.3}) {
+    Controller controller({.downtime = 0.1, .throttle = 0, .fixed = 0.01});
+    Decision decision;
+    for (uint64_t pass = 1; pass <= 5; ++pass) {
+      decision = controller.step({.t = length * static_cast<double>(pass),
+                                  .passes = pass,
+                                  .remaining = 50 * kMb,
+                                  .landing = 100 * kMb,
+                                  .link = 100 * kMb});
+    }
+    EXPECT_EQ(decision.out_of_reach.has_value(), length > 0.1) << length;
+  }
+}
+
 TEST(Controller, ACalmGuestGetsItsSpeedBack) {
   World world;
   world.hot = [](double) { return 400 * kMb; };

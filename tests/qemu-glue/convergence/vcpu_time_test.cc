@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <thread>
 
@@ -53,7 +54,7 @@ TEST(VcpuTime, GrowsWhileAThreadRuns) {
 }
 
 TEST(VcpuTime, IsThatOfAllVcpus) {
-  Runner runners[2];
+  std::array<Runner, 2> runners;
   auto both = VcpuTime::of(::getpid(), {runners[0].id(), runners[1].id()});
   auto second = VcpuTime::of(::getpid(), {runners[1].id()});
   ASSERT_TRUE(both && second);
