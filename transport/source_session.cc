@@ -400,7 +400,11 @@ uint64_t SourceSession::bytes_waiting(const LaneSender& lane) const {
 
 bool SourceSession::network_busy(std::chrono::microseconds wait) const {
   uint64_t waiting = 0;
-  for (const Lane& lane : lanes_) waiting += bytes_waiting(*lane.sender);
+  std::lock_guard lock(losing_);
+  for (const Lane& lane : lanes_) {
+    // What a lost one had left waits for nothing.
+    if (lane.lost.empty()) waiting += bytes_waiting(*lane.sender);
+  }
   return static_cast<double>(waiting) > chooser_.rate() * std::chrono::duration<double>(wait).count();
 }
 

@@ -383,8 +383,6 @@ TEST_F(DestinationTest, ASourceThatDiesBeforeItsLanesMakesRoomForAnother) {
   establish(1);
 }
 
-// Running
-
 TEST_F(DestinationTest, ASourceThatGivesUpForWantOfAFabricMakesRoomForAnother) {
   {
     RawConnection control(where());
@@ -399,6 +397,8 @@ TEST_F(DestinationTest, ASourceThatGivesUpForWantOfAFabricMakesRoomForAnother) {
   }
   establish(1);
 }
+
+// Running
 
 TEST_F(DestinationTest, FramesOnALaneLandInOrderHoweverTheyCome) {
   establish(1);
