@@ -239,6 +239,7 @@ convergence::Lanes Sender::lanes() const {
           .landing = totals.landing,
           .goodput = totals.window.goodput,
           .link = totals.link_rate,
+          .on_way = totals.on_way,
           .round_trip = totals.round_trip};
 }
 

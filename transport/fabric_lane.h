@@ -47,6 +47,7 @@ class FabricLaneSender : public LaneSender {
   Error await_end() override;
   uint64_t bytes_sent() const override { return sent_bytes_; }
   uint64_t bytes_waiting() const override { return connection_->bytes_waiting() + offered_bytes_; }
+  uint64_t bytes_on_way() const override { return bytes_waiting(); }
   std::string peer() const override { return connection_->peer(); }
 
  private:

@@ -42,6 +42,8 @@ class LaneSender {
   virtual uint64_t bytes_sent() const = 0;
   // How many of them wait for the network, as far as that is known.
   virtual uint64_t bytes_waiting() const = 0;
+  // And how many have not arrived at the peer's host, or are not known to have.
+  virtual uint64_t bytes_on_way() const = 0;
   virtual std::string peer() const = 0;
 };
 

@@ -60,6 +60,15 @@ bool Outbox::lanes_busy() const {
   return find_ready() != queue_.end();
 }
 
+size_t Outbox::bytes_to_encode() const {
+  std::lock_guard lock(mutex_);
+  size_t bytes = 0;
+  for (const auto& [key, held] : unacknowledged_) {
+    if (held.frame->header.type == FrameType::batch && !held.encoded) bytes += held.frame->charge;
+  }
+  return bytes;
+}
+
 // Null: there is none.
 Outbox::Frame Outbox::take_next() {
   const auto found = find_ready();

@@ -53,6 +53,8 @@ class Outbox {
   Frame keep(OutFrame frame);
   // Whether a frame, not a disk's, waits that a lane could send, but none is free to take it.
   bool lanes_busy() const;
+  // Of the channels' bytes, those in batches that are not encoded yet.
+  size_t bytes_to_encode() const;
   // The next frame for a lane to send; null once stop() was called, or end() for the lane.
   Frame pop(size_t lane);
   void end(size_t lane);

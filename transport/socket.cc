@@ -128,6 +128,12 @@ Fd receive_descriptor(int from) {
   return Fd(fd);
 }
 
+// As the kernel answers such a question.
+uint64_t queued(int fd, unsigned long question) {
+  int bytes = 0;
+  return ::ioctl(fd, question, &bytes) == 0 && bytes > 0 ? static_cast<uint64_t>(bytes) : 0;
+}
+
 }  // namespace
 
 std::string reason(int error) {
@@ -135,8 +141,11 @@ std::string reason(int error) {
 }
 
 uint64_t unsent_bytes(int fd) {
-  int unsent = 0;
-  return ::ioctl(fd, SIOCOUTQNSD, &unsent) == 0 && unsent > 0 ? static_cast<uint64_t>(unsent) : 0;
+  return queued(fd, SIOCOUTQNSD);
+}
+
+uint64_t unacknowledged_bytes(int fd) {
+  return queued(fd, SIOCOUTQ);
 }
 
 std::string numeric_address(int fd, End end) {

@@ -90,6 +90,8 @@ inline iovec piece(std::span<const uint8_t> bytes) {
 // Bytes that a TCP socket has taken and the kernel has not sent once yet: they wait for a window or for the
 // link.
 uint64_t unsent_bytes(int fd);
+// And those that the peer's has not acknowledged, unsent ones among them.
+uint64_t unacknowledged_bytes(int fd);
 
 // The address of an end of a connected TCP socket, in numbers; of an IPv4 address in an IPv6 socket, that.
 enum class End { here, peer };

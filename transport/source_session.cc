@@ -534,12 +534,16 @@ SourceSession::Totals SourceSession::totals() const {
   totals.link_rate = chooser_.rate();
   totals.landing = chooser_.landing_rate();
   totals.round_trip = control_->round_trip();
+  uint64_t on_way = pacer_.debt();
   std::lock_guard lock(losing_);
   for (const Lane& lane : lanes_) {
     totals.lanes.push_back(
         {lane.sender->peer(), lane.sender->bytes_sent(), lane.no_fabric, lane.port, lane.lost});
     totals.wire_bytes += lane.sender->bytes_sent();
+    if (lane.lost.empty()) on_way += lane.sender->bytes_on_way();
   }
+  if (totals.link_rate > 0) totals.on_way += static_cast<double>(on_way) / totals.link_rate;
+  if (totals.landing > 0) totals.on_way += static_cast<double>(outbox_.bytes_to_encode()) / totals.landing;
   return totals;
 }
 

@@ -24,6 +24,7 @@ class TcpLaneSender : public LaneSender {
   Error await_end() override { return socket_->await_end(); }
   uint64_t bytes_sent() const override { return socket_->bytes_sent(); }
   uint64_t bytes_waiting() const override { return unsent_bytes(socket_->fd()); }
+  uint64_t bytes_on_way() const override { return unacknowledged_bytes(socket_->fd()); }
   std::string peer() const override { return socket_->peer(); }
 
  private:

@@ -43,12 +43,6 @@ double number(const json& map, const char* key) {
   return found != map.end() && found->is_number() ? found->get<double>() : 0;
 }
 
-// Seconds that it takes to land.
-double on_way(const Lanes& lanes) {
-  const double rate = std::max(lanes.landing, lanes.goodput);
-  return rate > 0 ? lanes.in_flight / rate : 0;
-}
-
 Result<std::vector<pid_t>> vcpu_threads(Monitor& qemu) {
   auto vcpus = qemu.execute("query-cpus-fast");
   if (!vcpus) return pass_on(vcpus);
@@ -185,7 +179,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
     std::lock_guard lock(mutex_);
     state_.remaining = static_cast<uint64_t>(remaining);
     state_.dirty_rate = number(ram, "dirty-pages-rate") * std::max(number(ram, "page-size"), 4096.0);
-    if (const auto predicted = controller_->if_stopped(t, ran, on_way(lanes))) state_.predicted = predicted;
+    if (const auto predicted = controller_->if_stopped(t, ran, lanes.on_way)) state_.predicted = predicted;
   }
   const std::chrono::milliseconds look_in(std::lround(decision.look_in * 1000));
   // What a throttle does not bring shows at the end of a pass that had all of it.
@@ -212,7 +206,7 @@ void Convergence::stopped(double ago) {
   state_.stopped = std::chrono::steady_clock::now() - std::chrono::microseconds(std::llround(ago * 1e6));
   if (!controller_) return;
   const double t = now() - ago;
-  if (const auto predicted = controller_->stopped(t, ran(t).first, on_way(lanes_())))
+  if (const auto predicted = controller_->stopped(t, ran(t).first, lanes_().on_way))
     state_.predicted = predicted;
 }
 

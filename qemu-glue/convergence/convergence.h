@@ -40,6 +40,7 @@ struct Lanes {
   double landing = 0;    // bytes a second that they can land of pages that come again
   double goodput = 0;    // and that they land now
   double link = 0;       // and what the link drains, bytes a second
+  double on_way = 0;     // seconds until what is in flight will have landed
   std::chrono::microseconds round_trip{0};
 };
 

@@ -45,6 +45,22 @@ TEST(Outbox, LanesAreBusyWhileAFrameWaitsForOne) {
   EXPECT_FALSE(outbox.lanes_busy());
 }
 
+TEST(Outbox, BytesAreToBeEncodedUntilTheirBatchIs) {
+  Outbox outbox;
+  OutFrame batch = frame(0, 0);
+  batch.header.type = FrameType::batch;
+  batch.charge = 700;
+  outbox.push(std::move(batch));
+  OutFrame record = frame(0, 1);
+  record.charge = 20;
+  outbox.push(std::move(record));
+  EXPECT_EQ(outbox.bytes_to_encode(), 700u);
+  const auto taken = outbox.pop(0);
+  EXPECT_EQ(outbox.bytes_to_encode(), 700u);
+  outbox.encoded(*taken);
+  EXPECT_EQ(outbox.bytes_to_encode(), 0u);
+}
+
 OutFrame of_disk(uint64_t sequence) {
   OutFrame out = frame(7, sequence);
   out.disk = true;

@@ -281,5 +281,29 @@ TEST(Reason, IsWhatTheSystemCallsIt) {
   EXPECT_EQ(reason(ECONNREFUSED), "Connection refused");
 }
 
+TEST(TcpSocket, TellsWhatItHasNotSentAndWhatThePeerDoesNotHave) {
+  test::Watchdog watchdog("bytes of a full socket");
+  auto listener = Listener::open(tcp("127.0.0.1", 0));
+  ASSERT_TRUE(listener) << listener.error().message;
+  auto client = connect_to(listener->where(), seconds(10), seconds(30));
+  ASSERT_TRUE(client) << client.error().message;
+  auto server = listener->accept(seconds(30));
+  ASSERT_TRUE(server) << server.error().message;
+  const std::vector<char> bytes(1 << 20);
+  ssize_t sent = 0;
+  while (unsent_bytes(client->get()) == 0) {  // until the peer's buffer is full
+    const ssize_t now = ::send(client->get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+    if (now > 0) sent += now;
+  }
+  const uint64_t unacknowledged = unacknowledged_bytes(client->get());
+  EXPECT_GE(unacknowledged, unsent_bytes(client->get()));
+  EXPECT_LE(unacknowledged, static_cast<uint64_t>(sent));
+  std::vector<char> into(1 << 20);
+  while (unacknowledged_bytes(client->get()) > 0) {
+    if (::recv(server->get(), into.data(), into.size(), MSG_DONTWAIT) < 0) std::this_thread::yield();
+  }
+  EXPECT_EQ(unsent_bytes(client->get()), 0u);
+}
+
 }  // namespace
 }  // namespace wherry
