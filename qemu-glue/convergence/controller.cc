@@ -26,7 +26,7 @@ constexpr int kStuckShort = 8;
 constexpr double kMoment = 0.5;  // seconds
 constexpr int kKnown = 3;
 constexpr double kZeroPages = 2;  // times as fast as others land, at least
-constexpr double kUndisturbed = 1.1;
+constexpr double kUsual = 1.25;
 // What a guest writes is that of at least so many seconds.
 constexpr double kSteady = 0.3;
 // Looks are so many seconds apart, and so many at least are in what is left of a pass.
@@ -87,7 +87,7 @@ std::optional<Downtime> Controller::downtime(double t, double ran, double on_way
   const double fresh = std::min(written, at_most);
   const double old = std::min(known, at_most - fresh);
   const double gone = (seen_.remaining - old) / std::max(t - seen_.t, kOften);
-  const double rate = std::clamp(seen_.could, seen_.landing, kUndisturbed * seen_.landing);
+  const double rate = std::clamp(seen_.usually, seen_.landing, kUsual * seen_.landing);
   const double fastest = std::max({rate, fall_, gone});
   const double fast = fastest > kZeroPages * seen_.landing ? 0 : rate / fastest;
   const double left = (fresh + old * fast) / rate;

@@ -18,9 +18,8 @@
 //
 // The downtime is predicted from what is left, where QEMU has stopped at no more than T, or what is on its
 // way, and from what a switchover takes as a rule. What QEMU does not know yet grows with the time that the
-// guest's processors run. For that it has to be looked more often towards a pass's end. While the guest is
-// away nothing but the lanes is waited for, so that pages land up to kUndisturbed times as fast as at best
-// before, if the lanes could.
+// guest's processors run. For that it has to be looked more often towards a pass's end. E is the least that
+// can be counted on there; to predict, it is what is usual, up to kUsual times that.
 //
 // Knows no QEMU and no clock: tests simulate both. Not thread-safe.
 #pragma once
@@ -45,8 +44,8 @@ struct Observation {
   uint64_t passes = 0;   // that QEMU has begun (dirty-sync-count)
   double remaining = 0;  // bytes that QEMU knows to be dirty
   double bound = 0;      // bytes that it has sent and that are not in place yet, at most
-  double landing = 0;    // bytes a second that are put in place of pages that come again; 0: not known yet
-  double could = 0;      // bytes a second of them that the lanes could put in place, by their own model
+  double landing = 0;    // E, bytes a second, that can be counted on; 0: not known yet
+  double usually = 0;    // and that is usual of late
   double link = 0;       // bytes a second that the link drains
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "qemu-glue/convergence/auto_converge.h"
 #include "qemu-glue/convergence/dirty_limit.h"
@@ -19,13 +20,15 @@ using nlohmann::json;
 // What a switchover takes without pages: idle guests of QEMU 7.2 and 10.0 under TCG are away for 4 to 9 ms,
 // mostly for 4 to 5 (bench/downtime --workload idle). Round trips come on top.
 constexpr double kFixed = 0.01;
-constexpr Downtime kUsual{.pages = 0.0024, .placed = 0.0005, .start = 0.0011};
+constexpr Downtime kUsual{.pages = 0.0024, .placed = 0.0005, .start = 0.0015};
 constexpr int kRoundTrips = 3;
 // What QEMU's windows of 0.1 s saw in so many seconds is remembered.
 constexpr double kRates = 1;
 // What the lanes say of their rates may be a moment's: it counts as far as it is the mean of about so many
 // seconds.
 constexpr double kSteady = 0.3;
+// And what is to be expected of them is the mean of so many.
+constexpr double kUsually = 1;
 // While the guest does not run here.
 constexpr std::chrono::milliseconds kSeldom{100};
 // With nothing at all to remain, QEMU would not look whether pages were written meanwhile.
@@ -41,6 +44,12 @@ constexpr double kLongest = 2'000'000;
 double number(const json& map, const char* key) {
   const auto found = map.find(key);
   return found != map.end() && found->is_number() ? found->get<double>() : 0;
+}
+
+// Of what was a mean so many lengths of its window ago, and what is now.
+double mean(double before, double now, double windows) {
+  const double kept = std::exp(-windows);
+  return kept * before + (1 - kept) * now;
 }
 
 Result<std::vector<pid_t>> vcpu_threads(Monitor& qemu) {
@@ -140,10 +149,11 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
   }
   const Lanes lanes = lanes_();
   const double t = now();
-  const double kept = controller_ ? std::exp(-(t - looked_) / kSteady) : 0;
+  const double ago = controller_ ? t - looked_ : std::numeric_limits<double>::infinity();
   looked_ = t;
-  landing_ = kept * landing_ + (1 - kept) * lanes.landing;
-  link_ = kept * link_ + (1 - kept) * lanes.link;
+  landing_ = mean(landing_, lanes.landing, ago / kSteady);
+  link_ = mean(link_, lanes.link, ago / kSteady);
+  usually_ = mean(usually_, lanes.landing, ago / kUsually);
   if (!controller_) {
     const double round_trip = std::chrono::duration<double>(lanes.round_trip).count();
     fixed_ = kFixed + kRoundTrips * round_trip;
@@ -168,7 +178,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
       .remaining = remaining,
       .bound = lanes.bound,
       .landing = landing,
-      .could = lanes.landing,
+      .usually = std::min(usually_, peak_),
       .link = std::min(lanes.link, link_),
   });
   // QEMU that sends nothing waits for the vCPUs, to stop them.

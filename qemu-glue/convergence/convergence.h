@@ -101,6 +101,7 @@ class Convergence {
   std::deque<std::pair<double, double>> rates_;  // when, and bytes a second, of QEMU's last windows
   double peak_ = 0;                              // goodput
   double landing_ = 0;                           // bytes a second, lately,
+  double usually_ = 0;                           // and for longer,
   double link_ = 0;                              // and of the link,
   double looked_ = 0;                            // until then
   double remaining_ = 0;                         // bytes, at the last look
