@@ -82,6 +82,12 @@ Result<std::unique_ptr<Convergence>> Convergence::begin(Monitor& qemu, pid_t pro
                                                         std::function<Lanes()> lanes) {
   VcpuQuota::release_abandoned();
   AutoConverge::release_abandoned(qemu);
+  for (const ThrottleMark::Left& left : ThrottleMark::abandoned()) {
+    if (left.qemu != process) continue;
+    if (left.throttle == DirtyLimit::kName) (void)qemu.execute("cancel-vcpu-dirty-limit");
+    std::error_code error;
+    std::filesystem::remove(left.file, error);
+  }
   auto parameters = qemu.execute("query-migrate-parameters");
   if (!parameters) return pass_on(parameters);
   std::unique_ptr<Convergence> convergence(new Convergence(qemu, process, uri, std::move(lanes)));
@@ -104,12 +110,13 @@ Result<std::unique_ptr<Convergence>> Convergence::begin(Monitor& qemu, pid_t pro
 bool Convergence::next_throttle() {
   struct Way {
     const char* name;
+    bool in_qemu;  // what it sets
     Result<std::unique_ptr<Throttle>> (*take)(Monitor& qemu, pid_t process);
   };
   constexpr std::array kWays = {
-      Way{DirtyLimit::kName, [](Monitor& qemu, pid_t) { return DirtyLimit::take(qemu); }},
-      Way{VcpuQuota::kName, take_quota},
-      Way{AutoConverge::kName, [](Monitor& qemu, pid_t) { return AutoConverge::take(qemu); }}};
+      Way{DirtyLimit::kName, true, [](Monitor& qemu, pid_t) { return DirtyLimit::take(qemu); }},
+      Way{VcpuQuota::kName, false, take_quota},
+      Way{AutoConverge::kName, true, [](Monitor& qemu, pid_t) { return AutoConverge::take(qemu); }}};
   std::string why_not;
   if (throttle_) why_not = fmt::format("{}: not enough", state_.throttle_by);
   const char* by = nullptr;
@@ -119,6 +126,8 @@ bool Convergence::next_throttle() {
     if (taken) {
       throttle_ = std::move(*taken);
       by = way.name;
+      mark_.reset();
+      if (way.in_qemu && process_ > 0) mark_.emplace(process_, by);
       spdlog::info("throttle: {}{}", by, why_not.empty() ? "" : fmt::format(" ({})", why_not));
     } else {
       why_not += fmt::format("{}{}: {}", why_not.empty() ? "" : "; ", way.name, taken.error().message);

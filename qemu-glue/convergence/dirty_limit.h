@@ -6,8 +6,7 @@
 // that is lower still may not be kept. What is asleep wakes by itself, and a guest that is stopped waits for
 // it.
 //
-// One that is on already, such as a Wherry that was killed has left, ends with this one: no limit tells whose
-// it is. Source: QEMU's dirtylimit.c, of 7.2.
+// One that is on already ends with this one: no limit tells whose it is. Source: QEMU's dirtylimit.c, of 7.2.
 //
 // For one thread.
 #pragma once

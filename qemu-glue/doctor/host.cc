@@ -13,6 +13,7 @@
 #include <set>
 
 #include "compression/zero_scan.h"
+#include "qemu-glue/convergence/throttle_mark.h"
 #include "qemu-glue/convergence/vcpu_quota.h"
 #include "qemu-glue/uri.h"
 #include "transport/fd.h"
@@ -22,6 +23,8 @@ namespace wherry::doctor {
 namespace {
 
 namespace fs = std::filesystem;
+using convergence::ThrottleMark;
+using convergence::VcpuQuota;
 
 // Bytes on their way on 25 Gb/s and 1 ms. The kernel gives half of a receive buffer to its own accounts.
 constexpr uint64_t kBytesUnderWay = 3'125'000;
@@ -168,12 +171,24 @@ Finding tcp_buffers(const std::string& directory) {
   return note("tcp buffers", found + ": one lane cannot fill 25 Gb/s at 1 ms", remedy);
 }
 
-Finding throttles(const std::vector<fs::path>& groups) {
-  if (groups.empty()) return ok("throttle", "no guest is slowed down by a Wherry that is gone");
-  return problem("throttle",
-                 fmt::format("{} vCPUs are slowed down by a Wherry that was killed ({})", groups.size(),
-                             groups.front().string()),
-                 "the next migration away from this host takes that away");
+Findings throttles(const std::vector<fs::path>& groups, const std::vector<ThrottleMark::Left>& marks) {
+  Findings all;
+  if (!groups.empty()) {
+    all.push_back(problem("throttle",
+                          fmt::format("{} vCPUs are slowed down by a Wherry that was killed ({})",
+                                      groups.size(), groups.front().string()),
+                          "the next migration away from this host takes that away"));
+  }
+  for (const ThrottleMark::Left& left : marks) {
+    all.push_back(problem("throttle",
+                          fmt::format("QEMU with process number {} has been told to slow its guest down by a "
+                                      "Wherry that was killed ({})",
+                                      left.qemu, left.throttle),
+                          "the next migration of that guest by Wherry takes that away; so does, at its "
+                          "monitor, cancel-vcpu-dirty-limit or the capability auto-converge off"));
+  }
+  if (all.empty()) all.push_back(ok("throttle", "no guest is slowed down by a Wherry that is gone"));
+  return all;
 }
 
 Findings rdma(const std::vector<RdmaPort>& ports, bool has_cap_ipc_lock, uint64_t lockable) {
@@ -198,8 +213,9 @@ Findings examine_host() {
                huge_pages("/sys/kernel/mm/hugepages"),
                processors(usable_processors(), Uri{}.streams),
                zero_scan(zero_scans().front().name),
-               tcp_buffers("/proc/sys/net/ipv4"),
-               throttles(convergence::VcpuQuota::abandoned())};
+               tcp_buffers("/proc/sys/net/ipv4")};
+  for (Finding& each : throttles(VcpuQuota::abandoned(), ThrottleMark::abandoned()))
+    all.push_back(std::move(each));
   rlimit limit{};
   ::getrlimit(RLIMIT_MEMLOCK, &limit);
   for (Finding& each : rdma(rdma_ports(), has_capability(CAP_IPC_LOCK), limit.rlim_cur))

@@ -321,6 +321,9 @@ class Migrations(Source):
 
 
 class BesideQemu(Source):
+    def setUp(self):
+        self.src.configure_migration(downtime_limit=int(os.environ.get('DOWNTIME_MS', 300)))
+
     def test_totals(self):
         """The same guest's migrations over Wherry and over QEMU's own transports, in turn: a line of JSON each."""
         for _ in range(int(os.environ['ROUNDS'])):

@@ -2,9 +2,15 @@
 #include "qemu-glue/convergence/convergence.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 
+#include "qemu-glue/convergence/dirty_limit.h"
+#include "qemu-glue/convergence/throttle_mark.h"
 #include "tests/qemu-glue/convergence/alone.h"
 #include "tests/qemu-glue/convergence/fake_qemu.h"
 
@@ -244,6 +250,38 @@ TEST_F(ConvergenceTest, TheEndOfTheGuestHereIsPredictedForWhenItStopped) {
   }
   ASSERT_TRUE(look(3, 900e6));
   EXPECT_NE(convergence_->state().predicted->total(), then) << "it was stopped by somebody, and goes on";
+}
+
+// With this process as the QEMU, whose mark is looked for.
+TEST_F(ConvergenceTest, ADirtyLimitThatAKilledOneLeftIsTakenAway) {
+  const pid_t killed = ::fork();
+  if (killed == 0) {
+    const ThrottleMark mark(::getppid(), DirtyLimit::kName);
+    ::kill(::getpid(), SIGKILL);
+  }
+  ASSERT_EQ(::waitpid(killed, nullptr, 0), killed);
+  if (ThrottleMark::abandoned().empty()) GTEST_SKIP() << "no directory for marks: be root";
+  qemu_.limit = 7;
+  ASSERT_TRUE(Convergence::begin(qemu_, ::getpid(), uri_, [this] { return lanes_; }));
+  EXPECT_FALSE(qemu_.limit);
+  EXPECT_TRUE(ThrottleMark::abandoned().empty());
+}
+
+TEST_F(ConvergenceTest, AMarkTellsOfAThrottleThatQemuHas) {
+  qemu_.rates = {100};
+  uri_.throttle_most = 0.5;
+  const auto marks = [] {
+    std::error_code error;
+    for (const auto& each : std::filesystem::directory_iterator(ThrottleMark::usual_directory(), error)) {
+      if (each.path().filename().string().starts_with(std::to_string(::getpid()) + "-")) return true;
+    }
+    return false;
+  };
+  auto begun = Convergence::begin(qemu_, ::getpid(), uri_, [this] { return lanes_; });
+  ASSERT_TRUE(begun) << begun.error().message;
+  EXPECT_TRUE(marks() || ::geteuid() != 0);
+  begun->reset();
+  EXPECT_FALSE(marks());
 }
 
 }  // namespace

@@ -2,10 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <regex>
 #include <sstream>
+
+#include "tests/transport/support.h"
 
 namespace wherry::daemon {
 namespace {
@@ -18,7 +19,6 @@ std::string document(const std::string& name) {
 
 class ConfigTest : public testing::Test {
  protected:
-  ~ConfigTest() override { std::filesystem::remove(path_); }
   Result<Config> read(const std::string& text) {
     std::ofstream(path_) << text;
     return Config::read(path_);
@@ -42,7 +42,8 @@ class ConfigTest : public testing::Test {
     for (std::string key; std::getline(words >> std::ws, key, ',');) keys.push_back(key);
     return keys;
   }
-  const std::string path_ = testing::TempDir() + "/wherry-config-test.toml";
+  const test::TempDir directory_;
+  const std::string path_ = directory_.at("wherryd.toml");
 };
 
 TEST_F(ConfigTest, EveryKeyIsRead) {

@@ -52,9 +52,13 @@ TEST(DoctorHost, ZeroScan) {
 }
 
 TEST(DoctorHost, Throttles) {
-  expect(throttles({}), Level::ok, "no guest is slowed");
-  expect(throttles({"/sys/fs/cgroup/cpu/wherry-throttle-7-0", "/x"}), Level::problem,
+  expect(throttles({}, {}).at(0), Level::ok, "no guest is slowed");
+  const Findings found =
+      throttles({"/sys/fs/cgroup/cpu/wherry-throttle-7-0", "/x"}, {{77, "dirty-limit", "/y"}});
+  ASSERT_EQ(found.size(), 2u);
+  expect(found[0], Level::problem,
          "2 vCPUs are slowed down by a Wherry that was killed (/sys/fs/cgroup/cpu/wherry-throttle-7-0)");
+  expect(found[1], Level::problem, "number 77 has been told to slow its guest down", "auto-converge off");
 }
 
 TEST(DoctorHost, TcpBuffers) {
