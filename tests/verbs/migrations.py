@@ -322,7 +322,7 @@ class Migrations(Source):
 
 class BesideQemu(Source):
     def setUp(self):
-        self.src.configure_migration(downtime_limit=int(os.environ.get('DOWNTIME_MS', 300)))
+        self.src.configure_migration(downtime_limit=int(os.environ['DOWNTIME_MS']))
 
     def test_totals(self):
         """The same guest's migrations over Wherry and over QEMU's own transports, in turn: a line of JSON each."""
