@@ -85,8 +85,7 @@ class Controller {
  private:
   double may_remain(const Observation& seen, double rate) const;
   double known(double t) const;
-  std::optional<Downtime> downtime(double t, double ran, double on_way, double known,
-                                   double at_most) const;
+  std::optional<Downtime> downtime(double t, double ran, double on_way, double known, double at_most) const;
   void pass_ended(const Observation& seen, double may_remain);
 
   const Limits limits_;

@@ -40,7 +40,7 @@ fs::path ThrottleMark::usual_directory() {
   return own ? fs::path(own) / "wherry-throttles" : fs::path();
 }
 
-ThrottleMark::ThrottleMark(pid_t qemu, std::string_view throttle, fs::path directory) {
+ThrottleMark::ThrottleMark(pid_t qemu, std::string_view throttle, const fs::path& directory) {
   if (directory.empty()) return;
   std::error_code error;
   fs::create_directory(directory, error);

@@ -21,7 +21,8 @@ class ThrottleMark {
   static std::filesystem::path usual_directory();
 
   // Where it cannot be written, there is none.
-  ThrottleMark(pid_t qemu, std::string_view throttle, std::filesystem::path directory = usual_directory());
+  ThrottleMark(pid_t qemu, std::string_view throttle,
+               const std::filesystem::path& directory = usual_directory());
   ~ThrottleMark();
   ThrottleMark(const ThrottleMark&) = delete;
   ThrottleMark& operator=(const ThrottleMark&) = delete;
