@@ -26,14 +26,14 @@ constexpr int kStuckShort = 8;
 constexpr double kMoment = 0.5;  // seconds
 constexpr int kKnown = 3;
 constexpr double kZeroPages = 2;  // times as fast as others land, at least
-constexpr double kUsual = 1.25;
+constexpr double kUsualOverLeast = 1.25;
 // What a guest writes is that of at least so many seconds.
 constexpr double kSteady = 0.3;
 // Looks are so many seconds apart, and so many at least are in what is left of a pass.
 constexpr double kSeldom = 0.05;
 constexpr double kOften = 0.01;
 constexpr double kLooks = 4;
-constexpr double kAny = std::numeric_limits<double>::infinity();
+constexpr double kUnbounded = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
@@ -65,29 +65,29 @@ double Controller::known(double t) const {
 }
 
 std::optional<Downtime> Controller::if_stopped(double t, double ran, double on_way) const {
-  return downtime(t, ran, on_way, known(t), kAny);
+  return downtime(t, ran, on_way, known(t), kUnbounded);
 }
 
 std::optional<Downtime> Controller::stopped(double t, double ran, double on_way) const {
   // A look that came behind the stop saw what is left.
-  if (t <= seen_.t) return downtime(t, ran, on_way, seen_.remaining, kAny);
+  if (t <= seen_.t) return downtime(t, ran, on_way, seen_.remaining, kUnbounded);
   // What is no more than may remain QEMU sends only when it has stopped the guest.
-  const double known = seen_.remaining <= may_remain_ ? seen_.remaining : this->known(t);
-  return downtime(t, ran, on_way, known, may_remain_);
+  const double unsent = seen_.remaining <= may_remain_ ? seen_.remaining : known(t);
+  return downtime(t, ran, on_way, unsent, may_remain_);
 }
 
 // What QEMU does not know yet grows as in the last passes. What it knows may go faster than what comes again:
 // as fast as it went so far, or as fast as it must have gone since. Pages that are much faster are zero, like
 // an idle guest's last ones, and nothing is left of them.
-std::optional<Downtime> Controller::downtime(double t, double ran, double on_way, double known,
+std::optional<Downtime> Controller::downtime(double t, double ran, double on_way, double unsent,
                                              double at_most) const {
   if (seen_.landing <= 0) return std::nullopt;
   t = std::max(t, seen_.t);
   const double written = dirtied_in_ > 0 ? dirtied_ / dirtied_in_ * (ran - ran_then_) : 0;
   const double fresh = std::min(written, at_most);
-  const double old = std::min(known, at_most - fresh);
+  const double old = std::min(unsent, at_most - fresh);
   const double gone = (seen_.remaining - old) / std::max(t - seen_.t, kOften);
-  const double rate = std::clamp(seen_.usually, seen_.landing, kUsual * seen_.landing);
+  const double rate = std::clamp(seen_.usually, seen_.landing, kUsualOverLeast * seen_.landing);
   const double fastest = std::max({rate, fall_, gone});
   const double fast = fastest > kZeroPages * seen_.landing ? 0 : rate / fastest;
   const double left = (fresh + old * fast) / rate;

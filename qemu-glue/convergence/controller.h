@@ -19,7 +19,7 @@
 // The downtime is predicted from what is left, where QEMU has stopped at no more than T, or what is on its
 // way, and from what a switchover takes as a rule. What QEMU does not know yet grows with the time that the
 // guest's processors run. For that it has to be looked more often towards a pass's end. E is the least that
-// can be counted on there; to predict, it is what is usual, up to kUsual times that.
+// can be counted on there; to predict, it is what is usual, up to kUsualOverLeast times that.
 //
 // Knows no QEMU and no clock: tests simulate both. Not thread-safe.
 #pragma once
@@ -85,7 +85,7 @@ class Controller {
  private:
   double may_remain(const Observation& seen, double rate) const;
   double known(double t) const;
-  std::optional<Downtime> downtime(double t, double ran, double on_way, double known, double at_most) const;
+  std::optional<Downtime> downtime(double t, double ran, double on_way, double unsent, double at_most) const;
   void pass_ended(const Observation& seen, double may_remain);
 
   const Limits limits_;

@@ -73,6 +73,17 @@ Result<std::unique_ptr<Throttle>> take_quota(Monitor& qemu, pid_t process) {
   return VcpuQuota::take(process, *threads);
 }
 
+// What a killed Wherry told that QEMU. What cannot be undone here is left to be found.
+void release_abandoned(Monitor& qemu, pid_t process) {
+  AutoConverge::release_abandoned(qemu);
+  for (const ThrottleMark::Left& left : ThrottleMark::abandoned()) {
+    if (left.qemu != process) continue;
+    if (left.throttle == DirtyLimit::kName && !qemu.execute("cancel-vcpu-dirty-limit")) continue;
+    std::error_code error;
+    std::filesystem::remove(left.file, error);
+  }
+}
+
 }  // namespace
 
 Convergence::Convergence(Monitor& qemu, pid_t process, const Uri& uri, std::function<Lanes()> lanes)
@@ -81,13 +92,7 @@ Convergence::Convergence(Monitor& qemu, pid_t process, const Uri& uri, std::func
 Result<std::unique_ptr<Convergence>> Convergence::begin(Monitor& qemu, pid_t process, const Uri& uri,
                                                         std::function<Lanes()> lanes) {
   VcpuQuota::release_abandoned();
-  AutoConverge::release_abandoned(qemu);
-  for (const ThrottleMark::Left& left : ThrottleMark::abandoned()) {
-    if (left.qemu != process) continue;
-    if (left.throttle == DirtyLimit::kName) (void)qemu.execute("cancel-vcpu-dirty-limit");
-    std::error_code error;
-    std::filesystem::remove(left.file, error);
-  }
+  release_abandoned(qemu, process);
   auto parameters = qemu.execute("query-migrate-parameters");
   if (!parameters) return pass_on(parameters);
   std::unique_ptr<Convergence> convergence(new Convergence(qemu, process, uri, std::move(lanes)));

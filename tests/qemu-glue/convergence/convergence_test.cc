@@ -262,6 +262,10 @@ TEST_F(ConvergenceTest, ADirtyLimitThatAKilledOneLeftIsTakenAway) {
   ASSERT_EQ(::waitpid(killed, nullptr, 0), killed);
   if (ThrottleMark::abandoned().empty()) GTEST_SKIP() << "no directory for marks: be root";
   qemu_.limit = 7;
+  qemu_.refuses = {"cancel-vcpu-dirty-limit"};
+  ASSERT_TRUE(Convergence::begin(qemu_, ::getpid(), uri_, [this] { return lanes_; }));
+  EXPECT_EQ(ThrottleMark::abandoned().size(), 1u) << "it is still there";
+  qemu_.refuses = {};
   ASSERT_TRUE(Convergence::begin(qemu_, ::getpid(), uri_, [this] { return lanes_; }));
   EXPECT_FALSE(qemu_.limit);
   EXPECT_TRUE(ThrottleMark::abandoned().empty());

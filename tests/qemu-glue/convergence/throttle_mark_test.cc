@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <optional>
 
+#include "tests/qemu-glue/convergence/idler.h"
 #include "tests/transport/support.h"
 
 namespace wherry::convergence {
@@ -49,14 +49,11 @@ TEST_F(ThrottleMarkTest, WhatAKilledOneLeftIsFound) {
 }
 
 TEST_F(ThrottleMarkTest, WithItsQemuItGoes) {
-  const pid_t qemu = ::fork();
-  if (qemu == 0) {
-    for (;;) ::pause();
+  {
+    const Idler qemu;
+    leave(qemu.pid());
+    EXPECT_EQ(ThrottleMark::abandoned(where_).size(), 1u);
   }
-  leave(qemu);
-  EXPECT_EQ(ThrottleMark::abandoned(where_).size(), 1u);
-  ::kill(qemu, SIGKILL);
-  ::waitpid(qemu, nullptr, 0);
   EXPECT_TRUE(ThrottleMark::abandoned(where_).empty());
   EXPECT_TRUE(is_empty());
 }

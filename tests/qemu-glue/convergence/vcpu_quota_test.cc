@@ -6,36 +6,20 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <fstream>
 #include <string>
 
 #include "tests/qemu-glue/convergence/alone.h"
+#include "tests/qemu-glue/convergence/idler.h"
 
 namespace wherry::convergence {
 namespace {
 
-// A process that does nothing, to be slowed.
-class Idler {
- public:
-  Idler() : pid_(::fork()) {
-    if (pid_ == 0) {
-      for (;;) ::pause();
-    }
-  }
-  ~Idler() {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
-  pid_t pid() const { return pid_; }
-  std::string groups() const {
-    std::ifstream file("/proc/" + std::to_string(pid_) + "/cgroup");
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
-
- private:
-  pid_t pid_;
-};
+// Those of a process.
+std::string groups(const Idler& idler) {
+  std::ifstream file("/proc/" + std::to_string(idler.pid()) + "/cgroup");
+  return {std::istreambuf_iterator<char>(file), {}};
+}
 
 class VcpuQuotaTest : public testing::Test {
  protected:
@@ -48,24 +32,24 @@ class VcpuQuotaTest : public testing::Test {
 
 TEST_F(VcpuQuotaTest, AThreadHasAGroupOfItsOwnUntilTheEnd) {
   const Idler idler;
-  const std::string before = idler.groups();
+  const std::string before = groups(idler);
   {
     auto quota = VcpuQuota::take(idler.pid(), {idler.pid()});
     ASSERT_TRUE(quota) << quota.error().message;
-    EXPECT_NE(idler.groups(), before);
-    EXPECT_NE(idler.groups().find("wherry-throttle-"), std::string::npos);
+    EXPECT_NE(groups(idler), before);
+    EXPECT_NE(groups(idler).find("wherry-throttle-"), std::string::npos);
     for (const double part : {0.2, 0.99, 0.5, 0.0}) {
       auto set = (*quota)->throttle(part);
       EXPECT_TRUE(set) << set.error().message;
     }
     EXPECT_TRUE(VcpuQuota::abandoned().empty()) << "its owner lives";
   }
-  EXPECT_EQ(idler.groups(), before);
+  EXPECT_EQ(groups(idler), before);
 }
 
 TEST_F(VcpuQuotaTest, WhatADeadOwnerLeftIsFoundAndTakenAway) {
   const Idler idler;
-  const std::string before = idler.groups();
+  const std::string before = groups(idler);
   const pid_t owner = ::fork();
   if (owner == 0) {
     auto quota = VcpuQuota::take(idler.pid(), {idler.pid()});
@@ -75,11 +59,11 @@ TEST_F(VcpuQuotaTest, WhatADeadOwnerLeftIsFoundAndTakenAway) {
   int status = 0;
   ASSERT_EQ(::waitpid(owner, &status, 0), owner);
   ASSERT_EQ(status, 0);
-  EXPECT_NE(idler.groups(), before);
+  EXPECT_NE(groups(idler), before);
   EXPECT_EQ(VcpuQuota::abandoned().size(), 1u);
   VcpuQuota::release_abandoned();
   EXPECT_TRUE(VcpuQuota::abandoned().empty());
-  EXPECT_EQ(idler.groups(), before);
+  EXPECT_EQ(groups(idler), before);
 }
 
 // Version 1 refuses a quota below that is larger than the one above it; version 2 keeps to the smaller.
