@@ -2,10 +2,6 @@
 
 #include <sys/socket.h>
 
-#include <vector>
-
-#include "transport/socket.h"
-
 namespace wherry {
 
 void Connections::serve(Fd connection, std::function<void(Fd)> work) {
@@ -55,33 +51,6 @@ size_t Connections::count() const {
 Connections::~Connections() {
   shut();
   for (Served& each : served_) each.thread.join();
-}
-
-namespace {
-
-// One direction. What cannot be sent on ends both.
-void carry(int from, int to, const Carry& send_on) {
-  std::vector<uint8_t> bytes(64 * 1024);
-  for (;;) {
-    const ssize_t got = ::recv(from, bytes.data(), bytes.size(), 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got == 0) {
-      ::shutdown(to, SHUT_WR);
-      return;
-    }
-    if (got > 0 && send_on(std::span(bytes).first(static_cast<size_t>(got)))) continue;
-    ::shutdown(from, SHUT_RDWR);
-    ::shutdown(to, SHUT_RDWR);
-    return;
-  }
-}
-
-}  // namespace
-
-void carry_both_ways(int a, int b, const Carry& forward, const Carry& back) {
-  std::thread other([&] { carry(b, a, back); });
-  carry(a, b, forward);
-  other.join();
 }
 
 }  // namespace wherry

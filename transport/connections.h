@@ -3,11 +3,9 @@
 // Thread-safe.
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <list>
 #include <mutex>
-#include <span>
 #include <thread>
 
 #include "transport/fd.h"
@@ -37,10 +35,5 @@ class Connections {
   std::list<Served> served_;
   bool shut_ = false;
 };
-
-// Carries bytes both ways between two sockets until both directions have ended. Each direction ends on its
-// own. `forward` and `back` may change what goes from a to b and from b to a: they send it on.
-using Carry = std::function<bool(std::span<const uint8_t> bytes)>;
-void carry_both_ways(int a, int b, const Carry& forward, const Carry& back);
 
 }  // namespace wherry

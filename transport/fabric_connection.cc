@@ -1,11 +1,12 @@
 #include "transport/fabric_connection.h"
 
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <array>
 
+#include "transport/fabric_events.h"
 #include "transport/socket.h"
 
 namespace wherry {
@@ -18,50 +19,8 @@ constexpr std::chrono::milliseconds kLook{100};
 // And one for what is done: threads that wait for it may take each other's sign, and a provider may be out of
 // something else than room.
 constexpr std::chrono::milliseconds kRetry{5};
-// Events carry a little data of the connection manager's.
-constexpr size_t kEventBytes = sizeof(fi_eq_cm_entry) + 256;
 // Completions that may wait to be read.
 constexpr size_t kCompletions = 1024;
-
-struct EventBytes {
-  alignas(fi_eq_cm_entry) std::array<uint8_t, kEventBytes> bytes{};
-  const fi_eq_cm_entry& entry() const { return *reinterpret_cast<const fi_eq_cm_entry*>(bytes.data()); }
-};
-
-struct CmEvent {
-  uint32_t kind = 0;
-  size_t data = 0;  // bytes of the peer's
-};
-
-Error event_error(fid_eq* events) {
-  fi_eq_err_entry error{};
-  if (fi_eq_readerr(events, &error, 0) < 0) return {"unknown"};
-  if (error.err == FI_ECONNREFUSED) return {"the peer refused the connection"};
-  return {fabric::reason(-error.err)};
-}
-
-// The next event of the connection manager; nothing if none came in time.
-Result<std::optional<CmEvent>> next_event(fid_eq* events, EventBytes& into,
-                                          std::chrono::milliseconds longest) {
-  CmEvent event;
-  const ssize_t got = longest.count() == 0
-                          ? fi_eq_read(events, &event.kind, into.bytes.data(), into.bytes.size(), 0)
-                          : fi_eq_sread(events, &event.kind, into.bytes.data(), into.bytes.size(),
-                                        static_cast<int>(longest.count()), 0);
-  if (got == -FI_EAGAIN || got == -FI_ETIMEDOUT || got == -FI_EINTR) return std::nullopt;
-  if (got == -FI_EAVAIL) return tl::make_unexpected(event_error(events));
-  if (got < 0) return fail("{}", fabric::reason(got));
-  event.data = static_cast<size_t>(got) - std::min(static_cast<size_t>(got), sizeof(fi_eq_cm_entry));
-  return event;
-}
-
-Result<fabric::Owned<fid_eq>> open_events(fid_fabric* fabric) {
-  fi_eq_attr attributes{};
-  attributes.wait_obj = FI_WAIT_FD;
-  return fabric::make<fid_eq>("opening the event queue", [&](fid_eq** object) {
-    return fi_eq_open(fabric, &attributes, object, nullptr);
-  });
-}
 
 int wait_fd(fid& queue) {
   int fd = -1;
@@ -137,9 +96,8 @@ Result<> FabricConnection::open(fi_info& path, fabric::Owned<fid_eq> events) {
 }
 
 Result<> FabricConnection::wait_connected(Deadline until) {
-  EventBytes bytes;
   while (Clock::now() < until) {
-    auto event = next_event(events_.get(), bytes, kLook);
+    auto event = fabric::next_event(events_.get(), kLook);
     if (!event) return pass_on(event);
     if (!*event) continue;
     if ((*event)->kind == FI_CONNECTED) return {};
@@ -154,13 +112,25 @@ Result<std::unique_ptr<FabricConnection>> FabricConnection::connect(FabricDomain
                                                                     Deadline until) {
   auto domain = domains.get(path);
   if (!domain) return pass_on(domain);
-  auto events = open_events((*domain)->fabric());
+  auto events = fabric::open_events((*domain)->fabric());
   if (!events) return pass_on(events);
   std::unique_ptr<FabricConnection> connection(new FabricConnection(std::move(*domain), path, shape));
   auto& info = const_cast<fi_info&>(path);  // libfabric's functions only read it
   if (auto opened = connection->open(info, std::move(*events)); !opened) return pass_on(opened);
   const int code = fi_connect(connection->endpoint_.get(), path.dest_addr, hello.data(), hello.size());
   if (code != 0) return fail("connecting: {}", fabric::reason(code));
+  if (auto connected = connection->wait_connected(until); !connected) return pass_on(connected);
+  return connection;
+}
+
+Result<std::unique_ptr<FabricConnection>> FabricConnection::answer(std::shared_ptr<FabricDomain> domain,
+                                                                   fi_info& caller, const Shape& shape,
+                                                                   fabric::Owned<fid_eq> events,
+                                                                   Deadline until) {
+  std::unique_ptr<FabricConnection> connection(new FabricConnection(std::move(domain), caller, shape));
+  if (auto opened = connection->open(caller, std::move(events)); !opened) return pass_on(opened);
+  if (const int code = fi_accept(connection->endpoint_.get(), nullptr, 0); code != 0)
+    return fail("accepting: {}", fabric::reason(code));
   if (auto connected = connection->wait_connected(until); !connected) return pass_on(connected);
   return connection;
 }
@@ -352,8 +322,7 @@ Result<> FabricConnection::take_completion(const fi_cq_data_entry& entry) {
 Result<> FabricConnection::look_for_end() {
   std::lock_guard ending(ending_);
   if (std::lock_guard lock(mutex_); ended_) return tl::make_unexpected(*ended_);
-  EventBytes bytes;
-  auto event = next_event(events_.get(), bytes, std::chrono::milliseconds(0));
+  auto event = fabric::next_event(events_.get(), std::chrono::milliseconds(0));
   if (!event) return tl::make_unexpected(end({fmt::format("{}: {}", peer_, event.error().message)}));
   if (*event && (*event)->kind == FI_SHUTDOWN) {
     return tl::make_unexpected(end({fmt::format("the connection to {} was closed", peer_)}));
@@ -475,63 +444,6 @@ void FabricConnection::close_endpoint() {
   if (!endpoint_) return;
   fi_shutdown(endpoint_.get(), 0);
   endpoint_.reset();
-}
-
-Result<FabricListener> FabricListener::open(FabricDomains& domains, const std::string& provider,
-                                            const std::string& address) {
-  auto path = fabric::path_at(provider, address);
-  if (!path) return pass_on(path);
-  FabricListener listener;
-  listener.path_ = std::move(*path);
-  auto domain = domains.get(*listener.path_);
-  if (!domain) return pass_on(domain);
-  listener.domain_ = std::move(*domain);
-  auto events = open_events(listener.domain_->fabric());
-  if (!events) return pass_on(events);
-  listener.events_ = std::move(*events);
-  auto endpoint = fabric::make<fid_pep>("opening an endpoint that listens", [&](fid_pep** object) {
-    return fi_passive_ep(listener.domain_->fabric(), listener.path_.get(), object, nullptr);
-  });
-  if (!endpoint) return pass_on(endpoint);
-  listener.endpoint_ = std::move(*endpoint);
-  int code = fi_pep_bind(listener.endpoint_.get(), &listener.events_->fid, 0);
-  if (code == 0) code = fi_listen(listener.endpoint_.get());
-  sockaddr_storage where{};
-  size_t length = sizeof where;
-  if (code == 0) code = fi_getname(&listener.endpoint_->fid, &where, &length);
-  if (code != 0) return fail("listening at {}: {}", address, fabric::reason(code));
-  listener.port_ = ntohs(where.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(where).sin6_port
-                                                     : reinterpret_cast<sockaddr_in&>(where).sin_port);
-  return listener;
-}
-
-Result<std::unique_ptr<FabricConnection>> FabricListener::accept(const FabricConnection::Shape& shape,
-                                                                 std::span<const uint8_t> hello,
-                                                                 FabricConnection::Deadline until,
-                                                                 const std::function<bool()>& give_up) {
-  EventBytes bytes;
-  while (Clock::now() < until && !give_up()) {
-    auto event = next_event(events_.get(), bytes, kLook);
-    if (!event) return pass_on(event);
-    if (!*event || (*event)->kind != FI_CONNREQ) continue;
-    const fabric::Info caller(bytes.entry().info);
-    // Providers may hand over more bytes than the caller gave.
-    if ((*event)->data < hello.size() || !std::equal(hello.begin(), hello.end(), bytes.entry().data)) {
-      fi_reject(endpoint_.get(), caller->handle, nullptr, 0);
-      continue;
-    }
-    if (!domain_->serves(*caller)) {
-      fi_reject(endpoint_.get(), caller->handle, nullptr, 0);
-      return fail("the call came over another device ({})", fabric::device(*caller));
-    }
-    std::unique_ptr<FabricConnection> connection(new FabricConnection(domain_, *caller, shape));
-    if (auto opened = connection->open(*caller, std::move(events_)); !opened) return pass_on(opened);
-    if (const int code = fi_accept(connection->endpoint_.get(), nullptr, 0); code != 0)
-      return fail("accepting: {}", fabric::reason(code));
-    if (auto connected = connection->wait_connected(until); !connected) return pass_on(connected);
-    return connection;
-  }
-  return nullptr;
 }
 
 }  // namespace wherry

@@ -10,12 +10,10 @@
 // waits for the device), so it is to be in nobody's way.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -60,6 +58,10 @@ class FabricConnection {
   static Result<std::unique_ptr<FabricConnection>> connect(FabricDomains& domains, const fi_info& path,
                                                            const Shape& shape, std::span<const uint8_t> hello,
                                                            Deadline until);
+  // Answers a call that came on those events (FabricListener).
+  static Result<std::unique_ptr<FabricConnection>> answer(std::shared_ptr<FabricDomain> domain,
+                                                          fi_info& caller, const Shape& shape,
+                                                          fabric::Owned<fid_eq> events, Deadline until);
   ~FabricConnection();
 
   // Takes the TCP connection beside it, and from now on bounds how long anything posted may take.
@@ -95,7 +97,6 @@ class FabricConnection {
   const std::string& peer() const { return peer_; }
 
  private:
-  friend class FabricListener;
   struct Write {
     fi_context2 context{};
     size_t bytes = 0;
@@ -150,28 +151,6 @@ class FabricConnection {
   size_t posted_ = 0;  // operations that are not done
   std::chrono::steady_clock::time_point progress_;
   std::atomic<size_t> waiting_bytes_ = 0;
-};
-
-// Listens on a path for one caller.
-class FabricListener {
- public:
-  static Result<FabricListener> open(FabricDomains& domains, const std::string& provider,
-                                     const std::string& address);
-  uint16_t port() const { return port_; }
-  // Waits for a caller with that hello, unless `give_up` says that none will come. Null: none came. Errors
-  // are this side's, who could not answer it.
-  Result<std::unique_ptr<FabricConnection>> accept(const FabricConnection::Shape& shape,
-                                                   std::span<const uint8_t> hello,
-                                                   FabricConnection::Deadline until,
-                                                   const std::function<bool()>& give_up);
-
- private:
-  FabricListener() = default;
-  std::shared_ptr<FabricDomain> domain_;
-  fabric::Info path_;
-  fabric::Owned<fid_eq> events_;
-  fabric::Owned<fid_pep> endpoint_;
-  uint16_t port_ = 0;
 };
 
 }  // namespace wherry

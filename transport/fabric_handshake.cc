@@ -7,6 +7,7 @@
 
 #include "transport/control.h"
 #include "transport/fabric_lane.h"
+#include "transport/fabric_listener.h"
 #include "transport/first_frame.h"
 #include "transport/random_key.h"
 #include "transport/socket.h"

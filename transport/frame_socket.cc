@@ -12,6 +12,8 @@ namespace {
 
 // Bodies are received and summed in parts of this size, so that the sum finds the bytes in the cache.
 constexpr size_t kPart = 128 * 1024;
+// Longer than a thread that was just told of a failure takes to pass it on.
+constexpr std::chrono::milliseconds kTelling{100};
 
 }  // namespace
 
@@ -36,7 +38,7 @@ Result<> FrameSocket::send(FrameHeader header, std::span<const uint8_t> table,
   pieces_[0] = piece(head);
   pieces_[1] = piece(table);
   if (auto sent = send_all(socket_.get(), pieces_); !sent) {
-    return fail("sending to {} failed: {}", peer_, sent.error().message);
+    return fail("sending to {} failed: {}", peer_, cause(sent.error().message));
   }
   bytes_sent_ += head.size() + table.size() + header.body_length;
   return {};
@@ -49,7 +51,15 @@ Result<> FrameSocket::send(FrameHeader header, std::span<const uint8_t> body) {
 Result<bool> FrameSocket::receive(std::span<iovec> pieces) {
   auto got = recv_all(socket_.get(), pieces);
   lost_ = !got || !*got;
+  if (!got) return fail("{}", cause(got.error().message));
   return got;
+}
+
+std::string FrameSocket::cause(const std::string& told) {
+  std::lock_guard lock(telling_);
+  if (cause_.empty()) cause_ = told;
+  told_.notify_all();
+  return cause_;
 }
 
 void FrameSocket::refuse(const std::string& why) {
@@ -114,17 +124,28 @@ void FrameSocket::set_patience(std::chrono::milliseconds longest) {
   setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
 }
 
-Error FrameSocket::await_end() const {
+Error FrameSocket::await_end() {
   pollfd end{socket_.get(), POLLRDHUP, 0};
   while (poll(&end, 1, -1) < 0 && errno == EINTR) {
   }
+  std::unique_lock lock(telling_);
   int error = 0;
   socklen_t length = sizeof error;
   getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &length);
-  return {fmt::format("the connection to {} {}", peer_, error ? "failed: " + reason(error) : "was closed")};
+  if (error != 0 && cause_.empty()) cause_ = reason(error);
+  // Both ways have ended, not by us, and no reason is left: another thread has it in hand.
+  if (end.revents & POLLHUP) {
+    told_.wait_for(lock, kTelling, [this] { return shut_ || !cause_.empty(); });
+  }
+  return {fmt::format("the connection to {} {}", peer_, cause_.empty() ? "was closed" : "failed: " + cause_)};
 }
 
 void FrameSocket::shut() {
+  {
+    std::lock_guard lock(telling_);
+    shut_ = true;
+  }
+  told_.notify_all();
   ::shutdown(socket_.get(), SHUT_RDWR);
 }
 

@@ -7,7 +7,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,7 +43,7 @@ class FrameSocket {
   // came over it.
   bool lost() const { return lost_; }
   // Waits until the connection has ended or failed, also by shut(); says why.
-  Error await_end() const;
+  Error await_end();
 
   // Bounds each wait of receive from now on; zero: none.
   void set_patience(std::chrono::milliseconds longest);
@@ -52,6 +54,9 @@ class FrameSocket {
 
  private:
   Result<bool> receive(std::span<iovec> pieces);
+  // The kernel tells a failure once, to the call that asks first; those that come after get another or none.
+  // Keeps the first and returns it.
+  std::string cause(const std::string& told);
 
   Fd socket_;
   const std::string peer_;
@@ -61,6 +66,10 @@ class FrameSocket {
   Checksum receive_sum_;
   FrameHeader received_;
   bool lost_ = false;
+  std::mutex telling_;
+  std::condition_variable told_;
+  std::string cause_;  // under telling_
+  bool shut_ = false;  // under telling_
 };
 
 }  // namespace wherry

@@ -199,7 +199,7 @@ class SourceSession {
   std::atomic<uint16_t> next_channel_ = 1;
   std::atomic<uint64_t> guest_bytes_ = 0;
   std::atomic<uint64_t> disk_bytes_ = 0;
-  std::atomic<std::chrono::steady_clock::time_point> placed_{};
+  std::atomic<std::chrono::steady_clock::time_point> placed_;
   mutable std::mutex counting_;
   PageCounts pages_;
   nlohmann::json peer_account_;  // written by the control thread before it ends

@@ -76,9 +76,10 @@ Result<std::unique_ptr<Throttle>> take_quota(Monitor& qemu, pid_t process) {
 // What a killed Wherry told that QEMU. What cannot be undone here is left to be found.
 void release_abandoned(Monitor& qemu, pid_t process) {
   AutoConverge::release_abandoned(qemu);
-  for (const ThrottleMark::Left& left : ThrottleMark::abandoned()) {
+  for (const QemuMark::Left& left : QemuMark::abandoned()) {
     if (left.qemu != process) continue;
     if (left.throttle == DirtyLimit::kName && !qemu.execute("cancel-vcpu-dirty-limit")) continue;
+    if (!left.parameters.empty() && !qemu.execute("migrate-set-parameters", left.parameters)) continue;
     std::error_code error;
     std::filesystem::remove(left.file, error);
   }
@@ -96,15 +97,16 @@ Result<std::unique_ptr<Convergence>> Convergence::begin(Monitor& qemu, pid_t pro
   auto parameters = qemu.execute("query-migrate-parameters");
   if (!parameters) return pass_on(parameters);
   std::unique_ptr<Convergence> convergence(new Convergence(qemu, process, uri, std::move(lanes)));
+  convergence->takes_rate_ = parameters->contains("avail-switchover-bandwidth");
+  for (const char* name : {"downtime-limit", "avail-switchover-bandwidth"}) {
+    if (parameters->contains(name)) convergence->before_[name] = (*parameters)[name];
+  }
+  if (process > 0) convergence->mark_.emplace(process, convergence->before_);
   if (uri.throttle_most > 0 && !convergence->next_throttle())
     convergence->say("the guest cannot be slowed down: " + convergence->state_.throttle_reason);
   if (auto threads = vcpu_threads(qemu); threads && process > 0)
     convergence->vcpu_time_ = VcpuTime::of(process, *threads);
   qemu.on_stop([self = convergence.get()](double ago) { self->stopped(ago); });
-  convergence->takes_rate_ = parameters->contains("avail-switchover-bandwidth");
-  for (const char* name : {"downtime-limit", "avail-switchover-bandwidth"}) {
-    if (parameters->contains(name)) convergence->before_[name] = (*parameters)[name];
-  }
   // Until the lanes have shown what they can, only what is next to nothing may remain.
   convergence->told_ = {{"downtime-limit", 1}};
   if (auto told = qemu.execute("migrate-set-parameters", convergence->told_); !told) return pass_on(told);
@@ -131,8 +133,7 @@ bool Convergence::next_throttle() {
     if (taken) {
       throttle_ = std::move(*taken);
       by = way.name;
-      mark_.reset();
-      if (way.in_qemu && process_ > 0) mark_.emplace(process_, by);
+      if (mark_) mark_->set_throttle(way.in_qemu ? by : "");
       spdlog::info("throttle: {}{}", by, why_not.empty() ? "" : fmt::format(" ({})", why_not));
     } else {
       why_not += fmt::format("{}{}: {}", why_not.empty() ? "" : "; ", way.name, taken.error().message);

@@ -26,8 +26,8 @@
 #include <vector>
 
 #include "qemu-glue/convergence/controller.h"
+#include "qemu-glue/convergence/qemu_mark.h"
 #include "qemu-glue/convergence/throttle.h"
-#include "qemu-glue/convergence/throttle_mark.h"
 #include "qemu-glue/convergence/vcpu_time.h"
 #include "qemu-glue/monitor/monitor.h"
 #include "qemu-glue/uri.h"
@@ -91,7 +91,7 @@ class Convergence {
   double busiest_ = 0;                  // at the last look, as VcpuTime has it,
   double ran_at_ = 0;                   // when,
   double used_ = 0;                     // and how much the throttle takes for used until then
-  std::optional<ThrottleMark> mark_;    // outlives the throttle
+  std::optional<QemuMark> mark_;        // outlives the throttle; nothing: QEMU's process is not known
   std::unique_ptr<Throttle> throttle_;  // null: the guest cannot be slowed
   size_t next_throttle_ = 0;
   const std::function<Lanes()> lanes_;

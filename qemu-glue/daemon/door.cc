@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "qemu-glue/daemon/carry_both_ways.h"
 #include "qemu-glue/daemon/libvirt_access.h"
 #include "transport/control.h"
 #include "transport/frame_socket.h"

@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "qemu-glue/daemon/carry_both_ways.h"
 #include "qemu-glue/daemon/runtime_dir.h"
 #include "qemu-glue/daemon/service.h"
 #include "qemu-glue/gateway/rpc_gateway.h"

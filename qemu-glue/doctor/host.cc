@@ -13,7 +13,7 @@
 #include <set>
 
 #include "compression/zero_scan.h"
-#include "qemu-glue/convergence/throttle_mark.h"
+#include "qemu-glue/convergence/qemu_mark.h"
 #include "qemu-glue/convergence/vcpu_quota.h"
 #include "qemu-glue/uri.h"
 #include "transport/fd.h"
@@ -23,7 +23,7 @@ namespace wherry::doctor {
 namespace {
 
 namespace fs = std::filesystem;
-using convergence::ThrottleMark;
+using convergence::QemuMark;
 using convergence::VcpuQuota;
 
 // Bytes on their way on 25 Gb/s and 1 ms. The kernel gives half of a receive buffer to its own accounts.
@@ -171,23 +171,32 @@ Finding tcp_buffers(const std::string& directory) {
   return note("tcp buffers", found + ": one lane cannot fill 25 Gb/s at 1 ms", remedy);
 }
 
-Findings throttles(const std::vector<fs::path>& groups, const std::vector<ThrottleMark::Left>& marks) {
+Findings left_behind(const std::vector<fs::path>& groups, const std::vector<QemuMark::Left>& marks) {
   Findings all;
   if (!groups.empty()) {
-    all.push_back(problem("throttle",
+    all.push_back(problem("left behind",
                           fmt::format("{} vCPUs are slowed down by a Wherry that was killed ({})",
                                       groups.size(), groups.front().string()),
                           "the next migration away from this host takes that away"));
   }
-  for (const ThrottleMark::Left& left : marks) {
-    all.push_back(problem("throttle",
-                          fmt::format("QEMU with process number {} has been told to slow its guest down by a "
-                                      "Wherry that was killed ({})",
-                                      left.qemu, left.throttle),
-                          "the next migration of that guest by Wherry takes that away; so does, at its "
-                          "monitor, cancel-vcpu-dirty-limit or the capability auto-converge off"));
+  for (const QemuMark::Left& left : marks) {
+    std::string found;
+    std::string remedy;
+    for (const auto& [name, value] : left.parameters.items()) {
+      found += fmt::format("{}{}", found.empty() ? "" : " and ", name);
+      remedy += fmt::format("{}migrate_set_parameter {} {}", remedy.empty() ? "" : "; ", name, value.dump());
+    }
+    if (!left.throttle.empty()) {
+      found += fmt::format("{}its guest's throttle ({})", found.empty() ? "" : " and ", left.throttle);
+      remedy += "; cancel_vcpu_dirty_limit; migrate_set_capability auto-converge off";
+    }
+    all.push_back(problem(
+        "left behind",
+        fmt::format("a Wherry that was killed has set {} of the QEMU with process number {}", found,
+                    left.qemu),
+        "the next migration of that guest by Wherry sets it back; so does, at its monitor: " + remedy));
   }
-  if (all.empty()) all.push_back(ok("throttle", "no guest is slowed down by a Wherry that is gone"));
+  if (all.empty()) all.push_back(ok("left behind", "nothing by a Wherry that was killed"));
   return all;
 }
 
@@ -214,7 +223,7 @@ Findings examine_host() {
                processors(usable_processors(), Uri{}.streams),
                zero_scan(zero_scans().front().name),
                tcp_buffers("/proc/sys/net/ipv4")};
-  for (Finding& each : throttles(VcpuQuota::abandoned(), ThrottleMark::abandoned()))
+  for (Finding& each : left_behind(VcpuQuota::abandoned(), QemuMark::abandoned()))
     all.push_back(std::move(each));
   rlimit limit{};
   ::getrlimit(RLIMIT_MEMLOCK, &limit);

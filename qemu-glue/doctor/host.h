@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "compression/result.h"
-#include "qemu-glue/convergence/throttle_mark.h"
+#include "qemu-glue/convergence/qemu_mark.h"
 #include "qemu-glue/doctor/finding.h"
 #include "transport/rdma_ports.h"
 
@@ -32,9 +32,9 @@ Finding processors(unsigned count, unsigned lanes);
 Finding zero_scan(std::string_view name);
 // `directory`: /proc/sys/net/ipv4.
 Finding tcp_buffers(const std::string& directory);
-// What Wherrys that are gone have left: control groups (convergence/vcpu_quota.h), and in QEMU.
-Findings throttles(const std::vector<std::filesystem::path>& groups,
-                   const std::vector<convergence::ThrottleMark::Left>& marks);
+// What Wherrys that were killed have left: control groups (convergence/vcpu_quota.h), and in QEMU.
+Findings left_behind(const std::vector<std::filesystem::path>& groups,
+                     const std::vector<convergence::QemuMark::Left>& marks);
 // `lockable`: RLIMIT_MEMLOCK, in bytes; CAP_IPC_LOCK stands above it.
 Findings rdma(const std::vector<RdmaPort>& ports, bool has_cap_ipc_lock, uint64_t lockable);
 

@@ -27,6 +27,10 @@ def auto_converge(guest):
                                       'max-cpu-throttle', 'throttle-trigger-threshold')]
 
 
+def downtime_limit(guest):
+    return guest.execute('query-migrate-parameters')['downtime-limit']
+
+
 class Convergence(unittest.TestCase):
     def pair(self, version, keys, **more):
         return Pair(version, rate=LINK, placement='direct', keys=f'streams=2&{keys}', source=REWRITES, sender_qmp=True,
@@ -91,18 +95,22 @@ class Convergence(unittest.TestCase):
 
     def test_what_a_killed_wherry_set_in_qemu_goes_with_the_next(self):
         with self.pair('10.0', 'downtime=50ms', cgroups=False, wherries=False) as pair:
-            before = auto_converge(pair.src)
+            before, limit = auto_converge(pair.src), downtime_limit(pair.src)
             pair.start_wherries()
             pair.migrate()
             pair.hold(2)
             pair.sender.kill()
             pair.check_source_goes_on()
             self.assertNotEqual(auto_converge(pair.src), before)
+            self.assertNotEqual(downtime_limit(pair.src), limit)
             pair.receiver.close()
             pair.renew_destination()
             pair.keys = 'throttle-max=0'
             pair.start_wherries()
             self.assertEqual(auto_converge(pair.src), before)
+            pair.sender.process.terminate()
+            self.assertEqual(pair.sender.wait(), 1)
+            self.assertEqual(downtime_limit(pair.src), limit)
 
     @unittest.skipUnless(os.access('/dev/kvm', os.W_OK), 'no KVM')
     def test_where_kvm_has_the_dirty_ring_there_is_a_limit_until_the_end(self):

@@ -7,6 +7,7 @@
 #include "tests/transport/path.h"
 #include "tests/transport/support.h"
 #include "transport/fabric_lane.h"
+#include "transport/fabric_listener.h"
 
 namespace wherry::test {
 

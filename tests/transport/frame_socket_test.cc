@@ -171,6 +171,35 @@ TEST_F(FrameSocketTest, WaitsForItsEnd) {
   another.join();
 }
 
+// A connection that the other end has reset.
+Fd reset_connection() {
+  auto listener = Listener::open({.path = {}, .host = "127.0.0.1", .port = 0});
+  if (!listener) return {};
+  auto connection = connect_to(listener->where(), test::kForever, test::kForever);
+  if (!connection) return {};
+  auto peer = listener->accept(test::kForever);
+  if (!peer) return {};
+  const linger at_once{1, 0};
+  setsockopt(peer->get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  return std::move(*connection);
+}
+
+// The kernel says "reset" once, and then "broken pipe".
+TEST_F(FrameSocketTest, AFailureHasOneCauseWhoeverIsToldOfIt) {
+  FrameSocket waited(reset_connection(), "peer-x");
+  EXPECT_EQ(waited.await_end().message, "the connection to peer-x failed: Connection reset by peer");
+  EXPECT_ERROR(waited.send(kRecord), "sending to peer-x failed: Connection reset by peer");
+  EXPECT_ERROR(waited.send(kRecord), "sending to peer-x failed: Connection reset by peer");
+
+  FrameSocket sent(reset_connection(), "peer-x");
+  EXPECT_ERROR(sent.send(kRecord), "sending to peer-x failed: Connection reset by peer");
+  EXPECT_EQ(sent.await_end().message, "the connection to peer-x failed: Connection reset by peer");
+
+  FrameSocket received(reset_connection(), "peer-x");
+  EXPECT_ERROR(received.receive_head(head_), "receiving from peer-x failed: Connection reset by peer");
+  EXPECT_ERROR(received.send(kRecord), "sending to peer-x failed: Connection reset by peer");
+}
+
 // More pieces than one system call takes.
 TEST_F(FrameSocketTest, CarriesABodyOfVeryManyPieces) {
   const std::vector<uint8_t> body = noise(5000, 3);

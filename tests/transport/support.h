@@ -72,6 +72,15 @@ inline std::pair<Fd, Fd> socket_pair() {
   return {Fd(fds[0]), Fd(fds[1])};
 }
 
+// All that comes until the end.
+inline std::string read_all(int fd) {
+  std::string all;
+  char bytes[4096];
+  for (ssize_t got; (got = ::recv(fd, bytes, sizeof bytes, 0)) > 0;)
+    all.append(bytes, static_cast<size_t>(got));
+  return all;
+}
+
 inline std::vector<uint8_t> bytes_of(const std::string& text) {
   return {text.begin(), text.end()};
 }

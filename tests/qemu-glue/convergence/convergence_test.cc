@@ -10,7 +10,7 @@
 #include <filesystem>
 
 #include "qemu-glue/convergence/dirty_limit.h"
-#include "qemu-glue/convergence/throttle_mark.h"
+#include "qemu-glue/convergence/qemu_mark.h"
 #include "tests/qemu-glue/convergence/alone.h"
 #include "tests/qemu-glue/convergence/fake_qemu.h"
 
@@ -253,22 +253,25 @@ TEST_F(ConvergenceTest, TheEndOfTheGuestHereIsPredictedForWhenItStopped) {
 }
 
 // With this process as the QEMU, whose mark is looked for.
-TEST_F(ConvergenceTest, ADirtyLimitThatAKilledOneLeftIsTakenAway) {
+TEST_F(ConvergenceTest, WhatAKilledOneLeftIsSetBack) {
   const pid_t killed = ::fork();
   if (killed == 0) {
-    const ThrottleMark mark(::getppid(), DirtyLimit::kName);
+    QemuMark mark(::getppid(), {{"downtime-limit", 300}});
+    mark.set_throttle(DirtyLimit::kName);
     ::kill(::getpid(), SIGKILL);
   }
   ASSERT_EQ(::waitpid(killed, nullptr, 0), killed);
-  if (ThrottleMark::abandoned().empty()) GTEST_SKIP() << "no directory for marks: be root";
+  if (QemuMark::abandoned().empty()) GTEST_SKIP() << "no directory for marks: be root";
   qemu_.limit = 7;
+  qemu_.parameters["downtime-limit"] = 1;
   qemu_.refuses = {"cancel-vcpu-dirty-limit"};
   ASSERT_TRUE(Convergence::begin(qemu_, ::getpid(), uri_, [this] { return lanes_; }));
-  EXPECT_EQ(ThrottleMark::abandoned().size(), 1u) << "it is still there";
+  EXPECT_EQ(QemuMark::abandoned().size(), 1u) << "it is still there";
   qemu_.refuses = {};
   ASSERT_TRUE(Convergence::begin(qemu_, ::getpid(), uri_, [this] { return lanes_; }));
   EXPECT_FALSE(qemu_.limit);
-  EXPECT_TRUE(ThrottleMark::abandoned().empty());
+  EXPECT_EQ(qemu_.parameters["downtime-limit"], 300) << "by that one, and the one behind it";
+  EXPECT_TRUE(QemuMark::abandoned().empty());
 }
 
 TEST_F(ConvergenceTest, AMarkTellsOfAThrottleThatQemuHas) {
@@ -276,7 +279,7 @@ TEST_F(ConvergenceTest, AMarkTellsOfAThrottleThatQemuHas) {
   uri_.throttle_most = 0.5;
   const auto marks = [] {
     std::error_code error;
-    for (const auto& each : std::filesystem::directory_iterator(ThrottleMark::usual_directory(), error)) {
+    for (const auto& each : std::filesystem::directory_iterator(QemuMark::usual_directory(), error)) {
       if (each.path().filename().string().starts_with(std::to_string(::getpid()) + "-")) return true;
     }
     return false;

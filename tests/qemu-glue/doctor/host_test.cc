@@ -51,14 +51,19 @@ TEST(DoctorHost, ZeroScan) {
   expect(zero_scan("portable"), Level::note, "without vector", "AVX2");
 }
 
-TEST(DoctorHost, Throttles) {
-  expect(throttles({}, {}).at(0), Level::ok, "no guest is slowed");
-  const Findings found =
-      throttles({"/sys/fs/cgroup/cpu/wherry-throttle-7-0", "/x"}, {{77, "dirty-limit", "/y"}});
-  ASSERT_EQ(found.size(), 2u);
+TEST(DoctorHost, WhatKilledOnesHaveLeft) {
+  expect(left_behind({}, {}).at(0), Level::ok, "nothing by a Wherry that was killed");
+  const Findings found = left_behind({"/sys/fs/cgroup/cpu/wherry-throttle-7-0", "/x"},
+                                     {{77, {{"downtime-limit", 300}}, "dirty-limit", "/y"},
+                                      {78, {{"downtime-limit", 300}, {"max-bandwidth", 7}}, "", "/z"}});
+  ASSERT_EQ(found.size(), 3u);
   expect(found[0], Level::problem,
          "2 vCPUs are slowed down by a Wherry that was killed (/sys/fs/cgroup/cpu/wherry-throttle-7-0)");
-  expect(found[1], Level::problem, "number 77 has been told to slow its guest down", "auto-converge off");
+  expect(found[1], Level::problem,
+         "has set downtime-limit and its guest's throttle (dirty-limit) of the QEMU with process number 77",
+         "monitor: migrate_set_parameter downtime-limit 300; cancel_vcpu_dirty_limit; ");
+  expect(found[2], Level::problem, "has set downtime-limit and max-bandwidth of",
+         "migrate_set_parameter downtime-limit 300; migrate_set_parameter max-bandwidth 7");
 }
 
 TEST(DoctorHost, TcpBuffers) {

@@ -1,4 +1,4 @@
-#include "qemu-glue/convergence/throttle_mark.h"
+#include "qemu-glue/convergence/qemu_mark.h"
 
 #include <fmt/core.h>
 #include <signal.h>
@@ -8,13 +8,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <limits>
 
 namespace wherry::convergence {
 namespace {
 
 namespace fs = std::filesystem;
+using nlohmann::json;
 
 // Clock ticks since the machine's; 0: there is no such process.
 unsigned long long started(pid_t process) {
@@ -33,28 +33,60 @@ bool is_gone(pid_t process) {
   return ::kill(process, 0) != 0 && errno == ESRCH;
 }
 
-}  // namespace
-
-fs::path ThrottleMark::usual_directory() {
-  if (::geteuid() == 0) return "/run/wherry-throttles";
-  const char* own = std::getenv("XDG_RUNTIME_DIR");
-  return own ? fs::path(own) / "wherry-throttles" : fs::path();
+// Of what is no such file: nothing that could be set back.
+QemuMark::Left read(pid_t qemu, const fs::path& path) {
+  std::ifstream file(path);
+  const json told = json::parse(file, nullptr, false);
+  QemuMark::Left left{qemu, json::object(), {}, path};
+  if (!told.is_object()) return left;
+  if (const auto throttle = told.find("throttle"); throttle != told.end() && throttle->is_string())
+    left.throttle = *throttle;
+  if (const auto parameters = told.find("parameters"); parameters != told.end() && parameters->is_object()) {
+    for (const auto& [name, value] : parameters->items()) {
+      if (value.is_number()) left.parameters[name] = value;
+    }
+  }
+  return left;
 }
 
-ThrottleMark::ThrottleMark(pid_t qemu, std::string_view throttle, const fs::path& directory) {
+}  // namespace
+
+fs::path QemuMark::usual_directory() {
+  if (::geteuid() == 0) return "/run/wherry-marks";
+  const char* own = std::getenv("XDG_RUNTIME_DIR");
+  return own ? fs::path(own) / "wherry-marks" : fs::path();
+}
+
+QemuMark::QemuMark(pid_t qemu, json parameters, const fs::path& directory)
+    : told_{{"parameters", std::move(parameters)}, {"throttle", ""}} {
   if (directory.empty()) return;
   std::error_code error;
   fs::create_directory(directory, error);
   file_ = directory / fmt::format("{}-{}-{}", qemu, started(qemu), ::getpid());
-  std::ofstream(file_) << throttle;
+  write();
 }
 
-ThrottleMark::~ThrottleMark() {
+void QemuMark::set_throttle(std::string_view name) {
+  told_["throttle"] = name;
+  write();
+}
+
+// Whole or not at all.
+void QemuMark::write() const {
+  if (file_.empty()) return;
+  fs::path fresh = file_;
+  fresh += ".new";
+  std::ofstream(fresh) << told_;
+  std::error_code error;
+  fs::rename(fresh, file_, error);
+}
+
+QemuMark::~QemuMark() {
   std::error_code error;
   fs::remove(file_, error);
 }
 
-std::vector<ThrottleMark::Left> ThrottleMark::abandoned(const fs::path& directory) {
+std::vector<QemuMark::Left> QemuMark::abandoned(const fs::path& directory) {
   std::vector<Left> found;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(directory, error)) {
@@ -70,8 +102,7 @@ std::vector<ThrottleMark::Left> ThrottleMark::abandoned(const fs::path& director
       fs::remove(entry.path(), error);  // with its QEMU all is gone
       continue;
     }
-    std::ifstream file(entry.path());
-    found.push_back({qemu, {std::istreambuf_iterator<char>(file), {}}, entry.path()});
+    found.push_back(read(qemu, entry.path()));
   }
   return found;
 }

@@ -1,0 +1,49 @@
+// A file that says what a QEMU had set before it was told otherwise, and how its guest is slowed down. It
+// goes with the mark; that of a process that was killed stays, and shows the next one, and `wherry doctor`,
+// what is to be set back.
+//
+// Its name is QEMU-STARTED-OWNER: two process numbers and, since a number comes again, when QEMU started
+// (proc_pid_stat(5)). In it is JSON, {"parameters": {NAME: NUMBER, …}, "throttle": NAME}. Thread-safe.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace wherry::convergence {
+
+class QemuMark {
+ public:
+  // /run/wherry-marks, or for others than root wherry-marks in $XDG_RUNTIME_DIR; empty: there is none.
+  static std::filesystem::path usual_directory();
+
+  // `parameters` are QEMU's, as they were. Where it cannot be written, there is none.
+  QemuMark(pid_t qemu, nlohmann::json parameters, const std::filesystem::path& directory = usual_directory());
+  ~QemuMark();
+  QemuMark(const QemuMark&) = delete;
+  QemuMark& operator=(const QemuMark&) = delete;
+
+  // What QEMU has been told to slow its guest by; empty: nothing.
+  void set_throttle(std::string_view name);
+
+  struct Left {
+    pid_t qemu = 0;
+    nlohmann::json parameters;
+    std::string throttle;
+    std::filesystem::path file;
+  };
+  // Of owners that are gone, at QEMUs that run.
+  static std::vector<Left> abandoned(const std::filesystem::path& directory = usual_directory());
+
+ private:
+  void write() const;
+
+  std::filesystem::path file_;
+  nlohmann::json told_;
+};
+
+}  // namespace wherry::convergence
