@@ -109,7 +109,7 @@ Result<> set(Uri& uri, std::string_view key, std::string_view value) {
     auto level = number<int>(value);
     if (!level || *level < -50 || *level > 19 || *level == 0)
       return fail("level={}: expected -50 to 19, not 0", value);
-    uri.compression.level = *level;
+    uri.compression.level = level;
   } else if (key == "history") {
     auto bytes = quantity(value, {{"GiB", 1ull << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}});
     if (!bytes || *bytes > 1e15) return fail("history={}: expected a size like 512MiB", value);

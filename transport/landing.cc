@@ -72,7 +72,8 @@ Result<> Landing::arrive(Arrival arrival) {
   }
   Channel& to = channel(arrival.header.channel);
   std::lock_guard lock(to.mutex);
-  if ((held_bytes_ += held(arrival)) > kMostHeld) return fail("the peer sends more than agreed");
+  held_bytes_ += held(arrival);
+  if (held_bytes_ > kMostHeld) return fail("the peer sends more than agreed");
   const uint64_t sequence = arrival.header.sequence;
   to.here[sequence] = std::move(arrival);
   to.arrived.notify_one();

@@ -90,8 +90,9 @@ LibvirtMonitor::LibvirtMonitor(Connection connection, Domain domain, pid_t qemu)
   // Where it fails, no more than that time is unknown.
   auto shared = std::make_unique<Shared>(stop_);
   callback_ = virConnectDomainEventRegisterAny(
-      connection_.get(), domain_.get(), VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(noted),
-      shared.get(), [](void* theirs) { delete static_cast<Shared*>(theirs); });
+      connection_.get(), domain_.get(), VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+      VIR_DOMAIN_EVENT_CALLBACK(reinterpret_cast<void (*)()>(noted)), shared.get(),
+      [](void* theirs) { delete static_cast<Shared*>(theirs); });
   if (callback_ >= 0) (void)shared.release();
 }
 

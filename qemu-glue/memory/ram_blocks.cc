@@ -94,8 +94,7 @@ std::vector<Row> parse_ram_block_table(std::string_view text) {
     if (!page_unit.ends_with("B") || page_count.find_first_not_of("0123456789.") != std::string_view::npos)
       continue;
     Row row;
-    const char* name_end = page_count.data();
-    row.name.assign(words[0].data(), static_cast<size_t>(name_end - words[0].data()));
+    row.name.assign(words[0].begin(), page_count.begin());  // which are of one line
     while (!row.name.empty() && row.name.back() == ' ') row.name.pop_back();
     auto used = hex(cell("Used"));
     auto total = hex(cell("Total"));
@@ -105,7 +104,7 @@ std::vector<Row> parse_ram_block_table(std::string_view text) {
     if (column.contains("HVA")) {
       auto address = hex(cell("HVA"));
       if (!address || *address == 0 || *address > std::numeric_limits<uint64_t>::max() - row.total) continue;
-      row.address = *address;
+      row.address = address;
     }
     if (column.contains("RO")) row.read_only = cell("RO") != "rw";
     rows.push_back(std::move(row));
