@@ -72,8 +72,8 @@ Result<> Landing::arrive(Arrival arrival) {
   }
   Channel& to = channel(arrival.header.channel);
   std::lock_guard lock(to.mutex);
-  held_bytes_ += held(arrival);
-  if (held_bytes_ > kMostHeld) return fail("the peer sends more than agreed");
+  const size_t held_now = held_bytes_ += held(arrival);
+  if (held_now > kMostHeld) return fail("the peer sends more than agreed");
   const uint64_t sequence = arrival.header.sequence;
   to.here[sequence] = std::move(arrival);
   to.arrived.notify_one();
