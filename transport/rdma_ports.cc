@@ -175,13 +175,17 @@ void ask_device(ibv_device* device, std::vector<RdmaPort>& ports) {
     ports.push_back(not_opened(*device, errno));
     return;
   }
-  ibv_device_attr attributes{};
-  if (const int error = ibv_query_device(context.get(), &attributes); error != 0) {
+  ibv_device_attr_ex attributes{};
+  if (const int error = ibv_query_device_ex(context.get(), nullptr, &attributes); error != 0) {
     ports.push_back(closed(ibv_get_device_name(device), "cannot be asked: " + reason(error), kAskKernel));
     return;
   }
-  for (unsigned number = 1; number <= attributes.phys_port_cnt; ++number)
+  const ibv_odp_caps& paging = attributes.odp_caps;
+  for (unsigned number = 1; number <= attributes.orig_attr.phys_port_cnt; ++number) {
     ports.push_back(ask_port(context.get(), number));
+    ports.back().on_demand = (paging.general_caps & IBV_ODP_SUPPORT) != 0 &&
+                             (paging.per_transport_caps.rc_odp_caps & IBV_ODP_SUPPORT_WRITE) != 0;
+  }
 }
 
 }  // namespace

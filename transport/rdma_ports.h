@@ -3,10 +3,10 @@
 // Each call looks anew and keeps nothing open. Thread-safe. A host without RDMA has no ports, which is no
 // error; a device or port that cannot be asked is in the list as well, with the reason.
 //
-// Sources: ibv_query_port(3) and ibv_query_gid_ex(3); the codes of width and speed are ib_port_width and
-// ib_port_speed of Linux's include/rdma/ib_verbs.h (InfiniBand's PortInfo), what they are worth is in
-// drivers/infiniband/core/sysfs.c. Of an XDR link an older libibverbs has room to say only that it is NDR,
-// half as fast.
+// Sources: ibv_query_device_ex(3), ibv_query_port(3) and ibv_query_gid_ex(3); the codes of width and speed
+// are ib_port_width and ib_port_speed of Linux's include/rdma/ib_verbs.h (InfiniBand's PortInfo), what they
+// are worth is in drivers/infiniband/core/sysfs.c. Of an XDR link an older libibverbs has room to say only
+// that it is NDR, half as fast.
 #pragma once
 
 #include <cstdint>
@@ -32,9 +32,10 @@ struct RdmaPort {
 
   bool ethernet = false;  // else InfiniBand
   bool active = false;
-  std::string state;  // "active", "down", … as libibverbs calls it
-  uint64_t rate = 0;  // bytes a second each way, 0 if unknown
-  unsigned mtu = 0;   // bytes of payload a packet, 0 if unknown
+  std::string state;       // "active", "down", … as libibverbs calls it
+  uint64_t rate = 0;       // bytes a second each way, 0 if unknown
+  unsigned mtu = 0;        // bytes of payload a packet, 0 if unknown
+  bool on_demand = false;  // connections can write to memory that is not locked (ODP)
   std::vector<RdmaGid> gids;
   // The IP addresses by which RDMA's connection manager finds it: of RoCE v2 GIDs, else those of its network
   // interfaces (IPoIB). Link-local ones lead nowhere by themselves and are left out.

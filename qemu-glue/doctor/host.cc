@@ -5,9 +5,13 @@
 #include <linux/capability.h>
 #include <linux/kvm.h>
 #include <sched.h>
+#include <strings.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -28,6 +32,8 @@ using convergence::VcpuQuota;
 
 // Bytes on their way on 25 Gb/s and 1 ms. The kernel gives half of a receive buffer to its own accounts.
 constexpr uint64_t kBytesUnderWay = 3'125'000;
+// A switch of libfabric's.
+constexpr const char* kOnDemand = "FI_VERBS_USE_ODP";
 
 std::optional<uint64_t> number_in(const fs::path& file) {
   uint64_t number = 0;
@@ -50,6 +56,14 @@ bool has_capability(int which) {
     if (key == "CapEff:" && status >> std::hex >> capabilities) return ((capabilities >> which) & 1) != 0;
   }
   return false;
+}
+
+// As libfabric reads its switches.
+bool is_on(const char* variable) {
+  const char* const value = std::getenv(variable);
+  constexpr std::array kOn{"1", "true", "yes", "on"};
+  return value && std::any_of(kOn.begin(), kOn.end(),
+                              [value](const char* word) { return ::strcasecmp(value, word) == 0; });
 }
 
 unsigned usable_processors() {
@@ -200,12 +214,25 @@ Findings left_behind(const std::vector<fs::path>& groups, const std::vector<Qemu
   return all;
 }
 
-Findings rdma(const std::vector<RdmaPort>& ports, bool has_cap_ipc_lock, uint64_t lockable) {
+Findings rdma(const std::vector<RdmaPort>& ports, bool has_cap_ipc_lock, uint64_t lockable, bool on_demand) {
   if (ports.empty()) return {ok("rdma", "no device: migrations use TCP")};
   Findings all;
-  for (const RdmaPort& port : ports) all.push_back(rdma_port(port));
+  bool locks = !on_demand;
+  for (const RdmaPort& port : ports) {
+    all.push_back(rdma_port(port));
+    locks = locks || !port.on_demand;
+    if (on_demand && !port.on_demand && port.fault.empty()) {
+      all.push_back(note(
+          "rdma", fmt::format("{} is set, but {} has no on-demand paging for writes", kOnDemand, port.device),
+          fmt::format("unset {}, or see whether a newer kernel has it (ibv_devinfo -v: "
+                      "ODP_SUPPORT, and SUPPORT_WRITE of RC)",
+                      kOnDemand)));
+    }
+  }
   if (has_cap_ipc_lock || lockable == RLIM_INFINITY) {
     all.push_back(ok("locked memory", "without limit"));
+  } else if (!locks) {
+    all.push_back(ok("locked memory", fmt::format("RDMA locks none: {} is set", kOnDemand)));
   } else {
     all.push_back(note("locked memory",
                        fmt::format("{} KiB: RDMA has to lock all memory that it reaches", lockable / 1024),
@@ -227,7 +254,7 @@ Findings examine_host() {
     all.push_back(std::move(each));
   rlimit limit{};
   ::getrlimit(RLIMIT_MEMLOCK, &limit);
-  for (Finding& each : rdma(rdma_ports(), has_capability(CAP_IPC_LOCK), limit.rlim_cur))
+  for (Finding& each : rdma(rdma_ports(), has_capability(CAP_IPC_LOCK), limit.rlim_cur, is_on(kOnDemand)))
     all.push_back(std::move(each));
   return all;
 }

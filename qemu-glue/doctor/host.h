@@ -35,8 +35,10 @@ Finding tcp_buffers(const std::string& directory);
 // What Wherrys that were killed have left: control groups (convergence/vcpu_quota.h), and in QEMU.
 Findings left_behind(const std::vector<std::filesystem::path>& groups,
                      const std::vector<convergence::QemuMark::Left>& marks);
-// `lockable`: RLIMIT_MEMLOCK, in bytes; CAP_IPC_LOCK stands above it.
-Findings rdma(const std::vector<RdmaPort>& ports, bool has_cap_ipc_lock, uint64_t lockable);
+// `lockable`: RLIMIT_MEMLOCK, in bytes; CAP_IPC_LOCK stands above it. `on_demand`: whether libfabric is to
+// register memory on demand, where a device can.
+Findings rdma(const std::vector<RdmaPort>& ports, bool has_cap_ipc_lock, uint64_t lockable,
+              bool on_demand = false);
 
 Findings examine_host();
 

@@ -26,7 +26,7 @@ class FabricLane : public testing::TestWithParam<test::Path> {
       : pair_(GetParam(), test::kKey, silence) {}
   void SetUp() override {
     ASSERT_TRUE(pair_.source && pair_.destination) << pair_.error;
-    on_demand_ = pair_.destination->domain().on_demand();
+    domain_ = &pair_.destination->domain();
     sender_.emplace(std::move(pair_.source));
     receiver_.emplace(std::move(pair_.destination));
     ASSERT_TRUE(sender_->attach(slots_.memory()));
@@ -65,13 +65,23 @@ class FabricLane : public testing::TestWithParam<test::Path> {
     ASSERT_TRUE(news) << news.error().message;
     EXPECT_EQ(*news, LaneReceiver::News::body);
   }
+  // Carries raw pages to a place, other ones each time, and looks whether they are there.
+  void carry(std::span<uint8_t> place) {
+    const Slot slot = filled_slot(next_seed_++);
+    std::thread posting([&] { EXPECT_TRUE(post_raw(slot, place.size())); });
+    FrameHead head;
+    receive(head, place);
+    posting.join();
+    EXPECT_EQ(std::memcmp(place.data(), slot.get(), place.size()), 0);
+  }
 
   test::Watchdog watchdog_{"a lane over a fabric"};
   SlotPool slots_{8};
   test::FabricPair pair_;
   std::optional<FabricLaneSender> sender_;
   std::optional<FabricLaneReceiver> receiver_;
-  bool on_demand_ = false;  // what the destination's device is to reach need not be there
+  FabricDomain* domain_ = nullptr;  // the destination's
+  uint32_t next_seed_ = 1;
   std::thread progress_;
   std::string end_;
 };
@@ -198,7 +208,7 @@ TEST_P(FabricLane, LeavesAGuestSparse) {
   const std::span<uint8_t> guest(static_cast<uint8_t*>(mapping), kGuest);
   receiver_->attach_guest(guest);
   if (GetParam().fabric.provider == "tcp") {
-    EXPECT_TRUE(on_demand_);
+    EXPECT_TRUE(domain_->on_demand());
   }
   constexpr int kRounds = 2;
   for (int round = 0; round < kRounds; ++round) {
@@ -215,7 +225,7 @@ TEST_P(FabricLane, LeavesAGuestSparse) {
     EXPECT_EQ(static_cast<size_t>(status.st_blocks) * 512, kGuest / kPart * kBody);
     ASSERT_EQ(::fallocate(file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, kGuest), 0);
   }
-  EXPECT_EQ(receiver_->bytes_written(), on_demand_ ? kRounds * kGuest / kPart * kBody : 0);
+  EXPECT_EQ(receiver_->bytes_written(), domain_->on_demand() ? kRounds * kGuest / kPart * kBody : 0);
   receiver_.reset();
   ::munmap(mapping, kGuest);
 }
@@ -224,17 +234,61 @@ TEST_P(FabricLane, LeavesAGuestSparse) {
 TEST_P(FabricLane, WritesToAGuestThatIsResident) {
   PageBytes guest(8 << 20, 1);
   receiver_->attach_guest(guest);
-  while (receiver_->bytes_written() == 0) {
-    const Slot slot = filled_slot(5);
-    std::thread posting([&] { EXPECT_TRUE(post_raw(slot, kBatchBytes)); });
-    FrameHead head;
-    receive(head, std::span(guest).subspan(3 << 20, kBatchBytes));
-    posting.join();
-    ASSERT_FALSE(HasFailure());
-  }
-  const Bytes sent = test::noise(kSlotBytes, 5);
-  EXPECT_EQ(std::memcmp(guest.data() + (3 << 20), sent.data(), kBatchBytes), 0);
+  while (receiver_->bytes_written() == 0 && !HasFailure())
+    carry(std::span(guest).subspan(3 << 20, kBatchBytes));
 }
+
+// Over libfabric's tcp, which registers on demand. Its user chooses the keys, and one that is taken is
+// refused.
+class FabricLaneOnDemand : public FabricLane {
+ protected:
+  void SetUp() override {
+    FabricLane::SetUp();
+    ASSERT_TRUE(domain_->on_demand());
+    receiver_->attach_guest(guest_);
+    auto last = domain_->register_memory(page_, FabricDomain::Use::target);
+    ASSERT_TRUE(last) << last.error().message;
+    next_key_ = fi_mr_key(last->get()) + 1;
+  }
+  // Has the domain's registration fail that comes behind so many others.
+  void fail_registration(uint64_t behind) {
+    fid_mr* region = nullptr;
+    ASSERT_EQ(fi_mr_reg(domain_->get(), page_.data(), page_.size(), FI_REMOTE_WRITE, 0, next_key_ + behind, 0,
+                        &region, nullptr),
+              0);
+    taken_.emplace_back(region);
+  }
+
+  PageBytes guest_ = PageBytes(2 << 20, 1);  // one unit, all of which is there
+  std::span<uint8_t> place_ = std::span(guest_).subspan(1 << 20, kBatchBytes);
+  PageBytes page_ = PageBytes(4096);
+  uint64_t next_key_ = 0;
+  std::vector<fabric::Owned<fid_mr>> taken_;
+};
+
+// The first registration is the guest's, the second that of the memory which its pages go through instead.
+TEST_P(FabricLaneOnDemand, RegistersBesidesWhatItCannotOnDemand) {
+  fail_registration(0);
+  carry(place_);
+  EXPECT_FALSE(domain_->on_demand());
+  EXPECT_EQ(receiver_->bytes_written(), 0u);
+  while (receiver_->bytes_written() == 0 && !HasFailure()) carry(place_);
+  EXPECT_EQ(domain_->trouble(), "");
+}
+
+TEST_P(FabricLaneOnDemand, CopiesWhatItCannotRegisterAtAll) {
+  fail_registration(0);
+  fail_registration(2);
+  carry(place_);
+  EXPECT_FALSE(domain_->on_demand());
+  while (domain_->trouble().empty() && !HasFailure()) carry(place_);
+  EXPECT_THAT(domain_->trouble(), testing::HasSubstr("cannot register memory"));
+  carry(place_);
+  EXPECT_EQ(receiver_->bytes_written(), 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Over, FabricLaneOnDemand, testing::Values(test::fabric_paths().front()),
+                         testing::PrintToStringParamName());
 
 TEST_P(FabricLane, EndsBothEndsWhenOneGoes) {
   FrameHead head;

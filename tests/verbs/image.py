@@ -4,9 +4,10 @@
 
 The kernel is the one of linux-image-amd64 (the flavour `cloud` has no soft-RoCE), which is fetched into the cache of the
 tests on first use, and not installed; delete it there to get a newer one, or put another Debian's there, as for soft-RoCE
-that has on-demand paging (from Linux 6.15 on). It is unpacked to its ELF file, because it would take seconds to unpack
-itself in TCG. The initramfs has busybox, `init` and what that needs: the modules below and
-`rdma`. Both are kept in build/verbs and made anew if that kernel, `init` or this file changed.
+that has on-demand paging (from Linux 6.15 on). From 6.19 on that is three packages: linux-base-…, linux-binary-… and
+linux-modules-…. It is unpacked to its ELF file, because it would take seconds to unpack itself in TCG. The initramfs has
+busybox, `init` and what that needs: the modules below and `rdma`. Both are kept in build/verbs and made anew if that kernel,
+`init` or this file changed.
 
 Several processes may call it at once. Raises RuntimeError with what failed. Formats: of the kernel's Documentation,
 arch/x86/boot.rst (the payload) and driver-api/early-userspace/buffer-format.rst (newc).
@@ -35,15 +36,19 @@ def image():
     CACHE.mkdir(parents=True, exist_ok=True)
     with open(CACHE / 'linux.lock', 'w', encoding='utf-8') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        package = _kernel_package()
+        packages = sorted(CACHE.glob('linux-*.deb')) or [_fetch_kernel()]
         made_of = hashlib.sha256(b'\n'.join(
-            [package.name.encode(), Path(__file__).read_bytes(), _INIT.read_bytes()])).hexdigest()
+            [*(package.name.encode() for package in packages), Path(__file__).read_bytes(), _INIT.read_bytes()])).hexdigest()
         kernel, initramfs, stamp = (_BUILD / name for name in ('vmlinux', 'initramfs', 'made-of'))
         if not stamp.exists() or stamp.read_text(encoding='utf-8') != made_of:
             _BUILD.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=_BUILD) as work:
-                _run('dpkg-deb', '--extract', package, work)
-                _replace(kernel, _vmlinux(next(Path(work, 'boot').glob('vmlinuz-*')).read_bytes()))
+                for package in packages:
+                    _run('dpkg-deb', '--extract', package, work)
+                packed = [path for path in Path(work).rglob('vmlinuz*') if path.is_file()]
+                if len(packed) != 1:
+                    raise RuntimeError(f'{CACHE}/linux-*.deb have {len(packed)} kernels')
+                _replace(kernel, _vmlinux(packed[0].read_bytes()))
                 _replace(initramfs, _initramfs(work))
             _replace(stamp, made_of.encode())
     return kernel, initramfs
@@ -66,9 +71,7 @@ def _replace(path, content):
     os.replace(new, path)
 
 
-def _kernel_package():
-    for package in CACHE.glob('linux-image-*.deb'):
-        return package
+def _fetch_kernel():
     with tempfile.TemporaryDirectory(dir=CACHE) as work:
         try:
             _download_kernel(work)

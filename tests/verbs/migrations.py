@@ -33,6 +33,8 @@ RAM = {'ram_kib': 4 * PAGES + (24 << 10) + 8, 'append': f'pages={PAGES} rate=500
 # Looking takes processor time, of which a VM has little: so seldom where that would be measured, in seconds.
 SELDOM = 0.2
 ON_DEMAND = 'ODP_SUPPORT' in subprocess.run(['ibv_devinfo', '-v'], stdout=subprocess.PIPE, text=True).stdout
+# Not in CI, whose kernel has none (tests/verbs/image.py).
+PAGES_ON_DEMAND = unittest.skipUnless(ON_DEMAND, "this kernel's soft-RoCE has no on-demand paging (from Linux 6.15 on)")
 
 
 def run(*argv):
@@ -47,10 +49,10 @@ class Limited:
 
 
 class OnDemand:
-    """A host, as Wherry takes one, where libfabric registers memory on demand if the device can."""
+    """Such a host where libfabric registers memory on demand if the device can, and so locks none."""
     @staticmethod
     def inside(argv):
-        return ['env', 'FI_VERBS_USE_ODP=1', *argv]
+        return Limited.inside(['env', 'FI_VERBS_USE_ODP=1', *argv])
 
 
 class Destination:
@@ -222,8 +224,7 @@ class Migrations(Source):
         """Straight into guest memory, which stays sparse, by two devices, one of which has two addresses."""
         self.check_raw()
 
-    # Not in CI, whose kernel has none (tests/verbs/image.py).
-    @unittest.skipUnless(ON_DEMAND, "this kernel's soft-RoCE has no on-demand paging (from Linux 6.15 on)")
+    @PAGES_ON_DEMAND
     def test_raw_on_demand(self):
         self.check_raw(there=OnDemand)
         # All that was offered; the rest came in messages, or lay in too many places for one grant.
@@ -315,6 +316,35 @@ class Migrations(Source):
                 with self.send(scheme='wherry', host=host) as sender:
                     sender.wait_for_socket(30)
                     self.assertRegex(sender.stderr, f'transport: tcp .*{says}')
+
+    @PAGES_ON_DEMAND
+    def test_device_that_misplaces(self):
+        """Soft-RoCE's on-demand paging takes the beginning of a page for any place in it: where it reads at a source, whose
+        pages lie anywhere in QEMU's stream, and where it writes packets that are shorter than a page. No page of a guest goes
+        over that."""
+        says = 'at the receiver, the sample came damaged'
+        for here, there, mtu in ((OnDemand, None, 9000), (None, OnDemand, 1500)):
+            with self.subTest(here=here, there=there, mtu=mtu), self.mtu(mtu):
+                self.far.receive(there)
+                with self.send(host=here) as sender:
+                    self.assertEqual(sender.wait(30), 1)
+                    self.assertIn(says, sender.stderr)
+                self.sender = self.enterContext(self.send(scheme='wherry', host=here))
+                self.sender.wait_for_socket(30)
+                self.assertRegex(self.sender.stderr, f'transport: tcp .*{says}')
+                self.src.execute('migrate', uri=f"unix:{self.src.path('out')}")
+                for report in self.complete('tcp'), self.sender.report:
+                    self.assertEqual({lane['no_rdma'] for lane in report['lanes']}, {says})
+
+    @contextlib.contextmanager
+    def mtu(self, size):
+        for run_there in (run, self.far.run):
+            run_there('ip', 'link', 'set', 'eth0', 'mtu', str(size))
+        try:
+            yield
+        finally:
+            for run_there in (run, self.far.run):
+                run_there('ip', 'link', 'set', 'eth0', 'mtu', '9000')
 
 
 class BesideQemu(Source):

@@ -117,6 +117,19 @@ TEST(DoctorHost, Rdma) {
   expect(all[1], Level::note, "8192 KiB", "LimitMEMLOCK=infinity");
   expect(rdma({port}, true, 8 << 20)[1], Level::ok, "without limit");
   expect(rdma({port}, false, RLIM_INFINITY)[1], Level::ok, "without limit");
+
+  RdmaPort paging = port;
+  paging.on_demand = true;
+  expect(rdma({paging}, false, 8 << 20)[1], Level::note, "8192 KiB", "LimitMEMLOCK=infinity");
+  expect(rdma({paging}, false, 8 << 20, true)[1], Level::ok, "locks none: FI_VERBS_USE_ODP is set");
+  all = rdma({paging, port}, false, 8 << 20, true);
+  ASSERT_EQ(all.size(), 4u);
+  expect(all[2], Level::note, "FI_VERBS_USE_ODP is set, but mlx5_0 has no on-demand paging",
+         "unset FI_VERBS_USE_ODP");
+  expect(all[3], Level::note, "8192 KiB", "LimitMEMLOCK=infinity");
+  all = rdma({paging, closed}, false, 8 << 20, true);
+  ASSERT_EQ(all.size(), 3u) << "nobody knows whether it could";
+  expect(all[2], Level::note, "8192 KiB", "LimitMEMLOCK=infinity");
 }
 
 }  // namespace
