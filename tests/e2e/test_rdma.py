@@ -39,7 +39,7 @@ class Rdma(unittest.TestCase):
     def migrations(self, *which):
         # Not where this process keeps its files: in a VM they are those of a process that is dead, and are removed.
         with tempfile.TemporaryDirectory(prefix='wherry-rdma-') as directory:
-            self.vm('-n', '2', '-t', '300', MIGRATIONS, shutil.copy(guest_kernel(), directory), *which)
+            self.vm('-n', '2', '-t', '600', MIGRATIONS, shutil.copy(guest_kernel(), directory), *which)
 
     def test_migrations(self):
         self.migrations()
