@@ -432,7 +432,7 @@ TEST_P(MainCaptures, ComeOutAsTheyWere) {
     EXPECT_EQ(seen.opaque_at, seen.relayed.size() - (stream.size() - seen.opaque_at));
     EXPECT_TRUE(seen.over);
     if (made["multifd"] == 0) {
-      EXPECT_EQ(test::landed_ram(capture, {&seen}), made["ram_fnv1a"]);
+      EXPECT_EQ(test::landed_ram(capture, {&seen}), made["ram_fnv1a"].get<std::string>());
     }
   }
 }

@@ -283,7 +283,7 @@ TEST_P(MultifdCaptures, ComeOutAsTheyWere) {
       EXPECT_GE(seen.epochs, 4u);
     }
     if (!compressed) {
-      EXPECT_EQ(test::landed_ram(capture, all), capture.made["ram_fnv1a"]);
+      EXPECT_EQ(test::landed_ram(capture, all), capture.made["ram_fnv1a"].get<std::string>());
     }
   }
 }
