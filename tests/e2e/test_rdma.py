@@ -1,7 +1,7 @@
 """Wherry over RDMA, in VMs that have it (soft-RoCE): sessions of the unit tests, real guests, failures of the network.
 
 What a guest goes through stands in tests/verbs/migrations.py, which runs in the VMs. unit_tests and far_end lie beside
-the wherry of $WHERRY, or in build/release. $WHERRY_LONG_TESTS: also what takes long (scripts/test --all sets it).
+the wherry of $WHERRY, or in build/release.
 """
 import os
 import shutil
@@ -44,10 +44,9 @@ class Rdma(unittest.TestCase):
     def test_migrations(self):
         self.migrations()
 
-    if os.environ.get('WHERRY_LONG_TESTS'):
-        def test_dead_link(self):
-            """In VMs of its own, for soft-RoCE's connection manager does not survive it."""
-            self.migrations('DeadLink')
+    def test_dead_link(self):
+        """In VMs of its own, for soft-RoCE's connection manager does not survive it."""
+        self.migrations('DeadLink')
 
 
 if __name__ == '__main__':
