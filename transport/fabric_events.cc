@@ -1,6 +1,5 @@
 #include "transport/fabric_events.h"
 
-#include <algorithm>
 #include <array>
 
 namespace wherry::fabric {

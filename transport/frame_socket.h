@@ -1,6 +1,6 @@
 // Frames over a stream socket: what a TCP lane and the control connection have in common.
 //
-// One thread may send and one receive at a time; shut() comes from any thread.
+// One thread may send and one receive at a time; shut() and await_end() come from any thread.
 #pragma once
 
 #include <sys/uio.h>

@@ -37,8 +37,7 @@ Findings left_behind(const std::vector<std::filesystem::path>& groups,
                      const std::vector<convergence::QemuMark::Left>& marks);
 // `lockable`: RLIMIT_MEMLOCK, in bytes; CAP_IPC_LOCK stands above it. `on_demand`: whether libfabric is to
 // register memory on demand, where a device can.
-Findings rdma(const std::vector<RdmaPort>& ports, bool has_cap_ipc_lock, uint64_t lockable,
-              bool on_demand = false);
+Findings rdma(const std::vector<RdmaPort>& ports, bool has_cap_ipc_lock, uint64_t lockable, bool on_demand);
 
 Findings examine_host();
 

@@ -79,7 +79,7 @@ TEST(DoctorHost, TcpBuffers) {
 }
 
 TEST(DoctorHost, Rdma) {
-  Findings all = rdma({}, false, 8 << 20);
+  Findings all = rdma({}, false, 8 << 20, false);
   ASSERT_EQ(all.size(), 1u) << "without a device the limit does not matter";
   expect(all[0], Level::ok, "no device");
 
@@ -91,36 +91,37 @@ TEST(DoctorHost, Rdma) {
   port.rate = rdma_rate(2, 32);
   port.mtu = 4096;
   port.addresses = {"10.77.0.1", "2001:db8::7"};
-  expect(rdma({port}, false, RLIM_INFINITY)[0], Level::ok,
+  expect(rdma({port}, false, RLIM_INFINITY, false)[0], Level::ok,
          "mlx5_0 port 1: active, Ethernet, 100 Gb/s, MTU 4096, 10.77.0.1, 2001:db8::7; used");
 
   RdmaPort down = port;
   down.active = false;
   down.state = "down";
   down.gids = {{.address = "10.77.0.1", .type = RdmaGidType::roce_v2, .interface = "eth1"}};
-  expect(rdma({down}, false, RLIM_INFINITY)[0], Level::note, "mlx5_0 port 1: down", "ip link set eth1 up");
+  expect(rdma({down}, false, RLIM_INFINITY, false)[0], Level::note, "mlx5_0 port 1: down",
+         "ip link set eth1 up");
   down.ethernet = false;
-  expect(rdma({down}, false, RLIM_INFINITY)[0], Level::note, "down, InfiniBand", "subnet manager");
+  expect(rdma({down}, false, RLIM_INFINITY, false)[0], Level::note, "down, InfiniBand", "subnet manager");
 
   port.addresses.clear();
-  expect(rdma({port}, false, RLIM_INFINITY)[0], Level::note, "no IP address", "dev its interface");
+  expect(rdma({port}, false, RLIM_INFINITY, false)[0], Level::note, "no IP address", "dev its interface");
   port.ethernet = false;
-  expect(rdma({port}, false, RLIM_INFINITY)[0], Level::note, "no IP address", "ib_ipoib");
+  expect(rdma({port}, false, RLIM_INFINITY, false)[0], Level::note, "no IP address", "ib_ipoib");
 
   RdmaPort closed;
   closed.device = "mlx5_1";
   closed.fault = "cannot open it";
   closed.remedy = "be root";
-  all = rdma({closed}, false, 8 << 20);
+  all = rdma({closed}, false, 8 << 20, false);
   ASSERT_EQ(all.size(), 2u);
   expect(all[0], Level::note, "mlx5_1: cannot open it", "be root");
   expect(all[1], Level::note, "8192 KiB", "LimitMEMLOCK=infinity");
-  expect(rdma({port}, true, 8 << 20)[1], Level::ok, "without limit");
-  expect(rdma({port}, false, RLIM_INFINITY)[1], Level::ok, "without limit");
+  expect(rdma({port}, true, 8 << 20, false)[1], Level::ok, "without limit");
+  expect(rdma({port}, false, RLIM_INFINITY, false)[1], Level::ok, "without limit");
 
   RdmaPort paging = port;
   paging.on_demand = true;
-  expect(rdma({paging}, false, 8 << 20)[1], Level::note, "8192 KiB", "LimitMEMLOCK=infinity");
+  expect(rdma({paging}, false, 8 << 20, false)[1], Level::note, "8192 KiB", "LimitMEMLOCK=infinity");
   expect(rdma({paging}, false, 8 << 20, true)[1], Level::ok, "locks none: FI_VERBS_USE_ODP is set");
   all = rdma({paging, port}, false, 8 << 20, true);
   ASSERT_EQ(all.size(), 4u);
