@@ -5,7 +5,7 @@ migrate), native_migrate (the control), compare_ram; Hosts (two hosts with libvi
 measure (one migration's figures, for benchmarks).
 Everything is a context manager that leaves nothing behind; each module's text says how to use it.
 """
-from .domain import Domain
+from .domain import ABORTED, Domain
 from .guest import VERSIONS, Guest, guest_kernel, qemu_path
 from .hosts import Hosts
 from .link import Link
@@ -16,6 +16,6 @@ from .process import scratch, spawn, wait_until
 from .qmp import Qmp, QmpError
 from .wherry import DEFAULT_PORT, Wherry, wherry_binary
 
-__all__ = ['DEFAULT_PORT', 'Domain', 'Guest', 'Hosts', 'Link', 'PAGES', 'Pair', 'Qmp', 'QmpError', 'VERSIONS', 'Way',
-           'Wherry', 'compare_ram', 'downtime_ms', 'guest_kernel', 'measure', 'native_migrate', 'page_hashes',
+__all__ = ['ABORTED', 'DEFAULT_PORT', 'Domain', 'Guest', 'Hosts', 'Link', 'PAGES', 'Pair', 'Qmp', 'QmpError', 'VERSIONS',
+           'Way', 'Wherry', 'compare_ram', 'downtime_ms', 'guest_kernel', 'measure', 'native_migrate', 'page_hashes',
            'qemu_path', 'scratch', 'spawn', 'wait_until', 'wherry_binary']

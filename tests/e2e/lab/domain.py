@@ -20,6 +20,11 @@ from .console import Console
 from .guest import guest_kernel
 from .pair import PAGES
 
+# What libvirt says, as a pattern, when a migration was aborted. QEMU (7.2 to 10.0 at least) shuts its channel before it calls
+# itself «cancelling»: if its migration thread sees that first, the migration has failed, and libvirt passes on whatever it
+# finds to say about that.
+ABORTED = 'canceled by client|unexpectedly failed|unexpectedly closed the monitor'
+
 _XML = '''
 <domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{name}</name>
