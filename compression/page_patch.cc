@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "compression/bit_runs.h"
+#include "compression/word.h"
 
 namespace wherry {
 namespace {
@@ -41,12 +42,6 @@ uint64_t nonzero_bytes(uint64_t word) {
   const uint64_t tops = (((word & kLow7) + kLow7) | word) & ~kLow7;
   // The multiplication moves the top bit of byte i to bit 56 + i.
   return ((tops >> 7) * 0x0102040810204080) >> 56;
-}
-
-uint64_t word_at(const uint8_t* bytes) {
-  uint64_t word;
-  std::memcpy(&word, bytes, sizeof word);
-  return word;
 }
 
 // Bit i is set if byte i of the two blocks differs.

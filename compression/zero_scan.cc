@@ -1,7 +1,8 @@
 #include "compression/zero_scan.h"
 
-#include <cstring>
 #include <vector>
+
+#include "compression/word.h"
 
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -9,12 +10,6 @@
 
 namespace wherry {
 namespace {
-
-uint64_t word_at(const uint8_t* bytes) {
-  uint64_t word;
-  std::memcpy(&word, bytes, sizeof word);
-  return word;
-}
 
 bool portable_is_zero(std::span<const uint8_t> bytes) {
   const uint8_t* at = bytes.data();

@@ -4,17 +4,13 @@
 
 #include <array>
 
+#include "qemu-glue/qemu_dial.h"
+
 namespace wherry::qemu {
-namespace {
-
-constexpr std::chrono::seconds kDialTimeout{5};
-constexpr std::chrono::seconds kSilence{30};
-
-}  // namespace
 
 Result<std::unique_ptr<DiskSink>> DiskSink::open(const Endpoint& disks, uint16_t channel,
                                                  DestinationSession& session, Failure& failure) {
-  auto connection = connect_to(disks, kDialTimeout, kSilence);
+  auto connection = dial_qemu(disks);
   if (!connection) {
     return fail("the copy of a disk at the destination: {} (was an NBD server started there?)",
                 connection.error().message);

@@ -4,13 +4,11 @@
 
 #include <array>
 
+#include "qemu-glue/qemu_dial.h"
 #include "qemu-glue/stream/formats.h"
 
 namespace wherry::qemu {
 namespace {
-
-constexpr std::chrono::seconds kDialTimeout{5};
-constexpr std::chrono::seconds kSilence{30};
 
 // A PING of ours, answered when QEMU's loader has consumed everything ahead of it.
 std::array<uint8_t, 9> own_ping() {
@@ -41,7 +39,7 @@ Result<> QemuSink::open() {
 
 Result<> QemuSink::dial() {
   if (kind_ != ChannelKind::main && !guest_.wait_main_dialled()) return fail("the session ended");
-  auto connection = connect_to(qemu_, kDialTimeout, kSilence);
+  auto connection = dial_qemu(qemu_);
   if (!connection) {
     return fail("the destination's QEMU: {} (was it started with -incoming, or given migrate-incoming?)",
                 connection.error().message);

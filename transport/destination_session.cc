@@ -7,6 +7,7 @@
 #include "compression/batch_table.h"
 #include "transport/fabric_handshake.h"
 #include "transport/fabric_lane.h"
+#include "transport/first_frame.h"
 #include "transport/random_key.h"
 #include "transport/tcp_lane.h"
 
@@ -15,15 +16,13 @@ namespace {
 
 constexpr size_t kMostLanes = 64;
 // As many batches of more than kSmallBody as a source may have in flight (see SourceSession).
-constexpr size_t kSlots = 1024;
+constexpr size_t kMostLongBodies = 1024;
 // Up to that length the memory behind a batch's pages is no slot: 1024 longer ones are 128 MiB, which is all
 // that a source may have in flight.
 constexpr size_t kSmallBody = 128 * 1024;
 // Those that are being heard, a source's own among them. Others are closed at once.
 constexpr size_t kMostCallers = 256;
 static_assert(kMostCallers > 2 * kMostLanes);
-// How long a new connection may take to say what it is.
-constexpr std::chrono::milliseconds kPatience{2000};
 // Until the hello says how long a silent peer is to be borne.
 constexpr std::chrono::seconds kSilence{30};
 
@@ -47,7 +46,7 @@ DestinationSession::DestinationSession(const Listener& listener, LandingSite& si
       site_(site),
       account_(std::move(account)),
       failure_(failure),
-      pool_(kSlots),
+      pool_(kMostLongBodies),
       token_(make_token()),
       landing_(
           site,
@@ -91,7 +90,7 @@ void DestinationSession::greet_callers() {
 void DestinationSession::greet(Fd connection) {
   const std::string name = peer_address(connection.get());
   auto socket = std::make_unique<FrameSocket>(std::move(connection), name);
-  socket->set_patience(kPatience);
+  socket->set_patience(kFirstFramePatience);
   FrameHead head;
   auto got = socket->receive_head(head);
   if (!got) return socket->refuse(got.error().message);

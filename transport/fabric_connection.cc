@@ -14,8 +14,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// One look at the queues; short enough that whoever gives up meanwhile is seen soon.
-constexpr std::chrono::milliseconds kLook{100};
 // And one for what is done: threads that wait for it may take each other's sign, and a provider may be out of
 // something else than room.
 constexpr std::chrono::milliseconds kRetry{5};
@@ -97,7 +95,7 @@ Result<> FabricConnection::open(fi_info& path, fabric::Owned<fid_eq> events) {
 
 Result<> FabricConnection::wait_connected(Deadline until) {
   while (Clock::now() < until) {
-    auto event = fabric::next_event(events_.get(), kLook);
+    auto event = fabric::next_event(events_.get(), fabric::kEventLook);
     if (!event) return pass_on(event);
     if (!*event) continue;
     if ((*event)->kind == FI_CONNECTED) return {};
@@ -382,7 +380,7 @@ Result<std::optional<FabricConnection::Event>> FabricConnection::next(std::chron
     }
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
     if (left.count() <= 0) return std::nullopt;
-    wait(arrivals_.get(), std::min(left, kLook), [this] { return ended_ || !arrived_.empty(); });
+    wait(arrivals_.get(), std::min(left, fabric::kEventLook), [this] { return ended_ || !arrived_.empty(); });
   }
 }
 

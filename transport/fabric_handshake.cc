@@ -20,7 +20,7 @@ using Clock = std::chrono::steady_clock;
 // For the call and the sample. Over soft-RoCE they take a second on a busy machine.
 constexpr std::chrono::seconds kConnect{10};
 // Until the other side has tried.
-constexpr std::chrono::milliseconds kPatience{15000};
+constexpr std::chrono::milliseconds kOtherTries{15000};
 constexpr size_t kKeyBytes = 16;
 // The sample goes the way of a guest's pages. At the source those begin anywhere in a page, behind QEMU's
 // headers; at the destination all that is written begins with one. Linux's soft-RoCE on demand loses the
@@ -144,7 +144,7 @@ Result<FabricPath> call_fabric(FrameSocket& socket, const nlohmann::json& welcom
   if (where == welcome.end() || !where->is_object())
     return FabricPath{nullptr, text_of(welcome, "no_fabric", "the receiver's Wherry knows no RDMA")};
   auto called = call(*where, numeric_address(socket.fd(), End::peer), wish, domains, pool);
-  socket.set_patience(kPatience);
+  socket.set_patience(kOtherTries);
   nlohmann::json word = {{"fabric", called.has_value()}};
   if (!called) word["why"] = called.error().message;
   if (auto sent = send_map(socket, FrameType::lane_path, word); !sent) return pass_on(sent);
@@ -183,7 +183,7 @@ Result<FabricPath> answer_fabric(FrameSocket& socket, const nlohmann::json& hell
   Result<> sample = !connection   ? pass_on(connection)
                     : *connection ? await_sample(**connection, key, pool, until)
                                   : fail("nobody called");
-  socket.set_patience(kPatience);
+  socket.set_patience(kOtherTries);
   FrameHead head;
   auto got = socket.receive_head(head);
   if (!got) return pass_on(got);

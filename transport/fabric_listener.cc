@@ -11,9 +11,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// One look for a caller; short enough that whoever gives up meanwhile is seen soon.
-constexpr std::chrono::milliseconds kLook{100};
-
 }  // namespace
 
 Result<FabricListener> FabricListener::open(FabricDomains& domains, const std::string& provider,
@@ -49,7 +46,7 @@ Result<std::unique_ptr<FabricConnection>> FabricListener::accept(const FabricCon
                                                                  FabricConnection::Deadline until,
                                                                  const std::function<bool()>& give_up) {
   while (Clock::now() < until && !give_up()) {
-    auto event = fabric::next_event(events_.get(), kLook);
+    auto event = fabric::next_event(events_.get(), fabric::kEventLook);
     if (!event) return pass_on(event);
     if (!*event || (*event)->kind != FI_CONNREQ) continue;
     fi_info& caller = *(*event)->caller;

@@ -16,6 +16,9 @@
 
 namespace wherry {
 
+// How long a new connection may take to say what it is.
+inline constexpr std::chrono::milliseconds kFirstFramePatience{2000};
+
 struct FirstFrame {
   FrameType type{};
   nlohmann::json body;

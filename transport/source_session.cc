@@ -21,7 +21,7 @@ constexpr int kRecordLevel = 1;
 constexpr size_t kLongRecord = 1024;
 
 // Slots for the largest flight, and for each channel one being filled and one half-way acknowledged.
-constexpr size_t kSlots = (kMostInFlight + kMostDiskInFlight) / kBatchBytes + 2 * kMaxChannels;
+constexpr size_t kSourceSlots = (kMostInFlight + kMostDiskInFlight) / kBatchBytes + 2 * kMaxChannels;
 
 Result<std::unique_ptr<FrameSocket>> dial(const Endpoint& peer, const SourceSession::Options& options) {
   auto socket = connect_to(peer, kConnectTimeout, options.silence);
@@ -128,7 +128,7 @@ SourceSession::SourceSession(const Options& options, WayBack way_back, Failure& 
     : options_(options),
       way_back_(std::move(way_back)),
       failure_(failure),
-      pool_(kSlots),
+      pool_(kSourceSlots),
       window_({.lanes = options.lanes, .downtime = options.downtime, .cap = kMostInFlight}),
       disk_window_({.lanes = options.lanes, .downtime = options.downtime, .cap = kMostDiskInFlight}),
       pacer_(static_cast<double>(options.bandwidth)),

@@ -26,13 +26,13 @@ constexpr int kRoundTrips = 3;
 constexpr double kRates = 1;
 // What the lanes say of their rates may be a moment's: it counts as far as it is the mean of about so many
 // seconds.
-constexpr double kSteady = 0.3;
+constexpr double kSteadyRates = 0.3;
 // And what is to be expected of them is the mean of so many.
 constexpr double kUsually = 1;
 // While the guest does not run here.
-constexpr std::chrono::milliseconds kSeldom{100};
+constexpr std::chrono::milliseconds kAway{100};
 // With nothing at all to remain, QEMU would not look whether pages were written meanwhile.
-constexpr double kLeast = 4096;
+constexpr double kLeastRemaining = 4096;
 constexpr double kLeastRate = 1000;
 // A parameter is told anew if it changes by more than that.
 constexpr double kNews = 0.03;
@@ -152,22 +152,22 @@ Convergence::~Convergence() {
 }
 
 Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
-  if (query_migrate.value("status", "") != "active") return kSeldom;
+  if (query_migrate.value("status", "") != "active") return kAway;
   const json ram = query_migrate.value("ram", json::object());
   const auto passes = static_cast<uint64_t>(number(ram, "dirty-sync-count"));
   if (stopped_) {
     // For the switchover QEMU begins at most one pass more. A guest that somebody has let go on begins
     // others.
     if (!passes_then_) passes_then_ = passes;
-    if (passes <= *passes_then_ + 1) return kSeldom;
+    if (passes <= *passes_then_ + 1) return kAway;
     stopped_ = false;
   }
   const Lanes lanes = lanes_();
   const double t = now();
   const double ago = controller_ ? t - looked_ : std::numeric_limits<double>::infinity();
   looked_ = t;
-  landing_ = mean(landing_, lanes.landing, ago / kSteady);
-  link_ = mean(link_, lanes.link, ago / kSteady);
+  landing_ = mean(landing_, lanes.landing, ago / kSteadyRates);
+  link_ = mean(link_, lanes.link, ago / kSteadyRates);
   usually_ = mean(usually_, lanes.landing, ago / kUsually);
   if (!controller_) {
     const double round_trip = std::chrono::duration<double>(lanes.round_trip).count();
@@ -263,7 +263,7 @@ double Convergence::qemu_rate(const json& ram, double now) {
 
 Result<> Convergence::tell_qemu(const Decision& decision, double rate, double landing) {
   json parameters;
-  const double may_remain = std::max(decision.may_remain, kLeast);
+  const double may_remain = std::max(decision.may_remain, kLeastRemaining);
   if (takes_rate_) {
     const double time =
         std::max(1.0, std::chrono::duration<double, std::milli>(wish_.downtime).count() - fixed_ * 1000);

@@ -10,7 +10,6 @@
 namespace wherry::daemon {
 namespace {
 
-constexpr std::chrono::milliseconds kLook{500};
 // A peer cannot have more processes started here than that.
 constexpr size_t kMostArrivals = 64;
 
@@ -62,7 +61,7 @@ void Arrivals::watch(const Route& route, Arriving& arriving) {
   bool begun = false;
   Child::Said said = Child::Said::nothing;
   while (said != Child::Said::end) {
-    said = arriving.child->read_line(line, kLook);
+    said = arriving.child->read_line(line, kChildLook);
     begun = begun || said == Child::Said::line;  // it says that its session is complete
     if (!begun && std::chrono::steady_clock::now() > deadline) arriving.child->stop();
     std::lock_guard lock(mutex_);

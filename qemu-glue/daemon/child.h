@@ -19,6 +19,8 @@
 namespace wherry::daemon {
 
 inline constexpr int kChildSocket = 3;
+// For who waits for a line and looks after other things between.
+inline constexpr std::chrono::milliseconds kChildLook{500};
 
 class Child {
  public:

@@ -10,8 +10,6 @@
 namespace wherry::daemon {
 namespace {
 
-// How long a connection may take to say what it is.
-constexpr std::chrono::milliseconds kPatience{2000};
 constexpr std::chrono::seconds kSilence{30};
 // Those that are being looked at, and those to libvirt. Others are closed at once.
 constexpr size_t kMostConnections = 500;
@@ -65,7 +63,7 @@ void Door::accept() {
 
 void Door::receive(Fd connection) {
   const std::string peer = peer_address(connection.get());
-  auto first = peek_first_frame(connection.get(), peer, kPatience);
+  auto first = peek_first_frame(connection.get(), peer, kFirstFramePatience);
   Result<> taken;
   if (!first) {
     taken = pass_on(first);

@@ -14,7 +14,7 @@ constexpr size_t kLongestQuestion = 64 * 1024;
 // A status has a few kB of each migration.
 constexpr size_t kLongestAnswer = 4 * 1024 * 1024;
 // A route waits for the far host, which is given up after 30 seconds.
-constexpr std::chrono::seconds kPatience{60};
+constexpr std::chrono::seconds kAnswerPatience{60};
 
 constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
 
@@ -54,9 +54,9 @@ void serve_errands(const Fd& connection, const Errand& errand) {
 
 Result<nlohmann::json> ask(const std::string& runtime_dir, const nlohmann::json& question) {
   const std::string path = errand_socket(runtime_dir);
-  auto socket = connect_to({.path = path, .host = {}, .port = 0}, std::chrono::seconds(10), kPatience);
+  auto socket = connect_to({.path = path, .host = {}, .port = 0}, std::chrono::seconds(10), kAnswerPatience);
   if (!socket) return fail("{} (does wherryd run on this host, and may you ask it?)", socket.error().message);
-  const timeval wait{kPatience.count(), 0};
+  const timeval wait{kAnswerPatience.count(), 0};
   ::setsockopt(socket->get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
   if (auto sent = write_line(socket->get(), question); !sent) return pass_on(sent);
   std::string unread;

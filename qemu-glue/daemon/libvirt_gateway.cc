@@ -16,8 +16,8 @@ namespace {
 
 using libvirt::RpcGateway;
 
-constexpr std::chrono::seconds kConnect{10};
-constexpr std::chrono::seconds kSilence{30};
+constexpr std::chrono::seconds kPeerConnect{10};
+constexpr std::chrono::seconds kEndSilence{30};
 // VIR_MIGRATE_TUNNELLED: the guest travels inside the RPC.
 constexpr uint64_t kTunnelled = 1 << 2;
 // VIR_MIGRATE_NON_SHARED_DISK, VIR_MIGRATE_NON_SHARED_INC: disks come along, by a URI of their own.
@@ -25,9 +25,9 @@ constexpr uint64_t kCopiesStorage = 1 << 6 | 1 << 7;
 
 // A connection to the libvirt of a peer's host, through its wherryd.
 Result<Service> call_libvirt(const Peer& peer) {
-  auto fd = connect_to(peer.hosts.front(), kConnect, kSilence);
+  auto fd = connect_to(peer.hosts.front(), kPeerConnect, kEndSilence);
   if (!fd) return fail("{} (does wherryd run there?)", fd.error().message);
-  return ask_for_service(std::move(*fd), peer.hosts.front().str(), "libvirt", kConnect);
+  return ask_for_service(std::move(*fd), peer.hosts.front().str(), "libvirt", kPeerConnect);
 }
 
 // By which URI a migration goes through Wherry; nothing: it goes past it.
@@ -117,7 +117,7 @@ LibvirtGateway::~LibvirtGateway() {
 }
 
 void LibvirtGateway::accept() {
-  while (auto client = listener_.accept(kSilence)) {
+  while (auto client = listener_.accept(kEndSilence)) {
     connections_.serve(std::move(*client), [this](const Fd& connection) { serve(connection); });
   }
 }

@@ -15,7 +15,6 @@ namespace {
 
 // Longer than `wherry send` tries to connect.
 constexpr std::chrono::seconds kStart{30};
-constexpr std::chrono::milliseconds kLook{500};
 // `wherry send` says once a second what goes on: by then it is known whether QEMU has come.
 constexpr std::chrono::seconds kNews{3};
 
@@ -106,7 +105,7 @@ void Routes::watch(Leaving& leaving) {
   std::string line;
   Child::Said said = Child::Said::nothing;
   while (said != Child::Said::end) {
-    said = leaving.child->read_line(line, kLook);
+    said = leaving.child->read_line(line, kChildLook);
     std::lock_guard lock(mutex_);
     if (said == Child::Said::line) {
       leaving.progress = progress_of(line);

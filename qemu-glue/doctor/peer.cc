@@ -10,7 +10,7 @@
 namespace wherry::doctor {
 namespace {
 
-constexpr std::chrono::seconds kPatience{2};
+constexpr std::chrono::seconds kPeerPatience{2};
 
 bool resolves(const std::string& host) {
   addrinfo* found = nullptr;
@@ -22,7 +22,7 @@ bool resolves(const std::string& host) {
 }  // namespace
 
 Result<bool> ask_alive(Fd connection, const Endpoint& at) {
-  auto alive = daemon::ask_for_service(std::move(connection), at.str(), "alive", kPatience);
+  auto alive = daemon::ask_for_service(std::move(connection), at.str(), "alive", kPeerPatience);
   if (!alive) return pass_on(alive);
   const auto manages = alive->welcome.find("manages");
   return manages != alive->welcome.end() && *manages == true;
@@ -35,7 +35,7 @@ Finding peer(const std::string& name, const Endpoint& at) {
                    fmt::format("put {} into /etc/hosts or DNS, or give an address instead", at.host));
   }
   const auto begin = std::chrono::steady_clock::now();
-  auto connection = connect_to(at, kPatience, kPatience);
+  auto connection = connect_to(at, kPeerPatience, kPeerPatience);
   if (!connection) {
     return problem(
         about, connection.error().message,

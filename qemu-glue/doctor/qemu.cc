@@ -13,7 +13,7 @@
 namespace wherry::doctor {
 namespace {
 
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kVersionPatience{5};
 constexpr const char* kRemedy = "install QEMU 7.2 to 11.x (on Debian: apt install qemu-system-x86)";
 
 using Version = std::pair<int, int>;  // major, minor
@@ -39,7 +39,7 @@ Result<std::string> version_line(const std::string& program) {
   auto child = daemon::Child::spawn({program, "--version"});
   if (!child) return pass_on(child);
   std::string line;
-  if ((*child)->read_line(line, kPatience) != daemon::Child::Said::line)
+  if ((*child)->read_line(line, kVersionPatience) != daemon::Child::Said::line)
     return fail("it says nothing to --version");
   return line;
 }

@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::seconds kPatience{2};
+constexpr std::chrono::seconds kHostPatience{2};
 
 // The inode of a socket that listens at a TCP port, by /proc/net/tcp and tcp6; 0 if there is none.
 uint64_t listener_inode(uint16_t port) {
@@ -159,7 +159,7 @@ Finding secrecy(const daemon::Config& config) {
 }
 
 Finding port(const Endpoint& listen, bool runs) {
-  auto connection = connect_to(listen, kPatience, kPatience);
+  auto connection = connect_to(listen, kHostPatience, kHostPatience);
   if (connection && ask_alive(std::move(*connection), listen))
     return ok("port", "wherryd answers at " + listen.str());
   if (const auto listener = Listener::open(listen); listener) {

@@ -10,16 +10,14 @@
 #include <cstring>
 #include <limits>
 
+#include "transport/socket.h"
+
 namespace wherry {
 
 namespace {
 
 constexpr uint64_t kChunk =
     256 << 10;  // bytes of one look at a file that cannot seek: fits into a core's cache
-
-std::string reason() {
-  return std::strerror(errno);
-}
 
 }  // namespace
 
@@ -53,7 +51,7 @@ Result<BackingFile> BackingFile::open(pid_t pid, const Vma& vma, uint64_t addres
   auto file = open_file_of(pid, vma, backing.offset_ + length, access);
   if (!file) return pass_on(file);
   struct statfs system {};
-  if (::fstatfs(file->get(), &system) != 0) return fail("cannot examine its file: {}", reason());
+  if (::fstatfs(file->get(), &system) != 0) return fail("cannot examine its file: {}", reason(errno));
   bool huge = system.f_type == HUGETLBFS_MAGIC;
   backing.seekable_ = !huge;  // hugetlbfs calls everything data
   backing.unit_ = huge ? std::max(static_cast<uint64_t>(system.f_bsize), host_page_size()) : host_page_size();
@@ -67,7 +65,7 @@ Result<std::pair<Mapping, uint8_t*>> BackingFile::map(uint64_t length) const {
   // MAP_NORESERVE: a hugetlbfs mapping would otherwise claim pages from the pool that QEMU may not have.
   void* start = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file_.get(),
                        static_cast<off_t>(offset_ - lead));
-  if (start == MAP_FAILED) return fail("cannot map its file: {}", reason());
+  if (start == MAP_FAILED) return fail("cannot map its file: {}", reason(errno));
   // munmap of huge pages takes whole ones only.
   Mapping mapping(start, (size + unit_ - 1) / unit_ * unit_);
   // As QEMU does for its own mapping: what is touched here first should get the same pages there. And guest
@@ -117,7 +115,8 @@ Result<> BackingFile::read(uint64_t offset, std::span<uint8_t> into) const {
     ssize_t n = ::pread(file_.get(), into.data(), into.size(), static_cast<off_t>(offset_ + offset));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0)
-      return fail("cannot read its file at offset {:#x}: {}", offset, n < 0 ? reason() : "it ends there");
+      return fail("cannot read its file at offset {:#x}: {}", offset,
+                  n < 0 ? reason(errno) : "it ends there");
     into = into.subspan(static_cast<size_t>(n));
     offset += static_cast<uint64_t>(n);
   }

@@ -19,6 +19,7 @@
 
 #include "qemu-glue/memory/backing_file.h"
 #include "qemu-glue/memory/process_maps.h"
+#include "transport/socket.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23  // Linux 5.14
@@ -29,16 +30,13 @@ namespace wherry {
 namespace {
 
 const uint64_t kPage = host_page_size();
-constexpr uint64_t kChunk = 256 << 10;     // what one look at foreign memory copies: fits into a core's cache
+constexpr uint64_t kForeignChunk = 256
+                                   << 10;  // what one look at foreign memory copies: fits into a core's cache
 constexpr uint64_t kPagemapChunk = 16384;  // entries (of 8 bytes) in one read: 64 MiB of guest RAM
 
 // [offset, offset+length) lies in `size` bytes.
 bool within(uint64_t offset, uint64_t length, uint64_t size) {
   return offset <= size && length <= size - offset;
-}
-
-std::string reason() {
-  return std::strerror(errno);
 }
 
 }  // namespace
@@ -119,7 +117,7 @@ Result<> transfer(pid_t pid, Direction direction, std::span<iovec> local, std::s
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       uint64_t offset = reinterpret_cast<uintptr_t>(remote.front().iov_base) - base;
-      std::string why = n == 0 ? "nothing was moved" : reason();
+      std::string why = n == 0 ? "nothing was moved" : reason(errno);
       if (n < 0 && errno == EPERM) why += fmt::format("; {}", kMemoryAccessRemedy);
       return fail("cannot {} block '{}' at offset {:#x} in process {}: {}",
                   direction == Direction::write ? "write" : "read", name, offset, pid, why);
@@ -135,7 +133,7 @@ iovec remote_range(uint64_t address, uint64_t length) {
 }
 
 // Only to be read; iovec knows no const.
-std::array<uint8_t, kChunk> zeros;
+std::array<uint8_t, kForeignChunk> zeros;
 
 }  // namespace
 
@@ -152,7 +150,7 @@ Result<GuestRam> GuestRam::open(pid_t pid, std::vector<RamBlockPlace> places) {
   ram.process_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!ram.process_) {
     if (errno == ESRCH) return fail("there is no process {}", pid);
-    return fail("cannot watch process {}: {}", pid, reason());
+    return fail("cannot watch process {}: {}", pid, reason(errno));
   }
   auto vmas = read_vmas(pid);
   if (!vmas) return pass_on(vmas);
@@ -209,7 +207,7 @@ Result<GuestRam> GuestRam::open(pid_t pid, std::vector<RamBlockPlace> places) {
     iovec local{&probe, 1};
     iovec remote = remote_range(place.host_address, 1);
     if (::process_vm_readv(pid, &local, 1, &remote, 1, 0) != 1) {
-      std::string why = reason();
+      std::string why = reason(errno);
       if (errno == EPERM) why += fmt::format("; {}", kMemoryAccessRemedy);
       refuse(fmt::format("cannot reach the memory of process {}: {}", pid, why));
       continue;
@@ -286,7 +284,7 @@ Result<> GuestRam::populate(Block& block, uint64_t offset, uint64_t length) {
     if (errno == EINTR) continue;
     if (errno == EINVAL) break;  // before Linux 5.14: the write itself populates
     // EFAULT: the write would have been a SIGBUS.
-    std::string why = errno == EFAULT ? "its file system is full or out of huge pages" : reason();
+    std::string why = errno == EFAULT ? "its file system is full or out of huge pages" : reason(errno);
     return fail("block '{}' at offset {:#x} gets no memory: {}", block.name, first * kPage, why);
   }
   set_range(block.populated.get(), first, last);
@@ -420,7 +418,7 @@ Result<> GuestRam::zero_process(const Block& block, uint64_t offset, uint64_t le
 
 // Looks at every page of the range and zeroes those that need it.
 Result<> GuestRam::zero_pages(const Block& block, uint64_t offset, uint64_t length) const {
-  uint64_t capacity = std::min(length, kChunk);
+  uint64_t capacity = std::min(length, kForeignChunk);
   auto buffer = std::make_unique_for_overwrite<uint8_t[]>(capacity);
   std::vector<iovec> dirty;
   uint64_t end = offset + length;

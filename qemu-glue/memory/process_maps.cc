@@ -9,20 +9,17 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "transport/socket.h"
+
 namespace wherry {
 
 namespace {
-
-std::string reason() {
-  return std::strerror(errno);
-}
 
 template <class Number>
 bool take(std::string_view& text, Number& value, int base, char separator) {
@@ -65,14 +62,14 @@ Result<std::vector<Vma>> read_vmas(pid_t pid) {
   Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) {
     if (errno == ENOENT || errno == ESRCH) return fail("there is no process {}", pid);
-    return fail("cannot read {}: {}; {}", path, reason(), kMemoryAccessRemedy);
+    return fail("cannot read {}: {}; {}", path, reason(errno), kMemoryAccessRemedy);
   }
   std::string text;
   std::array<char, 65536> buffer;
   for (;;) {
     ssize_t n = ::read(file.get(), buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail("cannot read {}: {}; {}", path, reason(), kMemoryAccessRemedy);
+    if (n < 0) return fail("cannot read {}: {}; {}", path, reason(errno), kMemoryAccessRemedy);
     if (n == 0) break;
     text.append(buffer.data(), static_cast<size_t>(n));
   }
@@ -114,7 +111,7 @@ Result<Fd> open_file_of(pid_t pid, const Vma& vma, uint64_t end, int access) {
   std::string why = "QEMU holds no descriptor of it";
   std::string folder = fmt::format("/proc/{}/fd", pid);
   std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(folder.c_str()), ::closedir);
-  if (!entries) why = fmt::format("cannot read {}: {}", folder, reason());
+  if (!entries) why = fmt::format("cannot read {}: {}", folder, reason(errno));
   while (entries) {
     const dirent* entry = ::readdir(entries.get());
     if (entry == nullptr) break;
@@ -127,7 +124,7 @@ Result<Fd> open_file_of(pid_t pid, const Vma& vma, uint64_t end, int access) {
     }
     Fd file(::open(path.c_str(), access | O_CLOEXEC | O_NOCTTY));
     if (!file) {
-      why = fmt::format("cannot open {}: {}", path, reason());
+      why = fmt::format("cannot open {}: {}", path, reason(errno));
       continue;
     }
     if (::fstat(file.get(), &info) == 0 && info.st_dev == vma.device && info.st_ino == vma.inode &&
@@ -137,7 +134,7 @@ Result<Fd> open_file_of(pid_t pid, const Vma& vma, uint64_t end, int access) {
   }
   std::string path = fmt::format("/proc/{}/map_files/{:x}-{:x}", pid, vma.start, vma.end);
   Fd file(::open(path.c_str(), access | O_CLOEXEC | O_NOCTTY));
-  if (!file) return fail("{}, and cannot open {}: {}", why, path, reason());
+  if (!file) return fail("{}, and cannot open {}: {}", why, path, reason(errno));
   struct stat info {};
   if (::fstat(file.get(), &info) != 0 || !fits(info, end)) return fail("{} is shorter than the block", path);
   return file;

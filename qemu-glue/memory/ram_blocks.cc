@@ -9,9 +9,14 @@
 #include <string_view>
 #include <utility>
 
+#include "qemu-glue/monitor/json_member.h"
+
 namespace wherry {
 
 namespace {
+
+using qemu::member;
+using qemu::text_member;
 
 using nlohmann::json;
 
@@ -178,17 +183,6 @@ Result<std::optional<uint64_t>> ask_host_address(Monitor& monitor, const std::ve
   }
   if (start && *start > std::numeric_limits<uint64_t>::max() - row.total) start.reset();
   return start;
-}
-
-const json* member(const json& object, const char* key) {
-  if (!object.is_object()) return nullptr;
-  auto found = object.find(key);
-  return found == object.end() ? nullptr : &*found;
-}
-
-const std::string* text_member(const json& object, const char* key) {
-  const json* value = member(object, key);
-  return value == nullptr ? nullptr : value->get_ptr<const std::string*>();
 }
 
 // The memory backends that are nothing but RAM to the guest, with their sizes. What virtio-mem, virtio-pmem,

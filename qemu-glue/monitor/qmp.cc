@@ -12,9 +12,15 @@
 #include <thread>
 #include <utility>
 
+#include "qemu-glue/monitor/json_member.h"
+#include "transport/socket.h"
+
 namespace wherry {
 
 namespace {
+
+using qemu::member;
+using qemu::text_member;
 
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
@@ -34,17 +40,6 @@ bool wait_for(int fd, short what, Clock::time_point deadline) {
     if (ready < 0 && errno != EINTR) return true;  // the call that follows reports it
     if (Clock::now() >= deadline) return false;
   }
-}
-
-const nlohmann::json* member(const nlohmann::json& object, const char* key) {
-  if (!object.is_object()) return nullptr;
-  auto found = object.find(key);
-  return found == object.end() ? nullptr : &*found;
-}
-
-const std::string* text_member(const nlohmann::json& object, const char* key) {
-  const nlohmann::json* value = member(object, key);
-  return value == nullptr ? nullptr : value->get_ptr<const std::string*>();
 }
 
 double number_member(const nlohmann::json& object, const char* key) {
@@ -83,10 +78,10 @@ Result<std::unique_ptr<Qmp>> Qmp::connect(const std::string& path, milliseconds 
   std::memcpy(address.sun_path, path.data(), path.size());
 
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket) return fail("cannot create a socket: {}", std::strerror(errno));
+  if (!socket) return fail("cannot create a socket: {}", reason(errno));
   while (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     if (errno == EINTR) continue;
-    if (errno != EAGAIN) return fail("cannot connect to QEMU's monitor {}: {}", path, std::strerror(errno));
+    if (errno != EAGAIN) return fail("cannot connect to QEMU's monitor {}: {}", path, reason(errno));
     // The queue of a listening unix socket is full, and there is no event to wait on for that.
     if (Clock::now() >= deadline) {
       return fail("QEMU's monitor {} takes no connection within {} ms: it is occupied by another client",
@@ -98,7 +93,7 @@ Result<std::unique_ptr<Qmp>> Qmp::connect(const std::string& path, milliseconds 
   ucred peer{};
   socklen_t size = sizeof peer;
   if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
-    return fail("cannot learn who serves {}: {}", path, std::strerror(errno));
+    return fail("cannot learn who serves {}: {}", path, reason(errno));
   }
   std::unique_ptr<Qmp> qmp(new Qmp(path, std::move(socket)));
   qmp->peer_pid_ = peer.pid;
@@ -203,7 +198,7 @@ Result<> Qmp::send_line(const std::string& line, Clock::time_point deadline) {
       break_off("it takes no commands, one is half sent");
       return tl::make_unexpected(*broken_);
     } else if (errno != EINTR) {
-      break_off(std::strerror(errno));
+      break_off(reason(errno));
       return tl::make_unexpected(*broken_);
     }
   }
@@ -246,7 +241,7 @@ Qmp::Got Qmp::receive(nlohmann::json& message, Clock::time_point deadline) {
       return break_off(input_.empty() ? "it closed the connection: QEMU has ended or gave the monitor away"
                                       : "it closed the connection in the middle of a line");
     } else if (errno != EAGAIN && errno != EINTR) {
-      return break_off(std::strerror(errno));
+      return break_off(reason(errno));
     }
   }
 }

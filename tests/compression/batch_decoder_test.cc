@@ -25,8 +25,8 @@ using test::Bytes;
 using test::random_page;
 using test::text_page;
 
-constexpr uint32_t kPage = 1024;
-const PageSpace kSpace{kPage, {100, 100}};
+constexpr uint32_t kSmallPage = 1024;
+const PageSpace kSmallSpace{kSmallPage, {100, 100}};
 
 void expect_error(const Result<>& result, const std::string& why) {
   ASSERT_FALSE(result) << "no error: " << why;
@@ -56,20 +56,20 @@ Bytes packed(const Bytes& plain) {
 
 PageBatch batch_of(std::initializer_list<PageRun> runs) {
   PageBatch batch;
-  batch.page_size = kPage;
+  batch.page_size = kSmallPage;
   for (const PageRun& run : runs) batch.add_run(run);
   return batch;
 }
 
 Bytes lines_of(const Bytes& page, uint64_t bitmap) {
-  Bytes encoded(lines_size(bitmap, kPage));
-  put_lines(page.data(), kPage, bitmap, encoded.data());
+  Bytes encoded(lines_size(bitmap, kSmallPage));
+  put_lines(page.data(), kSmallPage, bitmap, encoded.data());
   return encoded;
 }
 
 Bytes reference_to(uint16_t block, uint64_t index, const Bytes& page) {
   Bytes encoded(kReferenceBytes);
-  put_reference({block, index, hash_content(page.data(), kPage)}, encoded.data());
+  put_reference({block, index, hash_content(page.data(), kSmallPage)}, encoded.data());
   return encoded;
 }
 
@@ -136,14 +136,14 @@ TEST(Unpack, RefusesTwoPacksForOne) {
 TEST(Unpack, ABombStaysWithinItsBounds) {
   BatchDecoder decoder;
   const Bytes bomb = packed(Bytes(100 << 20));
-  Bytes out(kPage, 7);
-  expect_error(decoder.unpack(bomb, std::span(out).first(kPage / 2)), "does not unpack");
-  EXPECT_EQ(std::vector(out.begin() + kPage / 2, out.end()), Bytes(kPage / 2, 7));
+  Bytes out(kSmallPage, 7);
+  expect_error(decoder.unpack(bomb, std::span(out).first(kSmallPage / 2)), "does not unpack");
+  EXPECT_EQ(std::vector(out.begin() + kSmallPage / 2, out.end()), Bytes(kSmallPage / 2, 7));
 }
 
 TEST(View, FindsEachPageWhereItLies) {
-  const Bytes first = random_page(1, kPage);
-  const Bytes second = random_page(2, kPage);
+  const Bytes first = random_page(1, kSmallPage);
+  const Bytes second = random_page(2, kSmallPage);
   const Bytes lines = lines_of(first, 0b101);
   const Bytes patch = Bytes(kSumBytes, 1) + Bytes{4, 0, 9, 0, 0, 'x'};
   const Bytes plain = lines + first + patch + Bytes(5 * 8, 3);
@@ -160,15 +160,15 @@ TEST(View, FindsEachPageWhereItLies) {
   EXPECT_EQ(batch.data[0], raw.data());
   EXPECT_EQ(batch.data[1], plain.data());
   EXPECT_EQ(batch.data[2], plain.data() + lines.size());
-  EXPECT_EQ(batch.data[3], plain.data() + lines.size() + kPage);
-  EXPECT_EQ(batch.data[4], raw.data() + kPage);
+  EXPECT_EQ(batch.data[3], plain.data() + lines.size() + kSmallPage);
+  EXPECT_EQ(batch.data[4], raw.data() + kSmallPage);
   EXPECT_EQ(batch.sums, plain.data() + plain.size() - 40);
   EXPECT_TRUE(has_references(batch));
   expect_error(view(batch, plain, raw, false), "longer or shorter than its table says");
 }
 
 TEST(View, RefusesWhatIsNotAsLongAsTheTableSays) {
-  const Bytes page = random_page(1, kPage);
+  const Bytes page = random_page(1, kSmallPage);
   const Bytes lines = lines_of(page, 0b11);
   for (const bool sums : {false, true}) {
     const Bytes tail(sums ? 3 * 8 : 0);
@@ -189,7 +189,7 @@ TEST(View, RefusesWhatIsNotAsLongAsTheTableSays) {
 }
 
 TEST(View, RefusesChangesThatAreCutOff) {
-  const Bytes page = random_page(1, kPage);
+  const Bytes page = random_page(1, kSmallPage);
   auto lines = batch_of({{0, PageKind::lines, 1, 0}});
   Bytes encoded = lines_of(page, 1);
   encoded[7] = 0x80;  // says that one more line follows
@@ -216,14 +216,14 @@ TEST(Resolve, MakesWholePages) {
   for (const bool copies : {false, true}) {
     Memory memory;
     memory.copies = copies;
-    const Bytes raw = random_page(1, kPage);
-    memory.pages[1] = random_page(2, kPage);
-    memory.pages[2] = random_page(3, kPage);
-    memory.pages[5] = random_page(4, kPage);
+    const Bytes raw = random_page(1, kSmallPage);
+    memory.pages[1] = random_page(2, kSmallPage);
+    memory.pages[2] = random_page(3, kSmallPage);
+    memory.pages[5] = random_page(4, kSmallPage);
     Bytes second = memory.pages[2];
     second[0] ^= 1;
-    second[kPage - 1] ^= 1;
-    memory.pages[90] = random_page(5, kPage);
+    second[kSmallPage - 1] ^= 1;
+    memory.pages[90] = random_page(5, kSmallPage);
     Bytes fifth = memory.pages[5];
     fifth[9] = 'x';
     const Bytes plain = lines_of(memory.pages[1], 0) + lines_of(second, 1 | uint64_t{1} << 63) +
@@ -239,13 +239,13 @@ TEST(Resolve, MakesWholePages) {
     ASSERT_TRUE(view(batch, plain, raws, false));
     const Memory before = memory;
     Bytes scratch;
-    auto resolved = resolve(batch, kSpace, &memory, nullptr, scratch);
+    auto resolved = resolve(batch, kSmallSpace, &memory, nullptr, scratch);
     ASSERT_TRUE(resolved) << resolved.error().message;
     EXPECT_TRUE(*resolved);
     EXPECT_FALSE(has_references(batch));
     std::map<uint64_t, Bytes> got;
     batch.each([&](uint16_t, uint64_t index, const uint8_t* bytes) {
-      if (bytes) got[index] = {bytes, bytes + kPage};
+      if (bytes) got[index] = {bytes, bytes + kSmallPage};
     });
     EXPECT_EQ(got, (std::map<uint64_t, Bytes>{{0, raw},
                                               {1, memory.pages[1]},
@@ -261,16 +261,16 @@ TEST(Resolve, MakesWholePages) {
 // The source believed other bytes there. That is nobody's fault: no error.
 TEST(Resolve, AnotherBaseThanTheSourceBelievedIsNoError) {
   Memory memory;
-  memory.pages[1] = random_page(2, kPage);
+  memory.pages[1] = random_page(2, kSmallPage);
   Bytes now = memory.pages[1];
   now[0] ^= 1;
-  memory.pages[1][kPage / 2] ^= 1;
+  memory.pages[1][kSmallPage / 2] ^= 1;
   const Bytes plain = lines_of(now, 1);
   auto batch = batch_of({{0, PageKind::lines, 1, 1}});
   ASSERT_TRUE(view(batch, plain, {}, false));
   const Bytes before = memory.pages[1];
   Bytes scratch;
-  auto resolved = resolve(batch, kSpace, &memory, nullptr, scratch);
+  auto resolved = resolve(batch, kSmallSpace, &memory, nullptr, scratch);
   ASSERT_TRUE(resolved) << resolved.error().message;
   EXPECT_FALSE(*resolved);
   EXPECT_EQ(memory.pages[1], before);
@@ -281,19 +281,19 @@ TEST(Resolve, AnotherPageThanTheSourceBelievedIsNoError) {
   for (const bool copies : {false, true}) {
     Memory memory;
     memory.copies = copies;
-    memory.pages[1] = random_page(1, kPage);
-    const Bytes plain = reference_to(0, 1, random_page(2, kPage));
+    memory.pages[1] = random_page(1, kSmallPage);
+    const Bytes plain = reference_to(0, 1, random_page(2, kSmallPage));
     auto batch = batch_of({{0, PageKind::same, 1, 5}});
     ASSERT_TRUE(view(batch, plain, {}, false));
     Bytes scratch;
-    auto resolved = resolve(batch, kSpace, &memory, nullptr, scratch);
+    auto resolved = resolve(batch, kSmallSpace, &memory, nullptr, scratch);
     ASSERT_TRUE(resolved) << resolved.error().message;
     EXPECT_FALSE(*resolved);
   }
 }
 
 TEST(Resolve, RefusesReferencesToWhatIsNoPage) {
-  const Bytes page = random_page(1, kPage);
+  const Bytes page = random_page(1, kSmallPage);
   for (const auto& [block, index] : std::vector<std::pair<uint16_t, uint64_t>>{
            {0, 100}, {0, (uint64_t{1} << 48) - 1}, {1, 100}, {2, 0}, {65535, 0}}) {
     const Bytes plain = reference_to(block, index, page);
@@ -301,7 +301,7 @@ TEST(Resolve, RefusesReferencesToWhatIsNoPage) {
     ASSERT_TRUE(view(batch, plain, {}, false));
     Bytes scratch;
     const Memory memory;
-    auto resolved = resolve(batch, kSpace, &memory, nullptr, scratch);
+    auto resolved = resolve(batch, kSmallSpace, &memory, nullptr, scratch);
     ASSERT_FALSE(resolved) << block << ":" << index;
     EXPECT_NE(resolved.error().message.find("outside guest memory"), std::string::npos);
   }
@@ -309,43 +309,43 @@ TEST(Resolve, RefusesReferencesToWhatIsNoPage) {
 
 TEST(Resolve, ABaseThatCannotBeReadIsAnError) {
   Memory memory;
-  const Bytes plain = lines_of(random_page(1, kPage), 1);
+  const Bytes plain = lines_of(random_page(1, kSmallPage), 1);
   auto batch = batch_of({{1, PageKind::lines, 1, 1}});
   ASSERT_TRUE(view(batch, plain, {}, false));
   Bytes scratch;
-  auto resolved = resolve(batch, kSpace, &memory, nullptr, scratch);
+  auto resolved = resolve(batch, kSmallSpace, &memory, nullptr, scratch);
   ASSERT_FALSE(resolved);
   EXPECT_EQ(resolved.error().message, "block 1 cannot be read");
-  const Bytes reference = reference_to(1, 5, random_page(1, kPage));
+  const Bytes reference = reference_to(1, 5, random_page(1, kSmallPage));
   auto same = batch_of({{0, PageKind::same, 1, 1}});
   ASSERT_TRUE(view(same, reference, {}, false));
-  EXPECT_FALSE(resolve(same, kSpace, &memory, nullptr, scratch));
+  EXPECT_FALSE(resolve(same, kSmallSpace, &memory, nullptr, scratch));
 }
 
 TEST(Resolve, APageToBeKeptIsThePageAndTheCopyOfTheNext) {
-  CopyMirror copies(10, kPage);
-  Bytes page = random_page(1, kPage);
+  CopyMirror copies(10, kSmallPage);
+  Bytes page = random_page(1, kSmallPage);
   const Bytes kept = at_place(9, page);
   auto first = batch_of({{0, PageKind::keep, 1, 5}});
   ASSERT_TRUE(view(first, kept, {}, false));
   Bytes scratch;
-  ASSERT_TRUE(resolve(first, kSpace, nullptr, &copies, scratch));
+  ASSERT_TRUE(resolve(first, kSmallSpace, nullptr, &copies, scratch));
   EXPECT_FALSE(has_references(first));
-  EXPECT_EQ(Bytes(first.data[0], first.data[0] + kPage), page);
+  EXPECT_EQ(Bytes(first.data[0], first.data[0] + kSmallPage), page);
   for (const uint8_t value : {uint8_t{'x'}, uint8_t{'y'}}) {
     page[9] = value;
     const Bytes patch = at_place(9, patch_to(page, {4, 0, 9, 0, 0, value}));
     auto next = batch_of({{0, PageKind::kept, 1, 5}});
     ASSERT_TRUE(view(next, patch, {}, false));
-    auto resolved = resolve(next, kSpace, nullptr, &copies, scratch);
+    auto resolved = resolve(next, kSmallSpace, nullptr, &copies, scratch);
     ASSERT_TRUE(resolved && *resolved);
-    EXPECT_EQ(Bytes(next.data[0], next.data[0] + kPage), page);
+    EXPECT_EQ(Bytes(next.data[0], next.data[0] + kSmallPage), page);
   }
 }
 
 TEST(Resolve, ACopyThatIsNotOfThePageIsNoError) {
-  CopyMirror copies(10, kPage);
-  const Bytes page = random_page(1, kPage);
+  CopyMirror copies(10, kSmallPage);
+  const Bytes page = random_page(1, kSmallPage);
   ASSERT_TRUE(copies.keep(3, 0, 5, page.data()));
   Bytes scratch;
   for (const auto& [block, index, place] : std::vector<std::tuple<uint16_t, uint64_t, uint32_t>>{
@@ -353,7 +353,7 @@ TEST(Resolve, ACopyThatIsNotOfThePageIsNoError) {
     const Bytes plain = at_place(place, patch_to(page, {0, 0}));
     auto batch = batch_of({{block, PageKind::kept, 1, index}});
     ASSERT_TRUE(view(batch, plain, {}, false));
-    auto resolved = resolve(batch, kSpace, nullptr, &copies, scratch);
+    auto resolved = resolve(batch, kSmallSpace, nullptr, &copies, scratch);
     ASSERT_TRUE(resolved);
     EXPECT_FALSE(*resolved) << block << ":" << index << "@" << place;
   }
@@ -362,7 +362,7 @@ TEST(Resolve, ACopyThatIsNotOfThePageIsNoError) {
 // As QEMU 7.2 sends it at times: the second version of a page in an epoch may come first.
 TEST(Resolve, APatchOfAnotherBaseIsNoError) {
   Memory memory;
-  memory.pages[1] = random_page(2, kPage);
+  memory.pages[1] = random_page(2, kSmallPage);
   Bytes now = memory.pages[1];
   now[9] = 'x';
   now[900] ^= 1;
@@ -370,26 +370,26 @@ TEST(Resolve, APatchOfAnotherBaseIsNoError) {
   auto batch = batch_of({{0, PageKind::patch, 1, 1}});
   ASSERT_TRUE(view(batch, plain, {}, false));
   Bytes scratch;
-  auto resolved = resolve(batch, kSpace, &memory, nullptr, scratch);
+  auto resolved = resolve(batch, kSmallSpace, &memory, nullptr, scratch);
   ASSERT_TRUE(resolved);
   EXPECT_FALSE(*resolved);
 }
 
 TEST(Resolve, APageToBeKeptIsAPageWhereNothingIsKept) {
-  const Bytes page = random_page(1, kPage);
+  const Bytes page = random_page(1, kSmallPage);
   const Bytes plain = at_place(7, page);
   auto batch = batch_of({{0, PageKind::keep, 1, 5}});
   ASSERT_TRUE(view(batch, plain, {}, false));
   Bytes scratch;
-  auto resolved = resolve(batch, kSpace, nullptr, nullptr, scratch);
+  auto resolved = resolve(batch, kSmallSpace, nullptr, nullptr, scratch);
   ASSERT_TRUE(resolved && *resolved);
-  EXPECT_EQ(Bytes(batch.data[0], batch.data[0] + kPage), page);
+  EXPECT_EQ(Bytes(batch.data[0], batch.data[0] + kSmallPage), page);
 }
 
 TEST(Resolve, WithoutMemoryOrCopiesWhatRefersToThemIsAnError) {
-  const Bytes page = random_page(1, kPage);
+  const Bytes page = random_page(1, kSmallPage);
   const Memory memory;
-  CopyMirror copies(10, kPage);
+  CopyMirror copies(10, kSmallPage);
   Bytes scratch;
   for (const auto& [kind, plain] :
        std::vector<std::pair<PageKind, Bytes>>{{PageKind::kept, at_place(0, patch_to(page, {0, 0}))},
@@ -399,7 +399,8 @@ TEST(Resolve, WithoutMemoryOrCopiesWhatRefersToThemIsAnError) {
     auto batch = batch_of({{0, kind, 1, 5}});
     ASSERT_TRUE(view(batch, plain, {}, false));
     const bool copied = kind == PageKind::kept;
-    auto resolved = resolve(batch, kSpace, copied ? &memory : nullptr, copied ? nullptr : &copies, scratch);
+    auto resolved =
+        resolve(batch, kSmallSpace, copied ? &memory : nullptr, copied ? nullptr : &copies, scratch);
     ASSERT_FALSE(resolved);
     EXPECT_EQ(resolved.error().message, "a batch refers to pages that are not held here");
   }
@@ -408,35 +409,35 @@ TEST(Resolve, WithoutMemoryOrCopiesWhatRefersToThemIsAnError) {
 // The batch comes again whole, but what follows it in order already counts with its copies.
 TEST(Resolve, CopiesAreMadeEvenIfAnotherPageOfTheBatchDoesNotFit) {
   Memory memory;
-  memory.pages[1] = random_page(2, kPage);
+  memory.pages[1] = random_page(2, kSmallPage);
   Bytes other = memory.pages[1];
   other[0] ^= 1;
-  other[kPage - 1] ^= 1;
-  CopyMirror copies(10, kPage);
-  const Bytes page = random_page(3, kPage);
+  other[kSmallPage - 1] ^= 1;
+  CopyMirror copies(10, kSmallPage);
+  const Bytes page = random_page(3, kSmallPage);
   const Bytes plain = lines_of(other, 1) + at_place(7, page);
   auto batch = batch_of({{0, PageKind::lines, 1, 1}, {1, PageKind::keep, 1, 2}});
   ASSERT_TRUE(view(batch, plain, {}, false));
   Bytes scratch;
-  auto resolved = resolve(batch, kSpace, &memory, &copies, scratch);
+  auto resolved = resolve(batch, kSmallSpace, &memory, &copies, scratch);
   ASSERT_TRUE(resolved);
   EXPECT_FALSE(*resolved);
-  Bytes copy(kPage);
-  EXPECT_TRUE(copies.patch(7, 1, 2, Bytes{0, 0}.data(), XXH3_64bits(page.data(), kPage), copy.data()));
+  Bytes copy(kSmallPage);
+  EXPECT_TRUE(copies.patch(7, 1, 2, Bytes{0, 0}.data(), XXH3_64bits(page.data(), kSmallPage), copy.data()));
 }
 
 TEST(CheckSums, NamesThePageThatIsNotWhatWasSent) {
   PageBatch batch;
-  batch.page_size = kPage;
-  const Bytes first = random_page(1, kPage);
-  Bytes second = text_page(2, kPage);
+  batch.page_size = kSmallPage;
+  const Bytes first = random_page(1, kSmallPage);
+  Bytes second = text_page(2, kSmallPage);
   batch.add(0, 5, first.data());
   batch.add(0, 6, nullptr);
   batch.add(3, 77, second.data());
   BatchEncoder encoder;
   EncodedBatch encoded;
   encoder.encode(batch, 0, {Encoding::History::untouched, std::nullopt, true}, encoded);
-  auto read = read_table(encoded.table, {kPage, {100, 100, 100, 100}});
+  auto read = read_table(encoded.table, {kSmallPage, {100, 100, 100, 100}});
   ASSERT_TRUE(read);
   const Bytes body = body_of(encoded);
   const auto plain = std::span(body).first(encoded.plain_size);

@@ -21,11 +21,11 @@ namespace {
 
 using test::body_of;
 using test::Bytes;
+using test::kPage;
 using test::random_page;
 using test::text_page;
 using History = Encoding::History;
 
-constexpr uint32_t kPage = 4096;
 constexpr uint32_t kLine = kPage / kPageLines;
 const PageSpace kSpace{kPage, {4096, 4096}};
 constexpr Encoding kRaw{};

@@ -6,10 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "tests/compression/sample_pages.h"
+
 namespace wherry {
 namespace {
 
-constexpr uint32_t kPage = 4096;
+using test::kPage;
+
 constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
 
 // A run as the wire has it, put together without the code under test.
@@ -28,18 +31,18 @@ std::vector<uint8_t> table(std::initializer_list<std::vector<uint8_t>> entries) 
   return all;
 }
 
-const PageSpace kSpace{kPage, {1000, kMost, 70000}};
+const PageSpace kTableSpace{kPage, {1000, kMost, 70000}};
 
 void expect_refused(const std::vector<uint8_t>& bytes, const std::string& why,
-                    const PageSpace& space = kSpace) {
+                    const PageSpace& space = kTableSpace) {
   auto batch = read_table(bytes, space);
   ASSERT_FALSE(batch) << "not refused: " << why;
   EXPECT_NE(batch.error().message.find(why), std::string::npos) << batch.error().message;
 }
 
 TEST(ReadTable, ReadsRunsAsTheyAre) {
-  auto batch =
-      read_table(table({entry(0, 1, 3, 997), entry(2, 0, 60000, 10000), entry(1, 1, 1, kMost - 1)}), kSpace);
+  auto batch = read_table(table({entry(0, 1, 3, 997), entry(2, 0, 60000, 10000), entry(1, 1, 1, kMost - 1)}),
+                          kTableSpace);
   ASSERT_TRUE(batch) << batch.error().message;
   const std::vector<PageRun> runs = {
       {0, PageKind::raw, 3, 997}, {2, PageKind::zero, 60000, 10000}, {1, PageKind::raw, 1, kMost - 1}};
@@ -63,7 +66,7 @@ TEST(ReadTable, RefusesTablesOfWrongSize) {
   }
   expect_refused(many, "16400 bytes");
   many.resize(many.size() - kRunBytes);
-  EXPECT_TRUE(read_table(many, kSpace)) << "the longest table is fine";
+  EXPECT_TRUE(read_table(many, kTableSpace)) << "the longest table is fine";
 }
 
 TEST(ReadTable, RefusesUnknownKindsAndReservedBytes) {
@@ -87,11 +90,11 @@ TEST(ReadTable, RefusesPagesOutsideTheirBlock) {
 }
 
 TEST(ReadTable, RefusesMoreThanABatch) {
-  EXPECT_TRUE(read_table(entry(2, 0, kBatchPages, 0), kSpace));
+  EXPECT_TRUE(read_table(entry(2, 0, kBatchPages, 0), kTableSpace));
   expect_refused(entry(2, 0, kBatchPages + 1, 0), "more pages than fit");
   expect_refused(entry(1, 0, std::numeric_limits<uint32_t>::max(), 0), "more pages than fit");
   expect_refused(table({entry(2, 0, kBatchPages, 0), entry(0, 0, 1, 0)}), "more pages than fit");
-  EXPECT_TRUE(read_table(entry(0, 1, kBatchBytes / kPage, 0), kSpace));
+  EXPECT_TRUE(read_table(entry(0, 1, kBatchBytes / kPage, 0), kTableSpace));
   expect_refused(entry(0, 1, kBatchBytes / kPage + 1, 0), "more pages than fit");
   expect_refused(table({entry(0, 1, 128, 0), entry(0, 0, 5, 200), entry(0, 1, 1, 300)}),
                  "more pages than fit");
@@ -117,7 +120,7 @@ TEST(PutTable, WhatIsPutIsReadAgain) {
                                      {0, PageKind::lines, 100, 5}};
   std::vector<uint8_t> bytes;
   put_table(runs, bytes);
-  auto batch = read_table(bytes, kSpace);
+  auto batch = read_table(bytes, kTableSpace);
   ASSERT_TRUE(batch) << batch.error().message;
   EXPECT_EQ(batch->runs, runs);
 }

@@ -30,7 +30,7 @@ struct Cost {
   double seconds;
   double left;
 };
-using Guest = std::function<Cost(const Encoding&, Population)>;
+using GuestModel = std::function<Cost(const Encoding&, Population)>;
 
 // Pages like those of most guests: zstd halves them, a higher level hardly more, and of those that come
 // again little has changed.
@@ -56,7 +56,7 @@ class Lanes {
       : chooser_(wish, 1, [idle] { return idle; }), now_(std::chrono::hours(1)) {}
 
   double rate = 1e9;  // bytes a second
-  Guest guest = usual;
+  GuestModel guest = usual;
 
   // Sends batches for so long.
   void run(double seconds, Population population = Population::first) {

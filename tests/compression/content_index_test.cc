@@ -9,7 +9,7 @@ namespace wherry {
 namespace {
 
 constexpr uint64_t kBucketBytes = 64;
-constexpr uint64_t kPages = 10'000;
+constexpr uint64_t kContents = 10'000;
 
 // Hashes are spread over all 64 bits.
 uint64_t content(uint64_t i) {
@@ -49,16 +49,16 @@ TEST(ContentIndex, NewPagesDisplaceTheOldest) {
 }
 
 TEST(ContentIndex, WithAnEntryForEachPageMostAreThere) {
-  ContentIndex index(kPages * sizeof(KnownPage));
-  for (uint64_t i = 0; i < kPages; ++i) index.add(page(i));
+  ContentIndex index(kContents * sizeof(KnownPage));
+  for (uint64_t i = 0; i < kContents; ++i) index.add(page(i));
   uint64_t found = 0;
-  for (uint64_t i = 0; i < kPages; ++i) {
+  for (uint64_t i = 0; i < kContents; ++i) {
     const auto known = index.find(content(i));
     if (!known) continue;
     EXPECT_EQ(*known, page(i));
     ++found;
   }
-  EXPECT_GT(found, kPages * 3 / 4);
+  EXPECT_GT(found, kContents * 3 / 4);
 }
 
 TEST(ContentIndex, TakesNoMoreBytesThanItMay) {
@@ -72,11 +72,11 @@ TEST(ContentIndex, TakesNoMoreBytesThanItMay) {
 }
 
 TEST(ContentIndex, ManyThreadsMayUseIt) {
-  ContentIndex index(kPages * sizeof(KnownPage));
+  ContentIndex index(kContents * sizeof(KnownPage));
   std::vector<std::thread> threads;
   for (uint64_t of = 0; of < 3; ++of) {
     threads.emplace_back([&, of] {
-      for (uint64_t i = of; i < kPages; ++i) {
+      for (uint64_t i = of; i < kContents; ++i) {
         if (i % 3 == of) index.add(page(i));
         EXPECT_EQ(index.find(content(i)).value_or(page(i)), page(i));
       }

@@ -13,9 +13,9 @@ namespace wherry {
 namespace {
 
 using test::Bytes;
+using test::kPage;
 using test::random_page;
 
-constexpr uint32_t kPage = 4096;
 constexpr std::array<uint8_t, 2> kUnchanged = {0, 0};
 
 uint64_t sum_of(const Bytes& page) {

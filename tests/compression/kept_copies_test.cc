@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <map>
 
+#include "tests/compression/sample_pages.h"
+
 namespace wherry {
 namespace {
 
-constexpr uint32_t kPage = 4096;
+using test::kPage;
 
 class KeptCopiesTest : public ::testing::Test {
  protected:

@@ -9,16 +9,13 @@
 #include <set>
 #include <vector>
 
+#include "tests/compression/sample_pages.h"
+
 namespace wherry {
 namespace {
 
-using Bytes = std::vector<uint8_t>;
-
-Bytes random_bytes(std::mt19937_64& random, size_t size) {
-  Bytes bytes(size);
-  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
-  return bytes;
-}
+using test::Bytes;
+using test::random_bytes;
 
 // `page` with the lines of `bitmap` changed, each in one random byte.
 Bytes with_changes(std::mt19937_64& random, Bytes page, uint64_t bitmap) {

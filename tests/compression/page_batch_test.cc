@@ -6,11 +6,14 @@
 #include <tuple>
 #include <vector>
 
+#include "tests/compression/sample_pages.h"
+
 namespace wherry {
 namespace {
 
-constexpr uint32_t kPage = 4096;
-constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
+using test::kPage;
+
+constexpr uint64_t kEndless = std::numeric_limits<uint64_t>::max();
 
 using Seen = std::vector<std::tuple<uint16_t, uint64_t, const uint8_t*>>;
 
@@ -22,7 +25,7 @@ Seen pages_of(const PageBatch& batch) {
 }
 
 TEST(PageSpace, ContainsOnlyWholeRunsOfItsBlocks) {
-  const PageSpace space{kPage, {10, 0, kMost}};
+  const PageSpace space{kPage, {10, 0, kEndless}};
   EXPECT_TRUE(space.contains({0, PageKind::raw, 10, 0}));
   EXPECT_TRUE(space.contains({0, PageKind::raw, 1, 9}));
   EXPECT_FALSE(space.contains({0, PageKind::raw, 0, 0})) << "a run of no pages";
@@ -31,9 +34,9 @@ TEST(PageSpace, ContainsOnlyWholeRunsOfItsBlocks) {
   EXPECT_FALSE(space.contains({0, PageKind::raw, 11, 0}));
   EXPECT_FALSE(space.contains({1, PageKind::raw, 1, 0})) << "a block of no pages";
   EXPECT_FALSE(space.contains({3, PageKind::raw, 1, 0})) << "no such block";
-  EXPECT_TRUE(space.contains({2, PageKind::raw, 1, kMost - 1}));
-  EXPECT_FALSE(space.contains({2, PageKind::raw, 2, kMost - 1})) << "first + count would overflow";
-  EXPECT_FALSE(space.contains({0, PageKind::raw, std::numeric_limits<uint32_t>::max(), kMost - 5}));
+  EXPECT_TRUE(space.contains({2, PageKind::raw, 1, kEndless - 1}));
+  EXPECT_FALSE(space.contains({2, PageKind::raw, 2, kEndless - 1})) << "first + count would overflow";
+  EXPECT_FALSE(space.contains({0, PageKind::raw, std::numeric_limits<uint32_t>::max(), kEndless - 5}));
 }
 
 TEST(PageBatch, JoinsNeighboursOfOneKindToRuns) {

@@ -5,10 +5,13 @@
 #include <thread>
 #include <vector>
 
+#include "tests/compression/sample_pages.h"
+
 namespace wherry {
 namespace {
 
-constexpr uint32_t kPage = 4096;
+using test::kPage;
+
 constexpr uint64_t kRegion = 512;  // pages
 
 // Remembers a page if there is room for it.

@@ -6,16 +6,13 @@
 #include <random>
 #include <vector>
 
+#include "tests/compression/sample_pages.h"
+
 namespace wherry {
 namespace {
 
-using Bytes = std::vector<uint8_t>;
-
-Bytes random_bytes(std::mt19937_64& random, size_t size) {
-  Bytes bytes(size);
-  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
-  return bytes;
-}
+using test::Bytes;
+using test::random_bytes;
 
 // Every byte of a change differs from what was there.
 void change(Bytes& page, size_t from, size_t count) {

@@ -8,9 +8,8 @@ namespace wherry {
 namespace {
 
 using test::Bytes;
+using test::kPage;
 using test::random_page;
-
-constexpr uint32_t kPage = 4096;
 
 TEST(PageReference, IsReadAsItWasWritten) {
   for (const PageReference& reference : {PageReference{},

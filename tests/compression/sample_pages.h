@@ -12,8 +12,15 @@
 namespace wherry::test {
 
 using Bytes = std::vector<uint8_t>;
+inline constexpr uint32_t kPage = 4096;
 
-inline Bytes random_page(uint32_t seed, size_t size = 4096) {
+inline Bytes random_bytes(std::mt19937_64& random, size_t size) {
+  Bytes bytes(size);
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
+  return bytes;
+}
+
+inline Bytes random_page(uint32_t seed, size_t size = kPage) {
   std::mt19937 random(seed);
   Bytes page(size);
   for (uint8_t& byte : page) byte = static_cast<uint8_t>(random());
@@ -21,7 +28,7 @@ inline Bytes random_page(uint32_t seed, size_t size = 4096) {
 }
 
 // Words in an order of their own: a third of the size remains.
-inline Bytes text_page(uint32_t seed, size_t size = 4096) {
+inline Bytes text_page(uint32_t seed, size_t size = kPage) {
   constexpr std::string_view kWords[] = {"oar ",  "mast ", "wherry ", "keel ",
                                          "tide ", "quay ", "sail ",   "rope "};
   std::mt19937 random(seed);

@@ -23,11 +23,11 @@ using test::kModelPage;
 using Bytes = std::vector<uint8_t>;
 using Log = test::ModelSite::Log;
 
-constexpr uint16_t kChannels = 3;
-constexpr uint32_t kEpochs = 6;
+constexpr uint16_t kLossChannels = 3;
+constexpr uint32_t kLossEpochs = 6;
 // The last block is one that the destination does not place.
-const std::vector<uint64_t> kPages = {160, 40, 12};
-constexpr uint16_t kRelayed = 2;
+const std::vector<uint64_t> kLossPages = {160, 40, 12};
+constexpr uint16_t kLossRelayed = 2;
 
 class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>> {
  protected:
@@ -38,7 +38,7 @@ class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>>
         relay_(draw(3) == 0) {}
 
   void SetUp() override {
-    test::FarEndSetup setup{.direct = !relay_, .by_iovec = draw(3) > 0, .relayed = {kRelayed}};
+    test::FarEndSetup setup{.direct = !relay_, .by_iovec = draw(3) > 0, .relayed = {kLossRelayed}};
     auto& fates = setup.fates;
     const size_t spared = draw(lanes_);
     for (size_t lane = 0; lane < lanes_; ++lane) {
@@ -48,7 +48,7 @@ class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>>
       // The proxy does not see what goes over a fabric.
       if (!path_.is_fabric()) continue;
       fates[lane].bytes = std::numeric_limits<uint64_t>::max();
-      cuts_[draw(kEpochs)].push_back(lane);
+      cuts_[draw(kLossEpochs)].push_back(lane);
     }
     far_end_.emplace(path_, setup);
     using Mode = Compression::Mode;
@@ -63,8 +63,8 @@ class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>>
     ASSERT_TRUE(source) << source.error().message;
     source_ = std::move(*source);
     ASSERT_TRUE(far_end_->start());
-    for (uint16_t block = 0; block < kPages.size(); ++block)
-      guest_.emplace_back(kPages[block], Bytes(kModelPage, 0xee));
+    for (uint16_t block = 0; block < kLossPages.size(); ++block)
+      guest_.emplace_back(kLossPages[block], Bytes(kModelPage, 0xee));
   }
 
   uint32_t draw(size_t below) { return static_cast<uint32_t>(random_() % below); }
@@ -79,7 +79,7 @@ class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>>
         page = test::noise(kModelPage, draw(1u << 30));
         break;
       case 3:
-        page = guest_[draw(2)][draw(kPages[1])];
+        page = guest_[draw(2)][draw(kLossPages[1])];
         break;
       default:
         for (uint32_t i = draw(6) + 1; i > 0; --i) page[draw(kModelPage)] = static_cast<uint8_t>(draw(256));
@@ -88,8 +88,8 @@ class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>>
 
   void send_epoch(uint32_t epoch) {
     for (const size_t lane : cuts_[epoch]) far_end_->cut(lane);
-    std::vector<PageBatch> batches(kChannels);
-    std::vector<Slot> slots(kChannels);
+    std::vector<PageBatch> batches(kLossChannels);
+    std::vector<Slot> slots(kLossChannels);
     const auto flush = [&](uint16_t number) {
       PageBatch& batch = batches[number];
       if (batch.empty()) return;
@@ -101,14 +101,15 @@ class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>>
     };
     const uint32_t one_in = 1 + draw(3);
     uint16_t number = 0;
-    for (uint16_t block = 0; block < kPages.size(); ++block) {
-      for (uint64_t index = 0; index < kPages[block]; ++index) {
+    for (uint16_t block = 0; block < kLossPages.size(); ++block) {
+      for (uint64_t index = 0; index < kLossPages[block]; ++index) {
         if (draw(one_in) > 0) continue;
         Bytes& page = guest_[block][index];
         change(page);
-        if (draw(8) == 0) number = static_cast<uint16_t>(draw(kChannels));
+        if (draw(8) == 0) number = static_cast<uint16_t>(draw(kLossChannels));
         // Relayed pages are put in order by the VMM, which has one channel for each.
-        const auto by = static_cast<uint16_t>(relay_ || block == kRelayed ? index % kChannels : number);
+        const auto by =
+            static_cast<uint16_t>(relay_ || block == kLossRelayed ? index % kLossChannels : number);
         PageBatch& batch = batches[by];
         if (draw(12) == 0) flush(by);
         if (batch.empty()) {
@@ -121,14 +122,14 @@ class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>>
         batch.add(block, index, at);
       }
     }
-    for (uint16_t i = 0; i < kChannels; ++i) {
+    for (uint16_t i = 0; i < kLossChannels; ++i) {
       flush(i);
       record(i, fmt::format("channel {} epoch {}", i, epoch), kEpochEnd);
     }
   }
 
   void record(uint16_t channel, const std::string& text, uint16_t flags = 0) {
-    channels_[channel]->record(test::bytes_of(text), flags, kChannels, 0);
+    channels_[channel]->record(test::bytes_of(text), flags, kLossChannels, 0);
     expected_[channel].push_back("r" + text);
   }
 
@@ -138,26 +139,26 @@ class LaneLoss : public testing::TestWithParam<std::tuple<test::Path, uint32_t>>
   const size_t lanes_;
   const bool relay_;
   std::optional<test::FarEnd> far_end_;
-  std::array<std::vector<size_t>, kEpochs> cuts_;  // lanes over a fabric that die in an epoch
+  std::array<std::vector<size_t>, kLossEpochs> cuts_;  // lanes over a fabric that die in an epoch
   Failure failure_;
   std::unique_ptr<SourceSession> source_;
   std::vector<std::unique_ptr<SourceChannel>> channels_;
   std::vector<std::vector<Bytes>> guest_;
-  std::array<Log, kChannels> expected_;
+  std::array<Log, kLossChannels> expected_;
 };
 
 TEST_P(LaneLoss, NothingIsLostAndNothingComesTwice) {
-  const uint32_t ready = draw(kEpochs);
-  for (uint16_t i = 0; i < kChannels; ++i)
+  const uint32_t ready = draw(kLossEpochs);
+  for (uint16_t i = 0; i < kLossChannels; ++i)
     channels_.push_back(source_->open_channel(i == 0 ? ChannelKind::main : ChannelKind::data));
-  channels_[0]->blocks(test::model_blocks(kPages));
-  for (uint32_t epoch = 0; epoch < kEpochs; ++epoch) {
+  channels_[0]->blocks(test::model_blocks(kLossPages));
+  for (uint32_t epoch = 0; epoch < kLossEpochs; ++epoch) {
     if (epoch == ready) far_end_->ready();
     for (uint32_t i = draw(4); i > 0; --i)
-      record(static_cast<uint16_t>(draw(kChannels)), std::string(draw(3000), static_cast<char>('a' + i)));
+      record(static_cast<uint16_t>(draw(kLossChannels)), std::string(draw(3000), static_cast<char>('a' + i)));
     send_epoch(epoch);
   }
-  for (uint16_t i = 0; i < kChannels; ++i) {
+  for (uint16_t i = 0; i < kLossChannels; ++i) {
     channels_[i]->close();
     expected_[i].push_back("c");
   }
@@ -166,13 +167,13 @@ TEST_P(LaneLoss, NothingIsLostAndNothingComesTwice) {
   auto ours = far_end_->finish();
   ASSERT_TRUE(ours) << ours.error().message;
 
-  for (uint16_t block = 0; block < kPages.size(); ++block) {
+  for (uint16_t block = 0; block < kLossPages.size(); ++block) {
     const std::vector<Bytes> pages = far_end_->pages(block);
-    for (uint64_t page = 0; page < kPages[block]; ++page) {
+    for (uint64_t page = 0; page < kLossPages[block]; ++page) {
       ASSERT_EQ(pages[page], guest_[block][page]) << block << ":" << page;
     }
   }
-  for (uint16_t i = 0; i < kChannels; ++i) {
+  for (uint16_t i = 0; i < kLossChannels; ++i) {
     Log log = far_end_->log(i);
     std::erase_if(log, [](const std::string& entry) { return entry[0] != 'r' && entry[0] != 'c'; });
     EXPECT_EQ(log, expected_[i]);
@@ -184,17 +185,17 @@ TEST_P(LaneLoss, NothingIsLostAndNothingComesTwice) {
   EXPECT_LE(static_cast<size_t>(lost), far_end_->cuts());  // one may have been cut behind the end
 }
 
-std::string name_of(const testing::TestParamInfo<LaneLoss::ParamType>& info) {
+std::string loss_name(const testing::TestParamInfo<LaneLoss::ParamType>& info) {
   return fmt::format("{}{}", std::get<0>(info.param).name, std::get<1>(info.param));
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, LaneLoss,
                          testing::Combine(testing::Values(test::Path{"tcp"}), testing::Range(0u, 400u)),
-                         name_of);
+                         loss_name);
 INSTANTIATE_TEST_SUITE_P(FabricSeeds, LaneLoss,
                          testing::Combine(testing::ValuesIn(test::session_fabric_paths()),
                                           testing::Range(0u, 24u)),
-                         name_of);
+                         loss_name);
 
 }  // namespace
 }  // namespace wherry

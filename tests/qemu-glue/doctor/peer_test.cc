@@ -9,8 +9,6 @@
 namespace wherry::doctor {
 namespace {
 
-const Endpoint kAnyPort{.path = {}, .host = "127.0.0.1", .port = 0};
-
 TEST(DoctorPeer, AWherrydGivesASignOfLife) {
   daemon::Config config;
   config.others = daemon::LibvirtAccess::manage;

@@ -10,8 +10,11 @@
 #include <string>
 
 #include "qemu-glue/doctor/finding.h"
+#include "transport/socket.h"
 
 namespace wherry::doctor {
+
+inline const Endpoint kAnyPort{.path = {}, .host = "127.0.0.1", .port = 0};
 
 class Scratch {
  public:

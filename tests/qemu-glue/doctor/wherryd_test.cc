@@ -15,8 +15,6 @@ namespace {
 
 using daemon::Config;
 
-const Endpoint kAnyPort{.path = {}, .host = "127.0.0.1", .port = 0};
-
 TEST(DoctorWherryd, Configuration) {
   const Scratch scratch;
   const std::string file = scratch.path("wherry.toml");

@@ -7,8 +7,6 @@ namespace {
 
 using namespace test;
 
-constexpr std::string_view kGiven = "wherry://D?streams=4";
-constexpr std::string_view kPath = "unix:///run/wherry/D/1.sock";
 constexpr std::string_view kXml = "<domain type='kvm'>\n  <name>web&amp;1</name>\n</domain>";
 using Uri = std::optional<std::string_view>;
 

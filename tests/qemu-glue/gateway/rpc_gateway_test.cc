@@ -9,8 +9,6 @@ namespace {
 
 using namespace test;
 
-constexpr std::string_view kGiven = "wherry://D?streams=4";
-constexpr std::string_view kPath = "unix:///run/wherry/D/1.sock";
 constexpr uint32_t kParams = 303;
 
 // A gateway, what it asked and what it sent on.
@@ -27,7 +25,7 @@ struct Connection {
   void server(const Bytes& bytes) { gateway.from_server(bytes, sent); }
 };
 
-Bytes prepare(std::string_view uri, uint32_t serial = 7) {
+Bytes prepare_params(std::string_view uri, uint32_t serial = 7) {
   return call(kParams, Xdr().u32(1).parameter("migrate_uri", uri).string("cookie").u32(1), serial);
 }
 Bytes ready(std::optional<std::string_view> uri, uint32_t serial = 7) {
@@ -39,9 +37,9 @@ Bytes event() {
 
 TEST(RpcGateway, GivesBothSidesTheSamePath) {
   Connection connection;
-  connection.client(prepare(kGiven));
+  connection.client(prepare_params(kGiven));
   EXPECT_EQ(connection.asked, std::vector<std::string>{"wherry://D?streams=4  1"});
-  EXPECT_EQ(connection.sent.to_server, prepare(kPath));
+  EXPECT_EQ(connection.sent.to_server, prepare_params(kPath));
   connection.server(ready({}));
   EXPECT_EQ(connection.sent.to_client, ready(kPath));
 }
@@ -67,9 +65,9 @@ TEST(RpcGateway, DoesSoForEveryKindOfPrepare) {
 TEST(RpcGateway, LeavesAMigrationAloneThatWantsNoRoute) {
   Connection connection;
   connection.answer = std::nullopt;
-  connection.client(prepare("tcp://D"));
+  connection.client(prepare_params("tcp://D"));
   EXPECT_EQ(connection.asked.size(), 1u);
-  EXPECT_EQ(connection.sent.to_server, prepare("tcp://D"));
+  EXPECT_EQ(connection.sent.to_server, prepare_params("tcp://D"));
   connection.server(ready({}));
   EXPECT_EQ(connection.sent.to_client, ready({}));
 }
@@ -77,7 +75,7 @@ TEST(RpcGateway, LeavesAMigrationAloneThatWantsNoRoute) {
 TEST(RpcGateway, AnswersItselfWhereThereIsNoRoute) {
   Connection connection;
   connection.answer = fail("D: no route");
-  connection.client(joined({call(1), prepare(kGiven), call(2)}));
+  connection.client(joined({call(1), prepare_params(kGiven), call(2)}));
   EXPECT_EQ(connection.sent.to_server, joined({call(1), call(2)}));
   EXPECT_EQ(connection.sent.to_client, error_reply(header(kParams, MessageType::call), "D: no route"));
   // The serial is free again.
@@ -95,7 +93,7 @@ TEST(RpcGateway, PutsItsAnswerBetweenMessages) {
     connection.answer = fail("no");
     const auto middle = first.begin() + static_cast<ptrdiff_t>(split);
     connection.server({first.begin(), middle});
-    connection.client(prepare(kGiven));
+    connection.client(prepare_params(kGiven));
     connection.server({middle, first.end()});
     connection.server(event());
     const bool ahead = split < kHeadBytes;
@@ -107,9 +105,9 @@ TEST(RpcGateway, PutsItsAnswerBetweenMessages) {
 
 TEST(RpcGateway, FindsRepliesByTheirSerial) {
   Connection connection;
-  connection.client(prepare(kGiven, 1));
+  connection.client(prepare_params(kGiven, 1));
   connection.client(call(5, {}, 2));
-  connection.client(prepare(kGiven, 3));
+  connection.client(prepare_params(kGiven, 3));
   // None of these is one of the two: another procedure, an event, another serial.
   const Bytes others =
       joined({reply(5, Xdr().string("").optional({}), 1),
@@ -120,7 +118,7 @@ TEST(RpcGateway, FindsRepliesByTheirSerial) {
 
 TEST(RpcGateway, PassesAnErrorOfTheServerOn) {
   Connection connection;
-  connection.client(prepare(kGiven));
+  connection.client(prepare_params(kGiven));
   // Even one that could be read as a success.
   const Bytes error = reply(kParams, Xdr().string("cookie").optional({}), 7, MessageStatus::error);
   connection.server(joined({error, ready({})}));
@@ -134,7 +132,7 @@ TEST(RpcGateway, PassesWhatItDoesNotUnderstandOn) {
   connection.client(strange);
   EXPECT_EQ(connection.sent.to_server, strange);
   EXPECT_TRUE(connection.asked.empty());
-  connection.client(prepare(kGiven));
+  connection.client(prepare_params(kGiven));
   const Bytes reply_of_tomorrow = reply(kParams, Xdr().string("").optional({}).u32(1));
   connection.server(reply_of_tomorrow);
   EXPECT_EQ(connection.sent.to_client, reply_of_tomorrow);
@@ -155,7 +153,7 @@ TEST(RpcGateway, LeavesTheConnectionAloneOnceItIsNoRpc) {
   {
     Connection connection;
     const Bytes whole = ready({});
-    connection.client(prepare(kGiven));
+    connection.client(prepare_params(kGiven));
     connection.sent = {};
     connection.server({whole.begin(), whole.begin() + 30});
     EXPECT_EQ(connection.sent.to_client, Bytes());
@@ -163,12 +161,12 @@ TEST(RpcGateway, LeavesTheConnectionAloneOnceItIsNoRpc) {
     EXPECT_EQ(connection.sent.to_client, Bytes(whole.begin(), whole.begin() + 30));
     connection.server({whole.begin() + 30, whole.end()});
     EXPECT_EQ(connection.sent.to_client, whole);
-    connection.client(prepare(kGiven));
-    EXPECT_EQ(connection.sent.to_server, joined({tls, prepare(kGiven)}));
+    connection.client(prepare_params(kGiven));
+    EXPECT_EQ(connection.sent.to_server, joined({tls, prepare_params(kGiven)}));
   }
   {
     Connection connection;
-    const Bytes whole = prepare(kGiven);
+    const Bytes whole = prepare_params(kGiven);
     connection.client({whole.begin(), whole.end() - 1});
     connection.server(tls);
     connection.client({whole.end() - 1, whole.end()});
@@ -179,15 +177,15 @@ TEST(RpcGateway, LeavesTheConnectionAloneOnceItIsNoRpc) {
 
 TEST(RpcGateway, BoundsWhatItKeepsInMind) {
   Connection connection;
-  for (uint32_t serial = 0; serial < 100; ++serial) connection.client(prepare(kGiven, serial));
+  for (uint32_t serial = 0; serial < 100; ++serial) connection.client(prepare_params(kGiven, serial));
   EXPECT_EQ(connection.sent.to_client, Bytes());
-  connection.client(prepare(kGiven, 100));
+  connection.client(prepare_params(kGiven, 100));
   EXPECT_EQ(connection.asked.size(), 100u);
   EXPECT_EQ(connection.sent.to_client,
             error_reply(header(kParams, MessageType::call, 100),
                         "too many migrations at once: the destination's libvirt does not answer"));
   connection.server(ready({}, 50));
-  connection.client(prepare(kGiven, 101));
+  connection.client(prepare_params(kGiven, 101));
   EXPECT_EQ(connection.asked.size(), 101u);
 }
 

@@ -15,6 +15,9 @@
 namespace wherry::libvirt::test {
 
 using Bytes = std::vector<uint8_t>;
+// What a user asks for, and what QEMU is told instead.
+inline constexpr std::string_view kGiven = "wherry://D?streams=4";
+inline constexpr std::string_view kPath = "unix:///run/wherry/D/1.sock";
 
 // XDR by hand, in the order of the calls.
 class Xdr {

@@ -20,11 +20,14 @@
 #include "qemu-glue/memory/guest_ram.h"
 #include "qemu-glue/memory/ram_blocks.h"
 #include "qemu-glue/monitor/qmp.h"
+#include "tests/qemu-glue/memory/support.h"
 
 namespace wherry {
 namespace {
 
-constexpr uint64_t kPage = 4096;
+using test::kGuestPage;
+using test::pattern;
+
 constexpr uint64_t kRam = 131080 << 10;
 
 std::vector<std::string> qemus() {
@@ -111,13 +114,6 @@ class Qemu {
   pid_t pid_ = -1;
 };
 
-std::vector<uint8_t> pattern(size_t size, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::vector<uint8_t> bytes(size);
-  for (auto& byte : bytes) byte = static_cast<uint8_t>(1 + random() % 255);
-  return bytes;
-}
-
 // Writes to and zeroes block `name`, which the guest sees from address 0.
 void exercise(Qemu& qemu, const std::string& name, GuestRam::Way way) {
   auto qmp = qemu.monitor();
@@ -135,11 +131,11 @@ void exercise(Qemu& qemu, const std::string& name, GuestRam::Way way) {
   EXPECT_EQ(ram->length(*block), kRam);
 
   // Low memory, memory beyond the BIOS hole, and the last page.
-  auto bytes = pattern(16 * kPage, 1);
+  auto bytes = pattern(16 * kGuestPage, 1);
   std::span<const uint8_t> all(bytes);
-  std::vector<GuestRam::Piece> pieces{{0x10000, all.subspan(0, kPage)},
-                                      {0x1000000, all.subspan(kPage, 8 * kPage)},
-                                      {kRam - kPage, all.subspan(9 * kPage, kPage)}};
+  std::vector<GuestRam::Piece> pieces{{0x10000, all.subspan(0, kGuestPage)},
+                                      {0x1000000, all.subspan(kGuestPage, 8 * kGuestPage)},
+                                      {kRam - kGuestPage, all.subspan(9 * kGuestPage, kGuestPage)}};
   auto done = ram->write(*block, pieces);
   ASSERT_TRUE(done) << done.error().message;
   for (const auto& piece : pieces) {

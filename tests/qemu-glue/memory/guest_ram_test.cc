@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -26,10 +27,14 @@
 #include <utility>
 #include <vector>
 
+#include "tests/qemu-glue/memory/support.h"
+
 namespace wherry {
 namespace {
 
-constexpr uint64_t kPage = 4096;
+using test::kGuestPage;
+using test::pattern;
+
 constexpr uint64_t kMiB = 1 << 20;
 #ifndef MFD_HUGE_SHIFT
 constexpr unsigned MFD_HUGE_SHIFT = 26;  // of linux/memfd.h: the size of huge pages as a power of two
@@ -61,7 +66,7 @@ std::string kind_name(Kind kind) {
 // A process that holds memory and does nothing until it is killed.
 class Guest {
  public:
-  static constexpr uint64_t kFileOffset = 64 * kPage;  // the block need not start where its file does
+  static constexpr uint64_t kFileOffset = 64 * kGuestPage;  // the block need not start where its file does
 
   // `memory` is mapped by this process and belongs to the child from here on.
   void hold(void* memory, uint64_t size) {
@@ -182,13 +187,6 @@ class Guest {
   uint64_t length_ = 0;
 };
 
-std::vector<uint8_t> pattern(size_t size, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::vector<uint8_t> bytes(size);
-  for (auto& byte : bytes) byte = static_cast<uint8_t>(1 + random() % 255);
-  return bytes;
-}
-
 GuestRam opened(const Guest& guest) {
   auto ram = GuestRam::open(guest.pid(), guest.places());
   if (!ram) {
@@ -196,10 +194,6 @@ GuestRam opened(const Guest& guest) {
     std::abort();
   }
   return std::move(*ram);
-}
-
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
 }
 
 #define ASSERT_OK(expression)                            \
@@ -236,14 +230,14 @@ TEST_P(GuestRamOfKind, TakesTheRightWay) {
 TEST_P(WritableGuestRam, WritesArrive) {
   Guest guest(GetParam());
   GuestRam ram = opened(guest);
-  auto bytes = pattern(5 * kPage, 1);
+  auto bytes = pattern(5 * kGuestPage, 1);
   std::span<const uint8_t> all(bytes);
-  std::vector<GuestRam::Piece> pieces{{7 * kPage, all.subspan(0, kPage)},
-                                      {8 * kPage, all.subspan(kPage, kPage)},
-                                      {100 * kPage + 17, all.subspan(2 * kPage, 99)},
+  std::vector<GuestRam::Piece> pieces{{7 * kGuestPage, all.subspan(0, kGuestPage)},
+                                      {8 * kGuestPage, all.subspan(kGuestPage, kGuestPage)},
+                                      {100 * kGuestPage + 17, all.subspan(2 * kGuestPage, 99)},
                                       {kMiB, {}},
-                                      {3 * kMiB, all.subspan(3 * kPage, kPage)},
-                                      {8 * kMiB - kPage, all.subspan(4 * kPage, kPage)},
+                                      {3 * kMiB, all.subspan(3 * kGuestPage, kGuestPage)},
+                                      {8 * kMiB - kGuestPage, all.subspan(4 * kGuestPage, kGuestPage)},
                                       {8 * kMiB, {}}};
   ASSERT_OK(ram.write(0, pieces));
   for (const auto& piece : pieces) {
@@ -254,7 +248,7 @@ TEST_P(WritableGuestRam, WritesArrive) {
     ASSERT_OK(ram.read(0, piece.offset, read));
     EXPECT_EQ(read, seen);
   }
-  EXPECT_EQ(guest.look(9 * kPage, kPage), std::vector<uint8_t>(kPage));
+  EXPECT_EQ(guest.look(9 * kGuestPage, kGuestPage), std::vector<uint8_t>(kGuestPage));
   ASSERT_OK(ram.write(0, {}));
 }
 
@@ -268,7 +262,7 @@ TEST_P(WritableGuestRam, ManyScatteredPieces) {
   for (size_t stride : {size_t{64}, size_t{32}}) {
     std::vector<GuestRam::Piece> pieces;
     for (size_t i = 0; i < kPieces; ++i) {
-      pieces.push_back({i * kPage, std::span<const uint8_t>(bytes).subspan(i * 64, stride)});
+      pieces.push_back({i * kGuestPage, std::span<const uint8_t>(bytes).subspan(i * 64, stride)});
     }
     ASSERT_OK(ram.write(0, pieces));
     for (const auto& piece : pieces) {
@@ -289,9 +283,9 @@ TEST_P(WritableGuestRam, ZeroClearsExactlyTheRange) {
   std::vector<uint8_t> expected(8 * kMiB);
   std::copy(bytes.begin(), bytes.end(), expected.begin() + kMiB);
   const std::pair<uint64_t, uint64_t> ranges[] = {
-      {kMiB - 5 * kPage, 6 * kPage},         {kMiB + 300 * kPage + 5, 10},
-      {kMiB + 310 * kPage + 100, 3 * kPage}, {kMiB + 350 * kPage, 0},
-      {3 * kMiB - kPage, 5 * kMiB + kPage},  {8 * kMiB, 0}};
+      {kMiB - 5 * kGuestPage, 6 * kGuestPage},         {kMiB + 300 * kGuestPage + 5, 10},
+      {kMiB + 310 * kGuestPage + 100, 3 * kGuestPage}, {kMiB + 350 * kGuestPage, 0},
+      {3 * kMiB - kGuestPage, 5 * kMiB + kGuestPage},  {8 * kMiB, 0}};
   for (auto [offset, length] : ranges) {
     ASSERT_OK(ram.zero(0, offset, length));
     std::fill_n(expected.begin() + static_cast<ptrdiff_t>(offset), length, 0);
@@ -310,7 +304,7 @@ TEST_P(WritableGuestRam, SparseStaysSparse) {
   ASSERT_OK(ram.write(0, {&piece, 1}));
   uint64_t before = guest.allocated();
   if (can_see) {
-    EXPECT_GE(before, kPage);
+    EXPECT_GE(before, kGuestPage);
   }
   ASSERT_OK(ram.zero(0, 0, 512 * kMiB));
   if (GetParam() != Kind::private_file) {  // reading that one is allowed to fill the file
@@ -319,27 +313,28 @@ TEST_P(WritableGuestRam, SparseStaysSparse) {
       ASSERT_OK(ram.read(0, offset, buffer));
   }
   if (can_see) {
-    EXPECT_LE(guest.allocated(), before + 16 * kPage);  // page tables and the like, no guest RAM
+    EXPECT_LE(guest.allocated(), before + 16 * kGuestPage);  // page tables and the like, no guest RAM
   }
-  EXPECT_EQ(guest.look(256 * kMiB, kPage), std::vector<uint8_t>(kPage));
+  EXPECT_EQ(guest.look(256 * kMiB, kGuestPage), std::vector<uint8_t>(kGuestPage));
 }
 
 TEST_P(GuestRamOfKind, OutOfRangeIsRefusedWhole) {
   Guest guest(GetParam());
   GuestRam ram = opened(guest);
   constexpr uint64_t kMax = std::numeric_limits<uint64_t>::max();
-  auto bytes = pattern(2 * kPage, 6);
+  auto bytes = pattern(2 * kGuestPage, 6);
   for (auto [offset, length] :
-       std::initializer_list<std::pair<uint64_t, uint64_t>>{{8 * kMiB - kPage, kPage + 1},
+       std::initializer_list<std::pair<uint64_t, uint64_t>>{{8 * kMiB - kGuestPage, kGuestPage + 1},
                                                             {8 * kMiB, 1},
                                                             {kMax, 1},
-                                                            {kMax - kPage + 1, kPage},
-                                                            {kMax - 1, 2 * kPage}}) {
-    std::vector<GuestRam::Piece> pieces{{4 * kMiB, {bytes.data(), kPage}}, {offset, {bytes.data(), length}}};
+                                                            {kMax - kGuestPage + 1, kGuestPage},
+                                                            {kMax - 1, 2 * kGuestPage}}) {
+    std::vector<GuestRam::Piece> pieces{{4 * kMiB, {bytes.data(), kGuestPage}},
+                                        {offset, {bytes.data(), length}}};
     auto written = ram.write(0, pieces);
     ASSERT_FALSE(written);
-    EXPECT_TRUE(contains(written.error().message, "'pc.ram'")) << written.error().message;
-    EXPECT_TRUE(contains(written.error().message, fmt::format("{:#x}", offset))) << written.error().message;
+    EXPECT_THAT(written.error().message, testing::HasSubstr("'pc.ram'"));
+    EXPECT_THAT(written.error().message, testing::HasSubstr(fmt::format("{:#x}", offset)));
     std::vector<uint8_t> into(length);
     EXPECT_FALSE(ram.zero(0, offset, length));
     EXPECT_FALSE(ram.populate(0, offset, length));
@@ -351,7 +346,7 @@ TEST_P(GuestRamOfKind, OutOfRangeIsRefusedWhole) {
   GuestRam::Piece piece{0, bytes};
   EXPECT_FALSE(ram.write(7, {&piece, 1}));
   EXPECT_FALSE(ram.write(7, {}));
-  EXPECT_EQ(guest.look(4 * kMiB, kPage), std::vector<uint8_t>(kPage))
+  EXPECT_EQ(guest.look(4 * kMiB, kGuestPage), std::vector<uint8_t>(kGuestPage))
       << "a batch that is refused writes nothing";
 }
 
@@ -362,12 +357,12 @@ TEST_P(GuestRamOfKind, DeadIsAnError) {
     EXPECT_FALSE(ram.ended());
     zombie ? guest.become_zombie() : guest.end();
     EXPECT_TRUE(ram.ended());
-    auto bytes = pattern(kPage, 7);
+    auto bytes = pattern(kGuestPage, 7);
     GuestRam::Piece piece{0, bytes};
     auto written = ram.write(0, {&piece, 1});
     ASSERT_FALSE(written);
-    EXPECT_TRUE(contains(written.error().message, "ended")) << written.error().message;
-    EXPECT_FALSE(ram.zero(0, 0, kPage));
+    EXPECT_THAT(written.error().message, testing::HasSubstr("ended"));
+    EXPECT_FALSE(ram.zero(0, 0, kGuestPage));
     EXPECT_FALSE(ram.read(0, 0, bytes));
     if (zombie) {
       EXPECT_FALSE(GuestRam::open(guest.pid(), guest.places()));
@@ -382,22 +377,22 @@ TEST_P(WritableGuestRam, ThreadsWriteAtOnce) {
   std::vector<std::thread> threads;
   for (size_t t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
-      std::vector<uint8_t> bytes(kPage, static_cast<uint8_t>(t + 1));
+      std::vector<uint8_t> bytes(kGuestPage, static_cast<uint8_t>(t + 1));
       for (size_t page = t; page < kPages; page += kThreads) {
-        GuestRam::Piece piece{page * kPage, bytes};
+        GuestRam::Piece piece{page * kGuestPage, bytes};
         EXPECT_TRUE(ram.write(0, {&piece, 1}));
         if (page % 3 == 0) {
-          EXPECT_TRUE(ram.zero(0, page * kPage, kPage));
+          EXPECT_TRUE(ram.zero(0, page * kGuestPage, kGuestPage));
         }
       }
     });
   }
   for (auto& thread : threads) thread.join();
-  auto seen = guest.look(0, kPages * kPage);
+  auto seen = guest.look(0, kPages * kGuestPage);
   for (size_t page = 0; page < kPages; ++page) {
     uint8_t expected = page % 3 == 0 ? 0 : static_cast<uint8_t>(page % kThreads + 1);
-    ASSERT_EQ(seen[page * kPage], expected) << page;
-    ASSERT_EQ(seen[page * kPage + kPage - 1], expected) << page;
+    ASSERT_EQ(seen[page * kGuestPage], expected) << page;
+    ASSERT_EQ(seen[page * kGuestPage + kGuestPage - 1], expected) << page;
   }
 }
 
@@ -425,13 +420,13 @@ TEST(GuestRam, SplitMappingsOfOneFileAreOneBlock) {
 TEST(GuestRam, WritesInPlace) {
   Guest guest(Kind::memfd);
   GuestRam ram = opened(guest);
-  ASSERT_OK(ram.populate(0, 5 * kPage, 2 * kPage));
-  ASSERT_OK(ram.populate(0, 6 * kPage + 1, 100 * kPage));
+  ASSERT_OK(ram.populate(0, 5 * kGuestPage, 2 * kGuestPage));
+  ASSERT_OK(ram.populate(0, 6 * kGuestPage + 1, 100 * kGuestPage));
   ASSERT_OK(ram.populate(0, 0, 0));
-  uint8_t* place = ram.mapped_at(0, 5 * kPage, kPage);
+  uint8_t* place = ram.mapped_at(0, 5 * kGuestPage, kGuestPage);
   ASSERT_NE(place, nullptr);
-  std::memset(place, 0x5a, kPage);
-  EXPECT_EQ(guest.look(5 * kPage, kPage), std::vector<uint8_t>(kPage, 0x5a));
+  std::memset(place, 0x5a, kGuestPage);
+  EXPECT_EQ(guest.look(5 * kGuestPage, kGuestPage), std::vector<uint8_t>(kGuestPage, 0x5a));
 }
 
 TEST(GuestRam, PrivateFileContentIsZeroedToo) {
@@ -444,9 +439,9 @@ TEST(GuestRam, PrivateFileContentIsZeroedToo) {
   Guest guest(std::move(file), memory, kMiB);
   GuestRam ram = opened(guest);
   EXPECT_EQ(ram.way(0), GuestRam::Way::process);
-  ASSERT_OK(ram.zero(0, kPage, kMiB - kPage));
-  EXPECT_TRUE(guest.look(kPage, kMiB - kPage) == std::vector<uint8_t>(kMiB - kPage));
-  EXPECT_TRUE(std::equal(bytes.begin(), bytes.begin() + kPage, guest.look(0, kPage).begin()));
+  ASSERT_OK(ram.zero(0, kGuestPage, kMiB - kGuestPage));
+  EXPECT_TRUE(guest.look(kGuestPage, kMiB - kGuestPage) == std::vector<uint8_t>(kMiB - kGuestPage));
+  EXPECT_TRUE(std::equal(bytes.begin(), bytes.begin() + kGuestPage, guest.look(0, kGuestPage).begin()));
 }
 
 TEST(GuestRam, TerabytesOfHoles) {
@@ -461,7 +456,7 @@ TEST(GuestRam, TerabytesOfHoles) {
     ASSERT_OK(ram.write(0, {&piece, 1}));
     uint64_t before = guest.allocated();
     ASSERT_OK(ram.zero(0, 0, size));
-    EXPECT_LE(guest.allocated(), before + 16 * kPage);
+    EXPECT_LE(guest.allocated(), before + 16 * kGuestPage);
     EXPECT_EQ(guest.look(size - 1, 1), std::vector<uint8_t>(1));
   }
 }
@@ -477,7 +472,7 @@ TEST(GuestRam, ZeroInSmallStepsIsNotQuadratic) {
     GuestRam::Piece piece{offset, bytes};
     ASSERT_OK(ram.write(0, {&piece, 1}));
   }
-  for (uint64_t offset = 0; offset < kSize; offset += kPage) ASSERT_OK(ram.zero(0, offset, kPage));
+  for (uint64_t offset = 0; offset < kSize; offset += kGuestPage) ASSERT_OK(ram.zero(0, offset, kGuestPage));
   std::vector<uint8_t> seen(kMiB);
   ASSERT_OK(ram.read(0, kSize - kMiB, seen));
   EXPECT_TRUE(seen == std::vector<uint8_t>(kMiB));
@@ -497,15 +492,15 @@ TEST(GuestRam, HugePages) {
   EXPECT_EQ(guest.allocated(), 0u);
   ASSERT_OK(ram.zero(0, 0, 3 * kHuge));
   EXPECT_EQ(guest.allocated(), 0u);
-  auto bytes = pattern(3 * kPage, 11);
-  GuestRam::Piece piece{kHuge + 5 * kPage, bytes};
+  auto bytes = pattern(3 * kGuestPage, 11);
+  GuestRam::Piece piece{kHuge + 5 * kGuestPage, bytes};
   if (auto written = ram.write(0, {&piece, 1}); !written) {
-    EXPECT_TRUE(contains(written.error().message, "gets no memory")) << written.error().message;
+    EXPECT_THAT(written.error().message, testing::HasSubstr("gets no memory"));
     GTEST_SKIP() << "no free huge page: " << written.error().message;
   }
   EXPECT_EQ(guest.allocated(), kHuge);
-  EXPECT_TRUE(guest.look(kHuge + 5 * kPage, 3 * kPage) == bytes);
-  ASSERT_OK(ram.zero(0, kPage, 3 * kHuge - kPage));
+  EXPECT_TRUE(guest.look(kHuge + 5 * kGuestPage, 3 * kGuestPage) == bytes);
+  ASSERT_OK(ram.zero(0, kGuestPage, 3 * kHuge - kGuestPage));
   EXPECT_EQ(guest.allocated(), kHuge);
   EXPECT_TRUE(guest.look(kHuge, kHuge) == std::vector<uint8_t>(kHuge));
 }
@@ -541,10 +536,10 @@ TEST(GuestRam, PrivateHugePages) {
   ASSERT_OK(ram.zero(0, 0, 3 * kHuge));
   EXPECT_EQ(resident(), before);
   EXPECT_LE(guest.allocated(), kHuge);
-  auto bytes = pattern(3 * kPage, 14);
-  GuestRam::Piece piece{kHuge + 5 * kPage, bytes};
+  auto bytes = pattern(3 * kGuestPage, 14);
+  GuestRam::Piece piece{kHuge + 5 * kGuestPage, bytes};
   if (!ram.write(0, {&piece, 1})) GTEST_SKIP() << "no free huge page";
-  EXPECT_TRUE(guest.look(kHuge + 5 * kPage, 3 * kPage) == bytes);
+  EXPECT_TRUE(guest.look(kHuge + 5 * kGuestPage, 3 * kGuestPage) == bytes);
   ASSERT_OK(ram.zero(0, 0, 3 * kHuge));
   EXPECT_TRUE(guest.look(kHuge, kHuge) == std::vector<uint8_t>(kHuge));
 }
@@ -558,11 +553,11 @@ TEST(GuestRam, AFullFileSystemIsAnErrorAndNoSignal) {
   if (memory == MAP_FAILED) GTEST_SKIP() << "no pages of 1 GiB on this machine";
   Guest guest(std::move(file), memory, kHuge);
   GuestRam ram = opened(guest);
-  auto bytes = pattern(kPage, 12);
-  GuestRam::Piece piece{kPage, bytes};
+  auto bytes = pattern(kGuestPage, 12);
+  GuestRam::Piece piece{kGuestPage, bytes};
   auto written = ram.write(0, {&piece, 1});
   if (written) GTEST_SKIP() << "a page of 1 GiB was free";
-  EXPECT_TRUE(contains(written.error().message, "full")) << written.error().message;
+  EXPECT_THAT(written.error().message, testing::HasSubstr("full"));
 }
 
 TEST(GuestRam, OpenTakesPlainBlocksOnly) {
@@ -582,10 +577,10 @@ TEST(GuestRam, OpenTakesPlainBlocksOnly) {
   EXPECT_EQ(ram->refused().size(), 5u);
   auto high = ram->find("high");
   ASSERT_TRUE(high);
-  auto bytes = pattern(kPage, 13);
-  GuestRam::Piece piece{kPage, bytes};
+  auto bytes = pattern(kGuestPage, 13);
+  GuestRam::Piece piece{kGuestPage, bytes};
   ASSERT_OK(ram->write(*high, {&piece, 1}));
-  EXPECT_TRUE(guest.look(kMiB + kPage, kPage) == bytes);
+  EXPECT_TRUE(guest.look(kMiB + kGuestPage, kGuestPage) == bytes);
   EXPECT_FALSE(ram->write(*ram->find("low"), std::vector<GuestRam::Piece>{{kMiB, bytes}}));
 
   GuestRam moved = std::move(*ram);
@@ -593,20 +588,20 @@ TEST(GuestRam, OpenTakesPlainBlocksOnly) {
 
   auto none = GuestRam::open(guest.pid(), {{"pc.rom", at, kMiB, false}});
   ASSERT_FALSE(none);
-  EXPECT_TRUE(contains(none.error().message, "no block of plain guest RAM")) << none.error().message;
+  EXPECT_THAT(none.error().message, testing::HasSubstr("no block of plain guest RAM"));
   auto gap = GuestRam::open(guest.pid(), {{"gone", 0x1000, kMiB, true}});
   ASSERT_FALSE(gap);
-  EXPECT_TRUE(contains(gap.error().message, "'gone'")) << gap.error().message;
+  EXPECT_THAT(gap.error().message, testing::HasSubstr("'gone'"));
 }
 
 TEST(GuestRam, ReadOnlyPrivateMemoryIsRefused) {
   void* memory = ::mmap(nullptr, kMiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(memory, MAP_FAILED);
-  ASSERT_EQ(::mprotect(static_cast<uint8_t*>(memory) + kMiB / 2, kPage, PROT_READ), 0);
+  ASSERT_EQ(::mprotect(static_cast<uint8_t*>(memory) + kMiB / 2, kGuestPage, PROT_READ), 0);
   Guest guest(Fd(), memory, kMiB);
   auto ram = GuestRam::open(guest.pid(), guest.places());
   ASSERT_FALSE(ram);
-  EXPECT_TRUE(contains(ram.error().message, "writable")) << ram.error().message;
+  EXPECT_THAT(ram.error().message, testing::HasSubstr("writable"));
 }
 
 TEST(GuestRam, NoSuchProcess) {
@@ -616,7 +611,7 @@ TEST(GuestRam, NoSuchProcess) {
     gone = guest.pid();
   }
   for (pid_t pid : {gone, pid_t{0}, pid_t{-1}})
-    EXPECT_FALSE(GuestRam::open(pid, {{"pc.ram", 0x10000, kPage, true}}));
+    EXPECT_FALSE(GuestRam::open(pid, {{"pc.ram", 0x10000, kGuestPage, true}}));
 }
 
 TEST(GuestRam, WithoutPermissionTheErrorNamesTheRemedy) {
@@ -641,8 +636,7 @@ TEST(GuestRam, WithoutPermissionTheErrorNamesTheRemedy) {
   ::close(ends[0]);
   ::waitpid(child, nullptr, 0);
   ASSERT_GT(n, 0);
-  EXPECT_TRUE(contains(std::string(text, static_cast<size_t>(n)), "CAP_SYS_PTRACE"))
-      << std::string(text, static_cast<size_t>(n));
+  EXPECT_THAT(std::string(text, static_cast<size_t>(n)), testing::HasSubstr("CAP_SYS_PTRACE"));
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace {
 using nlohmann::json;
 
 // Answers from a table; a command that is not in it is refused.
-class Script final : public Monitor {
+class ScriptedMonitor final : public Monitor {
  public:
   std::map<std::string, json> qmp;
   std::map<std::string, std::string> hmp;
@@ -44,7 +44,7 @@ json memory_device(const std::string& type, const std::string& backend_id) {
   return {{"type", type}, {"data", {{"memdev", "/objects/" + backend_id}, {"id", "x"}}}};
 }
 
-std::map<std::string, RamBlockPlace> found_in(Script& script) {
+std::map<std::string, RamBlockPlace> found_in(ScriptedMonitor& script) {
   std::map<std::string, RamBlockPlace> places;
   auto found = find_ram_blocks(script);
   EXPECT_TRUE(found) << found.error().message;
@@ -75,8 +75,8 @@ const char kNewTable[] =
     "                 pc.bios    4 KiB  0x0000000018040000 0x0000000000040000 0x0000000000040000 "
     "0x00007fa714200000  ro\n";
 
-Script new_qemu() {
-  Script script;
+ScriptedMonitor new_qemu() {
+  ScriptedMonitor script;
   script.ram_blocks(kNewTable);
   script.qmp["query-memdev"] = {backend("m0", 0x8002000), backend("vm0", 0x8000000), backend("n1", 0x8000000),
                                 backend("nv", 0x8000000), backend("rom0", 0x100000)};
@@ -86,7 +86,7 @@ Script new_qemu() {
 }
 
 TEST(RamBlocks, NewQemuTellsAddresses) {
-  Script script = new_qemu();
+  ScriptedMonitor script = new_qemu();
   auto places = found_in(script);
   ASSERT_EQ(places.size(), 8u);
   EXPECT_EQ(places["m0"].host_address, 0x7fa6c7ffd000u);
@@ -100,14 +100,14 @@ TEST(RamBlocks, NewQemuTellsAddresses) {
 }
 
 TEST(RamBlocks, TheHumanTableIsAsGood) {
-  Script script = new_qemu();
+  ScriptedMonitor script = new_qemu();
   script.hmp["info ramblock"] = kNewTable;
   script.qmp.erase("x-query-ramblock");
   EXPECT_TRUE(found_in(script)["m0"].plain_ram);
 }
 
 TEST(RamBlocks, OneMoreColumnDoesNoHarm) {
-  Script script = new_qemu();
+  ScriptedMonitor script = new_qemu();
   script.ram_blocks(
       "  Block Name  PSize  Flags Offset Used Total HVA RO New\n"
       "  m0  4 KiB  abc 0x0 0x0000000008002000 0x0000000008002000 0x00007fa6c7ffd000  rw x\n");
@@ -117,7 +117,7 @@ TEST(RamBlocks, OneMoreColumnDoesNoHarm) {
 }
 
 TEST(RamBlocks, AmbiguousNamesAreNotPlain) {
-  Script script = new_qemu();
+  ScriptedMonitor script = new_qemu();
   script.ram_blocks(std::string(kNewTable) +
                     "   0000:00:09.0/m0    4 KiB  0x0 0x8002000 0x8002000 0x00007ea6c7ffd000  rw\n");
   auto places = found_in(script);
@@ -126,7 +126,7 @@ TEST(RamBlocks, AmbiguousNamesAreNotPlain) {
 }
 
 TEST(RamBlocks, MemoryThatIsNotAllInUseIsNotPlain) {
-  Script script = new_qemu();
+  ScriptedMonitor script = new_qemu();
   script.ram_blocks(
       "Block Name PSize Offset Used Total HVA RO\n"
       "m0 4 KiB 0x0 0x8001000 0x8002000 0x7fa6c7ffd000 rw\n"
@@ -145,20 +145,20 @@ TEST(RamBlocks, WhatIsNotUnderstoodIsDropped) {
         "m0 4 KiB 0x0 0x8002001 0x8002000 0x7fa6c7ffd000 rw",
         "m0 4 KiB 0x0 0x8002000 0x8002000 0xfffffffffffff000 rw",
         "m0 4 KiB 0x0 0x8002000 0x80020000000000000 0x7fa6c7ffd000 rw", "", "\r\r\r", "     "}) {
-    Script script = new_qemu();
+    ScriptedMonitor script = new_qemu();
     script.ram_blocks(header + row + "\n");
     EXPECT_TRUE(found_in(script).empty()) << row;
   }
   for (std::string table :
        {"", "\n", "nothing to see", "Block Name PSize", "Block Name PSize Offset Total\nx y z"}) {
-    Script script = new_qemu();
+    ScriptedMonitor script = new_qemu();
     script.ram_blocks(table);
     EXPECT_TRUE(found_in(script).empty()) << table;
   }
 }
 
 TEST(RamBlocks, OddJsonIsNoCrash) {
-  Script script = new_qemu();
+  ScriptedMonitor script = new_qemu();
   script.qmp["query-memdev"] = {7,
                                 nullptr,
                                 json::object(),
@@ -180,8 +180,8 @@ TEST(RamBlocks, OddJsonIsNoCrash) {
 }
 
 // 7.2: no addresses in the table.
-Script old_qemu() {
-  Script script;
+ScriptedMonitor old_qemu() {
+  ScriptedMonitor script;
   script.ram_blocks(
       "              Block Name    PSize              Offset               Used              Total\n"
       "                  pc.ram    4 KiB  0x0000000000000000 0x0000000008002000 0x0000000008002000\n"
@@ -219,7 +219,7 @@ Script old_qemu() {
 }
 
 TEST(RamBlocks, OldQemuIsAskedForAddresses) {
-  Script script = old_qemu();
+  ScriptedMonitor script = old_qemu();
   auto places = found_in(script);
   ASSERT_EQ(places.size(), 2u);
   EXPECT_EQ(places["pc.ram"].host_address, 0x7f7793e00000u);
@@ -239,7 +239,7 @@ TEST(RamBlocks, AddressesThatDisagreeAreNone) {
            {"gpa2hva 0x100000", "No memory is mapped at address 0x100000\r\n"},
            {"gpa2hva 0x0", ""},
            {"gpa2hva 0x8001fff", "Host virtual address for 0x8001fff (pc.ram) is 0x7f779be02fff\r\n"}}) {
-    Script script = old_qemu();
+    ScriptedMonitor script = old_qemu();
     script.hmp[command] = answer;
     auto places = found_in(script);
     EXPECT_FALSE(places.contains("pc.ram")) << answer;
@@ -256,7 +256,7 @@ TEST(RamBlocks, OldQemuWithStrangeViews) {
         "FlatView #1\r\n AS \"memory\", root: system\r\n  9ffff-0 (prio 0, ram): pc.ram\r\n",
         "FlatView #1\r\n AS \"memory\", root: system\r\n  0-9ffffffffff (prio 0, ram): pc.ram\r\n",
         "FlatView #1\r\n AS \"memory\", root: system\r\n  0-9ffff (prio 0, nv-ram): pc.ram\r\n"}) {
-    Script script = old_qemu();
+    ScriptedMonitor script = old_qemu();
     script.hmp["info mtree -f"] = view;
     EXPECT_TRUE(found_in(script).empty()) << view;
   }

@@ -8,18 +8,18 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr auto kLine =
+constexpr auto kArguments =
     "qemu\0-name\0guest=uuid,debug-threads=on\0-uuid\0one\0--uuid\0two\0-S\0uuid\0three\0"sv;
 
 TEST(CommandLine, HasWhatFollowsAName) {
-  EXPECT_EQ(argument_of(kLine, "uuid"), "one");
-  EXPECT_EQ(argument_of(kLine, "uuid", "t"), "two") << "the first that begins like that";
-  EXPECT_EQ(argument_of(kLine, "name"), "guest=uuid,debug-threads=on");
+  EXPECT_EQ(argument_of(kArguments, "uuid"), "one");
+  EXPECT_EQ(argument_of(kArguments, "uuid", "t"), "two") << "the first that begins like that";
+  EXPECT_EQ(argument_of(kArguments, "name"), "guest=uuid,debug-threads=on");
 }
 
 TEST(CommandLine, HasNothingElse) {
-  EXPECT_EQ(argument_of(kLine, "uuid", "three"), "") << "a name has a dash";
-  EXPECT_EQ(argument_of(kLine, "uui"), "");
+  EXPECT_EQ(argument_of(kArguments, "uuid", "three"), "") << "a name has a dash";
+  EXPECT_EQ(argument_of(kArguments, "uui"), "");
   EXPECT_EQ(argument_of("", "uuid"), "");
   EXPECT_EQ(argument_of("qemu\0-uuid"sv, "uuid"), "") << "nothing follows";
   EXPECT_EQ(argument_of("qemu\0-uuid\0cut"sv, "uuid"), "cut");

@@ -2,6 +2,7 @@
 #include "qemu-glue/monitor/qmp.h"
 
 #include <fmt/core.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -121,10 +122,6 @@ std::unique_ptr<Qmp> connected(const FakeMonitor& monitor) {
   return qmp ? std::move(*qmp) : nullptr;
 }
 
-bool contains(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
 TEST(Qmp, GreetingEnablesOobWhereOffered) {
   json negotiation, oob;
   FakeMonitor monitor([&](Peer& peer) {
@@ -157,7 +154,7 @@ TEST(Qmp, WithoutOobNoneIsAsked) {
   ASSERT_TRUE(qmp);
   auto answer = qmp->execute_oob("yank");
   ASSERT_FALSE(answer);
-  EXPECT_TRUE(contains(answer.error().message, "out-of-band"));
+  EXPECT_THAT(answer.error().message, testing::HasSubstr("out-of-band"));
 }
 
 TEST(Qmp, ReturnsValuesAndHumanText) {
@@ -201,8 +198,8 @@ TEST(Qmp, ErrorAnswerNamesCommandAndReason) {
   ASSERT_TRUE(qmp);
   auto refused = qmp->execute("device_del", {{"id", "x"}}, kLong);
   ASSERT_FALSE(refused);
-  EXPECT_TRUE(contains(refused.error().message, "device_del")) << refused.error().message;
-  EXPECT_TRUE(contains(refused.error().message, "no such thing")) << refused.error().message;
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("device_del"));
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("no such thing"));
   EXPECT_TRUE(qmp->execute("next", {}, kLong));
   EXPECT_FALSE(qmp->broken());
 }
@@ -274,7 +271,7 @@ TEST(Qmp, TheLateAnswerIsNotTakenForTheNext) {
   ASSERT_TRUE(qmp);
   auto first = qmp->execute("slow", {}, kShort);
   ASSERT_FALSE(first);
-  EXPECT_TRUE(contains(first.error().message, "slow")) << first.error().message;
+  EXPECT_THAT(first.error().message, testing::HasSubstr("slow"));
   EXPECT_FALSE(qmp->broken());
   auto second = qmp->execute("fast", {}, kLong);
   ASSERT_TRUE(second) << second.error().message;
@@ -293,7 +290,7 @@ TEST(Qmp, GarbageBreaksTheConnection) {
     ASSERT_TRUE(qmp);
     auto answer = qmp->execute("query-status", {}, kLong);
     ASSERT_FALSE(answer) << garbage;
-    EXPECT_TRUE(contains(answer.error().message, "JSON")) << answer.error().message;
+    EXPECT_THAT(answer.error().message, testing::HasSubstr("JSON"));
     ASSERT_TRUE(qmp->broken());
     EXPECT_EQ(qmp->execute("query-status", {}, kLong).error().message, answer.error().message);
     EXPECT_FALSE(qmp->next_event(kLong));  // at once
@@ -319,7 +316,7 @@ TEST(Qmp, SomethingElseThanQmpIsRefused) {
   });
   auto qmp = Qmp::connect(monitor.path(), kLong);
   ASSERT_FALSE(qmp);
-  EXPECT_TRUE(contains(qmp.error().message, "no QMP monitor")) << qmp.error().message;
+  EXPECT_THAT(qmp.error().message, testing::HasSubstr("no QMP monitor"));
 }
 
 TEST(Qmp, EofInTheMiddle) {
@@ -333,7 +330,7 @@ TEST(Qmp, EofInTheMiddle) {
   ASSERT_TRUE(qmp);
   auto answer = qmp->execute("quit", {}, kLong);
   ASSERT_FALSE(answer);
-  EXPECT_TRUE(contains(answer.error().message, "closed")) << answer.error().message;
+  EXPECT_THAT(answer.error().message, testing::HasSubstr("closed"));
   auto event = qmp->next_event(kLong);  // what came before still counts
   ASSERT_TRUE(event);
   EXPECT_EQ(event->name, "SHUTDOWN");
@@ -354,7 +351,7 @@ TEST(Qmp, AnOccupiedMonitorIsNamedAsSuch) {
   FakeMonitor monitor(nullptr);  // listens, never accepts: what QEMU does while another client is there
   auto qmp = Qmp::connect(monitor.path(), kShort);
   ASSERT_FALSE(qmp);
-  EXPECT_TRUE(contains(qmp.error().message, "occupied by another client")) << qmp.error().message;
+  EXPECT_THAT(qmp.error().message, testing::HasSubstr("occupied by another client"));
 
   std::vector<Fd> queued;  // and when more wait than the listener queues
   for (int i = 0; i < 8; ++i) {
@@ -366,7 +363,7 @@ TEST(Qmp, AnOccupiedMonitorIsNamedAsSuch) {
   }
   qmp = Qmp::connect(monitor.path(), kShort);
   ASSERT_FALSE(qmp);
-  EXPECT_TRUE(contains(qmp.error().message, "occupied by another client")) << qmp.error().message;
+  EXPECT_THAT(qmp.error().message, testing::HasSubstr("occupied by another client"));
 }
 
 TEST(Qmp, OverLongLine) {
@@ -382,7 +379,7 @@ TEST(Qmp, OverLongLine) {
   ASSERT_TRUE(qmp);
   auto answer = qmp->execute("query-everything", {}, kLong);
   ASSERT_FALSE(answer);
-  EXPECT_TRUE(contains(answer.error().message, "line of more than")) << answer.error().message;
+  EXPECT_THAT(answer.error().message, testing::HasSubstr("line of more than"));
   EXPECT_TRUE(qmp->broken());
 }
 
@@ -424,7 +421,7 @@ TEST(Qmp, EventsNobodyTakesAreBounded) {
 TEST(Qmp, NobodyThere) {
   auto qmp = Qmp::connect("/nonexistent/qmp.sock", kLong);
   ASSERT_FALSE(qmp);
-  EXPECT_TRUE(contains(qmp.error().message, "/nonexistent/qmp.sock")) << qmp.error().message;
+  EXPECT_THAT(qmp.error().message, testing::HasSubstr("/nonexistent/qmp.sock"));
   EXPECT_FALSE(Qmp::connect("", kLong));
   EXPECT_FALSE(Qmp::connect(std::string(200, 'x'), kLong));
 }

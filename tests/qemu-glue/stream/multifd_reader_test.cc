@@ -44,7 +44,7 @@ struct Packet {
 };
 
 // Reads the stream at once and in small pieces, which must be the same.
-Recorder read(const ByteVector& stream, const GuestBlocks* blocks = &some_blocks()) {
+Recorder read_packets(const ByteVector& stream, const GuestBlocks* blocks = &some_blocks()) {
   Recorder whole(make_multifd_writer, some_blocks()), pieces(make_multifd_writer, some_blocks());
   RepeatedPages of_whole, of_pieces;
   MultifdReader reader(
@@ -68,7 +68,7 @@ void expect_opaque(const ByteVector& packet, const std::string& why,
                    const GuestBlocks* blocks = &some_blocks()) {
   const ByteVector stream =
       Bytes().add(greeting()).add(Packet{kMultifdSync}).add(packet).add(Packet{.normal = 1});
-  const Recorder seen = read(stream, blocks);
+  const Recorder seen = read_packets(stream, blocks);
   EXPECT_EQ(seen.opaque_because, why);
   EXPECT_TRUE(seen.opaque_needs_pages);
   EXPECT_EQ(seen.relayed, stream);
@@ -76,12 +76,13 @@ void expect_opaque(const ByteVector& packet, const std::string& why,
 }
 
 TEST(MultifdReader, FindsPagesAndEpochs) {
-  const Recorder seen = read(Bytes()
-                                 .add(greeting())
-                                 .add(Packet{.normal = 2, .zero = 1, .offsets = {0, 3 * kPage, 2 * kPage}})
-                                 .add(Packet{kMultifdSync})
-                                 .add(Packet{.normal = 1, .offsets = {7 * kPage}, .block = "vga.vram"})
-                                 .add(Packet{kMultifdSync}));
+  const Recorder seen =
+      read_packets(Bytes()
+                       .add(greeting())
+                       .add(Packet{.normal = 2, .zero = 1, .offsets = {0, 3 * kPage, 2 * kPage}})
+                       .add(Packet{kMultifdSync})
+                       .add(Packet{.normal = 1, .offsets = {7 * kPage}, .block = "vga.vram"})
+                       .add(Packet{kMultifdSync}));
   EXPECT_EQ(seen.opaque_because, "");
   EXPECT_EQ(seen.epochs, 2u);
   ASSERT_EQ(seen.pages.size(), 4u);
@@ -93,8 +94,8 @@ TEST(MultifdReader, FindsPagesAndEpochs) {
 
 // QEMU before 9.0
 TEST(MultifdReader, PutsASyncBehindThePagesOfItsPacket) {
-  const Recorder seen =
-      read(Bytes().add(greeting()).add(Packet{.flags = kMultifdSync, .normal = 1, .offsets = {kPage}}));
+  const Recorder seen = read_packets(
+      Bytes().add(greeting()).add(Packet{.flags = kMultifdSync, .normal = 1, .offsets = {kPage}}));
   EXPECT_EQ(seen.epochs, 1u);
   ASSERT_EQ(seen.pages.size(), 1u);
   EXPECT_EQ(seen.pages[0].epoch, 0u);
@@ -114,12 +115,12 @@ TEST(MultifdReader, APageThatFillsAPacketAndComesAgainIsCarriedOnce) {
   const uint64_t last = full.back();
   for (const std::vector<uint64_t>& next : {std::vector{last, last + kPage}, std::vector{last}}) {
     const auto count = static_cast<uint32_t>(next.size());
-    const Recorder seen = read(Bytes()
-                                   .add(greeting())
-                                   .add(Packet{.normal = 128, .offsets = full})
-                                   .add(Packet{.normal = count, .offsets = next})
-                                   .add(Packet{kMultifdSync})
-                                   .add(Packet{.normal = count, .offsets = next}));
+    const Recorder seen = read_packets(Bytes()
+                                           .add(greeting())
+                                           .add(Packet{.normal = 128, .offsets = full})
+                                           .add(Packet{.normal = count, .offsets = next})
+                                           .add(Packet{kMultifdSync})
+                                           .add(Packet{.normal = count, .offsets = next}));
     EXPECT_EQ(seen.pages.size(), 128u + (count - 1) + count) << "but it is in the next epoch";
     EXPECT_EQ(seen.pages[127].offset, last);
     EXPECT_EQ(seen.pages[127].content, ByteVector(kPage, 128));
@@ -132,7 +133,7 @@ TEST(MultifdReader, IgnoresStaleFieldsOfAnEmptyPacket) {
                                 .add(greeting())
                                 .add(Packet{.offsets = {1, 2, 3}, .block = "nobody", .stale_size = 5 * kPage})
                                 .add(Packet{kMultifdSync, 0, 0, {4}, "nobody", kPage});
-  const Recorder seen = read(stream);
+  const Recorder seen = read_packets(stream);
   EXPECT_EQ(seen.opaque_because, "");
   EXPECT_EQ(seen.epochs, 1u);
   EXPECT_EQ(seen.relayed, stream);
@@ -155,7 +156,7 @@ TEST(MultifdReader, CarriesDeviceStateOfAnyLength) {
                                 .add(device_state(kSlotBytes + 12345))
                                 .add(device_state(0))
                                 .add(Packet{.normal = 1});
-  const Recorder seen = read(stream);
+  const Recorder seen = read_packets(stream);
   EXPECT_EQ(seen.opaque_because, "");
   EXPECT_EQ(seen.pages.size(), 1u);
   EXPECT_EQ(ByteVector(seen.relayed.begin(), seen.relayed.end() - 1344 - kPage),
@@ -219,7 +220,7 @@ TEST(MultifdReader, RefusesPagesThatCannotBe) {
 
 TEST(MultifdReader, RefusesPagesOfAGuestThatNobodyDescribes) {
   const ByteVector stream = Bytes().add(greeting()).add(Packet{.normal = 1});
-  const Recorder seen = read(stream, nullptr);
+  const Recorder seen = read_packets(stream, nullptr);
   EXPECT_EQ(seen.opaque_because, "the main channel does not name the RAM blocks");
   EXPECT_EQ(seen.relayed, stream);
 }

@@ -11,7 +11,7 @@ using test::Bytes;
 using test::ByteVector;
 using test::kPage;
 
-const GuestBlocks& some_blocks() {
+const GuestBlocks& two_blocks() {
   static const GuestBlocks blocks{4096, {{"pc.ram", 1 << 20}, {"vga.vram", 8 * kPage}}, "", true};
   return blocks;
 }
@@ -39,7 +39,7 @@ ByteVector written(PageWriter& writer, const std::vector<P>& pages, const Skip& 
 }
 
 TEST(PageWriter, MainNamesABlockWhenItChanges) {
-  auto writer = make_main_writer(some_blocks());
+  auto writer = make_main_writer(two_blocks());
   EXPECT_EQ(written(*writer, {{0, 3, 'a'}, {0, 4, 0}, {1, 0, 'b'}}),
             Bytes()
                 .u64(3 * kPage | kRamPage)
@@ -56,7 +56,7 @@ TEST(PageWriter, MainNamesABlockWhenItChanges) {
 }
 
 TEST(PageWriter, MainForgetsABlockThatItLeavesOut) {
-  auto writer = make_main_writer(some_blocks());
+  auto writer = make_main_writer(two_blocks());
   const Skip ram{true, false};
   EXPECT_EQ(written(*writer, {{0, 0, 'a'}, {1, 0, 0}, {0, 1, 'a'}, {1, 1, 0}}, ram),
             Bytes().u64(kRamZero).text("vga.vram").u8(0).u64(kPage | kRamZero | kRamContinue).u8(0).get());
@@ -65,7 +65,7 @@ TEST(PageWriter, MainForgetsABlockThatItLeavesOut) {
 }
 
 TEST(PageWriter, MultifdPutsOneBlockInAPacket) {
-  auto writer = make_multifd_writer(some_blocks());
+  auto writer = make_multifd_writer(two_blocks());
   const ByteVector bytes = written(*writer, {{0, 9, 0}, {0, 3, 'a'}, {0, 5, 'b'}, {1, 7, 'c'}});
   ASSERT_EQ(bytes.size(), 1344 + 2 * kPage + 1344 + kPage);
   const uint8_t* first = bytes.data();
@@ -92,7 +92,7 @@ TEST(PageWriter, MultifdPutsOneBlockInAPacket) {
 }
 
 TEST(PageWriter, MultifdFillsNoPacketBeyondItsSlots) {
-  auto writer = make_multifd_writer(some_blocks());
+  auto writer = make_multifd_writer(two_blocks());
   std::vector<P> pages;
   for (uint64_t i = 0; i < 200; ++i) pages.push_back({0, i, i % 2 ? 'a' : '\0'});
   const ByteVector bytes = written(*writer, pages);
