@@ -1,4 +1,4 @@
-// Eight bytes at once, in the machine's order.
+// Eight bytes at once, in the machine's order, from anywhere: they need not be aligned.
 #pragma once
 
 #include <cstdint>

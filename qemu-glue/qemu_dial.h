@@ -1,4 +1,5 @@
-// Connects to a socket of the destination's QEMU: where it waits for a migration, or serves a disk.
+// Connects to a socket of the destination's QEMU: where it waits for a migration, or serves a disk. Errors
+// are connect_to's. Thread-safe.
 #pragma once
 
 #include "transport/socket.h"

@@ -14,8 +14,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// And one for what is done: threads that wait for it may take each other's sign, and a provider may be out of
-// something else than room.
+// One look for what is done: threads that wait for it may take each other's sign, and a provider may be out
+// of something else than room.
 constexpr std::chrono::milliseconds kRetry{5};
 // Completions that may wait to be read.
 constexpr size_t kCompletions = 1024;

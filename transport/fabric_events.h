@@ -20,7 +20,7 @@ struct CmEvent {
 
 Result<Owned<fid_eq>> open_events(fid_fabric* fabric);
 
-// How long one look may take: short enough that whoever gives up meanwhile is seen soon.
+// How long one look at a fabric's queues may take: short enough that whoever gives up meanwhile is seen soon.
 inline constexpr std::chrono::milliseconds kEventLook{100};
 
 // The next event; nothing if none came in time. An error is what the peer or the device met with.

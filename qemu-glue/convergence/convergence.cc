@@ -11,11 +11,13 @@
 #include "qemu-glue/convergence/auto_converge.h"
 #include "qemu-glue/convergence/dirty_limit.h"
 #include "qemu-glue/convergence/vcpu_quota.h"
+#include "qemu-glue/monitor/json_member.h"
 
 namespace wherry::convergence {
 namespace {
 
 using nlohmann::json;
+using qemu::number_member;
 
 // What a switchover takes without pages: idle guests of QEMU 7.2 and 10.0 under TCG are away for 4 to 9 ms,
 // mostly for 4 to 5 (bench/downtime --workload idle). Round trips come on top.
@@ -41,11 +43,6 @@ constexpr double kClose = 0.01;
 // Milliseconds; the most that QEMU takes.
 constexpr double kLongest = 2'000'000;
 
-double number(const json& map, const char* key) {
-  const auto found = map.find(key);
-  return found != map.end() && found->is_number() ? found->get<double>() : 0;
-}
-
 // Of what was a mean so many lengths of its window ago, and what is now.
 double mean(double before, double now, double windows) {
   const double kept = std::exp(-windows);
@@ -57,7 +54,7 @@ Result<std::vector<pid_t>> vcpu_threads(Monitor& qemu) {
   if (!vcpus) return pass_on(vcpus);
   std::vector<pid_t> threads;
   for (const json& vcpu : *vcpus) {
-    if (const auto thread = static_cast<pid_t>(number(vcpu, "thread-id")); thread > 0)
+    if (const auto thread = static_cast<pid_t>(number_member(vcpu, "thread-id")); thread > 0)
       threads.push_back(thread);
   }
   std::sort(threads.begin(), threads.end());
@@ -154,7 +151,7 @@ Convergence::~Convergence() {
 Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
   if (query_migrate.value("status", "") != "active") return kAway;
   const json ram = query_migrate.value("ram", json::object());
-  const auto passes = static_cast<uint64_t>(number(ram, "dirty-sync-count"));
+  const auto passes = static_cast<uint64_t>(number_member(ram, "dirty-sync-count"));
   if (stopped_) {
     // For the switchover QEMU begins at most one pass more. A guest that somebody has let go on begins
     // others.
@@ -182,7 +179,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
   peak_ = std::max(peak_, lanes.goodput);
   // What the lanes could do is a model's, so it counts only as far as something like it was seen.
   const double landing = std::min({lanes.landing, landing_, peak_});
-  const double remaining = number(ram, "remaining");
+  const double remaining = number_member(ram, "remaining");
   const double rate = qemu_rate(ram, t);
   const auto [ran, used] = this->ran(t);
   const Decision decision = controller_->step({
@@ -203,7 +200,8 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
   {
     std::lock_guard lock(mutex_);
     state_.remaining = static_cast<uint64_t>(remaining);
-    state_.dirty_rate = number(ram, "dirty-pages-rate") * std::max(number(ram, "page-size"), 4096.0);
+    state_.dirty_rate =
+        number_member(ram, "dirty-pages-rate") * std::max(number_member(ram, "page-size"), 4096.0);
     if (const auto predicted = controller_->if_stopped(t, ran, lanes.on_way)) state_.predicted = predicted;
   }
   const std::chrono::milliseconds look_in(std::lround(decision.look_in * 1000));
@@ -255,7 +253,7 @@ std::pair<double, double> Convergence::ran(double now) {
 
 // The fastest of the last windows.
 double Convergence::qemu_rate(const json& ram, double now) {
-  rates_.emplace_back(now, number(ram, "mbps") * 1e6 / 8);
+  rates_.emplace_back(now, number_member(ram, "mbps") * 1e6 / 8);
   while (rates_.front().first < now - kRates) rates_.pop_front();
   const auto slower = [](const auto& a, const auto& b) { return a.second < b.second; };
   return std::max_element(rates_.begin(), rates_.end(), slower)->second;
@@ -275,7 +273,7 @@ Result<> Convergence::tell_qemu(const Decision& decision, double rate, double la
     parameters["downtime-limit"] = static_cast<int64_t>(std::clamp(time, 1.0, kLongest));
   }
   const bool news = std::any_of(parameters.items().begin(), parameters.items().end(), [&](const auto& each) {
-    const double old = number(told_, each.key().c_str());
+    const double old = number_member(told_, each.key().c_str());
     return std::abs(each.value().template get<double>() - old) > kNews * old;
   });
   if (!news) return {};

@@ -17,6 +17,7 @@ namespace {
 using libvirt::RpcGateway;
 
 constexpr std::chrono::seconds kPeerConnect{10};
+// Of either end, libvirt's client here or the peer's wherryd.
 constexpr std::chrono::seconds kEndSilence{30};
 // VIR_MIGRATE_TUNNELLED: the guest travels inside the RPC.
 constexpr uint64_t kTunnelled = 1 << 2;

@@ -19,4 +19,10 @@ inline const std::string* text_member(const nlohmann::json& object, const char* 
   return value == nullptr ? nullptr : value->get_ptr<const std::string*>();
 }
 
+// 0 if there is no such number.
+inline double number_member(const nlohmann::json& object, const char* key) {
+  const nlohmann::json* value = member(object, key);
+  return value != nullptr && value->is_number() ? value->get<double>() : 0;
+}
+
 }  // namespace wherry::qemu

@@ -20,6 +20,7 @@ namespace wherry {
 namespace {
 
 using qemu::member;
+using qemu::number_member;
 using qemu::text_member;
 
 using std::chrono::milliseconds;
@@ -40,11 +41,6 @@ bool wait_for(int fd, short what, Clock::time_point deadline) {
     if (ready < 0 && errno != EINTR) return true;  // the call that follows reports it
     if (Clock::now() >= deadline) return false;
   }
-}
-
-double number_member(const nlohmann::json& object, const char* key) {
-  const nlohmann::json* value = member(object, key);
-  return value != nullptr && value->is_number() ? value->get<double>() : 0;
 }
 
 // What a person needs to see of a line that makes no sense.
