@@ -124,7 +124,7 @@ void page_writer(benchmark::State& state) {
   batch.page_size = kPage;
   for (uint64_t i = 0; i < 128; ++i) batch.add(0, i, &content[i * kPage]);
   auto writer = state.range(0) ? make_multifd_writer(blocks) : make_main_writer(blocks);
-  for (auto _ : state) benchmark::DoNotOptimize(writer->write(batch, {}).data());
+  for (auto _ : state) benchmark::DoNotOptimize(writer->write(batch, {}, false).data());
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * batch.bytes()));
 }
 BENCHMARK(page_writer)->ArgName("multifd")->Arg(0)->Arg(1);

@@ -159,6 +159,11 @@ void ChannelReader::open(Kind kind) {
                            if (as == ChannelKind::main) guest_.give_up();
                            guest_.note_opaque(name, why);
                          },
+                     // Nobody sees in it what makes the destination's QEMU complete.
+                     .unparsed =
+                         [this, as] {
+                           if (as == ChannelKind::main) (void)guest_.ending().may_have_it();
+                         },
                      .pages_done = [this] { guest_.note_pages_done(); },
                      .postcopy = [this] { guest_.note_postcopy(); },
                  });
@@ -189,6 +194,7 @@ void ChannelReader::run() {
   } else if (auto kind = first_bytes()) {
     open(*kind);
     if (recovers_ && is_main()) {
+      guest_.ending().fetches();
       // The destination answers on the main channel only when it has the preempt channel, which is silent
       // till then.
       guest_.note_postcopy();
@@ -202,6 +208,7 @@ void ChannelReader::run() {
   }
   if (opened) carry();
   if (is_main()) guest_.give_up();
+  if (qemu_left_ && (in_epochs() || is_main())) guest_.ending().source_left();
   {
     std::lock_guard lock(mutex_);
     ended_ = true;
@@ -233,6 +240,7 @@ size_t ChannelReader::receive(std::span<uint8_t> where) {
   } while (got < 0 && errno == EINTR);
   // A reset ends the stream like a close: QEMU's other side, or QEMU itself, says what it means.
   const size_t received = got > 0 ? static_cast<size_t>(got) : 0;
+  qemu_left_ = received == 0 && !way_back_->closed_both_ways();
   channel_->give_back(room - received);
   return received;
 }

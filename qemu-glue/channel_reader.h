@@ -74,6 +74,7 @@ class ChannelReader {
   std::unique_ptr<WayBack> way_back_;
   std::unique_ptr<Batcher> batcher_;
   std::unique_ptr<StreamReader> reader_;
+  bool qemu_left_ = false;  // QEMU has ended the stream, and not the session or the destination; the reader's
   std::atomic<bool> ended_ = false;
   bool recovers_ =
       false;  // the first byte is a command's: the main channel of a postcopy that is being recovered

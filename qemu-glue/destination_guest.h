@@ -7,9 +7,8 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
-#include <optional>
-#include <string>
 
+#include "qemu-glue/ending.h"
 #include "qemu-glue/stream/page_writer.h"
 #include "transport/channel.h"
 #include "transport/failure.h"
@@ -18,12 +17,6 @@ namespace wherry::qemu {
 
 class DestinationGuest {
  public:
-  // How a migration ended, as far as its stream tells.
-  struct Outcome {
-    enum class Kind { completed, failed, unknown } kind;
-    std::string detail;
-  };
-
   explicit DestinationGuest(Failure& failure);
   ~DestinationGuest();
 
@@ -40,41 +33,23 @@ class DestinationGuest {
   // The process that takes the guest; -1 before it is dialled, and if it is not told.
   pid_t process() const { return process_; }
 
-  void note_unparsed();  // the main channel is opaque from its first byte
-  void note_pages_done();
-  void note_opaque();              // the main channel is opaque from here on
-  void note_source_closed();       // everything of the main channel is written
-  void note_shut(uint32_t value);  // QEMU has told the source how it went
-  void note_data_ended();          // everything of a data channel is written
-  // QEMU has closed the main channel. Returns why that is a failure, if it is.
-  std::optional<Error> note_main_closed();
-  // Whether QEMU may close a data channel now.
-  bool may_close_data() const;
-
-  // Waits until QEMU has closed the main channel.
-  Outcome outcome();
+  // Who has the guest, by what was written to QEMU and what it says.
+  Ending& ending() { return ending_; }
+  // QEMU has closed the main channel.
+  void main_closed();
+  // Waits until it has, if it was ever dialled, or until the session ended.
+  void wait_main_closed();
 
  private:
-  Outcome outcome_locked() const;
-  bool cut_short() const;
-
   Failure& failure_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   GuestBlocks blocks_;  // set before any page comes, constant from then on
   Skip placed_;
-  bool have_blocks_ = false;
   std::atomic<pid_t> process_ = -1;
   bool dialled_ = false;
-  bool unparsed_ = false;
-  bool opaque_ = false;
-  bool pages_done_ = false;
-  bool source_closed_ = false;
-  bool source_left_ = false;  // closed, with pages of the guest still to come
-  bool data_ended_ = false;
-  bool closed_ = false;
   bool stopped_ = false;
-  std::optional<uint32_t> shut_;
+  Ending ending_;
   Failure::Guard closer_;
 };
 

@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "qemu-glue/qemu_dial.h"
+#include "qemu-glue/qemu_connection.h"
 
 namespace wherry::qemu {
 
@@ -15,18 +15,12 @@ Result<std::unique_ptr<DiskSink>> DiskSink::open(const Endpoint& disks, uint16_t
     return fail("the copy of a disk at the destination: {} (was an NBD server started there?)",
                 connection.error().message);
   }
-  return std::unique_ptr<DiskSink>(
-      new DiskSink(std::move(*connection), disks.str(), channel, session, failure));
+  return std::unique_ptr<DiskSink>(new DiskSink(std::move(*connection), channel, session, failure));
 }
 
-DiskSink::DiskSink(Fd connection, std::string disks, uint16_t channel, DestinationSession& session,
-                   Failure& failure)
-    : connection_(std::move(connection)),
-      disks_(std::move(disks)),
-      channel_(channel),
-      session_(session),
-      failure_(failure) {
-  closer_ = failure_.on_fail([this] { ::shutdown(connection_.get(), SHUT_RDWR); });
+DiskSink::DiskSink(Fd connection, uint16_t channel, DestinationSession& session, Failure& failure)
+    : connection_(std::move(connection)), channel_(channel), session_(session) {
+  closer_ = failure.on_fail([this] { ::shutdown(connection_.get(), SHUT_RDWR); });
   listener_ = std::thread([this] { listen(); });
 }
 
@@ -35,11 +29,9 @@ DiskSink::~DiskSink() {
   listener_.join();
 }
 
+// A server that takes no more has closed the connection, which listen() finds.
 Result<> DiskSink::record(std::span<const uint8_t> bytes, uint16_t) {
-  if (auto sent = send_all(connection_.get(), bytes); !sent) {
-    return fail("the copy of a disk at {} no longer takes what is written to it: {}", disks_,
-                sent.error().message);
-  }
+  if (takes_ && !send_all(connection_.get(), bytes)) takes_ = false;
   return {};
 }
 
@@ -61,7 +53,7 @@ void DiskSink::listen() {
     if (got <= 0) break;
     if (!session_.send_back(channel_, std::span(bytes).first(static_cast<size_t>(got)))) return;
   }
-  (void)session_.close_back(channel_);
+  tell_end(session_, channel_, connection_.get());
 }
 
 }  // namespace wherry::qemu

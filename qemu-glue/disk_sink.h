@@ -1,6 +1,6 @@
 // One connection to a copy of a disk at the destination (an NBD server of QEMU's): dialled at once, since the
 // server speaks first, written in the channel's order, and what it says carried back. Bytes only: what they
-// mean is between the two QEMUs.
+// mean is between the two QEMUs, and so is what an end of the connection means.
 #pragma once
 
 #include <thread>
@@ -24,14 +24,13 @@ class DiskSink : public ChannelSink {
   Result<> close() override;
 
  private:
-  DiskSink(Fd connection, std::string disks, uint16_t channel, DestinationSession& session, Failure& failure);
+  DiskSink(Fd connection, uint16_t channel, DestinationSession& session, Failure& failure);
   void listen();
 
   const Fd connection_;
-  const std::string disks_;
   const uint16_t channel_;
   DestinationSession& session_;
-  Failure& failure_;
+  bool takes_ = true;  // as far as the writing thread has found
   std::thread listener_;
   Failure::Guard closer_;
 };

@@ -10,7 +10,7 @@
 
 namespace wherry {
 
-Interrupt::Interrupt(std::function<void(const std::string& signal)> act) {
+Interrupt::Interrupt(std::function<void(int signal)> act) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
@@ -20,11 +20,12 @@ Interrupt::Interrupt(std::function<void(const std::string& signal)> act) {
   stop_ = Fd(eventfd(0, EFD_CLOEXEC));
   thread_ = std::thread([this, act = std::move(act)] {
     std::array<pollfd, 2> ready{pollfd{signals_.get(), POLLIN, 0}, pollfd{stop_.get(), POLLIN, 0}};
-    while (poll(ready.data(), ready.size(), -1) < 0) {
+    for (;;) {
+      if (poll(ready.data(), ready.size(), -1) < 0) continue;
+      signalfd_siginfo info{};
+      if (ready[1].revents || ::read(signals_.get(), &info, sizeof info) != sizeof info) return;
+      act(static_cast<int>(info.ssi_signo));
     }
-    signalfd_siginfo info{};
-    if (ready[1].revents || ::read(signals_.get(), &info, sizeof info) != sizeof info) return;
-    act(info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
   });
 }
 

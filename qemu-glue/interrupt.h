@@ -1,19 +1,18 @@
-// SIGINT and SIGTERM as a failure: the migration ends like any failed one, with every connection closed.
+// SIGINT and SIGTERM, heard by a thread.
 #pragma once
 
 #include <functional>
-#include <string>
 #include <thread>
 
 #include "transport/fd.h"
 
 namespace wherry {
 
-// Must be made before any other thread, which inherits the blocked signals. `act` runs once, in a thread of
-// its own, with the name of the signal.
+// Must be made before any other thread, which inherits the blocked signals. `act` runs for each signal that
+// comes, in a thread of its own, one at a time.
 class Interrupt {
  public:
-  explicit Interrupt(std::function<void(const std::string& signal)> act);
+  explicit Interrupt(std::function<void(int signal)> act);
   ~Interrupt();
 
  private:

@@ -89,7 +89,9 @@ Result<> Migration::run() {
   report_ = seen;
   sender_.reset();
   receiver_.reset();
-  report_.status = done ? "completed" : "failed";
+  // What neither end knows, or a guest that the source has given up and that does not go on.
+  const bool nowhere = gone_ || seen.outcome == Outcome::unknown;
+  report_.outcome = done ? Outcome::completed : nowhere ? Outcome::unknown : Outcome::failed;
   report_.error = done ? "" : done.error().message;
   if (stop_s_ && resume_s_) report_.switchover_ms = (*resume_s_ - *stop_s_) * 1000;
   return done;
@@ -128,6 +130,7 @@ Result<> Migration::prepare() {
     shared = {{"return-path", true}, {kSwitchoverAck, true}};
   }
   settings_ = std::make_unique<Settings>();
+  begun_ = true;
   for (const auto& each : wanted.items())
     settings_->capabilities[each.key()] = before->value(each.key(), false);
   settings_->parameters["max-bandwidth"] = (*parameters)["max-bandwidth"];
@@ -247,7 +250,7 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
       if (looked) {
         look_in = *looked;
       } else {
-        cancel(looked.error().message);
+        (void)cancel(looked.error().message);  // unless it is too late for that
       }
     }
     watch_source(look_in);
@@ -293,9 +296,18 @@ void Migration::undo() {
   if (options_.paused && was_running_) (void)source_->execute("cont");
 }
 
-void Migration::cancel(const std::string& why) {
+bool Migration::cancel(const std::string& why) {
+  std::lock_guard lock(mutex_);
+  if (gone_ || (sender_ && !sender_->interrupt(why))) return false;
   cancelled_ = true;
   failure_.fail({why});
+  return true;
+}
+
+void Migration::leave() {
+  std::lock_guard lock(mutex_);
+  if (sender_) sender_->leave();
+  if (receiver_) receiver_->leave();
 }
 
 Report Migration::report() const {

@@ -3,8 +3,8 @@
 //   ask both ─▶ set capabilities and limits ─▶ [stop] ─▶ receiver, sender ─▶ migrate ─▶ wait ─▶ [cont] there
 //
 // The guest is resumed at the destination only when the source's QEMU has given it up. After a failure it
-// runs on at the source, and what was set there is set back. run() is called once, by one thread; cancel()
-// and report() by any.
+// runs on at the source, and what was set there is set back. run() is called once, by one thread; all else by
+// any.
 #pragma once
 
 #include <atomic>
@@ -35,7 +35,12 @@ class Migration {
   ~Migration();
 
   Result<> run();
-  void cancel(const std::string& why);
+  // Ends the migration, unless the destination's QEMU may have the guest by now: false. Then leave() ends the
+  // waiting for its word.
+  bool cancel(const std::string& why);
+  void leave();
+  // Whether the source's QEMU has to be asked to give up, and set back to what it was.
+  bool begun() const { return begun_; }
   Report report() const;
 
  private:
@@ -56,8 +61,9 @@ class Migration {
   std::unique_ptr<Qmp> destination_;
   std::unique_ptr<Settings> settings_;  // the source's, as they were
   bool was_running_ = false;
-  bool gone_ = false;             // the source's QEMU has given the guest up
-  std::optional<double> stop_s_;  // when the guest stopped at the source, and went on at the destination
+  std::atomic<bool> begun_ = false;
+  std::atomic<bool> gone_ = false;  // the source's QEMU has given the guest up
+  std::optional<double> stop_s_;    // when the guest stopped at the source, and went on at the destination
   std::optional<double> resume_s_;
 
   Failure failure_;

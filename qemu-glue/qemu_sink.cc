@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "qemu-glue/qemu_dial.h"
+#include "qemu-glue/qemu_connection.h"
 #include "qemu-glue/stream/formats.h"
 
 namespace wherry::qemu {
@@ -45,7 +45,8 @@ Result<> QemuSink::dial() {
                 connection.error().message);
   }
   connection_ = std::move(*connection);
-  closer_ = failure_.on_fail([this] { ::shutdown(connection_.get(), SHUT_RDWR); });
+  closer_ = failure_.on_fail(
+      [this] { ::shutdown(connection_.get(), guest_.ending().give_up() ? SHUT_RDWR : SHUT_WR); });
   if (kind_ == ChannelKind::main) guest_.main_dialled(peer_process(connection_.get()));
   listener_ = std::thread([this] { listen(); });
   return {};
@@ -53,11 +54,10 @@ Result<> QemuSink::dial() {
 
 Result<> QemuSink::record(std::span<const uint8_t> bytes, uint16_t flags) {
   if (!connection_) {
-    if (kind_ == ChannelKind::main && (flags & kOpaque)) guest_.note_unparsed();
     if (auto dialled = dial(); !dialled) return dialled;
   }
-  if (kind_ == ChannelKind::main && (flags & kPagesDone)) guest_.note_pages_done();
-  if (kind_ == ChannelKind::main && (flags & kOpaque)) guest_.note_opaque();
+  if (kind_ == ChannelKind::main && (flags & kOpaque) && !guest_.ending().may_have_it())
+    return fail("the session ended");
   std::array<iovec, 2> pieces{piece(bytes), {}};
   const auto ping = own_ping();
   if (kind_ == ChannelKind::main && (flags & kSetupDone) && guest_.placing()) pieces[1] = piece(ping);
@@ -71,22 +71,20 @@ Result<> QemuSink::pages(const PageBatch& batch, bool placed) {
         kind_ == ChannelKind::main ? make_main_writer(guest_.blocks()) : make_multifd_writer(guest_.blocks());
   }
   static const Skip nothing;
-  return write(writer_->write(batch, placed ? guest_.placed() : nothing));
+  // Placement was withdrawn: pages ahead of this one were written past QEMU.
+  const bool whole_zeros = !placed && guest_.placing();
+  return write(writer_->write(batch, placed ? guest_.placed() : nothing, whole_zeros));
 }
 
+// A QEMU that takes no more has closed the channel, which listen() finds.
 Result<> QemuSink::write(std::span<iovec> pieces) {
-  auto sent = send_all(connection_.get(), pieces);
-  // Where QEMU may close a data channel it has all it wants of it; a TLS farewell, say, comes too late.
-  if (!sent && kind_ == ChannelKind::data && guest_.may_close_data()) return {};
-  if (!sent)
-    return fail("the destination's QEMU at {} no longer takes channel {}: {}", qemu_.str(), channel_,
-                sent.error().message);
+  if (takes_ && !send_all(connection_.get(), pieces)) takes_ = false;
   return {};
 }
 
 Result<> QemuSink::close() {
-  if (kind_ == ChannelKind::main) guest_.note_source_closed();
-  if (kind_ == ChannelKind::data) guest_.note_data_ended();
+  // Unless the source's only follows: it was told that this QEMU has closed the channel.
+  if (kind_ != ChannelKind::urgent && !ended_) guest_.ending().source_left();
   if (connection_) ::shutdown(connection_.get(), SHUT_WR);
   return {};
 }
@@ -99,14 +97,10 @@ void QemuSink::listen() {
     if (got <= 0) break;
     hear({buffer.data(), static_cast<size_t>(got)});
   }
-  if (kind_ == ChannelKind::main) {
-    if (auto error = guest_.note_main_closed()) failure_.fail(std::move(*error));
-  } else if (kind_ == ChannelKind::data && !guest_.may_close_data()) {
-    failure_.fail(
-        {fmt::format("the destination's QEMU closed channel {} before its end; its log says why", channel_)});
-  }
-  // If the session is over already there is nobody to tell.
-  (void)session_.close_back(channel_);
+  ended_ = true;
+  guest_.ending().leaves();
+  if (kind_ == ChannelKind::main) guest_.main_closed();
+  tell_end(session_, channel_, connection_.get());
 }
 
 void QemuSink::hear(std::span<const uint8_t> bytes) {
@@ -115,7 +109,8 @@ void QemuSink::hear(std::span<const uint8_t> bytes) {
     const bool had_pong = return_path_.ponged();
     return_path_.feed(bytes, without_pong);
     if (return_path_.ponged() && !had_pong) session_.ready();
-    if (return_path_.shut()) guest_.note_shut(*return_path_.shut());
+    if (return_path_.fetches()) guest_.ending().fetches();
+    if (return_path_.shut()) guest_.ending().said(*return_path_.shut());
     bytes = without_pong;
   }
   if (bytes.empty()) return;

@@ -1,7 +1,12 @@
 // One channel's connection to the destination's QEMU: dialled with the channel's first bytes, written in the
 // channel's order, listened to for what QEMU says on the way back.
+//
+// What QEMU does with its end is passed on to the source's QEMU as it is, and at once: each judges by itself
+// what that means. What comes for a channel that QEMU has closed is dropped. If the session fails, the
+// connection is closed, or where QEMU may have the guest, only ended in this direction (Ending::give_up).
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <thread>
 
@@ -41,6 +46,8 @@ class QemuSink : public ChannelSink {
   DestinationSession& session_;
   Failure& failure_;
   Fd connection_;
+  bool takes_ = true;                // QEMU has not closed it, as far as the writing thread has found
+  std::atomic<bool> ended_ = false;  // by QEMU, in its direction
   std::unique_ptr<PageWriter> writer_;
   ReturnPath return_path_;  // the listening thread's
   std::thread listener_;

@@ -11,11 +11,6 @@ const char* name(GuestRam::Way way) {
   return way == GuestRam::Way::mapped ? "direct-mapped" : "direct-process";
 }
 
-const char* name(qemu::DestinationGuest::Outcome::Kind kind) {
-  using Kind = qemu::DestinationGuest::Outcome::Kind;
-  return kind == Kind::completed ? "completed" : kind == Kind::failed ? "failed" : "unknown";
-}
-
 }  // namespace
 
 Receiver::Receiver(Options options, Failure& failure)
@@ -38,29 +33,17 @@ Result<> Receiver::open() {
 
 void Receiver::open(Listener listener) {
   listener_ = std::move(listener);
-  closer_ = failure_.on_fail([this] { listener_->stop(); });
+  closer_ = failure_.on_fail([this] {
+    if (give_up()) listener_->stop();
+  });
 }
 
 Result<> Receiver::run() {
-  auto run = [this]() -> Result<> {
-    auto session = DestinationSession::accept(
-        *listener_, *this, [this] { return account(); }, failure_);
-    if (!session) return pass_on(session);
-    session_ = std::move(*session);
-    if (options_.begun) options_.begun();
-    choose_mode();
-    session_->start();
-    auto ended = session_->finish();
-    if (!ended) return pass_on(ended);
-    const auto outcome = this->outcome();
-    if (outcome.kind != qemu::DestinationGuest::Outcome::Kind::completed) return fail("{}", outcome.detail);
-    return {};
-  };
-  auto ended = run();
+  const Ended ended = carry();
   std::lock_guard lock(mutex_);
   report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  report_.status = ended ? "completed" : "failed";
-  if (!ended) report_.error = ended.error().message;
+  report_.outcome = ended.outcome;
+  report_.error = ended.detail;
   if (session_) {
     const DestinationSession::Totals totals = session_->totals();
     report_.wire_bytes = totals.wire_bytes;
@@ -72,7 +55,53 @@ Result<> Receiver::run() {
           {.peer = peer, .sent = {}, .written = written, .no_rdma = no_rdma, .port = {}, .lost = false});
     if (!totals.fabric_trouble.empty()) spdlog::warn("RDMA into guest memory: {}", totals.fabric_trouble);
   }
+  if (ended.outcome == Outcome::completed) return {};
+  return fail("{}", ended.detail);
+}
+
+Ended Receiver::carry() {
+  auto session = DestinationSession::accept(
+      *listener_, *this, [this] { return account(); }, failure_);
+  if (!session) return {Outcome::failed, session.error().message};
+  session_ = std::move(*session);
+  if (options_.begun) options_.begun();
+  choose_mode();
+  session_->start();
+  auto finished = session_->finish();
+  if (!finished) return when_failed(finished.error());
+  guest_.wait_main_closed();
+  return ask(guest_.ending().ended(true));
+}
+
+Ended Receiver::when_failed(const Error& why) {
+  const bool closed = give_up();
+  const bool told = (!closed || session_->asked()) && session_->keep_word();
+  Ended ended = guest_.ending().ended(told);
+  // A source that was told what QEMU said, of which nothing could be read here.
+  if (told) ended = ask(std::move(ended));
+  if (ended.outcome == Outcome::failed) ended.detail = why.message;
+  if (ended.outcome == Outcome::unknown) ended.detail = why.message + "; " + ended.detail;
   return ended;
+}
+
+// Where the stream does not tell how it went, QEMU may.
+Ended Receiver::ask(Ended ended) {
+  if (ended.outcome != Outcome::unknown || guest_.ending().state() != qemu::Ending::State::may) return ended;
+  const auto arrived = options_.arrived ? options_.arrived(guest_.process()) : std::nullopt;
+  if (!arrived) return ended;
+  if (*arrived) return {Outcome::completed, ""};
+  return {Outcome::failed, "the destination's QEMU does not have the guest; its log says why"};
+}
+
+bool Receiver::interrupt(const std::string& why) {
+  if (!give_up()) return false;
+  failure_.fail({why});
+  return true;
+}
+
+void Receiver::leave() {
+  failure_.fail({"interrupted while QEMU's word was awaited"});
+  if (session_) session_->leave();
 }
 
 // Both sides' wishes in one.
@@ -135,17 +164,13 @@ void Receiver::lane_lost(size_t lane, const std::string& why) {
   spdlog::warn("lane lost: number={} cause=\"{}\"", lane, why);
 }
 
-// Where the stream was opaque only QEMU knows how it went.
-qemu::DestinationGuest::Outcome Receiver::outcome() {
-  using Kind = qemu::DestinationGuest::Outcome::Kind;
-  auto outcome = guest_.outcome();
-  if (outcome.kind == Kind::unknown && options_.arrived && options_.arrived(guest_.process()))
-    return {Kind::completed, ""};
-  return outcome;
+bool Receiver::give_up() {
+  return guest_.ending().give_up();
 }
 
 nlohmann::json Receiver::account() {
-  const auto outcome = this->outcome();
+  guest_.wait_main_closed();
+  const Ended ended = ask(guest_.ending().ended(true));
   std::lock_guard lock(mutex_);
   if (report_.placement.empty()) {
     report_.placement = "relay";
@@ -155,8 +180,8 @@ nlohmann::json Receiver::account() {
     report_.placement = "relay";
     report_.placement_reason = "a channel became opaque";
   }
-  return {{"outcome", name(outcome.kind)},
-          {"detail", outcome.detail},
+  return {{"outcome", name(ended.outcome)},
+          {"detail", ended.detail},
           {"placement", report_.placement},
           {"placement_reason", report_.placement_reason}};
 }

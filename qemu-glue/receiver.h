@@ -3,9 +3,10 @@
 //   open() ─▶ run(): wait for a source ─▶ dial QEMU ─▶ learn where guest RAM is ─▶ land ─▶ outcome
 //
 // QEMU is dialled once for each channel, the main one first, and only with that channel's first bytes in
-// hand: a silent or a probing connection would count as a channel. Whatever fails, all connections are
-// closed, so that QEMU gives up what it has loaded. Thread-safe: report() and the Failure may be used by
-// others while run() runs.
+// hand: a silent or a probing connection would count as a channel. Whatever fails before QEMU can have the
+// guest, all connections are closed, so that it gives up what it has loaded. Later its word is awaited, and
+// kept for a sender that comes back. Thread-safe: report(), interrupt(), leave() and the Failure may be used
+// by others while run() runs.
 #pragma once
 
 #include <functional>
@@ -33,8 +34,9 @@ class Receiver : public LandingSite {
     std::optional<Endpoint> disks = {};  // and where for copies of its disks (NBD)
     // Finds the guest's memory, for direct placement; asked when QEMU is dialled. `process` is QEMU's, or -1.
     std::function<Result<GuestRam>(pid_t process)> memory;
-    // Whether QEMU itself says that it has the guest; asked where the stream was opaque. May be empty.
-    std::function<bool(pid_t process)> arrived = {};
+    // Whether QEMU itself says that it has the guest; asked where the stream does not tell. Nothing: it
+    // cannot be asked. May be empty.
+    std::function<std::optional<bool>(pid_t process)> arrived = {};
     // Called when a sender has come with all of its lanes. May be empty.
     std::function<void()> begun = {};
   };
@@ -47,18 +49,26 @@ class Receiver : public LandingSite {
   // Or takes the connections that come to this listener.
   void open(Listener listener);
   const Endpoint& where() const { return listener_->where(); }
-  // Returns when the migration is over. A failed one is an Error, with the cause.
+  // Returns when the migration is over. One that has not completed, as far as is known, is an Error, with the
+  // cause; the report has the Outcome.
   Result<> run();
   Report report() const;
+  // Ends the migration, unless QEMU may have the guest by now: false. Then leave() ends the waiting for its
+  // word.
+  bool interrupt(const std::string& why);
+  void leave();
 
   Result<std::unique_ptr<ChannelSink>> open(uint16_t channel, ChannelKind kind) override;
   Result<std::unique_ptr<Placement>> blocks(const GuestBlocks& blocks) override;
   void lane_lost(size_t lane, const std::string& why) override;
+  bool give_up() override;
 
  private:
   void choose_mode();
   Result<GuestRam> find_memory() const;
-  qemu::DestinationGuest::Outcome outcome();
+  Ended carry();
+  Ended when_failed(const Error& why);
+  Ended ask(Ended ended);
   nlohmann::json account();
 
   const Options options_;

@@ -61,7 +61,7 @@ nlohmann::json Report::to_json() const {
     if (point.predicted_ms) one["predicted_ms"] = *point.predicted_ms;
   }
   nlohmann::json json = {{"role", role},
-                         {"status", status},
+                         {"status", status()},
                          {"error", error},
                          {"uri", uri},
                          {"transport", transport()},

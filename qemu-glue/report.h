@@ -11,6 +11,7 @@
 #include "compression/batch_encoder.h"
 #include "compression/result.h"
 #include "qemu-glue/convergence/controller.h"
+#include "qemu-glue/outcome.h"
 #include "transport/fd.h"
 #include "transport/rdma_ports.h"
 
@@ -18,7 +19,7 @@ namespace wherry {
 
 struct Report {
   std::string role;                // source or destination
-  std::string status = "running";  // running, completed, failed, unknown
+  std::optional<Outcome> outcome;  // none: it runs
   std::string error;
   std::string uri;
   std::string placement;         // direct-mapped, direct-process, relay; empty before it is known
@@ -74,6 +75,7 @@ struct Report {
   };
   std::vector<Point> timeline;
 
+  std::string status() const { return outcome ? name(*outcome) : "running"; }
   // What the lanes go over: tcp, rdma, or mixed; empty: there are none yet.
   std::string transport() const;
   nlohmann::json to_json() const;

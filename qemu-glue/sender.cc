@@ -8,6 +8,8 @@ namespace wherry {
 namespace {
 
 constexpr std::chrono::milliseconds kSamplePeriod{100};
+// For telling the destination that its word has come, where the session could not.
+constexpr std::chrono::seconds kConfirm{2};
 
 }  // namespace
 
@@ -27,7 +29,11 @@ Sender::~Sender() {
   channels_.clear();
 }
 
-Result<> Sender::open() {
+Result<> Sender::open_session() {
+  SourceSession::WayBack back{
+      .bytes = [this](uint16_t channel, std::vector<uint8_t> bytes) { hear(channel, std::move(bytes)); },
+      .closed = [this](uint16_t channel, bool both_ways) { hear_close(channel, both_ways); },
+      .never_there = [this] { guest_.ending().never(); }};
   auto session = SourceSession::connect({.peers = options_.uri.hosts,
                                          .lanes = options_.uri.streams,
                                          .downtime = options_.uri.downtime,
@@ -37,17 +43,17 @@ Result<> Sender::open() {
                                          .fabric = options_.uri.fabric,
                                          .route = options_.uri.route,
                                          .wishes = {{"placement", name(options_.uri.placement)}}},
-                                        {.bytes =
-                                             [this](uint16_t channel, std::vector<uint8_t> bytes) {
-                                               if (auto* way = way_back(channel)) way->push(std::move(bytes));
-                                             },
-                                         .closed =
-                                             [this](uint16_t channel) {
-                                               if (auto* way = way_back(channel)) way->close();
-                                             }},
-                                        failure_);
+                                        std::move(back), failure_);
   if (!session) return pass_on(session);
   session_ = std::move(*session);
+  return {};
+}
+
+Result<> Sender::open() {
+  if (auto opened = open_session(); !opened) {
+    failure_.fail(opened.error());  // unless it was ended for another reason
+    return tl::make_unexpected(*failure_.first());
+  }
   say_transport();
   auto listener = Listener::open(options_.qemu);
   if (!listener) {
@@ -67,8 +73,11 @@ Result<> Sender::open() {
     listener_->stop();
     if (disk_listener_) disk_listener_->stop();
     guest_.give_up();
+    const bool closes = guest_.ending().give_up();
     std::lock_guard lock(mutex_);
-    for (auto& channel : channels_) channel->shut();
+    if (closes) {
+      for (auto& channel : channels_) channel->shut();
+    }
     channel_ended_.notify_all();
   });
   return {};
@@ -99,18 +108,46 @@ Result<> Sender::run() {
   bool given_up = false;
   {
     std::unique_lock lock(mutex_);
-    while (!channel_ended_.wait_for(lock, kSamplePeriod, [this] { return left_early() || over(); })) sample();
+    const auto ended = [this] { return left_early() || over() || held(); };
+    while (!channel_ended_.wait_for(lock, kSamplePeriod, ended)) sample();
     given_up = left_early();
   }
   if (given_up) failure_.fail({"the source's QEMU ended the migration before it had begun"});
   stop_accepting();
-  auto finished = finish();
+  const Ended finished = finish();
   std::lock_guard lock(mutex_);
   sample();
   report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  if (!finished) report_.error = finished.error().message;
-  if (report_.status == "running") report_.status = finished ? "completed" : "failed";
-  return finished;
+  report_.outcome = finished.outcome;
+  report_.error = finished.detail;
+  if (finished.outcome == Outcome::completed) return {};
+  return fail("{}", finished.detail);
+}
+
+bool Sender::interrupt(const std::string& why) {
+  if (!guest_.ending().give_up()) return false;
+  failure_.fail({why});
+  return true;
+}
+
+void Sender::leave() {
+  left_.raise();
+  failure_.fail({"interrupted while the destination's word was awaited"});
+}
+
+void Sender::hear(uint16_t channel, std::vector<uint8_t> bytes) {
+  if (channel == kMainChannel) {
+    std::vector<uint8_t> passed_on;
+    return_path_.feed(bytes, passed_on);
+    if (return_path_.fetches()) guest_.ending().fetches();
+    if (return_path_.shut()) guest_.ending().said(*return_path_.shut());
+  }
+  if (auto* way = way_back(channel)) way->push(std::move(bytes));
+}
+
+void Sender::hear_close(uint16_t channel, bool both_ways) {
+  if (channel == kMainChannel) guest_.ending().left();
+  if (auto* way = way_back(channel)) way->close(both_ways);
 }
 
 // A channel's reader lives as long as this, and so does its way back.
@@ -146,6 +183,12 @@ bool Sender::over() const {
     main_came = main_came || channel->is_main();
   }
   return main_came || failure_.failed();
+}
+
+// The session has failed, but QEMU is to notice nothing yet. Called with the lock held.
+bool Sender::held() const {
+  const auto state = guest_.ending().state();
+  return failure_.failed() && (state == qemu::Ending::State::may || state == qemu::Ending::State::has);
 }
 
 void Sender::stop_accepting() {
@@ -266,23 +309,55 @@ void Sender::measure() {
                                            .placed = seconds(session_->totals().placed - *pages_done)};
 }
 
-Result<> Sender::finish() {
+Ended Sender::finish() {
   auto account = session_->finish(nlohmann::json::object());
-  if (!account) return pass_on(account);
-  for (auto& channel : channels_) channel->drain(options_.uri.resume);
-  auto outcome = member<std::string>(*account, "outcome");
-  auto detail = member<std::string>(*account, "detail");
-  auto placement = member<std::string>(*account, "placement");
-  auto placement_reason = member<std::string>(*account, "placement_reason");
+  auto ended = account ? read_account(*account) : pass_on(account);
+  if (!ended) return when_failed(ended.error());
+  drain();
+  return *ended;
+}
+
+Result<Ended> Sender::read_account(const nlohmann::json& account) {
+  auto outcome = member<std::string>(account, "outcome");
+  auto detail = member<std::string>(account, "detail");
+  auto placement = member<std::string>(account, "placement");
+  auto placement_reason = member<std::string>(account, "placement_reason");
   for (const auto* text : {&outcome, &detail, &placement, &placement_reason}) {
     if (!*text) return tl::make_unexpected(text->error());
   }
   std::lock_guard lock(mutex_);
   report_.placement = *placement;
   report_.placement_reason = *placement_reason;
-  if (*outcome == "completed") return {};
-  if (*outcome == "unknown") report_.status = "unknown";
-  return fail("{}", *detail);
+  return Ended{outcome_named(*outcome).value_or(Outcome::unknown), *detail};
+}
+
+// What the destination's QEMU has said by then reaches this one; if that may be its last word and is still to
+// come, it is waited for. Only then are QEMU's connections closed.
+Ended Sender::when_failed(const Error& why) {
+  qemu::Ending& ending = guest_.ending();
+  const bool may = ending.state() == qemu::Ending::State::may;
+  if (may) spdlog::warn("{}; asking the destination how the migration went", why.message);
+  Ended ended{Outcome::unknown, ""};
+  if (may || ending.state() == qemu::Ending::State::has) {
+    const auto until = std::chrono::steady_clock::now() + (may ? options_.uri.resume : kConfirm);
+    auto account = session_->last_word(until, left_);
+    auto told = account ? read_account(*account) : pass_on(account);
+    if (told) ended = *told;
+    drain();
+  }
+  // Its word as it came counts more than what the far end makes of it.
+  if (ending.state() != qemu::Ending::State::may) ended = ending.ended(true);
+  if (ended.outcome == Outcome::failed) ended.detail = why.message;
+  if (ended.outcome == Outcome::unknown)
+    ended.detail =
+        fmt::format("{}; {}", why.message, ended.detail.empty() ? ending.ended(true).detail : ended.detail);
+  std::lock_guard lock(mutex_);
+  for (auto& channel : channels_) channel->shut();
+  return ended;
+}
+
+void Sender::drain() {
+  for (auto& channel : channels_) channel->drain(options_.uri.resume);
 }
 
 Report Sender::report() const {

@@ -3,8 +3,10 @@
 //
 //   open() ─▶ run(): accept channels … all have ended ─▶ take leave ─▶ outcome
 //
-// Whatever fails, every connection of QEMU's is closed promptly, so that QEMU reports a failed migration and
-// its guest runs on. Thread-safe: report() and the Failure may be used by others while run() runs.
+// Whatever fails before the destination's QEMU can have the guest, every connection of QEMU's is closed
+// promptly, so that QEMU reports a failed migration and its guest runs on. Later they are held, for as long
+// as `resume` says, until the destination's QEMU has said its word. Thread-safe: report(), interrupt(),
+// leave() and the Failure may be used by others while run() runs.
 #pragma once
 
 #include <chrono>
@@ -19,6 +21,7 @@
 #include "qemu-glue/convergence/convergence.h"
 #include "qemu-glue/report.h"
 #include "qemu-glue/source_guest.h"
+#include "qemu-glue/stream/return_path.h"
 #include "qemu-glue/uri.h"
 #include "transport/failure.h"
 #include "transport/source_session.h"
@@ -39,8 +42,13 @@ class Sender {
   // Connects to the receiver, then listens for QEMU: from its return on QEMU may connect.
   Result<> open();
   const Endpoint& where() const { return listener_->where(); }
-  // Returns when the migration is over. A failed one is an Error, with the cause.
+  // Returns when the migration is over. One that has not completed, as far as is known, is an Error, with the
+  // cause; the report has the Outcome.
   Result<> run();
+  // Ends the migration, unless the destination's QEMU may have the guest by now: false. Then leave() ends the
+  // waiting for its word.
+  bool interrupt(const std::string& why);
+  void leave();
   // What happened so far.
   Report report() const;
   // After open(): bytes a second that all lanes send at most from now on; 0: no limit.
@@ -52,6 +60,9 @@ class Sender {
   void note(convergence::State state);
 
  private:
+  Result<> open_session();
+  void hear(uint16_t channel, std::vector<uint8_t> bytes);
+  void hear_close(uint16_t channel, bool both_ways);
   qemu::WayBack* way_back(uint16_t channel);
   void accept_channels();
   void accept_disks();
@@ -59,16 +70,21 @@ class Sender {
   uint32_t settle();
   bool left_early() const;
   bool over() const;
+  bool held() const;
   void stop_accepting();
   void say_transport() const;
   void sample();
   void measure();
-  Result<> finish();
+  Ended finish();
+  Ended when_failed(const Error& why);
+  Result<Ended> read_account(const nlohmann::json& account);
+  void drain();
 
   const Options options_;
   Failure& failure_;
   const std::chrono::steady_clock::time_point start_;
   qemu::SourceGuest guest_;
+  qemu::ReturnPath return_path_;  // read along; by one thread after the other
   std::unique_ptr<SourceSession> session_;
   std::optional<Listener> listener_;
   std::optional<Listener> disk_listener_;
@@ -79,6 +95,7 @@ class Sender {
   bool settled_ = false;
   Report report_;
   convergence::State convergence_;
+  Event left_;  // nobody waits for the destination's word any more
   std::thread acceptor_;
   std::thread disk_acceptor_;
   Failure::Guard closer_;

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "qemu-glue/ending.h"
 #include "qemu-glue/stream/repeated_pages.h"
 #include "transport/channel.h"
 
@@ -51,6 +52,9 @@ class SourceGuest {
   void note_postcopy() { postcopy_ = true; }
   bool postcopy() const { return postcopy_; }
   RepeatedPages& repeated_pages() { return repeated_pages_; }
+  // Who has the guest, by what was sent and what comes back.
+  Ending& ending() { return ending_; }
+  const Ending& ending() const { return ending_; }
 
  private:
   std::atomic<bool> main_claimed_ = false;
@@ -66,6 +70,7 @@ class SourceGuest {
   std::optional<std::chrono::steady_clock::time_point> pages_done_;
   std::atomic<bool> postcopy_ = false;
   RepeatedPages repeated_pages_;
+  Ending ending_;
 };
 
 }  // namespace wherry::qemu

@@ -29,10 +29,15 @@ void WayBack::push(std::vector<uint8_t> bytes) {
   changed_.notify_all();
 }
 
-void WayBack::close() {
+void WayBack::close(bool both_ways) {
   std::lock_guard lock(mutex_);
-  closed_ = true;
+  wanted_ = both_ways || wanted_ == Open::no ? Open::no : Open::towards_destination;
   changed_.notify_all();
+}
+
+bool WayBack::closed_both_ways() const {
+  std::lock_guard lock(mutex_);
+  return wanted_ == Open::no;
 }
 
 void WayBack::drain(std::chrono::seconds longest) {
@@ -47,15 +52,23 @@ void WayBack::stop() {
 }
 
 void WayBack::run() {
-  for (;;) {
+  Open open = Open::both_ways;
+  while (open != Open::no) {
     std::vector<uint8_t> next;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return stopped_ || closed_ || !queue_.empty(); });
+      changed_.wait(lock, [&] { return stopped_ || open != wanted_ || !queue_.empty(); });
       if (stopped_) return;
-      if (queue_.empty()) break;
-      next = std::move(queue_.front());
-      queue_.pop_front();
+      if (!queue_.empty()) {
+        next = std::move(queue_.front());
+        queue_.pop_front();
+      } else {
+        open = wanted_;
+      }
+    }
+    if (next.empty()) {
+      ::shutdown(connection_.get(), open == Open::no ? SHUT_RDWR : SHUT_WR);
+      continue;
     }
     // A source QEMU that has closed no longer wants to know; its own end of the stream says so.
     if (!send_all(connection_.get(), next)) break;
@@ -63,7 +76,6 @@ void WayBack::run() {
     unread_ -= next.size();
     changed_.notify_all();
   }
-  ::shutdown(connection_.get(), SHUT_WR);
   std::lock_guard lock(mutex_);
   stopped_ = true;  // push() must not wait for a reader that is gone
   changed_.notify_all();

@@ -23,22 +23,26 @@ class WayBack {
   explicit WayBack(int connection);
   ~WayBack();
   void push(std::vector<uint8_t> bytes);
-  // The destination has closed: half-closes the connection behind all that was pushed.
-  void close();
+  // The destination has closed, in its own direction or both: so is the connection, behind all that was
+  // pushed.
+  void close(bool both_ways);
+  // Whether it has, both ways.
+  bool closed_both_ways() const;
   // Waits until all that was pushed is written or stop() was called, for at most that long.
   void drain(std::chrono::seconds longest);
   // Ends at once.
   void stop();
 
  private:
+  enum class Open { both_ways, towards_destination, no };
   void run();
 
   const Fd connection_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::vector<uint8_t>> queue_;
   size_t unread_ = 0;
-  bool closed_ = false;
+  Open wanted_ = Open::both_ways;
   bool stopped_ = false;
   std::thread thread_;
 };

@@ -65,7 +65,7 @@ Result<> Control::acknowledge(uint16_t channel, uint64_t sequence) {
   return send({.type = FrameType::ack, .channel = channel, .sequence = sequence});
 }
 
-void Control::give_up(const std::string& why) {
+void Control::give_up(const std::string& why, uint32_t aux) {
   // No std::timed_mutex: GCC 12's ThreadSanitizer does not know pthread_mutex_clocklock().
   std::unique_lock lock(sending_, std::try_to_lock);
   for (auto waited = 0ms; !lock && waited < kGiveUpPatience; waited += 1ms) {
@@ -75,7 +75,7 @@ void Control::give_up(const std::string& why) {
   pollfd writable{socket_->fd(), POLLOUT, 0};
   if (lock && poll(&writable, 1, 0) == 1) {
     // The peer notices the end of the connection even if it does not get the reason.
-    (void)socket_->send({.type = FrameType::failed},
+    (void)socket_->send({.type = FrameType::failed, .aux = aux},
                         {reinterpret_cast<const uint8_t*>(why.data()), why.size()});
   }
   ::shutdown(socket_->fd(), SHUT_WR);

@@ -30,8 +30,8 @@ class Control {
   Result<> send(FrameType type, const nlohmann::json& map);
   Result<> acknowledge(uint16_t channel, uint64_t sequence);
   // Tells the peer why the session is over, if that needs no long waiting, and ends this side of the
-  // connection.
-  void give_up(const std::string& why);
+  // connection. `aux` is that of the frame.
+  void give_up(const std::string& why, uint32_t aux);
 
   // Runs the loop that receives, in a thread.
   void start(std::function<void()> loop);

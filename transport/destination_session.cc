@@ -73,12 +73,13 @@ Result<std::unique_ptr<DestinationSession>> DestinationSession::accept(
 }
 
 // While the session runs as well: whoever comes then, with or without a token, is told that it is complete.
+// And when it has failed, as long as the VMM's word is awaited or kept.
 void DestinationSession::greet_callers() {
   for (;;) {
     auto fd = listener_.accept(kSilence);
-    if (!fd || failure_.failed()) {
+    if (!fd) {
       std::lock_guard lock(greeting_);
-      closed_ = fd ? Error{"the session has failed"} : fd.error();
+      closed_ = fd.error();
       return greeted_.notify_all();
     }
     if (callers_->count() >= kMostCallers) continue;
@@ -94,13 +95,17 @@ void DestinationSession::greet(Fd connection) {
   FrameHead head;
   auto got = socket->receive_head(head);
   if (!got) return socket->refuse(got.error().message);
-  const bool control = head.header.type == FrameType::hello;
-  if (!*got || (!control && head.header.type != FrameType::lane_hello))
-    return socket->refuse("a session begins with a hello");
+  using Greet = void (DestinationSession::*)(std::unique_ptr<FrameSocket>, const nlohmann::json&);
+  const Greet greet = !*got                                       ? nullptr
+                      : head.header.type == FrameType::hello      ? &DestinationSession::greet_control
+                      : head.header.type == FrameType::lane_hello ? &DestinationSession::greet_lane
+                      : head.header.type == FrameType::last_word  ? &DestinationSession::greet_asking
+                                                                  : nullptr;
+  if (!greet) return socket->refuse("a session begins with a hello");
   auto body = socket->receive_body();
   auto hello = body ? read_map(*body, socket->peer()) : pass_on(body);
   if (!hello) return socket->refuse(hello.error().message);
-  return control ? greet_control(std::move(socket), *hello) : greet_lane(std::move(socket), *hello);
+  (this->*greet)(std::move(socket), *hello);
 }
 
 void DestinationSession::greet_control(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello) {
@@ -163,6 +168,20 @@ void DestinationSession::greet_lane(std::unique_ptr<FrameSocket> socket, const n
   greeted_.notify_all();
 }
 
+// The source's connections may be gone without a sign here yet.
+void DestinationSession::greet_asking(std::unique_ptr<FrameSocket> socket, const nlohmann::json& question) {
+  auto token = member<std::string>(question, "token");
+  auto heard = member<uint64_t>(question, "heard");
+  {
+    std::lock_guard lock(greeting_);
+    if (!token || !heard || lanes_missing() || !same_token(*token, token_))
+      return socket->refuse("the token is not that of a session here");
+  }
+  if (!done_) failure_.fail({"the source has lost its connections, and asks how the migration went"});
+  // What ends it is the source's to mend: it asks again.
+  if (auto told = word_.tell(*socket, *heard, account_); !told) socket->refuse(told.error().message);
+}
+
 // Called with the lock held.
 bool DestinationSession::lanes_missing() const {
   return lanes_.empty() ||
@@ -171,10 +190,11 @@ bool DestinationSession::lanes_missing() const {
 
 void DestinationSession::start() {
   closer_ = failure_.on_fail([this] {
+    const bool never_there = site_.give_up();
     pool_.close();
-    control_->give_up(failure_.first()->message);
+    control_->give_up(failure_.first()->message, never_there ? kNeverThere : 0);
     for (const Lane& lane : lanes_) lane.receiver->shut();
-    listener_.stop();
+    if (never_there) listener_.stop();
   });
   for (size_t lane = 0; lane < lanes_.size(); ++lane) threads_.emplace_back([this, lane] { run_lane(lane); });
   control_->start([this] { run_control(); });
@@ -182,6 +202,7 @@ void DestinationSession::start() {
 
 DestinationSession::~DestinationSession() {
   listener_.stop();
+  word_.stop();
   callers_->shut();
   greeter_.join();
   callers_.reset();
@@ -424,11 +445,16 @@ Result<> DestinationSession::explained(Result<> sent) {
 }
 
 Result<> DestinationSession::send_back(uint16_t channel, std::span<const uint8_t> bytes) {
+  if (channel == kMainChannel) word_.said(bytes);
+  if (failure_.failed()) return {};
   return explained(control_->send({.type = FrameType::reverse, .channel = channel}, bytes));
 }
 
-Result<> DestinationSession::close_back(uint16_t channel) {
-  return explained(control_->send({.type = FrameType::reverse_close, .channel = channel}));
+Result<> DestinationSession::close_back(uint16_t channel, bool both_ways) {
+  if (channel == kMainChannel) word_.closed();
+  if (failure_.failed() || done_) return {};
+  return explained(control_->send(
+      {.type = FrameType::reverse_close, .channel = channel, .aux = both_ways ? kBothWays : 0}));
 }
 
 Result<nlohmann::json> DestinationSession::finish() {

@@ -27,6 +27,7 @@
 #include "transport/failure.h"
 #include "transport/landing.h"
 #include "transport/lane.h"
+#include "transport/last_word.h"
 #include "transport/slots.h"
 #include "transport/socket.h"
 
@@ -56,14 +57,21 @@ class DestinationSession {
 
   // Starts the work; `this` must be known to the site before.
   void start();
-  // The way back of a channel, from any thread.
+  // The way back of a channel, from any thread; `both_ways`: the VMM takes nothing more of it either. What
+  // comes when the session has failed is kept for keep_word().
   Result<> send_back(uint16_t channel, std::span<const uint8_t> bytes);
-  Result<> close_back(uint16_t channel);
+  Result<> close_back(uint16_t channel, bool both_ways);
   // The VMM can take pages now.
   void ready() { landing_.ready(); }
 
   // Waits for the end; returns the source's account. An error is the session's first.
   Result<nlohmann::json> finish();
+  // After that has failed: whether the source has come back to ask what the VMM has said on the main channel,
+  bool asked() const { return word_.asked(); }
+  // and waits until it was told, for as long as a source may be silent; whether it was.
+  bool keep_word() { return word_.wait_told(silence_); }
+  // Ends that.
+  void leave() { word_.stop(); }
 
   Totals totals() const;
   // What the source asked for in its hello; an object.
@@ -76,6 +84,7 @@ class DestinationSession {
   void greet(Fd connection);
   void greet_control(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello);
   void greet_lane(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello);
+  void greet_asking(std::unique_ptr<FrameSocket> socket, const nlohmann::json& question);
   bool lanes_missing() const;
   void run_lane(size_t number);
   // A frame of which the head has come, until it is done with.
@@ -124,6 +133,7 @@ class DestinationSession {
   std::vector<Lane> lanes_;
   nlohmann::json wishes_ = nlohmann::json::object();
 
+  LastWord word_;
   Landing landing_;
   std::atomic<size_t> lanes_lost_ = 0;
   std::atomic<bool> done_ = false;

@@ -29,6 +29,7 @@ void Failure::fail(Error error) {
     closing_ = true;
     closed_.notify_all();
   }
+  event_.raise();
   // Nobody changes the list until closing_ falls.
   for (const Closer& close : closers_) close();
   std::lock_guard lock(mutex_);

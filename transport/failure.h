@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "compression/result.h"
+#include "transport/event.h"
 
 namespace wherry {
 
@@ -41,6 +42,8 @@ class Failure {
   [[nodiscard]] Guard on_fail(Closer closer);
 
   bool failed() const;
+  // Raised by the first error.
+  const Event& event() const { return event_; }
   // Asked when the first error comes: a cause behind it that is known there takes its place. Must not block.
   void explain(std::function<std::optional<Error>()> cause);
   // For who sees an effect whose cause another is about to report: waits until there is a first error, or
@@ -49,6 +52,7 @@ class Failure {
   std::optional<Error> first() const;
 
  private:
+  const Event event_;
   mutable std::mutex mutex_;
   std::condition_variable closed_;
   std::optional<Error> first_;

@@ -35,6 +35,7 @@ bool known(uint8_t type) {
     case FrameType::lane_hello:
     case FrameType::service:
     case FrameType::lane_path:
+    case FrameType::last_word:
     case FrameType::ack:
     case FrameType::reverse:
     case FrameType::reverse_close:

@@ -34,11 +34,12 @@ enum class FrameType : uint8_t {
   lane_hello = 19,  // lane: token and number, CBOR
   service = 20,     // neither: something else that the far daemon offers, CBOR
   lane_path = 21,   // lane, behind a welcome that offers a fabric: whether it was reached, CBOR
+  last_word = 22,   // of a source that lost its session: what has the VMM said, and how did it end? CBOR
   // On the control connection.
   ack = 24,            // `channel` and `sequence` are placed or written
   reverse = 25,        // bytes from the destination to the source of `channel`
-  reverse_close = 26,  // the channel ended in that direction
-  failed = 27,         // the session is over, text says why
+  reverse_close = 26,  // the channel ended in that direction, or with `aux` kBothWays in both
+  failed = 27,         // the session is over, text says why; `aux` may be kNeverThere
   done = 28,           // this side has finished; its account of the session, CBOR
   bases = 29,          // of which blocks the destination can read what it was sent, CBOR
   again = 30,          // the batch `sequence` of `channel` is needed once more, whole
@@ -73,6 +74,11 @@ struct FrameHeader {
 
   bool operator==(const FrameHeader&) const = default;
 };
+
+// `aux` of reverse_close: the VMM takes nothing more either.
+inline constexpr uint32_t kBothWays = 1;
+// `aux` of failed: the destination's VMM does not have the guest, and will not.
+inline constexpr uint32_t kNeverThere = 1;
 
 using HeaderBytes = std::array<uint8_t, kFrameHeaderBytes>;
 

@@ -274,15 +274,16 @@ Result<Landing::Landed> Landing::land_pages(Channel& channel, Arrival& arrival) 
 }
 
 // A channel whose pages are no longer seen may carry pages past the gate: from here on the VMM has to order
-// them. It can as long as it has received, itself, everything that it has to remember of: so not behind
-// placed pages of other channels (the VMM skips zero pages that it believes untouched), and not if the stream
-// refers back.
+// them. It can as long as it has received, itself, everything that it has to remember of: so not if the
+// stream refers back, and not where a channel of pages is not seen behind placed ones (the VMM skips zero
+// pages that it believes untouched; those that are seen the sink writes out).
 Result<> Landing::go_opaque(Channel& channel, const FrameHeader& header) {
   if (channel.pages_done) return {};
   // Even if the blocks are not known yet: this channel's own pages may come ahead of them.
   gate_.withdraw();
   withdrawn_ = true;
-  if (placed_beside_main_ || (placed_ && (header.flags & kNeedsPages))) {
+  const bool beside_main = header.channel != kMainChannel && placed_beside_main_;
+  if (beside_main || (placed_ && (header.flags & kNeedsPages))) {
     return fail(
         "channel {} can no longer be parsed, after pages were placed directly; the guest stays at the "
         "source. "

@@ -13,10 +13,12 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <array>
 #include <climits>
 #include <cstring>
 #include <memory>
 #include <system_error>
+#include <thread>
 
 namespace wherry {
 namespace {
@@ -53,12 +55,31 @@ Result<sockaddr_un> unix_address(const std::string& path) {
   return address;
 }
 
+// getaddrinfo() cannot be ended, and takes what a name server takes: so it has a thread that may be left.
+Result<AddrInfo> resolve(const Endpoint& at, const Event* cancel) {
+  if (!cancel) return resolve(at, false);
+  struct Lookup {
+    Event done;
+    Result<AddrInfo> found;
+  };
+  auto lookup = std::make_shared<Lookup>();
+  std::thread([lookup, at] {
+    lookup->found = resolve(at, false);
+    lookup->done.raise();
+  }).detach();
+  std::array<pollfd, 2> ready{pollfd{lookup->done.fd(), POLLIN, 0}, pollfd{cancel->fd(), POLLIN, 0}};
+  while (poll(ready.data(), ready.size(), -1) < 0 && errno == EINTR) continue;
+  if (!ready[0].revents) return fail("cannot resolve {}: {}", at.host, reason(ECANCELED));
+  return std::move(lookup->found);
+}
+
 // Waits for a non-blocking connect to finish; returns its errno.
-int finish_connect(int fd, std::chrono::milliseconds timeout) {
-  pollfd ready{fd, POLLOUT, 0};
-  int n = poll(&ready, 1, static_cast<int>(timeout.count()));
+int finish_connect(int fd, std::chrono::milliseconds timeout, const Event* cancel) {
+  std::array<pollfd, 2> ready{pollfd{fd, POLLOUT, 0}, pollfd{cancel ? cancel->fd() : -1, POLLIN, 0}};
+  int n = poll(ready.data(), ready.size(), static_cast<int>(timeout.count()));
   if (n == 0) return ETIMEDOUT;
   if (n < 0) return errno;
+  if (ready[1].revents) return ECANCELED;
   int error = 0;
   socklen_t length = sizeof error;
   getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
@@ -140,6 +161,16 @@ std::string reason(int error) {
   return std::system_category().message(error);
 }
 
+bool takes_nothing(int fd) {
+  pollfd state{fd, 0, 0};
+  return ::poll(&state, 1, 0) == 1 && (state.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+void await_takes_nothing(int fd) {
+  pollfd state{fd, 0, 0};
+  while (::poll(&state, 1, -1) < 0 && errno == EINTR) continue;
+}
+
 uint64_t unsent_bytes(int fd) {
   return queued(fd, SIOCOUTQNSD);
 }
@@ -202,9 +233,10 @@ void tune_tcp(int fd, std::chrono::seconds silence) {
   setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
 }
 
-Result<Fd> connect_to(const Endpoint& to, std::chrono::milliseconds timeout, std::chrono::seconds silence) {
+Result<Fd> connect_to(const Endpoint& to, std::chrono::milliseconds timeout, std::chrono::seconds silence,
+                      const Event* cancel) {
   if (to.is_unix()) return connect_unix(to, timeout);
-  auto found = resolve(to, false);
+  auto found = resolve(to, cancel);
   if (!found) return pass_on(found);
   int error = EADDRNOTAVAIL;
   for (addrinfo* at = found->get(); at; at = at->ai_next) {
@@ -214,7 +246,8 @@ Result<Fd> connect_to(const Endpoint& to, std::chrono::milliseconds timeout, std
       continue;
     }
     error = ::connect(fd.get(), at->ai_addr, at->ai_addrlen) == 0 ? 0 : errno;
-    if (error == EINPROGRESS) error = finish_connect(fd.get(), timeout);
+    if (error == EINPROGRESS) error = finish_connect(fd.get(), timeout, cancel);
+    if (error == ECANCELED) break;
     if (error != 0) continue;
     set_blocking(fd.get());
     tune_tcp(fd.get(), silence);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "compression/result.h"
+#include "transport/event.h"
 #include "transport/fd.h"
 
 namespace wherry {
@@ -31,8 +32,10 @@ struct Endpoint {
 };
 
 // Connects within `timeout`. TCP sockets come without Nagle's delay, and with keepalive and TCP_USER_TIMEOUT
-// set so that a peer that vanished is noticed after `silence`.
-Result<Fd> connect_to(const Endpoint& to, std::chrono::milliseconds timeout, std::chrono::seconds silence);
+// set so that a peer that vanished is noticed after `silence`. Given `cancel`, it fails as soon as that is
+// raised, but for a unix socket.
+Result<Fd> connect_to(const Endpoint& to, std::chrono::milliseconds timeout, std::chrono::seconds silence,
+                      const Event* cancel = nullptr);
 
 // A listening socket, and the path to remove when its owner goes; or a socket over which another process
 // hands over the connections that it has accepted.
@@ -86,6 +89,12 @@ Result<bool> recv_all(int fd, std::span<uint8_t> bytes);
 inline iovec piece(std::span<const uint8_t> bytes) {
   return {const_cast<uint8_t*>(bytes.data()), bytes.size()};
 }
+
+// Of a connection whose stream has ended: whether its peer takes nothing more either, because it has closed
+// it and not only ended its own direction. Over TCP that shows only to who writes.
+bool takes_nothing(int fd);
+// Waits for that. Also ends when the connection is shut here.
+void await_takes_nothing(int fd);
 
 // Bytes that a TCP socket has taken and the kernel has not sent once yet: they wait for a window or for the
 // link.

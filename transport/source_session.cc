@@ -1,5 +1,7 @@
 #include "transport/source_session.h"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <map>
 
@@ -8,6 +10,7 @@
 #include "transport/fabric_handshake.h"
 #include "transport/fabric_lane.h"
 #include "transport/first_frame.h"
+#include "transport/last_word.h"
 
 namespace wherry {
 namespace {
@@ -16,6 +19,10 @@ namespace {
 constexpr size_t kMostInFlight = 128 * 1024 * 1024;
 constexpr size_t kMostDiskInFlight = 32 * 1024 * 1024;
 constexpr std::chrono::seconds kConnectTimeout{10};
+// For one attempt to ask for the last word, and between two: a link that comes back shows to a fresh
+// connection at once, to an old one late.
+constexpr std::chrono::milliseconds kAskTimeout{500};
+constexpr std::chrono::milliseconds kAskAgain{300};
 // Records are compressed at a level that costs next to nothing.
 constexpr int kRecordLevel = 1;
 constexpr size_t kLongRecord = 1024;
@@ -23,14 +30,15 @@ constexpr size_t kLongRecord = 1024;
 // Slots for the largest flight, and for each channel one being filled and one half-way acknowledged.
 constexpr size_t kSourceSlots = (kMostInFlight + kMostDiskInFlight) / kBatchBytes + 2 * kMaxChannels;
 
-Result<std::unique_ptr<FrameSocket>> dial(const Endpoint& peer, const SourceSession::Options& options) {
-  auto socket = connect_to(peer, kConnectTimeout, options.silence);
+Result<std::unique_ptr<FrameSocket>> dial(const Endpoint& peer, const SourceSession::Options& options,
+                                          std::chrono::milliseconds timeout, const Event& cancel) {
+  auto socket = connect_to(peer, timeout, options.silence, &cancel);
   if (!socket) {
     return fail("{} (does `{}` run there?)", socket.error().message,
                 options.route.empty() ? "wherry receive" : "wherryd");
   }
   auto frames = std::make_unique<FrameSocket>(std::move(*socket), peer.str());
-  frames->set_patience(kConnectTimeout);
+  frames->set_patience(timeout);
   return frames;
 }
 
@@ -139,8 +147,9 @@ Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& opt
                                                               Failure& failure) {
   std::unique_ptr<SourceSession> session(new SourceSession(options, std::move(way_back), failure));
   session->no_fabric_ = why_no_fabric(options.fabric);
-  auto socket = dial(options.peers.front(), options);
+  auto socket = dial(options.peers.front(), options, kConnectTimeout, failure.event());
   if (!socket) return pass_on(socket);
+  auto ends = failure.on_fail([frames = socket->get()] { frames->shut(); });
   const nlohmann::json hello = {{"lanes", options.lanes},
                                 {"most_in_flight", kMostInFlight + kMostDiskInFlight},
                                 {"route", options.route},
@@ -155,6 +164,8 @@ Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& opt
   auto token = member<std::string>(*welcome, "token");
   if (!token) return pass_on(token);
   (*socket)->set_patience({});
+  session->token_ = *token;
+  ends = {};
   session->control_ = std::make_unique<Control>(std::move(*socket));
   if (auto lanes = session->open_lanes(options, *token); !lanes) return pass_on(lanes);
   session->start();
@@ -163,8 +174,10 @@ Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& opt
 
 Result<SourceSession::Lane> SourceSession::open_lane(size_t number, const Options& options,
                                                      const std::string& token) {
-  auto socket = dial(options.peers[number % options.peers.size()], options);
+  auto socket =
+      dial(options.peers[number % options.peers.size()], options, kConnectTimeout, failure_.event());
   if (!socket) return pass_on(socket);
+  auto ends = failure_.on_fail([frames = socket->get()] { frames->shut(); });
   nlohmann::json hello = {{"token", token}, {"lane", number}, {"route", options.route}};
   FabricPath path{nullptr, no_fabric_};
   if (path.why_not.empty()) {
@@ -185,6 +198,7 @@ Result<SourceSession::Lane> SourceSession::open_lane(size_t number, const Option
     path = std::move(*called);
   }
   (*socket)->set_patience({});
+  ends = {};
   Lane lane;
   if (path.connection) {
     const auto ports = rdma_ports();
@@ -231,7 +245,7 @@ void SourceSession::start() {
     window_.stop();
     disk_window_.stop();
     pool_.close();
-    control_->give_up(failure_.first()->message);
+    control_->give_up(failure_.first()->message, 0);
     for (Lane& lane : lanes_) lane.sender->shut();
   });
   for (size_t lane = 0; lane < lanes_.size(); ++lane) {
@@ -460,10 +474,11 @@ Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> b
       return true;
     }
     case FrameType::reverse:
+      if (head.header.channel == kMainChannel) heard_ += body.size();
       way_back_.bytes(head.header.channel, std::move(body));
       return true;
     case FrameType::reverse_close:
-      way_back_.closed(head.header.channel);
+      way_back_.closed(head.header.channel, head.header.aux == kBothWays);
       return true;
     case FrameType::again:
       // Where a lane was lost, the batch may have been sent once more, and acknowledged, before this came.
@@ -494,6 +509,7 @@ Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> b
       return true;
     }
     case FrameType::failed:
+      if (head.header.aux == kNeverThere && way_back_.never_there) way_back_.never_there();
       return fail("the destination gave up: {}", peer_text(body));
     case FrameType::done: {
       auto map = read_map(body, control_->peer());
@@ -515,6 +531,28 @@ Result<nlohmann::json> SourceSession::finish(const nlohmann::json& account) {
   control_->join();
   if (auto error = failure_.first()) return tl::make_unexpected(std::move(*error));
   return peer_account_;
+}
+
+Result<nlohmann::json> SourceSession::last_word(std::chrono::steady_clock::time_point until,
+                                                const Event& cancel) {
+  WordAsked asked{
+      .token = token_,
+      .route = options_.route,
+      .heard = heard_,
+      .bytes = [this](std::vector<uint8_t> bytes) { way_back_.bytes(kMainChannel, std::move(bytes)); },
+      .closed = [this] { way_back_.closed(kMainChannel, true); }};
+  for (size_t attempt = 0;; ++attempt) {
+    const auto began = std::chrono::steady_clock::now();
+    auto socket = dial(options_.peers[attempt % options_.peers.size()], options_, kAskTimeout, cancel);
+    auto account = socket ? hear_last_word(**socket, asked, until, cancel) : pass_on(socket);
+    if (account) return account;
+    // A refused attempt comes back at once.
+    pollfd cancelled{cancel.fd(), POLLIN, 0};
+    const auto next =
+        std::chrono::ceil<std::chrono::milliseconds>(began + kAskAgain - std::chrono::steady_clock::now());
+    const bool stop = poll(&cancelled, 1, static_cast<int>(std::max<int64_t>(next.count(), 0))) > 0;
+    if (stop || std::chrono::steady_clock::now() >= until) return account;
+  }
 }
 
 SourceSession::Totals SourceSession::totals() const {

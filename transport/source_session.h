@@ -98,7 +98,10 @@ class SourceSession {
   // Called by the control thread; must not block for long: acknowledgements wait behind them.
   struct WayBack {
     std::function<void(uint16_t channel, std::vector<uint8_t> bytes)> bytes;
-    std::function<void(uint16_t channel)> closed;
+    // `both_ways`: the destination's VMM takes nothing more of the channel either.
+    std::function<void(uint16_t channel, bool both_ways)> closed;
+    // The session fails, and the destination's VMM does not have the guest, nor will it. May be empty.
+    std::function<void()> never_there;
   };
   struct Totals {
     uint64_t wire_bytes = 0;
@@ -136,6 +139,10 @@ class SourceSession {
   // After every channel's close(): waits until all is acknowledged, then takes leave of the destination and
   // returns its account of the session. An error is the session's first.
   Result<nlohmann::json> finish(const nlohmann::json& account);
+  // After that has failed: asks the destination, over connections of its own, for what its VMM has said on
+  // the main channel and did not come; it goes the way back. Returns the destination's account, or why there
+  // is none by `until`. Also while an earlier session's way back is being written.
+  Result<nlohmann::json> last_word(std::chrono::steady_clock::time_point until, const Event& cancel);
 
   // From now on; 0: no limit.
   void set_bandwidth(uint64_t bytes_per_second) { pacer_.set_rate(static_cast<double>(bytes_per_second)); }
@@ -195,6 +202,8 @@ class SourceSession {
   PageHistory history_;
   std::atomic<bool> blocks_sent_ = false;
   std::atomic<bool> done_ = false;  // all is acknowledged
+  std::string token_;
+  uint64_t heard_ = 0;  // bytes of the main channel's way back; the control thread's until it ends
   Chooser chooser_;
   std::atomic<uint16_t> next_channel_ = 1;
   std::atomic<uint64_t> guest_bytes_ = 0;

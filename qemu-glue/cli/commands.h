@@ -1,5 +1,5 @@
-// The subcommands of `wherry`. Each adds itself to the command line; its callback returns the exit status:
-// 0 completed, 1 failed, 2 bad usage.
+// The subcommands of `wherry`. Each adds itself to the command line; its callback returns the exit status.
+// wherry(1) and README have the same table of them.
 #pragma once
 
 #include <CLI/App.hpp>
@@ -7,9 +7,11 @@
 
 namespace wherry::cli {
 
-inline constexpr int kCompleted = 0;
-inline constexpr int kFailed = 1;
-inline constexpr int kUsage = 2;
+inline constexpr int kCompleted = 0;    // also: what was asked was done
+inline constexpr int kFailed = 1;       // a migration: the guest is at the source
+inline constexpr int kUsage = 2;        // nothing was done
+inline constexpr int kUnknown = 3;      // where the guest is, is not known; the message says whom to ask
+inline constexpr int kSignalled = 128;  // and the signal's number: interrupted, the guest is at the source
 
 using Command = std::function<int()>;
 

@@ -7,9 +7,9 @@
 
 #include "qemu-glue/cli/arguments.h"
 #include "qemu-glue/cli/commands.h"
+#include "qemu-glue/cli/interruption.h"
 #include "qemu-glue/cli/migrate_domain.h"
 #include "qemu-glue/cli/progress.h"
-#include "qemu-glue/interrupt.h"
 #include "qemu-glue/migration.h"
 
 namespace wherry::cli {
@@ -36,12 +36,20 @@ int migrate_between_monitors(const MigrateOptions& options) {
                        .to = monitor_path(options.to),
                        .via = *uri,
                        .paused = options.paused});
-  Interrupt interrupt([&](const std::string& signal) { migration.cancel("interrupted by " + signal); });
   auto file = ReportFile::open(options.report, migration.report());
   if (!file) {
     spdlog::error("{}", file.error().message);
     return kFailed;
   }
+  const Interruption interruption({
+      .interrupt = [&](const std::string& why) { return migration.cancel(why); },
+      .leave = [&] { migration.leave(); },
+      .last = [&](Outcome outcome,
+                  const std::string& why) { write_last(*file, migration.report(), outcome, why); },
+      .asks_monitor = [&] { return migration.begun(); },
+      .waits = kMayBeThere,
+      .leaves = Interruption::monitors(options.to, options.from),
+  });
   Result<> done;
   {
     Progress progress([&] { return migration.report(); }, options.json);
@@ -50,9 +58,8 @@ int migrate_between_monitors(const MigrateOptions& options) {
   const Report report = migration.report();
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
   print_summary(report, options.json);
-  if (done) return kCompleted;
-  spdlog::error("{}", done.error().message);
-  return kFailed;
+  if (!done) spdlog::error("{}", done.error().message);
+  return interruption.exit_status(*report.outcome);
 }
 
 }  // namespace

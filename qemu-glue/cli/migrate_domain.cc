@@ -10,10 +10,10 @@
 #include <sstream>
 
 #include "qemu-glue/cli/commands.h"
+#include "qemu-glue/cli/interruption.h"
 #include "qemu-glue/cli/progress.h"
 #include "qemu-glue/domain/domain_migration.h"
 #include "qemu-glue/domain/event_loop.h"
-#include "qemu-glue/interrupt.h"
 #include "qemu-glue/look/units.h"
 #include "qemu-glue/uri.h"
 
@@ -73,10 +73,14 @@ std::string line(const MigrationProgress& progress) {
   return text;
 }
 
+const char* status(const MigrationProgress& progress) {
+  return progress.outcome ? name(*progress.outcome) : "running";
+}
+
 std::string json_line(const MigrationProgress& progress) {
   const domain::JobStats& stats = progress.stats;
   nlohmann::json json = {
-      {"status", progress.status}, {"error", progress.error}, {"total_s", stats.elapsed_s}};
+      {"status", status(progress)}, {"error", progress.error}, {"total_s", stats.elapsed_s}};
   if (stats.total > 0) {
     json.update({{"percent", stats.percent()},
                  {"bytes", stats.processed},
@@ -92,7 +96,7 @@ std::string json_line(const MigrationProgress& progress) {
 void print_end(const MigrationProgress& progress, bool json) {
   if (json) return print_line(json_line(progress));
   const domain::JobStats& stats = progress.stats;
-  fmt::print("migration {}\n", progress.status);
+  fmt::print("migration {}\n", status(progress));
   if (stats.elapsed_s > 0) fmt::print("  total        {:.2f} s\n", stats.elapsed_s);
   if (stats.downtime_ms) fmt::print("  downtime     {:.0f} ms\n", *stats.downtime_ms);
   if (stats.total > 0)
@@ -107,13 +111,19 @@ int migrate_domain(const DomainOptions& options, const std::string& via, bool js
     spdlog::error("{}", all.error().message);
     return kUsage;
   }
+  const std::string there = all->to.libvirt;
+  const std::string here = options.connect;
   DomainMigration migration(std::move(*all));
-  Interrupt interrupt([&](const std::string& signal) {
-    const std::string why = "interrupted by " + signal;
-    if (migration.cancel(why)) return;
-    // Nothing is to be undone, and a host that does not answer would be waited for.
-    spdlog::error("{} before the migration began", why);
-    std::_Exit(kFailed);
+  const Interruption interruption({
+      .interrupt = [&](const std::string& why) { return !migration.cancel(why); },
+      .leave = [] {},  // libvirt's call returns when libvirt wishes
+      .last = [](Outcome, const std::string&) {},
+      .asks_monitor = [] { return false; },
+      .waits = "libvirt is asked to give it up, unless it is too late for that",
+      .leaves = fmt::format(
+          "Ask the destination's libvirt first (virsh -c {} domstate {}), then this host's (virsh -c {} "
+          "domstate {}): libvirt lets the guest run on one of them",
+          there, options.domain, here, options.domain),
   });
   domain::EventLoop events;
   Result<> done;
@@ -123,9 +133,8 @@ int migrate_domain(const DomainOptions& options, const std::string& via, bool js
     done = migration.run();
   }
   print_end(migration.progress(), json);
-  if (done) return kCompleted;
-  spdlog::error("{}", done.error().message);
-  return kFailed;
+  if (!done) spdlog::error("{}", done.error().message);
+  return interruption.exit_status(*migration.progress().outcome);
 }
 
 std::vector<CLI::Option*> add_domain_options(CLI::App& command, DomainOptions& options) {

@@ -6,7 +6,6 @@
 
 #include <cstdio>
 
-#include "qemu-glue/cli/commands.h"
 #include "qemu-glue/look/units.h"
 
 namespace wherry::cli {
@@ -94,7 +93,7 @@ void print_summary(const Report& report, bool json) {
   const auto row = [](const char* name, const std::string& value) {
     fmt::print("  {:<12} {}\n", name, value);
   };
-  fmt::print("migration {}\n", report.status);
+  fmt::print("migration {}\n", report.status());
   if (!report.error.empty()) row("cause", report.error);
   row("total", fmt::format("{:.2f} s", report.total_s));
   if (report.switchover_ms) {
@@ -118,13 +117,18 @@ void print_summary(const Report& report, bool json) {
   for (const auto& [channel, why] : report.opaque) row("opaque", fmt::format("{}: {}", channel, why));
 }
 
-int give_up(ReportFile& file, Report report, const Error& error, bool json) {
-  report.status = "failed";
+void print_failure(ReportFile& file, Report report, const Error& error, bool json) {
+  report.outcome = Outcome::failed;
   report.error = error.message;
   if (json) print_line(json_line(report));
   if (auto written = file.write(report); !written) spdlog::warn("{}", written.error().message);
   spdlog::error("{}", error.message);
-  return kFailed;
+}
+
+void write_last(ReportFile& file, Report report, Outcome outcome, const std::string& why) {
+  report.outcome = outcome;
+  report.error = why;
+  if (auto written = file.write(report); !written) spdlog::warn("{}", written.error().message);
 }
 
 }  // namespace wherry::cli

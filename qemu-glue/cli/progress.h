@@ -40,7 +40,9 @@ std::string json_text(const nlohmann::json& json);
 void print_summary(const Report& report, bool json);
 
 // For a migration that cannot begin: says why on standard error, in the report, and as JSON if that is
-// wished. Returns the exit status.
-int give_up(ReportFile& file, Report report, const Error& error, bool json = false);
+// wished.
+void print_failure(ReportFile& file, Report report, const Error& error, bool json);
+// For one that is left in the middle: says so in the report.
+void write_last(ReportFile& file, Report report, Outcome outcome, const std::string& why);
 
 }  // namespace wherry::cli

@@ -2,11 +2,14 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <csignal>
+#include <optional>
 
 #include "qemu-glue/cli/arguments.h"
 #include "qemu-glue/cli/commands.h"
+#include "qemu-glue/cli/interruption.h"
 #include "qemu-glue/cli/progress.h"
-#include "qemu-glue/interrupt.h"
 #include "qemu-glue/memory/find_guest_ram.h"
 #include "qemu-glue/monitor/own_monitor.h"
 #include "qemu-glue/receiver.h"
@@ -41,10 +44,16 @@ Result<GuestRam> find_memory(const std::string& given, pid_t qemu) {
   return find_guest_ram(**qmp);
 }
 
-bool says_completed(const std::string& given, pid_t qemu) {
+// Asked when QEMU has closed the migration: what it is busy with then, it is not with that.
+std::optional<bool> has_arrived(const std::string& given, pid_t qemu) {
+  if (qemu > 0 && ::kill(qemu, 0) != 0 && errno == ESRCH) return false;
   auto qmp = monitor(given, qemu);
   auto answer = qmp ? (*qmp)->execute("query-migrate") : pass_on(qmp);
-  return answer && answer->value("status", "") == "completed";
+  if (!answer) return std::nullopt;
+  const std::string status = answer->value("status", "none");
+  if (status == "completed") return true;
+  if (status == "failed" || status == "none" || status == "setup") return false;
+  return std::nullopt;
 }
 
 int receive(const ReceiveOptions& options) {
@@ -59,12 +68,11 @@ int receive(const ReceiveOptions& options) {
     return kUsage;
   }
   Failure failure;
-  Interrupt interrupt([&](const std::string& signal) { failure.fail({"interrupted by " + signal}); });
   Receiver receiver({.listen = *uri,
                      .qemu = *qemu,
                      .disks = *disks,
                      .memory = [&](pid_t qemu) { return find_memory(options.qmp, qemu); },
-                     .arrived = [&](pid_t qemu) { return says_completed(options.qmp, qemu); },
+                     .arrived = [&](pid_t qemu) { return has_arrived(options.qmp, qemu); },
                      .begun =
                          [&] {
                            if (!handed_over) return;
@@ -77,17 +85,30 @@ int receive(const ReceiveOptions& options) {
     spdlog::error("{}", file.error().message);
     return kFailed;
   }
+  const Interruption interruption({
+      .interrupt = [&](const std::string& why) { return receiver.interrupt(why); },
+      .leave = [&] { receiver.leave(); },
+      .last = [&](Outcome outcome,
+                  const std::string& why) { write_last(*file, receiver.report(), outcome, why); },
+      .asks_monitor = [] { return false; },
+      .waits = kMayBeThere,
+      .leaves = Interruption::monitors(options.qmp.empty() ? "the one at " + options.qemu : options.qmp,
+                                       "at the sender's host"),
+  });
   if (handed_over) {
     receiver.open(Listener::handed_over(Fd(options.handed_over)));
   } else {
-    if (auto opened = receiver.open(); !opened) return give_up(*file, receiver.report(), opened.error());
+    if (auto opened = receiver.open(); !opened) {
+      print_failure(*file, receiver.report(), opened.error(), false);
+      return interruption.exit_status(Outcome::failed);
+    }
     spdlog::info("listening on {}", receiver.where().str());
   }
   auto ended = receiver.run();
-  if (auto written = file->write(receiver.report()); !written) spdlog::warn("{}", written.error().message);
-  if (ended) return kCompleted;
-  spdlog::error("{}", ended.error().message);
-  return kFailed;
+  const Report report = receiver.report();
+  if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
+  if (!ended) spdlog::error("{}", ended.error().message);
+  return interruption.exit_status(*report.outcome);
 }
 
 }  // namespace

@@ -3,17 +3,18 @@
 #include <sys/socket.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <optional>
 #include <thread>
 
 #include "qemu-glue/cli/arguments.h"
 #include "qemu-glue/cli/commands.h"
+#include "qemu-glue/cli/interruption.h"
 #include "qemu-glue/cli/progress.h"
 #include "qemu-glue/convergence/convergence.h"
 #include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/domain/event_loop.h"
 #include "qemu-glue/domain/libvirt_monitor.h"
-#include "qemu-glue/interrupt.h"
 #include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/sender.h"
 
@@ -37,8 +38,18 @@ struct SendOptions {
   bool insecure = false;
 };
 
-// What only QEMU knows: how it went where the stream is opaque, and how long the guest was away.
-Result<> ask_qemu(Monitor& qemu, Report& report) {
+// Whether QEMU waits for the destination's word before it takes a migration for completed.
+bool waits_for_word(Monitor& qemu) {
+  const auto capabilities = qemu.execute("query-migrate-capabilities");
+  if (!capabilities || !capabilities->is_array()) return false;
+  return std::any_of(capabilities->begin(), capabilities->end(), [](const nlohmann::json& each) {
+    return each.value("capability", "") == "return-path" && each.value("state", false);
+  });
+}
+
+// What only QEMU knows: how it went where the stream does not tell, and how long the guest was away.
+// `of_both`: the answer is one that both hosts have agreed on.
+Result<> ask_qemu(Monitor& qemu, bool of_both, bool lost, Report& report) {
   auto answer = qemu.execute("query-migrate");
   for (int looks = 1; answer && looks < kLooksAtTheEnd; ++looks) {
     const std::string status = answer->value("status", "");
@@ -48,10 +59,14 @@ Result<> ask_qemu(Monitor& qemu, Report& report) {
   }
   if (!answer) return pass_on(answer);
   const std::string status = answer->value("status", "");
-  if (report.status == "unknown" && (status == "completed" || status == "failed" || status == "cancelled")) {
-    report.status = status == "completed" ? "completed" : "failed";
-    report.error =
-        status == "completed" ? "" : "the source's QEMU says: " + answer->value("error-desc", status);
+  if (report.outcome == Outcome::unknown && status == "completed" && (of_both || waits_for_word(qemu))) {
+    report.outcome = Outcome::completed;
+    report.error.clear();
+  }
+  // It also says so of its own accord only: not where Wherry had to close it without the destination's word.
+  if (report.outcome == Outcome::unknown && !lost && (status == "failed" || status == "cancelled")) {
+    report.outcome = Outcome::failed;
+    report.error = "the source's QEMU says: " + answer->value("error-desc", status);
   }
   if (auto downtime = answer->find("downtime"); downtime != answer->end() && downtime->is_number()) {
     report.switchover_ms = downtime->get<double>();
@@ -106,17 +121,31 @@ int send(const SendOptions& options) {
     return kUsage;
   }
   Failure failure;
-  Interrupt interrupt([&](const std::string& signal) { failure.fail({"interrupted by " + signal}); });
   Sender sender({.qemu = *qemu, .disks = *disks, .uri = *uri}, failure);
   auto file = ReportFile::open(options.report, sender.report());
   if (!file) {
     spdlog::error("{}", file.error().message);
     return kFailed;
   }
+  const Interruption interruption({
+      .interrupt = [&](const std::string& why) { return sender.interrupt(why); },
+      .leave = [&] { sender.leave(); },
+      .last = [&](Outcome outcome,
+                  const std::string& why) { write_last(*file, sender.report(), outcome, why); },
+      .asks_monitor = [&] { return !options.qmp.empty(); },
+      .waits = kMayBeThere,
+      .leaves = Interruption::monitors(
+          "at " + uri->hosts.front().host,
+          options.qmp.empty() ? "the one that migrates to " + options.qemu : options.qmp),
+  });
   std::unique_ptr<Qmp> qmp;
+  const auto give_up = [&](const Error& error) {
+    print_failure(*file, sender.report(), error, options.json);
+    return interruption.exit_status(Outcome::failed);
+  };
   if (!options.qmp.empty()) {
     auto connected = Qmp::connect(monitor_path(options.qmp));
-    if (!connected) return give_up(*file, sender.report(), connected.error(), options.json);
+    if (!connected) return give_up(connected.error());
     qmp = std::move(*connected);
   }
   std::unique_ptr<convergence::Convergence> converging;
@@ -126,12 +155,11 @@ int send(const SendOptions& options) {
         convergence::Convergence::begin(*qmp, qmp->peer_pid(), *uri, [&sender] { return sender.lanes(); });
     if (!begun) {
       failure.fail(begun.error());
-      return give_up(*file, sender.report(), begun.error(), options.json);
+      return give_up(begun.error());
     }
     converging = std::move(*begun);
   }
-  if (auto opened = sender.open(); !opened)
-    return give_up(*file, sender.report(), opened.error(), options.json);
+  if (auto opened = sender.open(); !opened) return give_up(opened.error());
   spdlog::info("ready: migrate QEMU to {}", options.qemu);
   std::optional<domain::EventLoop> events;
   std::unique_ptr<Monitor> libvirt;
@@ -161,13 +189,13 @@ int send(const SendOptions& options) {
   converging.reset();
   Report report = sender.report();
   if (Monitor* monitor = qmp ? static_cast<Monitor*>(qmp.get()) : libvirt.get()) {
-    if (auto asked = ask_qemu(*monitor, report); !asked) spdlog::warn("{}", asked.error().message);
+    if (auto asked = ask_qemu(*monitor, !qmp, failure.failed(), report); !asked)
+      spdlog::warn("{}", asked.error().message);
   }
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
   print_summary(report, options.json);
-  if (report.status == "completed") return kCompleted;
-  spdlog::error("{}", report.error);
-  return kFailed;
+  if (report.outcome != Outcome::completed) spdlog::error("{}", report.error);
+  return interruption.exit_status(*report.outcome);
 }
 
 }  // namespace

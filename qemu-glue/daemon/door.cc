@@ -67,7 +67,8 @@ void Door::receive(Fd connection) {
   Result<> taken;
   if (!first) {
     taken = pass_on(first);
-  } else if (first->type == FrameType::hello || first->type == FrameType::lane_hello) {
+  } else if (first->type == FrameType::hello || first->type == FrameType::lane_hello ||
+             first->type == FrameType::last_word) {
     taken = arrivals_.take(connection, *first);
     if (taken) return;
   } else if (const auto service = service_of(*first); service == "libvirt") {

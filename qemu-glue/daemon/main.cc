@@ -170,15 +170,16 @@ int run(const Options& options) {
     return kUsage;
   }
   if (options.check) return 0;
-  std::promise<std::string> stopped;
-  Interrupt interrupt([&](const std::string& signal) { stopped.set_value(signal); });
+  Event stopped;
+  Interrupt interrupt([&](int) { stopped.raise(); });
   Daemon daemon(std::move(*config));
   if (auto opened = daemon.open(); !opened) {
     spdlog::error("{}", opened.error().message);
     return kFailed;
   }
   notify("READY=1");
-  spdlog::info("{}: the end", stopped.get_future().get());
+  stopped.wait();
+  spdlog::info("the end");
   notify("STOPPING=1");
   return 0;
 }

@@ -56,18 +56,20 @@ class Intervention {
 Result<> DomainMigration::run() {
   Result<> done = prepare();
   if (done) done = begin();
+  Outcome outcome = Outcome::failed;  // unless more is known
   if (done) {
     const auto begin = Clock::now();
     auto migrating = std::async(std::launch::async, [this] { return migrate(); });
     look_after(migrating);
     done = migrating.get();
-    std::string where = done ? "" : where_the_guest_is();
+    const Ended ended = done ? Ended{Outcome::completed, ""} : where_the_guest_is();
+    outcome = ended.outcome;
     if (done) read_final_stats(Clock::now() - begin);
     std::lock_guard lock(mutex_);
-    if (!done) done = fail("{}; {}", cancelled_.empty() ? done.error().message : cancelled_, where);
+    if (!done) done = fail("{}; {}", cancelled_.empty() ? done.error().message : cancelled_, ended.detail);
   }
   std::lock_guard lock(mutex_);
-  progress_.status = done ? "completed" : "failed";
+  progress_.outcome = outcome;
   progress_.left_s.reset();
   if (!done) progress_.error = done.error().message;
   return done;
@@ -196,23 +198,25 @@ void DomainMigration::read_final_stats(std::chrono::duration<double> took) {
   progress_.stats = stats;
 }
 
-std::string DomainMigration::where_the_guest_is() const {
+// The outcome too: a guest that is not at the source may be anywhere.
+Ended DomainMigration::where_the_guest_is() const {
   int state = VIR_DOMAIN_NOSTATE;
   int why = 0;
   if (virDomainGetState(domain_.get(), &state, &why, 0) < 0) {
-    return "what became of the guest is not known: " + last_error();
+    return {Outcome::unknown, "what became of the guest is not known: " + last_error()};
   }
   switch (state) {
     case VIR_DOMAIN_RUNNING:
-      return "the guest runs on at the source";
+      return {Outcome::failed, "the guest runs on at the source"};
     case VIR_DOMAIN_PAUSED:
       if (why == VIR_DOMAIN_PAUSED_POSTCOPY || why == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED) {
-        return "postcopy has stopped half-way, and the guest's memory is on both hosts: go on with "
-               "virsh migrate --postcopy --postcopy-resume";
+        return {Outcome::unknown,
+                "postcopy has stopped half-way, and the guest's memory is on both hosts: go on with "
+                "virsh migrate --postcopy --postcopy-resume"};
       }
-      return "the guest is paused at the source";
+      return {Outcome::failed, "the guest is paused at the source"};
     default:
-      return "at the source the domain does not run";
+      return {Outcome::unknown, "at the source the domain does not run"};
   }
 }
 

@@ -21,11 +21,12 @@
 #include "qemu-glue/domain/job_stats.h"
 #include "qemu-glue/domain/libvirt.h"
 #include "qemu-glue/domain/migrate_call.h"
+#include "qemu-glue/outcome.h"
 
 namespace wherry::domain {
 
 struct MigrationProgress {
-  std::string status = "running";  // then "completed" or "failed"
+  std::optional<Outcome> outcome;  // none: it runs
   std::string error;
   JobStats stats;
   std::optional<double> left_s;
@@ -58,7 +59,7 @@ class DomainMigration {
   Result<> migrate();
   void look_after(const std::future<Result<>>& migrating);
   void read_final_stats(std::chrono::duration<double> took);
-  std::string where_the_guest_is() const;
+  Ended where_the_guest_is() const;
 
   const Options options_;
   Connection here_;

@@ -89,6 +89,7 @@ void Batcher::pages_done() {
 
 void Batcher::opaque(std::string_view why, bool needs_pages) {
   next_flags_ |= kOpaque | (needs_pages ? kNeedsPages : 0);
+  notices_.unparsed();
   if (!pages_done_) notices_.opaque(std::string(why));
 }
 

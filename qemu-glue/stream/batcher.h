@@ -25,6 +25,7 @@ class Batcher : public StreamEvents {
     std::function<void(const GuestBlocks&)> blocks;  // the main channel has named them
     std::function<uint32_t()> participants;          // how many channels take part in epochs, now
     std::function<void(std::string why)> opaque;     // before the last page of the guest
+    std::function<void()> unparsed;                  // from here on: device state at the latest
     std::function<void()> pages_done;
     std::function<void()> postcopy;
   };

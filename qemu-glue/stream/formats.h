@@ -76,7 +76,11 @@ inline constexpr uint32_t kMultifdPacketBytes = 512 * 1024;  // of page data
 // Return path, migration.c: enum mig_rp_message_type
 inline constexpr uint16_t kRpShut = 1;
 inline constexpr uint16_t kRpPong = 2;
+inline constexpr uint16_t kRpRequestPagesOf = 3;  // of a block that it names
+inline constexpr uint16_t kRpRequestPages = 4;    // of the same block
 inline constexpr uint16_t kRpRecvBitmap = 5;
 inline constexpr size_t kRpLongest = 512;
+// migration.c:postcopy_start(): sent when the package, which makes the destination run, has gone.
+inline constexpr uint32_t kPingBehindPackage = 4;
 
 }  // namespace wherry::qemu

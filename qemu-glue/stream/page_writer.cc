@@ -51,7 +51,8 @@ class MainWriter : public PageWriter {
  public:
   explicit MainWriter(const GuestBlocks& blocks) : blocks_(blocks) {}
 
-  std::span<iovec> write(const PageBatch& batch, const Skip& skip) override {
+  // A zero page's record is always obeyed.
+  std::span<iovec> write(const PageBatch& batch, const Skip& skip, bool /*whole_zeros*/) override {
     pieces_.clear();
     batch.each([&](uint16_t block, uint64_t index, const uint8_t* content) {
       if (skipped(skip, block)) return;
@@ -86,15 +87,16 @@ class MultifdWriter : public PageWriter {
  public:
   explicit MultifdWriter(const GuestBlocks& blocks) : blocks_(blocks) {}
 
-  std::span<iovec> write(const PageBatch& batch, const Skip& skip) override {
+  std::span<iovec> write(const PageBatch& batch, const Skip& skip, bool whole_zeros) override {
     pieces_.clear();
+    if (whole_zeros) zeros_.resize(batch.page_size);
     slots_ = kMultifdPacketBytes / batch.page_size;
     batch.each([&](uint16_t block, uint64_t index, const uint8_t* content) {
       if (skipped(skip, block)) return;
       if (block != block_ || normal_.size() + zero_.size() == slots_) packet(batch.page_size);
       block_ = block;
-      if (content) {
-        normal_.push_back({index, content});
+      if (content || whole_zeros) {
+        normal_.push_back({index, content ? content : zeros_.data()});
       } else {
         zero_.push_back(index);
       }
@@ -141,6 +143,7 @@ class MultifdWriter : public PageWriter {
   uint64_t packets_ = 0;
   std::vector<Page> normal_;
   std::vector<uint64_t> zero_;
+  std::vector<uint8_t> zeros_;  // a page
   Pieces pieces_;
 };
 

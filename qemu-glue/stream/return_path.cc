@@ -42,6 +42,8 @@ void ReturnPath::message(std::vector<uint8_t>& out) {
     ponged_ = true;
     return;
   }
+  if (type == kRpRequestPages || type == kRpRequestPagesOf) fetches_ = true;
+  if (type == kRpPong && has_value && be32(&partial_[4]) == kPingBehindPackage) fetches_ = true;
   if (type == kRpShut && has_value) shut_ = be32(&partial_[4]);
   if (type == kRpRecvBitmap) bitmap_size_next_ = true;
   out.insert(out.end(), partial_.begin(), partial_.end());

@@ -25,6 +25,9 @@ class ReturnPath {
   bool ponged() const { return ponged_; }
   // The value of SHUT, once it has come: 0 if the destination has the guest.
   std::optional<uint32_t> shut() const { return shut_; }
+  // Whether the destination runs the guest without having all of it: it has asked for pages, or answered the
+  // PING that follows the package of postcopy.
+  bool fetches() const { return fetches_; }
 
  private:
   void message(std::vector<uint8_t>& out);
@@ -34,6 +37,7 @@ class ReturnPath {
   bool bitmap_size_next_ = false;
   bool ponged_ = false;
   std::optional<uint32_t> shut_;
+  bool fetches_ = false;
 };
 
 }  // namespace wherry::qemu

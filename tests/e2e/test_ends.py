@@ -55,11 +55,11 @@ class End(unittest.TestCase):
         self.assertEqual(wherry.wait(within), code)
         self.assertRegex(wherry.stderr, says)
 
-    def check_failed(self, pair, sender_says=None, receiver_says=None, within=5):
-        """All that holds after a failure; a wherry that was killed says nothing."""
+    def check_failed(self, pair, sender_says=None, receiver_says=None, within=5, interrupted=None):
+        """All that holds after a failure; a wherry that was killed says nothing, one that was interrupted ends with 130."""
         for wherry, says in ((pair.sender, sender_says), (pair.receiver, receiver_says)):
             if says:
-                self.check_exit(wherry, 1, says, within)
+                self.check_exit(wherry, 130 if wherry is interrupted else 1, says, within)
                 self.assertEqual(wherry.report['status'], 'failed')
                 self.assertRegex(wherry.report['error'], says)
         if pair.src.process.poll() is None:
@@ -90,9 +90,11 @@ class Killed(End):
             killed.process.kill()
             killed.process.wait()
             sender_says, receiver_says = VICTIMS[victim]
+            interrupted = None
             if moment == 'before':
                 if victim == 'source':  # nobody but us knows that its QEMU will not come
-                    pair.sender.process.send_signal(signal.SIGINT)
+                    interrupted = pair.sender
+                    interrupted.process.send_signal(signal.SIGINT)
                     sender_says, receiver_says = 'interrupted', 'interrupted'
                 elif victim == 'destination':
                     pair.migrate()
@@ -104,7 +106,7 @@ class Killed(End):
             # Between two multifd channels' ends QEMU's loader may wait for ever, with or without Wherry.
             if moment != 'before' and (victim == 'source' or (victim != 'destination' and not pair.multifd)):
                 wait_until(lambda: pair.dst.process.poll() is not None, 5, 'end of the destination QEMU')
-            self.check_failed(pair, sender_says, receiver_says)
+            self.check_failed(pair, sender_says, receiver_says, interrupted=interrupted)
 
 
 def add_killed(victim, moment, combination, version='10.0'):
@@ -126,8 +128,10 @@ class Interrupted(End):
     def check(self, which, moment, combination):
         with self.pair(combination) as pair:
             reach(pair, moment)
-            {'send': pair.sender, 'receive': pair.receiver}[which].process.send_signal(signal.SIGINT)
-            self.check_failed(pair, 'interrupted by SIGINT', 'interrupted by SIGINT')
+            interrupted = {'send': pair.sender, 'receive': pair.receiver}[which]
+            interrupted.process.send_signal(signal.SIGINT)
+            interrupted.wait(2)
+            self.check_failed(pair, 'interrupted by SIGINT', 'interrupted by SIGINT', interrupted=interrupted)
 
 
 for which in ('send', 'receive'):
@@ -298,7 +302,7 @@ class NotThere(End):
                                                 netns=link.netns('b')) as receiver:
                 receiver.wait_listening()
                 receiver.process.send_signal(number)
-                self.check_exit(receiver, 1, f'interrupted by {number.name}')
+                self.check_exit(receiver, 128 + number, f'interrupted by {number.name}')
 
     def test_socket_path_in_use(self):
         with self.pair('single_relay') as pair:
@@ -356,9 +360,10 @@ class HalfClose(End):
                             writer.start()
                             self.assertEqual(b''.join(iter(lambda: other.recv(65536), b'')), data)
                             writer.join()
-                    says = 'opaque.*query-migrate'  # without a monitor nobody here knows how it ended
-                    self.check_exit(sender, 1, says)
-                    self.check_exit(receiver, 1, says)
+                    says = 'does not tell.*query-migrate'  # without a monitor nobody here knows how it ended
+                    self.check_exit(sender, 3, says)
+                    self.check_exit(receiver, 3, says)
+                    self.assertEqual((sender.report['status'], receiver.report['status']), ('unknown', 'unknown'))
 
     def test_source_ends_first(self):
         self.check(True)

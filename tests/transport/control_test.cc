@@ -194,7 +194,7 @@ TEST_F(ControlTest, ManyThreadsMaySend) {
 }
 
 TEST_F(ControlTest, GivingUpTellsWhyAndEndsTheConnection) {
-  control_->give_up("out of paper");
+  control_->give_up("out of paper", 0);
   ASSERT_TRUE(*other_->receive(head_, body_));
   EXPECT_EQ(head_.header.type, FrameType::failed);
   EXPECT_EQ(test::text_of(body_), "out of paper");
@@ -215,7 +215,7 @@ TEST_F(ControlTest, GivingUpDoesNotWait) {
     before = control_->bytes_sent();
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   } while (before == 0 || control_->bytes_sent() != before);
-  control_->give_up("out of paper");
+  control_->give_up("out of paper", 0);
   sender.join();
 }
 
@@ -230,7 +230,7 @@ TEST_F(ControlTest, JoiningAfterGivingUpEndsByItself) {
     ended = !more || !*more;
   });
   EXPECT_TRUE(control_->running());
-  control_->give_up("out of paper");
+  control_->give_up("out of paper", 0);
   control_->join();
   EXPECT_TRUE(ended);
   EXPECT_FALSE(control_->running());
@@ -248,7 +248,7 @@ TEST_F(ControlTest, GivingUpLeavesThePeersSideOpen) {
       sequence = head.header.sequence;
     }
   });
-  control_->give_up("out of paper");
+  control_->give_up("out of paper", 0);
   EXPECT_TRUE(other_->acknowledge(1, 517));
   other_.reset();
   control_->join();

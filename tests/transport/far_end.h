@@ -93,7 +93,7 @@ class Destination {
     if (what == "ready") return session.ready(), nothing();
     if (what == "wishes") return session.wishes();
     if (what == "send_back") return done(session.send_back(order[1], bytes_of(order[2])));
-    if (what == "close_back") return done(session.close_back(order[1]));
+    if (what == "close_back") return done(session.close_back(order[1], order[2]));
     if (what == "finish") return session.finish();
     if (what == "asked_again") return session.totals().asked_again;
     if (what == "placed_pages") return session.totals().landing.placed_pages;
@@ -161,7 +161,7 @@ class FarEnd {
   void ready() { get("ready"); }
   nlohmann::json wishes() { return get("wishes"); }
   void send_back(uint16_t channel, const std::string& text) { get("send_back", channel, text); }
-  void close_back(uint16_t channel) { get("close_back", channel); }
+  void close_back(uint16_t channel, bool both_ways) { get("close_back", channel, both_ways); }
   Result<nlohmann::json> finish() { return ask("finish"); }
   uint64_t asked_again() { return get("asked_again"); }
   uint64_t placed_pages() { return get("placed_pages"); }

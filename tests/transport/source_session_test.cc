@@ -30,7 +30,9 @@ class Back {
   SourceSession::WayBack way() {
     return {.bytes = [this](uint16_t channel,
                             std::vector<uint8_t> bytes) { note(channel, test::text_of(bytes)); },
-            .closed = [this](uint16_t channel) { note(channel, "<closed>"); }};
+            .closed = [this](uint16_t channel,
+                             bool both_ways) { note(channel, both_ways ? "<closed>" : "<ended>"); },
+            .never_there = [this] { note(kMainChannel, "<never there>"); }};
   }
   bool wait(uint16_t channel, const std::string& text) {
     std::unique_lock lock(mutex_);
@@ -246,7 +248,7 @@ TEST_P(SessionTest, TheWayBackArrivesInOrder) {
   far_end_->send_back(0, "one ");
   far_end_->send_back(0, "two ");
   far_end_->send_back(7, "other");
-  far_end_->close_back(0);
+  far_end_->close_back(0, true);
   EXPECT_TRUE(back_.wait(0, "one two <closed>"));
   EXPECT_TRUE(back_.wait(7, "other"));
   main->close();
@@ -303,7 +305,7 @@ TEST_P(SessionTest, ADiskHasRoomOfItsOwnAndBothDirections) {
   disk->close();
   ASSERT_TRUE(far_end_->wait_log(1, 2));
   far_end_->send_back(1, " still");
-  far_end_->close_back(1);
+  far_end_->close_back(1, true);
   EXPECT_TRUE(back_.wait(1, "written still<closed>"));
   main->close();
   expect_good_end();

@@ -205,6 +205,7 @@ TEST(WireFormat, ExactlyTheTypesOnThePageAreKnown) {
                                                  {"refuse", FrameType::refuse},
                                                  {"lane_hello", FrameType::lane_hello},
                                                  {"lane_path", FrameType::lane_path},
+                                                 {"last_word", FrameType::last_word},
                                                  {"service", FrameType::service},
                                                  {"ack", FrameType::ack},
                                                  {"reverse", FrameType::reverse},
@@ -350,6 +351,7 @@ TEST(WireFormat, MessagesHaveTheKeysOnThePage) {
   expect_map("hello", raw.hello);
   expect_map("lane_hello", raw.lane_hellos.at(0));
   expect_map("service", {{"service", "libvirt"}});
+  expect_map("last_word", {{"token", "as last_word_test.cc checks"}, {"route", ""}, {"heard", 0u}});
   expect_map("welcome", {{"token", "as destination_session_test.cc checks"}});
   expect_map("bases", {{"blocks", {"as destination_session_test.cc checks"}}, {"copies", 0u}});
   GuestBlocks blocks;

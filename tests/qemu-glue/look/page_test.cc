@@ -16,7 +16,7 @@ using ::testing::Not;
 json whole() {
   Report report;
   report.role = "source";
-  report.status = "completed";
+  report.outcome = Outcome::completed;
   report.uri = "wherry://hostb?streams=2";
   report.placement = "relay";
   report.placement_reason = "asked for";

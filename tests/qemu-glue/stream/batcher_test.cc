@@ -42,6 +42,7 @@ class BatcherTest : public testing::Test {
                                     .blocks = [this](const GuestBlocks& blocks) { named_ = blocks; },
                                     .participants = [] { return 1u; },
                                     .opaque = [this](const std::string& why) { opaque_ = why; },
+                                    .unparsed = [this] { unparsed_ = true; },
                                     .pages_done = [this] { pages_done_ = true; },
                                     .postcopy = [this] { postcopy_ = true; },
                                 });
@@ -95,6 +96,7 @@ class BatcherTest : public testing::Test {
   size_t used_ = 0;
   GuestBlocks named_;
   std::string opaque_;
+  bool unparsed_ = false;
   bool pages_done_ = false, postcopy_ = false;
 };
 
@@ -168,11 +170,14 @@ TEST_F(BatcherTest, TellsOfOpaqueOnlyWhilePagesCome) {
   batcher_->opaque("why not", true);
   record("x");
   EXPECT_EQ(opaque_, "why not");
+  EXPECT_TRUE(unparsed_);
   opaque_.clear();
+  unparsed_ = false;
   batcher_->pages_done();
   EXPECT_TRUE(pages_done_);
   batcher_->opaque("device state", false);
   EXPECT_EQ(opaque_, "");
+  EXPECT_TRUE(unparsed_);
 }
 
 }  // namespace

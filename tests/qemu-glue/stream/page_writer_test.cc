@@ -25,13 +25,14 @@ struct P {
   uint64_t index;
   char content;  // 0: a zero page
 };
-ByteVector written(PageWriter& writer, const std::vector<P>& pages, const Skip& skip = {}) {
+ByteVector written(PageWriter& writer, const std::vector<P>& pages, const Skip& skip = {},
+                   bool whole_zeros = false) {
   PageBatch batch;
   batch.page_size = kPage;
   for (const P& page : pages)
     batch.add(page.block, page.index, page.content ? content(page.content).data() : nullptr);
   ByteVector bytes;
-  for (const iovec& piece : writer.write(batch, skip)) {
+  for (const iovec& piece : writer.write(batch, skip, whole_zeros)) {
     bytes.insert(bytes.end(), static_cast<uint8_t*>(piece.iov_base),
                  static_cast<uint8_t*>(piece.iov_base) + piece.iov_len);
   }
@@ -89,6 +90,16 @@ TEST(PageWriter, MultifdPutsOneBlockInAPacket) {
   EXPECT_EQ(be64(second + 24), be64(first + 24) + 1);
   EXPECT_STREQ(reinterpret_cast<const char*>(second + 64), "vga.vram");
   EXPECT_EQ(be64(second + 320), 7 * kPage);
+}
+
+TEST(PageWriter, MultifdWritesOutZeroPages) {
+  auto writer = make_multifd_writer(two_blocks());
+  const ByteVector bytes = written(*writer, {{0, 9, 0}, {0, 3, 'a'}}, {}, true);
+  ASSERT_EQ(bytes.size(), 1344 + 2 * kPage);
+  EXPECT_EQ(be32(&bytes[16]), 2u);
+  EXPECT_EQ(be32(&bytes[32]), 0u);
+  EXPECT_EQ(be64(&bytes[320]), 9 * kPage);
+  EXPECT_EQ(ByteVector(bytes.begin() + 1344, bytes.begin() + 1344 + kPage), ByteVector(kPage, 0));
 }
 
 TEST(PageWriter, MultifdFillsNoPacketBeyondItsSlots) {

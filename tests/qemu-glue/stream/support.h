@@ -116,7 +116,7 @@ class Recorder : public StreamEvents {
   void flush() {
     if (batch_.empty()) return;
     if (!writer_) writer_ = make_writer_(known);
-    for (const iovec& piece : writer_->write(batch_, {})) {
+    for (const iovec& piece : writer_->write(batch_, {}, false)) {
       const auto* bytes = static_cast<const uint8_t*>(piece.iov_base);
       relayed.insert(relayed.end(), bytes, bytes + piece.iov_len);
     }

@@ -1,0 +1,81 @@
+#include "qemu-glue/cli/interruption.h"
+
+#include <fmt/core.h>
+#include <spdlog/spdlog.h>
+
+#include <csignal>
+#include <cstdlib>
+
+#include "qemu-glue/cli/commands.h"
+
+namespace wherry::cli {
+namespace {
+
+// From a signal to the end of the command, if something holds it up.
+constexpr std::chrono::milliseconds kAtOnce{150};
+constexpr std::chrono::milliseconds kWithMonitor{1900};
+
+}  // namespace
+
+Interruption::Interruption(Answers answers)
+    : answers_(std::move(answers)), heard_([this](int signal) { hear(signal); }) {}
+
+std::string Interruption::monitors(const std::string& destination, const std::string& source) {
+  return fmt::format(
+      "Ask the destination's QEMU first ({}): if its query-migrate says completed, the guest is there: quit "
+      "the "
+      "source's QEMU, then let the guest run (cont). If it says anything else, or nothing, quit it, then ask "
+      "the "
+      "source's QEMU ({}): the guest is there, and runs or wants a cont",
+      destination, source);
+}
+
+Interruption::~Interruption() {
+  std::lock_guard lock(mutex_);
+  over_ = true;
+  ended_.notify_all();
+}
+
+void Interruption::hear(int signal) {
+  {
+    std::lock_guard lock(mutex_);
+    if (signal_ == 0) signal_ = signal;
+  }
+  const std::string why = fmt::format("interrupted by {}", signal == SIGINT ? "SIGINT" : "SIGTERM");
+  if (waits_) {
+    spdlog::error("{}, and where the guest is, is not known. {}", why, answers_.leaves);
+    answers_.leave();
+    return end_in_time(Outcome::unknown, why);
+  }
+  if (!answers_.interrupt(why)) {
+    waits_ = true;
+    return spdlog::warn("{}: {}; interrupt again to wait no longer", why, answers_.waits);
+  }
+  spdlog::warn("{}: the guest stays at the source", why);
+  end_in_time(Outcome::failed, why);
+}
+
+void Interruption::end_in_time(Outcome outcome, const std::string& why) {
+  std::unique_lock lock(mutex_);
+  if (ended_.wait_for(lock, answers_.asks_monitor() ? kWithMonitor : kAtOnce, [this] { return over_; }))
+    return;
+  answers_.last(outcome, why);
+  lock.unlock();
+  std::_Exit(exit_status(outcome));
+}
+
+int Interruption::exit_status(Outcome outcome) const {
+  switch (outcome) {
+    case Outcome::completed:
+      return kCompleted;
+    case Outcome::failed: {
+      std::lock_guard lock(mutex_);
+      return signal_ ? kSignalled + signal_ : kFailed;
+    }
+    case Outcome::unknown:
+      break;
+  }
+  return kUnknown;
+}
+
+}  // namespace wherry::cli

@@ -1,0 +1,124 @@
+#include "qemu-glue/ending.h"
+
+namespace wherry::qemu {
+namespace {
+
+constexpr const char* kSourceLeft =
+    "the source's QEMU ended the migration before the destination had the guest (cancelled, or failed: "
+    "query-migrate there says why)";
+constexpr const char* kDestinationLeft =
+    "the destination's QEMU closed the migration before it had the guest; its log says why";
+constexpr const char* kCouldNotLoad = "the destination's QEMU could not load the guest; its log says why";
+constexpr const char* kNotTold =
+    "the destination's QEMU has loaded the guest, but the source's may not have been told: ask that first "
+    "(query-migrate), and let the guest run on one host only";
+constexpr const char* kShared =
+    "postcopy stopped half-way, and the guest's memory is on both hosts: go on with migrate-recover there "
+    "and "
+    "migrate with resume here";
+constexpr const char* kSilent =
+    "the stream does not tell how the migration ended (it is encrypted, or the capability return-path is "
+    "off): "
+    "ask the destination's QEMU, then the source's, with query-migrate";
+constexpr const char* kUnheard =
+    "what the destination's QEMU made of the guest was not heard: ask it, then the source's, with "
+    "query-migrate, "
+    "and let the guest run on one host only";
+
+}  // namespace
+
+void Ending::will_say() {
+  std::lock_guard lock(mutex_);
+  will_say_ = true;
+}
+
+bool Ending::may_have_it() {
+  std::lock_guard lock(mutex_);
+  if (state_ == State::cannot) state_ = State::may;
+  return !given_up_;
+}
+
+void Ending::fetches() {
+  std::lock_guard lock(mutex_);
+  if (state_ == State::cannot || state_ == State::may) state_ = State::shares;
+}
+
+void Ending::said(uint32_t shut) {
+  std::lock_guard lock(mutex_);
+  if (shut != 0 && first_to_leave_ != First::source) could_not_load_ = true;
+  if (state_ != State::has_not) state_ = shut == 0 ? State::has : State::has_not;
+}
+
+void Ending::leaves() {
+  std::lock_guard lock(mutex_);
+  if (first_to_leave_ == First::nobody) first_to_leave_ = First::destination;
+}
+
+void Ending::left() {
+  leaves();
+  std::lock_guard lock(mutex_);
+  left_ = true;
+  if (state_ == State::cannot || (state_ == State::may && will_say_)) state_ = State::has_not;
+}
+
+void Ending::source_left() {
+  std::lock_guard lock(mutex_);
+  if (first_to_leave_ == First::nobody && state_ != State::has) first_to_leave_ = First::source;
+}
+
+void Ending::never() {
+  std::lock_guard lock(mutex_);
+  if (state_ != State::has) state_ = State::has_not;
+}
+
+bool Ending::give_up() {
+  std::lock_guard lock(mutex_);
+  if (state_ == State::cannot) {
+    state_ = State::has_not;
+    given_up_ = true;
+  }
+  return state_ == State::has_not || state_ == State::shares;
+}
+
+Ending::State Ending::state() const {
+  std::lock_guard lock(mutex_);
+  return state_;
+}
+
+bool Ending::over() const {
+  std::lock_guard lock(mutex_);
+  return left_;
+}
+
+Ended Ending::ended(bool told) const {
+  std::lock_guard lock(mutex_);
+  switch (state_) {
+    case State::has:
+      // A source's QEMU that has left by then takes the guest for its own.
+      if (!told || first_to_leave_ == First::source) return {Outcome::unknown, kNotTold};
+      return {Outcome::completed, ""};
+    case State::shares:
+      return {Outcome::unknown, kShared};
+    case State::may:
+      return {Outcome::unknown, will_say_ ? kUnheard : kSilent};
+    case State::cannot:
+    case State::has_not:
+      break;
+  }
+  return {Outcome::failed, why_not()};
+}
+
+// Called with the lock held.
+const char* Ending::why_not() const {
+  if (could_not_load_) return kCouldNotLoad;
+  return first_to_leave_ == First::destination ? kDestinationLeft : kSourceLeft;
+}
+
+std::optional<Error> Ending::cause() const {
+  std::lock_guard lock(mutex_);
+  const bool without = state_ == State::cannot || state_ == State::has_not;
+  if (!without || first_to_leave_ == First::nobody) return std::nullopt;
+  return Error{why_not()};
+}
+
+}  // namespace wherry::qemu

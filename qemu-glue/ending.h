@@ -1,0 +1,77 @@
+// Who has the guest, as far as one end of a migration can tell: what keeps it from running twice, or nowhere.
+//
+//              may_have_it()                 said(0)
+//   cannot ────────────────────▶ may ────────────────────▶ has
+//      │                         │ │ said(n), left()
+//      │ left(), give_up()       │ └─────────────────────▶ has_not
+//      └──────────────────────▶  │ fetches()                ▲
+//                  has_not       └────────────▶ shares      │ never()
+//
+// Each end keeps one: the source's goes by what it has sent, the destination's by what it has written to its
+// QEMU, so the source's is never behind. docs/architecture.md ("Who has the guest") has the table of what
+// each event means in each state. Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <optional>
+
+#include "compression/result.h"
+#include "qemu-glue/outcome.h"
+
+namespace wherry::qemu {
+
+class Ending {
+ public:
+  // What the destination's QEMU may have.
+  enum class State {
+    cannot,   // it lacks bytes that it cannot be complete without
+    may,      // it may be complete, and only it knows
+    shares,   // postcopy: it runs the guest, and fetches what it lacks from the source
+    has,      // its word: it is complete
+    has_not,  // its word, or it lacks bytes for good
+  };
+
+  // The migration's QEMU at the destination says on the way back how it went. Not said: it does not, or that
+  // cannot be read.
+  void will_say();
+  // To be called before the first bytes are sent, or written, with which it could be complete. False: the
+  // migration was given up before, and they must not be.
+  bool may_have_it();
+  // It asks for pages, or has passed what makes it run.
+  void fetches();
+  // Its word: 0, it has the guest.
+  void said(uint32_t shut);
+  // It has closed a channel,
+  void leaves();
+  // and that was the main one.
+  void left();
+  // The source's QEMU has closed the main channel, or one with pages that were still to come.
+  void source_left();
+  // The destination says that its QEMU has not had the bytes, and will not.
+  void never();
+  // Wherry cannot go on. True: QEMU's connections are to be closed at once, for no guest can be lost or
+  // doubled by that. False: QEMU is to notice nothing until the destination's has said its word.
+  bool give_up();
+
+  State state() const;
+  // Who left first, as the cause of what fails then: a QEMU that ends takes more than its channels along.
+  std::optional<Error> cause() const;
+  // Whether the destination's QEMU has closed the main channel.
+  bool over() const;
+  // What that came to. `told`: whether the source knows, or will, what the destination's QEMU has said.
+  Ended ended(bool told) const;
+
+ private:
+  const char* why_not() const;
+
+  mutable std::mutex mutex_;
+  State state_ = State::cannot;
+  bool will_say_ = false;
+  bool given_up_ = false;
+  bool left_ = false;
+  enum class First { nobody, source, destination } first_to_leave_ = First::nobody;
+  bool could_not_load_ = false;
+};
+
+}  // namespace wherry::qemu

@@ -1,0 +1,25 @@
+// How a migration ended: one type for both ends, for reports and for exit statuses.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace wherry {
+
+enum class Outcome {
+  completed,  // the guest is at the destination, and the source knows
+  failed,     // the guest is at the source
+  unknown,    // this end cannot tell; the detail says whom to ask
+};
+
+// The word for it in reports and between the two ends.
+const char* name(Outcome outcome);
+std::optional<Outcome> outcome_named(std::string_view name);
+
+struct Ended {
+  Outcome outcome = Outcome::failed;
+  std::string detail;  // for the operator; empty if it completed
+};
+
+}  // namespace wherry

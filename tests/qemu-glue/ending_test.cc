@@ -1,0 +1,131 @@
+#include "qemu-glue/ending.h"
+
+#include <gtest/gtest.h>
+
+namespace wherry::qemu {
+namespace {
+
+using State = Ending::State;
+
+TEST(Ending, WithoutTheLastBytesNobodyHasIt) {
+  Ending ending;
+  EXPECT_EQ(ending.state(), State::cannot);
+  EXPECT_TRUE(ending.give_up());
+  EXPECT_EQ(ending.state(), State::has_not);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::failed);
+}
+
+TEST(Ending, OnceGivenUpTheLastBytesMustNotGo) {
+  Ending ending;
+  EXPECT_TRUE(ending.give_up());
+  EXPECT_FALSE(ending.may_have_it());
+  EXPECT_EQ(ending.state(), State::has_not);
+}
+
+TEST(Ending, WithThemOnlyQemuKnows) {
+  Ending ending;
+  ending.will_say();
+  EXPECT_TRUE(ending.may_have_it());
+  EXPECT_FALSE(ending.give_up());
+  EXPECT_EQ(ending.state(), State::may);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
+  EXPECT_TRUE(ending.may_have_it()) << "more of them";
+}
+
+TEST(Ending, ItsWordCounts) {
+  for (const uint32_t shut : {0u, 1u}) {
+    Ending ending;
+    EXPECT_TRUE(ending.may_have_it());
+    ending.said(shut);
+    ending.left();
+    EXPECT_EQ(ending.state(), shut == 0 ? State::has : State::has_not);
+    EXPECT_EQ(ending.ended(true).outcome, shut == 0 ? Outcome::completed : Outcome::failed);
+  }
+}
+
+TEST(Ending, AWordThatTheSourceWasNotToldIsNoCompletion) {
+  Ending ending;
+  EXPECT_TRUE(ending.may_have_it());
+  ending.said(0);
+  EXPECT_FALSE(ending.give_up()) << "QEMU at the source has to hear it";
+  EXPECT_EQ(ending.ended(false).outcome, Outcome::unknown);
+  EXPECT_NE(ending.ended(false).detail.find("may not have been told"), std::string::npos);
+}
+
+TEST(Ending, ASourceThatLeftBeforeTheWordHasTheGuestToo) {
+  Ending ending;
+  ending.will_say();
+  EXPECT_TRUE(ending.may_have_it());
+  ending.source_left();
+  ending.said(0);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
+}
+
+TEST(Ending, ASourceThatLeavesBehindTheWordIsUsual) {
+  Ending ending;
+  EXPECT_TRUE(ending.may_have_it());
+  ending.said(0);
+  ending.source_left();
+  ending.left();
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::completed);
+}
+
+TEST(Ending, WhoCloses) {
+  struct Case {
+    bool sent;
+    bool says;
+    State state;
+    Outcome outcome;
+  };
+  for (const Case& each :
+       {Case{false, true, State::has_not, Outcome::failed},
+        Case{false, false, State::has_not, Outcome::failed},
+        // A QEMU that would have said so, had it the guest.
+        Case{true, true, State::has_not, Outcome::failed}, Case{true, false, State::may, Outcome::unknown}}) {
+    Ending ending;
+    if (each.says) ending.will_say();
+    if (each.sent) {
+      EXPECT_TRUE(ending.may_have_it());
+    }
+    EXPECT_FALSE(ending.over());
+    ending.left();
+    EXPECT_TRUE(ending.over());
+    EXPECT_EQ(ending.state(), each.state) << each.sent << each.says;
+    EXPECT_EQ(ending.ended(true).outcome, each.outcome) << each.sent << each.says;
+  }
+}
+
+TEST(Ending, TheFirstToLeaveIsTheCause) {
+  Ending source;
+  source.source_left();
+  source.left();
+  EXPECT_NE(source.ended(true).detail.find("the source's QEMU ended"), std::string::npos);
+  Ending destination;
+  destination.left();
+  destination.source_left();
+  EXPECT_NE(destination.ended(true).detail.find("the destination's QEMU closed"), std::string::npos);
+}
+
+TEST(Ending, InPostcopyBothHaveAPart) {
+  Ending ending;
+  EXPECT_TRUE(ending.may_have_it());
+  ending.fetches();
+  EXPECT_TRUE(ending.give_up()) << "both QEMUs pause, and go on later";
+  EXPECT_EQ(ending.state(), State::shares);
+  ending.left();
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
+  EXPECT_NE(ending.ended(true).detail.find("migrate-recover"), std::string::npos);
+  ending.said(0);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::completed);
+}
+
+TEST(Ending, TheDestinationCanSayThatItNeverWill) {
+  Ending ending;
+  EXPECT_TRUE(ending.may_have_it());
+  ending.never();
+  EXPECT_TRUE(ending.give_up());
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::failed);
+}
+
+}  // namespace
+}  // namespace wherry::qemu
