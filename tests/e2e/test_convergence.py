@@ -109,7 +109,7 @@ class Convergence(unittest.TestCase):
             pair.start_wherries()
             self.assertEqual(auto_converge(pair.src), before)
             pair.sender.process.terminate()
-            self.assertEqual(pair.sender.wait(), 1)
+            self.assertEqual(pair.sender.wait(), 143)
             self.assertEqual(downtime_limit(pair.src), limit)
 
     @unittest.skipUnless(os.access('/dev/kvm', os.W_OK), 'no KVM')
@@ -126,7 +126,7 @@ class Convergence(unittest.TestCase):
                         self.assertIn('throttle: dirty-limit', sender.stderr)
                         self.assertEqual([each['cpu-index'] for each in guest.execute('query-vcpu-dirty-limit')], [0])
                         sender.process.terminate()
-                        self.assertEqual(sender.wait(), 1)
+                        self.assertEqual(sender.wait(), 143)
                         self.assertEqual(guest.execute('query-vcpu-dirty-limit'), [])
 
     def test_control_groups_of_version_2(self):

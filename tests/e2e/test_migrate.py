@@ -51,7 +51,7 @@ class Migrate(unittest.TestCase):
                            'pages on their way')
                 process.send_signal(signal.SIGINT)
                 _, said = process.communicate(timeout=30)
-            self.assertEqual(process.returncode, 1, said)
+            self.assertEqual(process.returncode, 130, said)
             self.assertEqual((capabilities(src), src.execute('query-migrate-parameters')), before)
             ticks = len(src.ticks())
             src.wait_console(lambda _: len(src.ticks()) > ticks, 10, 'tick of the guest that stays')

@@ -98,15 +98,24 @@ class Link:
 
     def reset_busiest(self, side='a'):
         """Resets that one of the cable's TCP connections over which `side` has moved the most bytes."""
-        def ss(*args):
-            return subprocess.run(['ip', 'netns', 'exec', self.netns(side), 'ss', '-HtnO', *args], check=True,
-                                  capture_output=True, text=True).stdout
         connections = {}
-        for line in ss('-i', 'state', 'established', 'src', f'{self.address(side)}/24').splitlines():
+        for line in self._ss(side, '-i', 'state', 'established', 'src', f'{self.address(side)}/24').splitlines():
             moved = [int(n) for n in re.findall(r'\bbytes_(?:sent|received):(\d+)', line)]
             connections[line.split()[2].rsplit(':', 1)[1], line.split()[3].rsplit(':', 1)[1]] = sum(moved)
         local, remote = max(connections, key=connections.get)
-        ss('-K', 'state', 'established', f'sport = :{local} and dport = :{remote}')
+        self._ss(side, '-K', 'state', 'established', f'sport = :{local} and dport = :{remote}')
+
+    def reset_all(self, side='a'):
+        """Resets all of the cable's TCP connections, as a firewall does that forgets them."""
+        self._ss(side, '-K', 'state', 'established', 'src', f'{self.address(side)}/24')
+
+    def connections(self, side):
+        """What `ss` says of the TCP connections there."""
+        return self._ss(side)
+
+    def _ss(self, side, *args):
+        return subprocess.run(['ip', 'netns', 'exec', self.netns(side), 'ss', '-HtnO', *args], check=True,
+                              capture_output=True, text=True).stdout
 
     def mend(self, side='a'):
         _ip('-n', self.netns(side), 'link', 'set', 'cable', 'up')
