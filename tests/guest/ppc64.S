@@ -1,11 +1,15 @@
 /*
  * Entry, calls of firmware and hypervisor, and the one interrupt handler of the test guest on ppc64 (see ppc64.c). The firmware
- * jumps to the first instruction of the image, in real mode and 64 bits, big-endian, with its own entry in r5.
+ * jumps to the first instruction of the image, in real mode and big-endian, with its own entry in r5.
  */
         .abiversion 2
         .text
         .globl _start
-_start: lis 2, .TOC.@ha
+_start: mfmsr 0
+        li 3, 1
+        rldimi 0, 3, 63, 0 /* MSR[SF]: 64 bits, which not every firmware has switched on */
+        mtmsrd 0
+        lis 2, .TOC.@ha
         addi 2, 2, .TOC.@l
         lis 1, stack_top@ha
         addi 1, 1, stack_top@l

@@ -26,7 +26,7 @@ u32 clock_now(void)
 }
 u32 clock_since(u32 then) { return clock_now() - then; }
 
-/* ---- sleep until the decrementer interrupts (used with verify= only) ---- */
+/* ---- sleep until the decrementer interrupts (used with verify= only; QEMU 7.2 forgets to, after a migration under TCG) ---- */
 
 void sleep_setup(void)
 {
