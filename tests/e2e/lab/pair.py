@@ -25,6 +25,7 @@ from .guest import Guest
 from .link import Link
 from .migration import compare_ram
 from .process import wait_until
+from .qmp import QmpError
 from .wherry import Wherry
 
 PAGES = 2048
@@ -118,13 +119,15 @@ class Pair:
             return False
         wait_until(reached, 20, f'pass {passes} of the migration')
 
-    def complete(self, pages=PAGES, compare=True):
-        """Waits for the end of a successful migration; checks exit codes, RAM (unless the destination's guest runs by
-        itself), and the guest on its new host, the only one where it runs. Returns both reports."""
+    def complete(self, pages=PAGES, compare=True, code=0):
+        """Waits for the end of a successful migration; checks that both wherries exit with that code, RAM (unless the
+        destination's guest runs by itself), and the guest on its new host, the only one where it runs. Returns both
+        reports."""
         self.src.wait_migrated(timeout=60)
         codes = self.sender.wait(10), self.receiver.wait(10)
-        if codes != (0, 0):
-            raise AssertionError(f'the wherries ended with {codes}')
+        if codes != (code, code):
+            raise AssertionError(f'the wherries ended with {codes}, not with {code}')
+        wait_until(lambda: self.dst.status() != 'inmigrate', 10, 'destination QEMU that has loaded the guest')
         if not self.dst.autostart:
             if compare and (different := compare_ram(self.src, self.dst)):
                 raise AssertionError(f'{len(different)} pages differ: {different[:10]} …')
@@ -156,6 +159,13 @@ class Pair:
                   for side in 'ab']
         return set(map(int, ' '.join(listed).split()))
 
+    @staticmethod
+    def _state(guest):
+        try:
+            return guest.qmp.execute('query-status', 2)['status']
+        except (OSError, QmpError) as error:
+            return guest.process.poll() or error
+
     def __enter__(self):
         return self
 
@@ -166,5 +176,5 @@ class Pair:
                     error.add_note(f'{name} ({process.returncode}): {process.stderr}')
             for name in ('src', 'dst'):
                 if (guest := getattr(self, name, None)) and guest.process:
-                    error.add_note(f'{name} QEMU ({guest.process.poll()}): {guest.stderr()}')
+                    error.add_note(f'{name} QEMU ({self._state(guest)}): {guest.stderr()}')
         self._stack.close()
