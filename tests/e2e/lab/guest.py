@@ -83,8 +83,7 @@ class Guest(Console):
             raise ValueError(f'unknown kind of RAM: {ram}')
         machine = [machine or self._machine.kind, self._machine.options, memory and f'memory-backend={block}']
         argv = [qemu_path(self.version, self._arch), '-nodefaults', '-no-user-config', '-display', 'none', '-accel', accel,
-                '-machine', ','.join(filter(None, machine)), *(['-cpu', self._machine.cpu] if self._machine.cpu else []),
-                '-m', f'{self.ram_kib}k', *memory,
+                '-machine', ','.join(filter(None, machine)), '-m', f'{self.ram_kib}k', *memory,
                 '-kernel', self._kernel, '-append', append, '-serial', f"file:{self.path('console')}",
                 '-qmp', f"unix:{self.path('test.qmp')},server=on,wait=off",
                 '-qmp', f'unix:{self.qmp_path},server=on,wait=off', *extra]

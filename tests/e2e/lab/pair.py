@@ -33,8 +33,8 @@ SMALL = {'ram_kib': 49160, 'append': f'pages={PAGES} rate=8000 mix=text:60,rando
 
 
 class Pair:
-    def __init__(self, version='10.0', *, arch='x86_64', multifd=0, placement='relay', keys='streams=2&verify=on', rate=None, qmp=True,
-                 source=None, destination=None, capabilities=(), parameters=None, return_path=True, tcp=False,
+    def __init__(self, version='10.0', *, arch='x86_64', multifd=0, placement='relay', keys='streams=2&verify=on', rate=None,
+                 qmp=True, source=None, destination=None, capabilities=(), parameters=None, return_path=True, tcp=False,
                  sender_qmp=False, cgroups=True, incoming=True, wherries=True, scheme='wherry'):
         self._incoming, self._scheme = incoming, scheme
         self._return_path, self._tcp, self._sender_qmp = return_path, tcp, sender_qmp
