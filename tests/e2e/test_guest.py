@@ -21,16 +21,17 @@ input()
 
 
 class Memory:
-    """The working set of a guest with ram='shm'."""
+    """The working set of a guest with ram='shm'. `order`: '<' or '>', its bytes in a word."""
 
-    def __init__(self, guest):
+    def __init__(self, guest, order='<'):
+        self._order = order
         with open(guest.ram_file, 'r+b') as file:
             self._ram = mmap.mmap(file.fileno(), 0)
         self._base = next(at for at in range(0, len(self._ram), PAGE)
-                          if struct.unpack_from('<IIII', self._ram, at) == (0x59524857, self.version_at(at), 1, 1))
+                          if struct.unpack_from(order + 'IIII', self._ram, at) == (0x59524857, self.version_at(at), 1, 1))
 
     def version_at(self, at):
-        return struct.unpack_from('<I', self._ram, at + 4)[0]
+        return struct.unpack_from(self._order + 'I', self._ram, at + 4)[0]
 
     def version(self, page):
         return self.version_at(self._base + page * PAGE)
@@ -43,11 +44,11 @@ class Memory:
 
 
 class GuestSeesDamage(unittest.TestCase):
-    def check(self, version, machine):
+    def check(self, version, order='<', **options):
         append = 'pages=1024 rate=3000 bytes=64 mix=random:100'
-        with Guest(version, ram='shm', machine=machine, append=append) as guest:
+        with Guest(version, ram='shm', append=append, **options) as guest:
             guest.wait_ready()
-            memory = Memory(guest)
+            memory = Memory(guest, order)
             old = memory[11]
             wait_until(lambda: memory.version(11) > 2, 30, 'touch of the page')
             self.assertEqual(guest.bad(), [])
@@ -59,7 +60,7 @@ class GuestSeesDamage(unittest.TestCase):
             guest.cont()
             guest.wait_console(lambda _: len(guest.bad()) >= 5 and guest.last_tick()['bad'] >= 5, 30, 'BAD lines')
             found = {int(l.split()[1][5:]): l.split('found=')[1] for l in guest.bad()}
-            stale = str(struct.unpack_from('<I', old, 4)[0])
+            stale = str(struct.unpack_from(order + 'I', old, 4)[0])
             self.assertEqual(found, {7: 'corrupt', 11: stale, 13: 'zero', 17: 'corrupt', 19: 'corrupt'})
             self.assertEqual(guest.last_tick()['bad'], 5)
 
@@ -98,7 +99,9 @@ class GuestTouches(unittest.TestCase):
 for version in VERSIONS:
     for machine in ('pc', 'q35'):
         setattr(GuestSeesDamage, f"test_{version.replace('.', '_')}_{machine}",
-                lambda self, v=version, m=machine: self.check(v, m))
+                lambda self, v=version, m=machine: self.check(v, machine=m))
+for arch in ('s390x', 'ppc64'):
+    setattr(GuestSeesDamage, f'test_{arch}', lambda self, a=arch: self.check('7.2', '>', arch=a))
 
 
 class Lab(unittest.TestCase):

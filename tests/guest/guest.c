@@ -3,6 +3,7 @@
  * wrong or out of date. For tests and benchmarks of live migration.
  *
  * Run it:    qemu-system-x86_64 -kernel wherry-guest.elf -append 'pages=16384 rate=30000' -serial file:LOG
+ * On s390x and ppc64 it is the same; what differs between the machines is in one file each (machine.h).
  *
  * Command line (KEY=VALUE, separated by blanks; an unknown key or a bad value stops the guest with an error line):
  *   pages=N    working set in pages of 4 KiB                                         (default 4096)
@@ -21,7 +22,7 @@
  *                                                                                    (default: to all at once)
  *   seed=N     other content and other page picks                                     (default 1)
  *
- * Console (COM1), whole lines:
+ * Console (the first -serial), whole lines:
  *   wherry-guest ready                          once, when the working set is filled
  *   tick=N touched=N verified=N bad=N           once a second of guest time; all counters are cumulative
  *   BAD page=N expected=V found=F               a page is wrong. V is the version (number of touches) it should
@@ -33,18 +34,15 @@
  *   wherry-guest error: TEXT                    it stops there
  * A bad page is counted, then repaired, so each fault counts once. At most 64 BAD lines are printed between ticks.
  *
- * A page that is not all zero starts with four little-endian u32: page number ^ 0x59524857, version, kind (0 text, 1
+ * A page that is not all zero starts with four u32 in the machine's byte order: page number ^ 0x59524857, version, kind (0 text, 1
  * random, 3 flip), seed. The working set is one piece of physical memory, page 0 first.
  *
  * How: the content of a page is a function of seed, page number and version. The version and a sum over the page are
  * kept away from it in two records, one before and one behind the working set. A touch updates the sum by the difference
- * to what the page really held, so damage that is written over still shows. The time base is the ACPI PM timer, which
- * QEMU derives from the guest's virtual clock: it goes on smoothly across a migration and needs no interrupt.
+ * to what the page really held, so damage that is written over still shows. The time base is a clock of the machine's that
+ * goes on across a migration and needs no interrupt.
  */
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
+#include "machine.h"
 
 enum { PAGE = 4096, WORDS = PAGE / 4, HEADER_WORDS = 4 };
 enum kind { TEXT, RANDOM, ZERO, FLIP, KINDS };
@@ -54,40 +52,7 @@ static u32 pages = 4096, bytes = 64, seed = 1;
 static u32 kind_percent[KINDS] = {60, 40, 0, 0};
 static u64 touched, verified, bad;
 
-/* ---- machine ---- */
-
-static void out8(u16 port, u8 value) { __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
-static u8 in8(u16 port)
-{
-    u8 value;
-    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-static u32 in32(u16 port)
-{
-    u32 value;
-    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-/* a / b for a quotient that fits 32 bits */
-static u32 divide(u64 a, u32 b, u32 *rest)
-{
-    u32 quotient;
-    __asm__("divl %4" : "=a"(quotient), "=d"(*rest) : "0"((u32)a), "1"((u32)(a >> 32)), "r"(b) : "cc");
-    return quotient;
-}
-
 /* ---- console ---- */
-
-enum { COM1 = 0x3f8, LINE_STATUS = COM1 + 5, TRANSMITTER_EMPTY = 0x20 };
-
-static void put_char(char c)
-{
-    while (!(in8(LINE_STATUS) & TRANSMITTER_EMPTY))
-        ;
-    out8(COM1, c);
-}
 
 static void put(const char *s)
 {
@@ -113,44 +78,15 @@ static void put_field(const char *name, u64 n)
     put_number(n);
 }
 
-static void __attribute__((noreturn)) fail(const char *why, const char *what)
+void fail(const char *why, const char *what)
 {
     put("wherry-guest error: ");
     put(why);
     for (; *what && *what != ' '; what++)
         put_char(*what);
     put("\n");
-    for (;;)
-        __asm__ volatile("cli; hlt");
+    halt();
 }
-
-/* ---- time: the ACPI PM timer, 24 bits; SeaBIOS puts it here on pc and on q35 ---- */
-
-enum { PM_TIMER = 0x608, HZ = 3579545 };
-
-static u32 clock_now(void) { return in32(PM_TIMER) & 0xffffff; }
-static u32 clock_since(u32 then) { return (clock_now() - then) & 0xffffff; }
-
-/* ---- sleep until the next timer interrupt (used with verify= only) ---- */
-
-extern void timer_interrupt(void);
-static u64 interrupt_gates[9];
-
-static void sleep_setup(void)
-{
-    enum { PIC_MASK = 0x21, PIC2_MASK = 0xa1, PIT = 0x40, PIT_MODE = 0x43, TIMER_VECTOR = 8, DIVIDER = 1193182 / 500 };
-    u32 handler = (u32)timer_interrupt;
-    interrupt_gates[TIMER_VECTOR] = (u64)(handler >> 16) << 48 | 0x8e0000080000ull | (handler & 0xffff);
-    struct __attribute__((packed)) { u16 limit; u32 base; } idt = {sizeof interrupt_gates - 1, (u32)interrupt_gates};
-    __asm__ volatile("lidt %0" : : "m"(idt));
-    out8(PIC_MASK, 0xfe);
-    out8(PIC2_MASK, 0xff);
-    out8(PIT_MODE, 0x34); /* channel 0, both bytes, rate generator */
-    out8(PIT, DIVIDER & 0xff);
-    out8(PIT, DIVIDER >> 8);
-}
-
-static void sleep_a_little(void) { __asm__ volatile("sti; hlt; cli" : : : "memory"); }
 
 /* ---- content of pages ---- */
 
@@ -317,10 +253,10 @@ static void write_page(u32 n, u32 version)
     store_record(n, (struct record){version, sum_page(scratch)});
 }
 
-static void set_up_memory(u32 end)
+static void set_up_memory(unsigned long end)
 {
     extern u8 free_memory[];
-    u32 start = (u32)free_memory, record_pages = (pages * sizeof(struct record) + PAGE - 1) / PAGE;
+    unsigned long start = (unsigned long)free_memory, record_pages = (pages * sizeof(struct record) + PAGE - 1) / PAGE;
     if (end <= start || (end - start) / PAGE < pages + 2 * record_pages)
         fail("not enough memory for the working set", "");
     records = (void *)start;
@@ -439,7 +375,7 @@ static void verify(void)
 enum { UNLIMITED = 0xffffffff, MAX_RATE = 100000000 };
 struct job { void (*one)(void); u32 rate, due, rest; };
 static struct job touching = {touch, 0, 0, 0}, verifying = {verify, UNLIMITED, 0, 0};
-/* In ticks of the PM timer. As they are here: one burst without end, and all pages at once. */
+/* In ticks of the clock. As they are here: one burst without end, and all pages at once. */
 static u32 burst_on = 1, burst_period = 1, grow_from = 0, grow_time = 1;
 
 /* Adds what is due after `time`. What could not be done within a tenth of a second is given up. */
@@ -447,14 +383,14 @@ static void earn(struct job *job, u32 time)
 {
     u32 most = job->rate / 10 + 1;
     if (job->rate != UNLIMITED)
-        job->due += divide((u64)job->rate * time + job->rest, HZ, &job->rest);
+        job->due += divide((u64)job->rate * time + job->rest, clock_hz, &job->rest);
     if (job->rate == UNLIMITED || job->due > most)
         job->due = most;
 }
 
 static void work(struct job *job)
 {
-    const u32 slice = HZ / 1000;
+    const u32 slice = clock_hz / 1000;
     u32 start = clock_now();
     do
         for (u32 i = 0; i < 16 && job->due; i++, job->due--)
@@ -485,13 +421,13 @@ static void __attribute__((noreturn)) run(void)
     u32 last = clock_now(), fraction = 0, tick = 0;
     for (;;) {
         u32 passed = clock_since(last);
-        last = (last + passed) & 0xffffff;
+        last += passed;
         hot_pages = grown(passed);
         earn(&touching, burst_time(passed));
         earn(&verifying, passed);
         fraction += passed;
-        if (fraction >= HZ) {
-            for (; fraction >= HZ; fraction -= HZ)
+        if (fraction >= clock_hz) {
+            for (; fraction >= clock_hz; fraction -= clock_hz)
                 tick++;
             put_field("tick=", tick);
             put_field(" touched=", touched);
@@ -551,7 +487,7 @@ static void take_mix(const char **p, const char *option)
 static u32 take_milliseconds(const char **p, const char *option)
 {
     u32 rest, n = take_number(p, option, 1, 100000);
-    return divide((u64)n * HZ, 1000, &rest);
+    return divide((u64)n * clock_hz, 1000, &rest);
 }
 
 static void take_colon(const char **p, const char *option)
@@ -571,13 +507,11 @@ static void take_grow(const char **p, const char *option)
 {
     grow_from = take_number(p, option, 1, 700000);
     take_colon(p, option);
-    grow_time = take_number(p, option, 1, 1000) * HZ;
+    grow_time = take_number(p, option, 1, 1000) * clock_hz;
 }
 
 static void parse(const char *p)
 {
-    while (*p && *p != ' ') /* the name of the kernel file */
-        p++;
     for (;;) {
         while (*p == ' ')
             p++;
@@ -609,24 +543,13 @@ static void parse(const char *p)
         fail("grow= begins with more pages than there are", "");
 }
 
-struct multiboot { u32 flags, lower_kib, upper_kib, boot_device; const char *command_line; };
-
-void guest_main(const struct multiboot *info);
-void guest_main(const struct multiboot *info)
+void guest_run(const char *command_line, unsigned long end_of_memory)
 {
-    enum { HAS_MEMORY = 1, HAS_COMMAND_LINE = 4 };
-    if (info->flags & HAS_COMMAND_LINE)
-        parse(info->command_line);
-    if (!(info->flags & HAS_MEMORY))
-        fail("no memory size from the loader", "");
-    u32 start = clock_now(), tries = 1000000;
-    while (clock_now() == start)
-        if (!--tries)
-            fail("the ACPI PM timer stands still", "");
+    parse(command_line);
     if (verifying.rate != UNLIMITED)
         sleep_setup();
     make_dictionary();
-    set_up_memory(info->upper_kib >= (3u << 20) ? 0xc0000000 : (info->upper_kib + 1024) * 1024);
+    set_up_memory(end_of_memory);
     lines_left = 64;
     put("wherry-guest ready\n");
     run();

@@ -6,8 +6,10 @@ version   '7.2' (installed), '10.0', '11.1' (unpacked by tests/e2e/qemu-from-sui
 incoming  a destination: starts with `-incoming defer`; otherwise it boots
 autostart whether the guest runs on its own: by default a source does, and a destination waits for `cont()` (-S)
 ram       'private', 'memfd' (memory-backend-memfd), 'shm' (memory-backend-file in /dev/shm; `ram_file` is its path)
-ram_kib   default 131080: QEMU 7.2 under TCG loses dirty pages when RAM is a multiple of 256 KiB
-machine   'pc', 'q35' or an exact machine type
+ram_kib   default 131080: QEMU 7.2 under TCG loses dirty pages when RAM is a multiple of 256 KiB. Rounded up to what the
+          machine takes, which for others than x86 is such a multiple
+arch      'x86_64', 's390x', 'ppc64' (MACHINES)
+machine   the arch's ('pc'), 'q35' or an exact machine type
 kernel    the test guest's file, if it is built already
 accel     as QEMU takes it; the test guest is for TCG
 netns     network namespace to run in, e.g. link.netns('a')
@@ -23,6 +25,7 @@ import subprocess
 from pathlib import Path
 
 from .console import Console
+from .machine import MACHINES
 from .process import end, in_namespace, scratch, spawn, wait_until
 from .qmp import Qmp
 
@@ -33,37 +36,41 @@ CACHE = Path(os.environ.get('WHERRY_TEST_CACHE', '/var/cache/wherry-tests'))
 
 
 @functools.cache
-def qemu_path(version):
-    """The qemu-system-x86_64 of that version. 11.1 is what Debian sid has, and may be newer by now."""
+def qemu_path(version, arch='x86_64'):
+    """The qemu-system-ARCH of that version. 11.1 is what Debian sid has, and may be newer by now."""
     if version == '7.2':
-        return 'qemu-system-x86_64'
-    target = CACHE / f'qemu-{_SUITES[version]}'
-    subprocess.run([TESTS / 'e2e/qemu-from-suite', _SUITES[version], target], check=True)
-    return str(target / 'qemu-system-x86_64')
+        return f'qemu-system-{arch}'
+    packages = MACHINES[arch].packages
+    target = CACHE / '-'.join(['qemu', _SUITES[version], *([arch] if packages else [])])
+    subprocess.run([TESTS / 'e2e/qemu-from-suite', _SUITES[version], target, *packages], check=True)
+    return str(target / f'qemu-system-{arch}')
 
 
 @functools.cache
-def guest_kernel():
-    path = os.path.join(scratch(), 'wherry-guest.elf')
-    subprocess.run([TESTS / 'guest/build', path], check=True)
+def guest_kernel(arch='x86_64'):
+    path = os.path.join(scratch(), f'wherry-guest-{arch}.elf')
+    subprocess.run([TESTS / 'guest/build', path, arch], check=True)
     return path
 
 
 class Guest(Console):
-    def __init__(self, version='7.2', *, incoming=False, autostart=None, ram='memfd', ram_kib=131080, machine='pc',
-                 append='pages=16384 rate=2000 verify=30000', kernel=None, accel='tcg', netns=None, extra=()):
-        self.version, self.incoming, self.ram_kib, self.netns = version, incoming, ram_kib, netns
-        self._directory, self._shm, self._kernel = scratch(), None, kernel or guest_kernel()
+    def __init__(self, version='7.2', *, incoming=False, autostart=None, ram='memfd', ram_kib=131080, arch='x86_64',
+                 machine=None, append='pages=16384 rate=2000 verify=30000', kernel=None, accel='tcg', netns=None, extra=()):
+        self.version, self.incoming, self.netns, self._arch, self._machine = version, incoming, netns, arch, MACHINES[arch]
+        self.autostart = not incoming if autostart is None else autostart
+        self.ram_kib = -(-ram_kib // self._machine.ram_unit) * self._machine.ram_unit
+        self._directory, self._shm, self._kernel = scratch(), None, kernel or guest_kernel(arch)
         super().__init__(self.path('console'), self.check_alive)
         self.qmp = self.process = None
         try:
-            self._start(not incoming if autostart is None else autostart, ram, machine, append, accel, extra)
+            self._start(ram, machine, append, accel, extra)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, autostart, ram, machine, append, accel, extra):
-        backend = f'id=pc.ram,size={self.ram_kib}K,share=on,x-use-canonical-path-for-ramblock-id=off'
+    def _start(self, ram, machine, append, accel, extra):
+        block = self._machine.ram
+        backend = f'id={block},size={self.ram_kib}K,share=on,x-use-canonical-path-for-ramblock-id=off'
         if ram == 'shm':
             self._shm = scratch('/dev/shm')
             self.ram_file = os.path.join(self._shm, 'ram')
@@ -74,14 +81,15 @@ class Guest(Console):
             memory = []
         else:
             raise ValueError(f'unknown kind of RAM: {ram}')
-        argv = [qemu_path(self.version), '-nodefaults', '-no-user-config', '-display', 'none', '-accel', accel,
-                '-machine', machine + (',memory-backend=pc.ram' if memory else ''), '-m', f'{self.ram_kib}k', *memory,
+        machine = [machine or self._machine.kind, self._machine.options, memory and f'memory-backend={block}']
+        argv = [qemu_path(self.version, self._arch), '-nodefaults', '-no-user-config', '-display', 'none', '-accel', accel,
+                '-machine', ','.join(filter(None, machine)), '-m', f'{self.ram_kib}k', *memory,
                 '-kernel', self._kernel, '-append', append, '-serial', f"file:{self.path('console')}",
                 '-qmp', f"unix:{self.path('test.qmp')},server=on,wait=off",
                 '-qmp', f'unix:{self.qmp_path},server=on,wait=off', *extra]
         if self.incoming:
             argv += ['-incoming', 'defer']
-        if not autostart:
+        if not self.autostart:
             argv += ['-S']
         with open(self.path('stderr'), 'wb') as stderr:
             self.process = spawn(in_namespace(self.netns, argv), stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)

@@ -4,8 +4,8 @@
         pair.migrate()
         pair.complete()
 
-version      of QEMU, of both guests           keys      of the sender's URI: 'streams=2&verify=on'
-scheme       of that URI
+version      of QEMU, of both guests           arch      of both guests
+scheme       of the sender's URI               keys      of that URI: 'streams=2&verify=on'
 multifd      channels, 0 = none                qmp       whether the receiver gets its QEMU's monitor
 placement    in the sender's URI               rate      of the link; None = unshaped
 source, destination      more arguments of Guest, for one end; otherwise it is a small guest
@@ -25,6 +25,7 @@ from .guest import Guest
 from .link import Link
 from .migration import compare_ram
 from .process import wait_until
+from .qmp import QmpError
 from .wherry import Wherry
 
 PAGES = 2048
@@ -32,20 +33,20 @@ SMALL = {'ram_kib': 49160, 'append': f'pages={PAGES} rate=8000 mix=text:60,rando
 
 
 class Pair:
-    def __init__(self, version='10.0', *, multifd=0, placement='relay', keys='streams=2&verify=on', rate=None, qmp=True,
-                 source=None, destination=None, capabilities=(), parameters=None, return_path=True, tcp=False,
+    def __init__(self, version='10.0', *, arch='x86_64', multifd=0, placement='relay', keys='streams=2&verify=on', rate=None,
+                 qmp=True, source=None, destination=None, capabilities=(), parameters=None, return_path=True, tcp=False,
                  sender_qmp=False, cgroups=True, incoming=True, wherries=True, scheme='wherry'):
         self._incoming, self._scheme = incoming, scheme
         self._return_path, self._tcp, self._sender_qmp = return_path, tcp, sender_qmp
         self._cgroups = cgroups
         self.multifd, self.placement, self.keys, self.qmp = multifd, placement, keys, qmp
         self._version, self._capabilities, self._parameters = version, capabilities, parameters or {}
-        self._destination = {**SMALL, **(destination or {})}
+        self._destination = {**SMALL, 'arch': arch, **(destination or {})}
         self._stack = contextlib.ExitStack()
         self.sender = self.receiver = self.dst = None
         try:
             self.link = self._enter(Link(rate))
-            self.src = self._enter(Guest(version, **{**SMALL, 'ram': 'private', **(source or {})},
+            self.src = self._enter(Guest(version, **{**SMALL, 'arch': arch, 'ram': 'private', **(source or {})},
                                          netns=self.link.netns('a')))
             self._configure(self.src)
             self.renew_destination()
@@ -118,17 +119,22 @@ class Pair:
             return False
         wait_until(reached, 20, f'pass {passes} of the migration')
 
-    def complete(self, pages=PAGES, compare=True):
-        """Waits for the end of a successful migration, to a destination that does not run by itself; checks exit
-        codes, RAM, and the guest on its new host. Returns both reports."""
+    def complete(self, pages=PAGES, compare=True, code=0):
+        """Waits for the end of a successful migration; checks that both wherries exit with that code, RAM (unless the
+        destination's guest runs by itself), and the guest on its new host, the only one where it runs. Returns both
+        reports."""
         self.src.wait_migrated(timeout=60)
         codes = self.sender.wait(10), self.receiver.wait(10)
-        if codes != (0, 0):
-            raise AssertionError(f'the wherries ended with {codes}')
-        if compare and (different := compare_ram(self.src, self.dst)):
-            raise AssertionError(f'{len(different)} pages differ: {different[:10]} …')
-        self.dst.cont()
+        if codes != (code, code):
+            raise AssertionError(f'the wherries ended with {codes}, not with {code}')
+        wait_until(lambda: self.dst.status() != 'inmigrate', 10, 'destination QEMU that has loaded the guest')
+        if not self.dst.autostart:
+            if compare and (different := compare_ram(self.src, self.dst)):
+                raise AssertionError(f'{len(different)} pages differ: {different[:10]} …')
+            self.dst.cont()
         self.dst.wait_verified(pages)
+        if (status := self.src.status()) != 'postmigrate':
+            raise AssertionError(f'the source guest is {status}')
         if bad := self.src.bad() + self.dst.bad():
             raise AssertionError(f'the guest found {bad[:10]}')
         return self.sender.report, self.receiver.report
@@ -153,6 +159,13 @@ class Pair:
                   for side in 'ab']
         return set(map(int, ' '.join(listed).split()))
 
+    @staticmethod
+    def _state(guest):
+        try:
+            return guest.qmp.execute('query-status', 2)['status']
+        except (OSError, QmpError) as error:
+            return guest.process.poll() or error
+
     def __enter__(self):
         return self
 
@@ -163,5 +176,5 @@ class Pair:
                     error.add_note(f'{name} ({process.returncode}): {process.stderr}')
             for name in ('src', 'dst'):
                 if (guest := getattr(self, name, None)) and guest.process:
-                    error.add_note(f'{name} QEMU ({guest.process.poll()}): {guest.stderr()}')
+                    error.add_note(f'{name} QEMU ({self._state(guest)}): {guest.stderr()}')
         self._stack.close()

@@ -1,4 +1,4 @@
-/* Entry, stack, segments and the one interrupt gate of the test guest (see guest.c). */
+/* Entry, stack, segments and the one interrupt gate of the test guest on x86 (see x86_64.c). */
 #define MULTIBOOT_MAGIC 0x1BADB002
 #define MULTIBOOT_FLAGS 2 /* tell us how much memory there is */
 

@@ -1,0 +1,27 @@
+"""Machine: how QEMU is told to run our test guest on a processor.
+
+    MACHINES['s390x'].ram          for x86_64, s390x and ppc64
+
+kind      the machine type unless a test asks for another, and `options` that stand behind it
+ram       the name of the RAM block that QEMU makes by itself
+ram_unit  KiB that RAM has to be a multiple of
+packages  with its QEMU in newer Debians, besides qemu-system-x86
+"""
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    kind: str
+    ram: str
+    ram_unit: int
+    options: str = ''
+    packages: tuple[str, ...] = ()
+
+
+MACHINES = {
+    'x86_64': Machine('pc', 'pc.ram', ram_unit=4),
+    's390x': Machine('s390-ccw-virtio', 's390.ram', ram_unit=1 << 10, packages=('qemu-system-s390x',)),
+    # Without its firmware, which takes seconds under TCG, and prints.
+    'ppc64': Machine('pseries', 'ppc_spapr.ram', ram_unit=256 << 10, options='x-vof=on', packages=('qemu-system-ppc',)),
+}

@@ -1,0 +1,134 @@
+"""Migrations that Wherry cannot see into, so that only a QEMU knows how they end: encrypted between the QEMUs, or encoded by
+them without a way back.
+
+What each end may ask is the monitor that it was given. Whatever they know: where QEMU completes, the guest runs at the
+destination alone, and where it does not, at the source alone. With a monitor at either end both ends say which it was, with
+none that they do not know.
+"""
+import os
+import subprocess
+import unittest
+from pathlib import Path
+
+from lab import Pair, scratch
+
+COMPLETED, FAILED, UNKNOWN = 0, 1, 3
+STATUS = {COMPLETED: 'completed', FAILED: 'failed', UNKNOWN: 'unknown'}
+# Who has a monitor: options of Pair.
+MONITORS = {'source_monitor': {'sender_qmp': True, 'qmp': False}, 'destination_monitor': {'sender_qmp': False, 'qmp': True},
+            'no_monitor': {'sender_qmp': False, 'qmp': False}}
+STARTS = {'waits': False, 'runs': True}  # the destination's guest, by itself
+
+
+class Certificates:
+    """Two authorities, and what QEMU has of them as client and as server."""
+
+    def __init__(self):
+        self._directory = scratch()
+        for authority in ('known', 'other'):
+            self._key(authority)
+            self._certtool('--generate-self-signed', authority, 'cn=authority\nca\ncert_signing_key\n')
+
+    def _path(self, name):
+        return os.path.join(self._directory, name)
+
+    def _run(self, *arguments):
+        subprocess.run(['certtool', *arguments], check=True, capture_output=True)
+
+    def _key(self, name):
+        self._run('--generate-privkey', '--key-type', 'ecdsa', '--outfile', self._path(f'{name}-key.pem'))
+
+    def _certtool(self, command, name, template, *arguments):
+        with open(self._path('template'), 'w') as file:
+            file.write(template)
+        self._run(command, '--load-privkey', self._path(f'{name}-key.pem'), '--template', self._path('template'),
+                  '--outfile', self._path(f'{name}-cert.pem'), *arguments)
+
+    def end(self, endpoint, authority='known'):
+        """Options of Guest, for the 'client' or the 'server'. One of the other authority trusts the known one as well, for
+        QEMU checks its own certificate too."""
+        directory = f'{endpoint}-{authority}'
+        if not os.path.exists(self._path(directory)):
+            os.mkdir(self._path(directory))
+            name = f'{directory}/{endpoint}'
+            self._key(name)
+            self._certtool('--generate-certificate', name, f'cn=peer\ndns_name=peer\ntls_www_{endpoint}\nsigning_key\n',
+                           '--load-ca-certificate', self._path(f'{authority}-cert.pem'),
+                           '--load-ca-privkey', self._path(f'{authority}-key.pem'))
+            with open(self._path(f'{directory}/ca-cert.pem'), 'wb') as file:
+                for trusted in {authority, 'known'}:
+                    file.write(Path(self._path(f'{trusted}-cert.pem')).read_bytes())
+        return {'extra': ('-object', f'tls-creds-x509,id=tls,dir={self._path(directory)},endpoint={endpoint},verify-peer=on')}
+
+
+class Unseen(unittest.TestCase):
+    """What the tests below have in common."""
+
+    def check_completed(self, pair, monitors, passes=2):
+        code = UNKNOWN if monitors == 'no_monitor' else COMPLETED
+        pair.migrate_and_hold(passes)
+        pair.link.set_rate('a', '10gbit')
+        for report in pair.complete(code=code):
+            self.assertEqual(report['status'], STATUS[code])
+
+    def check_stayed(self, pair, monitors):
+        pair.migrate()
+        pair.check_source_goes_on()
+        for wherry in (pair.sender, pair.receiver):
+            self.assertIn(wherry.wait(5), (FAILED, UNKNOWN) if monitors == 'no_monitor' else (FAILED,))
+            self.assertEqual(wherry.report['status'], STATUS[wherry.returncode])
+        pair.dst.qmp.take_in()
+        self.assertIsNone(pair.dst.qmp.find_event('RESUME'))
+        self.assertEqual(pair.dst.console(), [])
+
+
+class Tls(Unseen):
+    @classmethod
+    def setUpClass(cls):
+        cls.certificates = Certificates()
+
+    def pair(self, multifd, monitors, runs, client='known', server='known'):
+        source = self.certificates.end('client', client)
+        destination = {**self.certificates.end('server', server), 'autostart': runs}
+        return Pair(multifd=multifd, placement='auto', rate='160mbit', source=source, destination=destination,
+                    parameters={'tls_creds': 'tls', 'tls_hostname': 'peer'}, **MONITORS[monitors])
+
+    def check_accepted(self, multifd, monitors, runs):
+        with self.pair(multifd, monitors, runs) as pair:
+            self.check_completed(pair, monitors)
+
+    def check_refused_there(self, multifd, monitors, runs):
+        """The destination does not know who has certified the source, which learns of it after its own handshake."""
+        with self.pair(multifd, monitors, runs, client='other') as pair:
+            self.check_stayed(pair, monitors)
+
+    def check_refused_here(self, multifd, monitors, runs):
+        """The source does not know who has certified the destination."""
+        with self.pair(multifd, monitors, runs, server='other') as pair:
+            self.check_stayed(pair, monitors)
+
+
+class Xbzrle(Unseen):
+    def check(self, monitors, runs):
+        with Pair(placement='auto', rate='160mbit', capabilities=('xbzrle',), return_path=False,
+                  parameters={'xbzrle_cache_size': 1 << 25}, destination={'autostart': runs}, **MONITORS[monitors]) as pair:
+            self.check_completed(pair, monitors, passes=4)
+
+
+def add(where, name, check, *arguments):
+    setattr(where, f'test_{name}', lambda self: getattr(self, check)(*arguments))
+
+
+for start, runs in STARTS.items():
+    for monitors in MONITORS:
+        add(Xbzrle, f'without_return_path_{monitors}_{start}', 'check', monitors, runs)
+        for multifd in (0, 2):
+            way = f"{f'multifd_{multifd}' if multifd else 'single'}_{monitors}_{start}"
+            add(Tls, f'accepted_{way}', 'check_accepted', multifd, monitors, runs)
+            # A destination that would run by itself is the harder case of a failure.
+            if runs:
+                add(Tls, f'refused_there_{way}', 'check_refused_there', multifd, monitors, runs)
+                add(Tls, f'refused_here_{way}', 'check_refused_here', multifd, monitors, runs)
+
+if __name__ == '__main__':
+    unittest.main()
