@@ -69,7 +69,7 @@ class NullSink : public ChannelSink {
  public:
   Result<> record(std::span<const uint8_t>, uint16_t) override { return {}; }
   Result<> pages(const PageBatch&, bool) override { return {}; }
-  Result<> close() override { return {}; }
+  Result<> close(bool) override { return {}; }
 };
 
 class NullSite : public LandingSite {
@@ -94,7 +94,7 @@ inline Result<> receive_null(const Listener& listener) {
   Failure failure;
   NullSite site;
   Cost start;
-  const auto account = [&start] {
+  const auto account = [&start](const nlohmann::json&) {
     const Cost cost = Cost::now().since(start);
     return nlohmann::json{{"process", cost.process}, {"machine", cost.machine}};
   };
@@ -151,7 +151,7 @@ class NullSource {
   }
 
   Result<Costs> finish() {
-    channel_->close();
+    channel_->close(false);
     auto account = session_->finish(nlohmann::json::object());
     if (!account) return pass_on(account);
     for (const auto& lane : session_->totals().lanes) {

@@ -270,7 +270,7 @@ void ChannelReader::carry() {
   // An element that was cut off is passed on as it is: the destination's QEMU will say what it thinks of it.
   if (filled > parsed) batcher_->record({slot.get() + parsed, filled - parsed});
   batcher_->flush();
-  channel_->close();
+  channel_->close(takes_nothing(connection_.get()));
 }
 
 }  // namespace wherry::qemu

@@ -48,9 +48,17 @@ void DestinationGuest::main_closed() {
   changed_.notify_all();
 }
 
-void DestinationGuest::wait_main_closed() {
+void DestinationGuest::source_gone() {
+  std::lock_guard lock(mutex_);
+  source_gone_ = true;
+  changed_.notify_all();
+}
+
+bool DestinationGuest::wait_main_closed(std::chrono::milliseconds longest) {
+  const auto closed = [this] { return ending_.over() || stopped_ || !dialled_; };
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return ending_.over() || stopped_ || !dialled_; });
+  changed_.wait(lock, [&] { return closed() || source_gone_; });
+  return changed_.wait_for(lock, longest, closed);
 }
 
 }  // namespace wherry::qemu

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
@@ -37,8 +38,11 @@ class DestinationGuest {
   Ending& ending() { return ending_; }
   // QEMU has closed the main channel.
   void main_closed();
-  // Waits until it has, if it was ever dialled, or until the session ended.
-  void wait_main_closed();
+  // So has the source's, for good: nothing that QEMU says reaches it any more.
+  void source_gone();
+  // Waits until QEMU has closed it, for at most so long once the source's has; false if it had not by then.
+  // Also ends, with true, when the session does, and where the main channel was never dialled.
+  bool wait_main_closed(std::chrono::milliseconds longest);
 
  private:
   Failure& failure_;
@@ -48,6 +52,7 @@ class DestinationGuest {
   Skip placed_;
   std::atomic<pid_t> process_ = -1;
   bool dialled_ = false;
+  bool source_gone_ = false;
   bool stopped_ = false;
   Ending ending_;
   Failure::Guard closer_;

@@ -39,7 +39,7 @@ Result<> DiskSink::pages(const PageBatch&, bool) {
   return fail("channel {} is a disk's, and carries no pages of the guest", channel_);
 }
 
-Result<> DiskSink::close() {
+Result<> DiskSink::close(bool) {
   ::shutdown(connection_.get(), SHUT_WR);
   return {};
 }

@@ -21,7 +21,7 @@ class DiskSink : public ChannelSink {
 
   Result<> record(std::span<const uint8_t> bytes, uint16_t flags) override;
   Result<> pages(const PageBatch& batch, bool placed) override;
-  Result<> close() override;
+  Result<> close(bool both_ways) override;
 
  private:
   DiskSink(Fd connection, uint16_t channel, DestinationSession& session, Failure& failure);

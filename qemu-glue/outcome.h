@@ -1,6 +1,7 @@
 // How a migration ended: one type for both ends, for reports and for exit statuses.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,5 +22,10 @@ struct Ended {
   Outcome outcome = Outcome::failed;
   std::string detail;  // for the operator; empty if it completed
 };
+
+// As the two ends tell each other, under the keys outcome and detail.
+nlohmann::json to_account(const Ended& ended);
+// Nothing: the other end does not know, or does not tell.
+std::optional<Ended> told_outcome(const nlohmann::json& account);
 
 }  // namespace wherry

@@ -31,7 +31,7 @@ class QemuSink : public ChannelSink {
   Result<> open();
   Result<> record(std::span<const uint8_t> bytes, uint16_t flags) override;
   Result<> pages(const PageBatch& batch, bool placed) override;
-  Result<> close() override;
+  Result<> close(bool both_ways) override;
 
  private:
   Result<> dial();

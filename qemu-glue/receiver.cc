@@ -11,6 +11,9 @@ const char* name(GuestRam::Way way) {
   return way == GuestRam::Way::mapped ? "direct-mapped" : "direct-process";
 }
 
+// Between two looks whether a QEMU whose source has left is still at it.
+constexpr std::chrono::seconds kLook{1};
+
 }  // namespace
 
 Receiver::Receiver(Options options, Failure& failure)
@@ -61,7 +64,7 @@ Result<> Receiver::run() {
 
 Ended Receiver::carry() {
   auto session = DestinationSession::accept(
-      *listener_, *this, [this] { return account(); }, failure_);
+      *listener_, *this, [this](const nlohmann::json& source) { return account(source); }, failure_);
   if (!session) return {Outcome::failed, session.error().message};
   session_ = std::move(*session);
   if (options_.begun) options_.begun();
@@ -69,8 +72,19 @@ Ended Receiver::carry() {
   session_->start();
   auto finished = session_->finish();
   if (!finished) return when_failed(finished.error());
-  guest_.wait_main_closed();
-  return ask(guest_.ending().ended(true));
+  return outcome(*finished);
+}
+
+// QEMU closes the main channel when it is done with it; not always when its source has closed that for good
+// (10.0 waits for more connections of multifd for ever).
+Ended Receiver::outcome(const nlohmann::json& source) {
+  const auto told = told_outcome(source);
+  const auto until = std::chrono::steady_clock::now() + session_->silence();
+  while (!guest_.wait_main_closed(kLook) && !told && std::chrono::steady_clock::now() < until) {
+    if (options_.arrived && options_.arrived(guest_.process()) == false) break;
+  }
+  Ended ended = ask(guest_.ending().ended(true));
+  return ended.outcome == Outcome::unknown && told ? *told : ended;
 }
 
 Ended Receiver::when_failed(const Error& why) {
@@ -168,9 +182,8 @@ bool Receiver::give_up() {
   return guest_.ending().give_up();
 }
 
-nlohmann::json Receiver::account() {
-  guest_.wait_main_closed();
-  const Ended ended = ask(guest_.ending().ended(true));
+nlohmann::json Receiver::account(const nlohmann::json& source) {
+  const Ended ended = outcome(source);
   std::lock_guard lock(mutex_);
   if (report_.placement.empty()) {
     report_.placement = "relay";

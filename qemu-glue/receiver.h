@@ -68,8 +68,9 @@ class Receiver : public LandingSite {
   Result<GuestRam> find_memory() const;
   Ended carry();
   Ended when_failed(const Error& why);
+  Ended outcome(const nlohmann::json& source);
   Ended ask(Ended ended);
-  nlohmann::json account();
+  nlohmann::json account(const nlohmann::json& source);
 
   const Options options_;
   Failure& failure_;

@@ -310,7 +310,10 @@ void Sender::measure() {
 }
 
 Ended Sender::finish() {
-  auto account = session_->finish(nlohmann::json::object());
+  std::optional<Ended> departed;
+  if (options_.departed && !failure_.failed() && guest_.ending().state() == qemu::Ending::State::may)
+    departed = options_.departed();
+  auto account = session_->finish(departed ? to_account(*departed) : nlohmann::json::object());
   auto ended = account ? read_account(*account) : pass_on(account);
   if (!ended) return when_failed(ended.error());
   drain();

@@ -40,8 +40,8 @@ bool same_token(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-DestinationSession::DestinationSession(const Listener& listener, LandingSite& site,
-                                       std::function<nlohmann::json()> account, Failure& failure)
+DestinationSession::DestinationSession(const Listener& listener, LandingSite& site, Account account,
+                                       Failure& failure)
     : listener_(listener),
       site_(site),
       account_(std::move(account)),
@@ -60,8 +60,9 @@ DestinationSession::DestinationSession(const Listener& listener, LandingSite& si
           },
           failure) {}
 
-Result<std::unique_ptr<DestinationSession>> DestinationSession::accept(
-    const Listener& listener, LandingSite& site, std::function<nlohmann::json()> account, Failure& failure) {
+Result<std::unique_ptr<DestinationSession>> DestinationSession::accept(const Listener& listener,
+                                                                       LandingSite& site, Account account,
+                                                                       Failure& failure) {
   std::unique_ptr<DestinationSession> session(
       new DestinationSession(listener, site, std::move(account), failure));
   session->greeter_ = std::thread([&greeting = *session] { greeting.greet_callers(); });
@@ -179,7 +180,8 @@ void DestinationSession::greet_asking(std::unique_ptr<FrameSocket> socket, const
   }
   if (!done_) failure_.fail({"the source has lost its connections, and asks how the migration went"});
   // What ends it is the source's to mend: it asks again.
-  if (auto told = word_.tell(*socket, *heard, account_); !told) socket->refuse(told.error().message);
+  const auto account = [this] { return account_(nlohmann::json::object()); };
+  if (auto told = word_.tell(*socket, *heard, account); !told) socket->refuse(told.error().message);
 }
 
 // Called with the lock held.
@@ -406,7 +408,7 @@ void DestinationSession::run_control() {
         if (!landing_.all_closed()) return failure_.fail({"the source took leave with channels still open"});
         peer_account_ = std::move(*map);
         done_ = true;
-        if (auto sent = control_->send(FrameType::done, account_()); !sent)
+        if (auto sent = control_->send(FrameType::done, account_(peer_account_)); !sent)
           failure_.fail(std::move(sent.error()));
         return;
       }

@@ -48,11 +48,13 @@ class DestinationSession {
     std::string fabric_trouble;  // why guest RAM could not be registered; empty: nothing is wrong
   };
 
-  // Waits for a source with all its lanes. `account` gives this side's account of the session when the source
-  // has taken leave. A peer that is not a sound source is refused, and the waiting goes on.
+  // This side's account of the session, when the source has given its own (empty: it has not).
+  using Account = std::function<nlohmann::json(const nlohmann::json& source)>;
+
+  // Waits for a source with all its lanes. A peer that is not a sound source is refused, and the waiting goes
+  // on.
   static Result<std::unique_ptr<DestinationSession>> accept(const Listener& listener, LandingSite& site,
-                                                            std::function<nlohmann::json()> account,
-                                                            Failure& failure);
+                                                            Account account, Failure& failure);
   ~DestinationSession();
 
   // Starts the work; `this` must be known to the site before.
@@ -70,6 +72,7 @@ class DestinationSession {
   bool asked() const { return word_.asked(); }
   // and waits until it was told, for as long as a source may be silent; whether it was.
   bool keep_word() { return word_.wait_told(silence_); }
+  std::chrono::seconds silence() const { return silence_; }
   // Ends that.
   void leave() { word_.stop(); }
 
@@ -78,8 +81,7 @@ class DestinationSession {
   const nlohmann::json& wishes() const { return wishes_; }
 
  private:
-  DestinationSession(const Listener& listener, LandingSite& site, std::function<nlohmann::json()> account,
-                     Failure& failure);
+  DestinationSession(const Listener& listener, LandingSite& site, Account account, Failure& failure);
   void greet_callers();
   void greet(Fd connection);
   void greet_control(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello);
@@ -115,7 +117,7 @@ class DestinationSession {
 
   const Listener& listener_;
   LandingSite& site_;
-  const std::function<nlohmann::json()> account_;
+  const Account account_;
   Failure& failure_;
   SlotPool pool_;
   FabricDomains fabrics_;

@@ -25,7 +25,7 @@ enum class FrameType : uint8_t {
   open = 1,    // the channel begins; `aux` says what kind it is
   record = 2,  // bytes of the channel that are no guest pages
   batch = 3,   // guest pages
-  close = 4,   // the channel ends in this direction
+  close = 4,   // the channel ends in this direction, or with `aux` kBothWays in both
   blocks = 5,  // the RAM blocks that batches refer to, CBOR
   // First on a connection.
   hello = 16,       // control: who we are and what we can, CBOR
@@ -75,7 +75,7 @@ struct FrameHeader {
   bool operator==(const FrameHeader&) const = default;
 };
 
-// `aux` of reverse_close: the VMM takes nothing more either.
+// `aux` of close and reverse_close: the VMM takes nothing more either.
 inline constexpr uint32_t kBothWays = 1;
 // `aux` of failed: the destination's VMM does not have the guest, and will not.
 inline constexpr uint32_t kNeverThere = 1;

@@ -221,7 +221,7 @@ Result<Landing::Landed> Landing::land(uint16_t number, Channel& channel, Arrival
     case FrameType::blocks:  // taken on arrival; here it only keeps its place in the order
       break;
     case FrameType::close:
-      landed = channel.sink->close();
+      landed = channel.sink->close(header.aux == kBothWays);
       if (landed) return Landed::closed;
       break;
     default:

@@ -42,8 +42,8 @@ class ChannelSink {
   virtual Result<> record(std::span<const uint8_t> bytes, uint16_t flags) = 0;
   // With `placed`, pages of blocks that the placement takes are in guest memory already.
   virtual Result<> pages(const PageBatch& batch, bool placed) = 0;
-  // The channel ends in this direction.
-  virtual Result<> close() = 0;
+  // The channel ends in this direction; `both_ways`: the source's VMM takes nothing more of it either.
+  virtual Result<> close(bool both_ways) = 0;
 };
 
 // Guest memory as a place for pages, and as the base of those that are told by what is there. Thread-safe for

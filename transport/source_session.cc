@@ -112,9 +112,10 @@ bool SourceChannel::lanes_busy(std::chrono::microseconds wait) const {
   return session_.outbox_.lanes_busy() || session_.network_busy(wait);
 }
 
-void SourceChannel::close() {
+void SourceChannel::close(bool both_ways) {
   OutFrame frame;
   frame.header.type = FrameType::close;
+  frame.header.aux = both_ways ? kBothWays : 0;
   send(std::move(frame));
 }
 

@@ -57,7 +57,8 @@ class SourceChannel {
   void pages(PageBatch batch, Slot memory, size_t charge);
   // Says which blocks pages refer to; before the first pages.
   void blocks(const GuestBlocks& blocks);
-  void close();
+  // `both_ways`: the VMM takes nothing more of it either.
+  void close(bool both_ways);
 
   // Whether a frame that is sent now would have to wait: for a lane, or for so long behind what the network
   // has not sent yet.

@@ -47,26 +47,39 @@ bool waits_for_word(Monitor& qemu) {
   });
 }
 
-// What only QEMU knows: how it went where the stream does not tell, and how long the guest was away.
-// `of_both`: the answer is one that both hosts have agreed on.
-Result<> ask_qemu(Monitor& qemu, bool of_both, bool lost, Report& report) {
+// What query-migrate says when the migration is over. From whatever comes before its last states QEMU is on
+// its way to one, for its channels have ended.
+Result<nlohmann::json> final_answer(Monitor& qemu) {
   auto answer = qemu.execute("query-migrate");
   for (int looks = 1; answer && looks < kLooksAtTheEnd; ++looks) {
-    const std::string status = answer->value("status", "");
-    if (status != "active" && status != "device") break;
+    const std::string status = answer->value("status", "none");
+    if (status == "completed" || status == "failed" || status == "cancelled" || status == "none") break;
     std::this_thread::sleep_for(kSoon);
     answer = qemu.execute("query-migrate");
   }
+  return answer;
+}
+
+// How it went, as QEMU says. `of_both`: the answer is one that both hosts have agreed on.
+std::optional<Ended> verdict(Monitor& qemu, const nlohmann::json& answer, bool of_both) {
+  const std::string status = answer.value("status", "");
+  if (status == "completed" && (of_both || waits_for_word(qemu))) return Ended{Outcome::completed, ""};
+  if (status == "failed" || status == "cancelled")
+    return Ended{Outcome::failed, "the source's QEMU says: " + answer.value("error-desc", status)};
+  return std::nullopt;
+}
+
+// What only QEMU knows: how long the guest was away, and how it went where nothing else tells. `lost`: Wherry
+// had to close it without the destination's word, so that its failure says nothing.
+Result<> ask_qemu(Monitor& qemu, bool of_both, bool lost, Report& report) {
+  auto answer = final_answer(qemu);
   if (!answer) return pass_on(answer);
-  const std::string status = answer->value("status", "");
-  if (report.outcome == Outcome::unknown && status == "completed" && (of_both || waits_for_word(qemu))) {
-    report.outcome = Outcome::completed;
-    report.error.clear();
-  }
-  // It also says so of its own accord only: not where Wherry had to close it without the destination's word.
-  if (report.outcome == Outcome::unknown && !lost && (status == "failed" || status == "cancelled")) {
-    report.outcome = Outcome::failed;
-    report.error = "the source's QEMU says: " + answer->value("error-desc", status);
+  if (report.outcome == Outcome::unknown) {
+    const auto told = verdict(qemu, *answer, of_both);
+    if (told && (told->outcome == Outcome::completed || !lost)) {
+      report.outcome = told->outcome;
+      report.error = told->detail;
+    }
   }
   if (auto downtime = answer->find("downtime"); downtime != answer->end() && downtime->is_number()) {
     report.switchover_ms = downtime->get<double>();
@@ -121,7 +134,16 @@ int send(const SendOptions& options) {
     return kUsage;
   }
   Failure failure;
-  Sender sender({.qemu = *qemu, .disks = *disks, .uri = *uri}, failure);
+  std::unique_ptr<Qmp> qmp;
+  std::jthread looks;  // at QEMU, while it migrates
+  const auto departed = [&]() -> std::optional<Ended> {
+    if (!qmp) return std::nullopt;
+    looks.request_stop();
+    looks.join();
+    const auto answer = final_answer(*qmp);
+    return answer ? verdict(*qmp, *answer, false) : std::nullopt;
+  };
+  Sender sender({.qemu = *qemu, .disks = *disks, .uri = *uri, .departed = departed}, failure);
   auto file = ReportFile::open(options.report, sender.report());
   if (!file) {
     spdlog::error("{}", file.error().message);
@@ -138,7 +160,6 @@ int send(const SendOptions& options) {
           "at " + uri->hosts.front().host,
           options.qmp.empty() ? "the one that migrates to " + options.qemu : options.qmp),
   });
-  std::unique_ptr<Qmp> qmp;
   const auto give_up = [&](const Error& error) {
     print_failure(*file, sender.report(), error, options.json);
     return interruption.exit_status(Outcome::failed);
@@ -165,7 +186,6 @@ int send(const SendOptions& options) {
   std::unique_ptr<Monitor> libvirt;
   {
     Progress progress([&] { return sender.report(); }, options.json);
-    std::jthread looks;
     if (qmp) {
       const auto watch = [&](std::chrono::milliseconds longest) {
         // Convergence hears of the stop by itself; no other event matters.
@@ -185,6 +205,7 @@ int send(const SendOptions& options) {
     });
     (void)sender.run();  // its error is the report's
     ::shutdown(options.bandwidth_from, SHUT_RD);
+    if (looks.joinable()) looks = {};
   }
   converging.reset();
   Report report = sender.report();

@@ -22,8 +22,8 @@ using Skip = std::vector<bool>;
 class PageWriter {
  public:
   virtual ~PageWriter() = default;
-  // With `whole_zeros`, zero pages of multifd are written as pages full of zeros: QEMU does nothing for a zero
-  // page that it believes untouched, because it was placed past it (multifd-zero-page.c, from 9.0).
+  // With `whole_zeros`, zero pages of multifd are written as pages full of zeros: QEMU does nothing for a
+  // zero page that it believes untouched, because it was placed past it (multifd-zero-page.c, from 9.0).
   virtual std::span<iovec> write(const PageBatch& batch, const Skip& skip, bool whole_zeros) = 0;
 };
 

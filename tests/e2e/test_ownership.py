@@ -122,7 +122,7 @@ class Ownership(unittest.TestCase):
                 window.sender.kill()
                 self.assertEqual(window.destination.recv(1), b'', 'QEMU may read no more,')
                 window.say(word)  # but is listened to
-                code, status, says = {0: (3, 'unknown', 'may not have been told'), 1: (1, 'failed', 'went away'),
+                code, status, says = {0: (3, 'unknown', 'may not have been told'), 1: (1, 'failed', 'went away|reset'),
                                       None: (3, 'unknown', 'query-migrate')}[word]
                 self.check_ended(window.receiver, code, status, says)
 

@@ -218,7 +218,7 @@ TEST_P(CodecProperty, TheDestinationEndsWithTheSourcesMemory) {
       ASSERT_NO_FATAL_FAILURE(expect_memory());
     }
   }
-  for (auto& channel : channels_) channel->close();
+  for (auto& channel : channels_) channel->close(false);
   auto theirs = source_->finish(json::object());
   ASSERT_TRUE(theirs) << theirs.error().message;
   auto ours = far_end_->finish();

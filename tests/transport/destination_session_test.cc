@@ -35,7 +35,7 @@ class DestinationTest : public testing::Test {
     accepting_ = std::thread([this] {
       auto accepted = DestinationSession::accept(
           *listener_, site_,
-          [] {
+          [](const json&) {
             return json{{"side", "destination"}};
           },
           failure_);

@@ -70,7 +70,7 @@ class Destination {
     accepting_ = std::thread([this] {
       session_ = DestinationSession::accept(
           *listener_, site_,
-          [] {
+          [](const nlohmann::json&) {
             return nlohmann::json{{"side", "destination"}};
           },
           failure_);

@@ -159,7 +159,7 @@ TEST_P(LaneLoss, NothingIsLostAndNothingComesTwice) {
     send_epoch(epoch);
   }
   for (uint16_t i = 0; i < kLossChannels; ++i) {
-    channels_[i]->close();
+    channels_[i]->close(false);
     expected_[i].push_back("c");
   }
   auto theirs = source_->finish(json::object());

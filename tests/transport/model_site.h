@@ -143,7 +143,7 @@ class ModelSite : public LandingSite {
       site_.note(channel_, what);
       return {};
     }
-    Result<> close() override {
+    Result<> close(bool) override {
       site_.note(channel_, "c");
       return {};
     }

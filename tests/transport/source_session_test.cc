@@ -177,7 +177,7 @@ TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
         expected[number].push_back("r" + end);
         if (epoch == 1 && number == 0) far_end_->ready();
       }
-      channel.close();
+      channel.close(false);
       expected[number].push_back("c");
     });
   }
@@ -234,7 +234,7 @@ TEST_P(SessionTest, AllLanesTogetherKeepToTheBandwidth) {
   send(64);
   source_->set_bandwidth(0);
   send(320);
-  main->close();
+  main->close(false);
   expect_good_end();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   // The last frames that fit the window may have been sent without a limit.
@@ -251,7 +251,7 @@ TEST_P(SessionTest, TheWayBackArrivesInOrder) {
   far_end_->close_back(0, true);
   EXPECT_TRUE(back_.wait(0, "one two <closed>"));
   EXPECT_TRUE(back_.wait(7, "other"));
-  main->close();
+  main->close(false);
   expect_good_end();
 }
 
@@ -259,7 +259,7 @@ TEST_P(SessionTest, EachDirectionEndsOnItsOwn) {
   establish(1);
   auto main = source_->open_channel(ChannelKind::main);
   record(*main, "all");
-  main->close();
+  main->close(false);
   ASSERT_TRUE(far_end_->wait_log(0, 2));
   EXPECT_EQ(far_end_->log(0), (Log{"rall", "c"}));
   far_end_->send_back(0, "still here");
@@ -281,13 +281,13 @@ TEST_P(SessionTest, AnUrgentChannelDoesNotWaitForPages) {
   auto urgent = source_->open_channel(ChannelKind::urgent);
   EXPECT_EQ(urgent->number(), 1);
   for (const char* text : {"a", "b", "c"}) record(*urgent, text);
-  urgent->close();
+  urgent->close(false);
   ASSERT_TRUE(far_end_->wait_log(1, 4));
   EXPECT_EQ(far_end_->log(1), (Log{"ra", "rb", "rc", "c"}));
   EXPECT_EQ(far_end_->kind(1), ChannelKind::urgent);
   EXPECT_TRUE(far_end_->log(0).empty());
   far_end_->ready();
-  main->close();
+  main->close(false);
   expect_good_end();
 }
 
@@ -302,12 +302,12 @@ TEST_P(SessionTest, ADiskHasRoomOfItsOwnAndBothDirections) {
   EXPECT_EQ(far_end_->kind(1), ChannelKind::disk);
   far_end_->send_back(1, "written");
   EXPECT_TRUE(back_.wait(1, "written"));
-  disk->close();
+  disk->close(false);
   ASSERT_TRUE(far_end_->wait_log(1, 2));
   far_end_->send_back(1, " still");
   far_end_->close_back(1, true);
   EXPECT_TRUE(back_.wait(1, "written still<closed>"));
-  main->close();
+  main->close(false);
   expect_good_end();
   EXPECT_EQ(source_->totals().disk_bytes, 5u);
   EXPECT_EQ(source_->totals().guest_bytes, 0u);
@@ -317,7 +317,7 @@ TEST_P(SessionTest, AnErrorAtTheDestinationReachesTheSource) {
   establish(2);
   auto main = source_->open_channel(ChannelKind::main);
   far_end_->fail("the disk is full");
-  main->close();
+  main->close(false);
   auto end = source_->finish(json::object());
   ASSERT_FALSE(end);
   EXPECT_FALSE(end.error().message.empty());
@@ -652,7 +652,7 @@ TEST_F(SourceTest, FramesLookAsTheyShould) {
   auto data = source_->open_channel(ChannelKind::data);
   data->record(bytes_of("sync"), kEpochEnd, 0, 0);
   data->record(bytes_of("more"), kOpaque, 0, 0);
-  data->close();
+  data->close(false);
   auto frame = raw_.lanes[0].receive();
   ASSERT_TRUE(frame);
   EXPECT_EQ(frame->type(), FrameType::open);

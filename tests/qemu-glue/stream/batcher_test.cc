@@ -27,7 +27,7 @@ class BatcherTest : public testing::Test {
     ASSERT_TRUE(listener);
     listener_.emplace(std::move(*listener));
     std::thread accepting([&] {
-      const auto account = [] { return nlohmann::json::object(); };
+      const auto account = [](const nlohmann::json&) { return nlohmann::json::object(); };
       auto accepted = DestinationSession::accept(*listener_, site_, account, destination_failure_);
       if (accepted) destination_ = std::move(*accepted);
     });
@@ -53,7 +53,7 @@ class BatcherTest : public testing::Test {
     batcher_->flush();
     batcher_->set_memory(nullptr);
     memory_.reset();
-    channel_->close();
+    channel_->close(false);
     EXPECT_TRUE(source_->finish(nlohmann::json::object()));
     EXPECT_TRUE(destination_->finish());
     EXPECT_EQ(source_->totals().window.in_flight, 0u);
