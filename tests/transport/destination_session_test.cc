@@ -119,6 +119,65 @@ class DestinationTest : public testing::Test {
   std::optional<RawSource> source_;
 };
 
+// The last word
+
+TEST_F(DestinationTest, ASourceThatComesBackGetsTheLastWord) {
+  site_.never_there = false;
+  establish(1);
+  ASSERT_TRUE(session_->send_back(0, bytes_of("pong ")));
+  source_->control.shut();
+  EXPECT_ERROR(session_->finish(), "went away");
+  EXPECT_FALSE(session_->asked());
+  RawConnection stranger(where());
+  ASSERT_TRUE(stranger.send(FrameType::last_word, {{"token", "guessed"}, {"route", ""}, {"heard", 0u}}));
+  EXPECT_EQ(stranger.refusal(), "the token is not that of a session here");
+  RawConnection back(where());
+  ASSERT_TRUE(back.send(FrameType::last_word, {{"token", source_->token}, {"route", ""}, {"heard", 5u}}));
+  ASSERT_TRUE(back.receive(FrameType::welcome));
+  ASSERT_TRUE(session_->send_back(0, bytes_of("shut")));
+  ASSERT_TRUE(session_->close_back(0, true));
+  auto word = back.receive(FrameType::reverse);
+  ASSERT_TRUE(word);
+  EXPECT_EQ(word->text(), "shut");
+  auto closed = back.receive(FrameType::reverse_close);
+  ASSERT_TRUE(closed);
+  EXPECT_EQ(closed->head.header.aux, kBothWays);
+  auto done = back.receive(FrameType::done);
+  ASSERT_TRUE(done);
+  EXPECT_EQ(done->map(), (json{{"side", "destination"}}));
+  ASSERT_TRUE(back.send(FrameType::done, json::object()));
+  EXPECT_TRUE(session_->keep_word());
+}
+
+// Its connections may be dead for it alone.
+TEST_F(DestinationTest, ASourceThatComesBackEndsTheSession) {
+  site_.never_there = false;
+  establish(1);
+  RawConnection back(where());
+  ASSERT_TRUE(back.send(FrameType::last_word, {{"token", source_->token}, {"route", ""}, {"heard", 0u}}));
+  EXPECT_ERROR(session_->finish(), "the source has lost its connections");
+  ASSERT_TRUE(session_->close_back(0, true));
+  ASSERT_TRUE(back.receive(FrameType::done));
+  EXPECT_TRUE(session_->asked());
+}
+
+TEST_F(DestinationTest, WhereTheVmmNeverHadTheGuestTheSourceIsToldSo) {
+  establish(1);
+  failure_.fail({"no room"});
+  auto failed = source_->control.receive(FrameType::failed);
+  ASSERT_TRUE(failed);
+  EXPECT_EQ(failed->head.header.aux, kNeverThere);
+}
+
+TEST_F(DestinationTest, WhereTheVmmMayHaveItTheSourceIsNotToldThat) {
+  site_.never_there = false;
+  establish(1);
+  failure_.fail({"no room"});
+  auto failed = source_->control.receive(FrameType::failed);
+  ASSERT_TRUE(failed);
+  EXPECT_EQ(failed->head.header.aux, 0u);
+}
+
 // Handshake
 
 TEST_F(DestinationTest, AFailedAcceptLeavesNothingBehind) {

@@ -618,6 +618,54 @@ TEST_F(SourceTest, ADestinationThatGivesUpSaysWhy) {
   EXPECT_ERROR(source_->finish(json::object()), "the destination gave up: no  room");
 }
 
+TEST_F(SourceTest, ADestinationThatNeverHadTheGuestSaysSo) {
+  establish(1);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::failed, .aux = kNeverThere}, bytes_of("no room")));
+  EXPECT_ERROR(source_->finish(json::object()), "the destination gave up: no room");
+  EXPECT_TRUE(back_.wait(0, "<never there>"));
+}
+
+// What came over the session, and what comes over a connection of its own when that is lost, is one way back.
+TEST_F(SourceTest, TheLastWordIsAskedForAnew) {
+  establish(1);
+  auto main = source_->open_channel(ChannelKind::main);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::reverse}, bytes_of("pong ")));
+  ASSERT_TRUE(back_.wait(0, "pong "));
+  raw_.control->shut();
+  EXPECT_ERROR(source_->finish(json::object()), "");
+  std::thread answering([&] {
+    for (const bool cut : {true, false}) {
+      test::RawConnection asking = raw_.accept();
+      auto question = asking.receive(FrameType::last_word);
+      ASSERT_TRUE(question);
+      EXPECT_EQ(question->map(), (json{{"token", "the token"}, {"route", "host/1"}, {"heard", cut ? 5 : 7}}));
+      ASSERT_TRUE(asking.send(FrameType::welcome, json::object()));
+      ASSERT_TRUE(asking.send({.type = FrameType::reverse}, bytes_of(cut ? "sh" : "ut")));
+      if (cut) continue;
+      ASSERT_TRUE(asking.send({.type = FrameType::reverse_close, .aux = kBothWays}));
+      ASSERT_TRUE(asking.send(FrameType::done, {{"side", "destination"}}));
+      EXPECT_TRUE(asking.receive(FrameType::done));
+    }
+  });
+  const Event nobody;
+  auto account = source_->last_word(std::chrono::steady_clock::now() + test::kForever, nobody);
+  answering.join();
+  ASSERT_TRUE(account) << account.error().message;
+  EXPECT_EQ(*account, (json{{"side", "destination"}}));
+  EXPECT_TRUE(back_.wait(0, "pong shut<closed>"));
+}
+
+TEST_F(SourceTest, TheLastWordIsAskedForOnlySoLong) {
+  establish(1);
+  raw_.control->shut();
+  EXPECT_ERROR(source_->finish(json::object()), "");
+  raw_.listener->stop();
+  const Event nobody;
+  EXPECT_ERROR(source_->last_word(std::chrono::steady_clock::now(), nobody), "cannot connect");
+  nobody.raise();
+  EXPECT_ERROR(source_->last_word(std::chrono::steady_clock::now() + test::kForever, nobody), "");
+}
+
 TEST_F(SourceTest, AnAcknowledgementOfNothingIsRefused) {
   establish(1);
   ASSERT_TRUE(raw_.control->send({.type = FrameType::ack, .channel = 3, .sequence = 4}));
