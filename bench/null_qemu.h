@@ -120,8 +120,10 @@ class NullSource {
                                                      std::vector<uint8_t> pages) {
     options.wishes["relay"] = relay;
     std::unique_ptr<NullSource> source(new NullSource(std::move(pages)));
-    auto session = SourceSession::connect(options, {[](uint16_t, std::vector<uint8_t>) {}, [](uint16_t) {}},
-                                          source->failure_);
+    auto session = SourceSession::connect(
+        options,
+        {.bytes = [](uint16_t, std::vector<uint8_t>) {}, .closed = [](uint16_t, bool) {}, .never_there = {}},
+        source->failure_);
     if (!session) return pass_on(session);
     source->session_ = std::move(*session);
     source->start_ = Cost::now();
