@@ -88,14 +88,17 @@ Result<> ask_qemu(Monitor& qemu, bool of_both, bool lost, Report& report) {
 }
 
 // Looks at QEMU until the migration is over, or QEMU's monitor does not answer. `pause` is between two looks.
-void converge(Monitor& qemu, convergence::Convergence& converging, Sender& sender, Failure& failure,
+void converge(Monitor& qemu, convergence::Convergence& converging, Sender& sender,
               const std::stop_token& over, const std::function<void(std::chrono::milliseconds)>& pause) {
   while (!over.stop_requested()) {
     auto info = qemu.execute("query-migrate", {}, kSwitchoverTimeout);
     if (!info) return spdlog::warn("{}", info.error().message);
     auto looked = converging.look(*info);
     sender.note(converging.state());
-    if (!looked) return failure.fail(looked.error());
+    if (!looked) {
+      (void)sender.interrupt(looked.error().message);  // unless it is too late for that
+      return;
+    }
     pause(*looked);
     sender.note(converging.state());
   }
@@ -104,7 +107,7 @@ void converge(Monitor& qemu, convergence::Convergence& converging, Sender& sende
 // Which domain it is shows when its QEMU has come, and while that waits for us, it answers nobody: so this is
 // in a thread that holds up no data. What libvirt refuses is left to it and QEMU. The monitor is for later.
 std::unique_ptr<Monitor> converge_by_libvirt(const std::string& libvirt, const Uri& uri, Sender& sender,
-                                             Failure& failure, const std::stop_token& over) {
+                                             const std::stop_token& over) {
   while (sender.qemu_process() == 0) {
     if (over.stop_requested()) return nullptr;
     std::this_thread::sleep_for(kLook);
@@ -118,7 +121,7 @@ std::unique_ptr<Monitor> converge_by_libvirt(const std::string& libvirt, const U
   auto begun = convergence::Convergence::begin(**monitor, sender.qemu_process(), uri,
                                                [&sender] { return sender.lanes(); });
   if (!begun) return leave(begun.error());
-  converge(**monitor, **begun, sender, failure, over,
+  converge(**monitor, **begun, sender, over,
            [&](std::chrono::milliseconds longest) { (*monitor)->wait_stopped(longest); });
   return std::move(*monitor);
 }
@@ -191,13 +194,12 @@ int send(const SendOptions& options) {
         // Convergence hears of the stop by itself; no other event matters.
         for (auto event = qmp->next_event(longest); event; event = qmp->next_event({})) continue;
       };
-      looks = std::jthread([&, watch](const std::stop_token& over) {
-        converge(*qmp, *converging, sender, failure, over, watch);
-      });
+      looks = std::jthread(
+          [&, watch](const std::stop_token& over) { converge(*qmp, *converging, sender, over, watch); });
     } else if (!options.libvirt.empty()) {
       events.emplace();
       looks = std::jthread([&](const std::stop_token& over) {
-        libvirt = converge_by_libvirt(options.libvirt, *uri, sender, failure, over);
+        libvirt = converge_by_libvirt(options.libvirt, *uri, sender, over);
       });
     }
     std::jthread hears([&] {
