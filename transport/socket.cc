@@ -17,6 +17,7 @@
 #include <climits>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <system_error>
 #include <thread>
 
@@ -60,16 +61,20 @@ Result<AddrInfo> resolve(const Endpoint& at, const Event* cancel) {
   if (!cancel) return resolve(at, false);
   struct Lookup {
     Event done;
+    std::mutex mutex;
     Result<AddrInfo> found;
   };
   auto lookup = std::make_shared<Lookup>();
   std::thread([lookup, at] {
-    lookup->found = resolve(at, false);
+    auto found = resolve(at, false);
+    std::lock_guard lock(lookup->mutex);
+    lookup->found = std::move(found);
     lookup->done.raise();
   }).detach();
   std::array<pollfd, 2> ready{pollfd{lookup->done.fd(), POLLIN, 0}, pollfd{cancel->fd(), POLLIN, 0}};
   while (poll(ready.data(), ready.size(), -1) < 0 && errno == EINTR) continue;
   if (!ready[0].revents) return fail("cannot resolve {}: {}", at.host, reason(ECANCELED));
+  std::lock_guard lock(lookup->mutex);
   return std::move(lookup->found);
 }
 
