@@ -1,0 +1,88 @@
+// A plain relay of bytes between unix sockets: what anybody would put between two QEMUs who knows nothing of
+// them. The tests hold Wherry to what it does. It shares no code with Wherry, so that they cannot be wrong
+// together.
+//
+// For each connection it accepts it dials one, in the same order, and has a thread a direction. An end of
+// stream is passed on as one, in its direction; an error in either direction ends both.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace wherry::test {
+
+class ByteRelay {
+ public:
+  // With `most` it is cut when so many bytes of the first connection have gone forward.
+  ByteRelay(const std::string& at, std::string to, uint64_t most = UINT64_MAX)
+      : to_(std::move(to)), listener_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    const sockaddr_un address = address_of(at);
+    ::bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    ::listen(listener_, 64);
+    sockets_.push_back(listener_);
+    acceptor_ = std::thread([this, most] { accept(most); });
+  }
+  ~ByteRelay() {
+    cut();
+    acceptor_.join();
+    for (std::thread& pump : pumps_) pump.join();
+    for (int socket : sockets_) ::close(socket);
+  }
+  // Ends all connections at once, with what is under way, as when its process is killed.
+  void cut() {
+    std::lock_guard lock(mutex_);
+    cut_ = true;
+    for (int socket : sockets_) ::shutdown(socket, SHUT_RDWR);
+  }
+
+ private:
+  static sockaddr_un address_of(const std::string& path) {
+    sockaddr_un address{AF_UNIX, {}};
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    return address;
+  }
+  void accept(uint64_t most) {
+    const sockaddr_un address = address_of(to_);
+    for (int near; (near = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0; most = UINT64_MAX) {
+      const int far = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      const bool dialled = ::connect(far, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+      std::lock_guard lock(mutex_);
+      sockets_.insert(sockets_.end(), {near, far});
+      if (cut_ || !dialled) end(near, far);
+      pumps_.emplace_back([this, near, far, most] { pump(near, far, most); });
+      pumps_.emplace_back([this, near, far] { pump(far, near, UINT64_MAX); });
+    }
+  }
+  void pump(int from, int to, uint64_t left) {
+    char bytes[16384];
+    for (ssize_t got, sent; (got = ::recv(from, bytes, sizeof bytes, 0)) != 0;
+         left -= static_cast<uint64_t>(got)) {
+      if (got < 0 || cut_) return end(from, to);
+      const uint64_t all = std::min(left, static_cast<uint64_t>(got));
+      for (uint64_t done = 0; done < all; done += static_cast<uint64_t>(sent))
+        if ((sent = ::send(to, bytes + done, all - done, MSG_NOSIGNAL)) < 0) return end(from, to);
+      if (all == left) return cut();
+    }
+    ::shutdown(to, SHUT_WR);
+  }
+  static void end(int one, int other) { ::shutdown(one, SHUT_RDWR), ::shutdown(other, SHUT_RDWR); }
+
+  const std::string to_;
+  const int listener_;
+  std::mutex mutex_;  // guards the next two
+  std::vector<int> sockets_;
+  std::vector<std::thread> pumps_;
+  std::atomic<bool> cut_ = false;
+  std::thread acceptor_;
+};
+
+}  // namespace wherry::test
