@@ -1,18 +1,17 @@
-// A plain relay of bytes between unix sockets: what anybody would put between two QEMUs who knows nothing of
-// them. The tests hold Wherry to what it does. It shares no code with Wherry, so that they cannot be wrong
-// together.
+// A plain relay of bytes between unix sockets, as anybody would put between two QEMUs who knows nothing of
+// them. Wherry is held to what it does. It shares no code with Wherry, so that they cannot be wrong together.
 //
-// For each connection it accepts it dials one, in the same order, and has a thread a direction. An end of
-// stream is passed on as one, in its direction; an error in either direction ends both.
+// For each connection that it accepts it dials one, in that order, and has a thread a direction. The end of a
+// stream is passed on, in its direction; an error in either direction ends both.
 #pragma once
 
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <cstring>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -23,12 +22,10 @@ namespace wherry::test {
 class ByteRelay {
  public:
   // With `most` it is cut when so many bytes of the first connection have gone forward.
-  ByteRelay(const std::string& at, std::string to, uint64_t most = UINT64_MAX)
-      : to_(std::move(to)), listener_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    const sockaddr_un address = address_of(at);
-    ::bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  ByteRelay(const std::string& at, const std::string& to, uint64_t most = UINT64_MAX) : to_(address_of(to)) {
+    const sockaddr_un here = address_of(at);
+    ::bind(listener_, reinterpret_cast<const sockaddr*>(&here), sizeof here);
     ::listen(listener_, 64);
-    sockets_.push_back(listener_);
     acceptor_ = std::thread([this, most] { accept(most); });
   }
   ~ByteRelay() {
@@ -47,14 +44,13 @@ class ByteRelay {
  private:
   static sockaddr_un address_of(const std::string& path) {
     sockaddr_un address{AF_UNIX, {}};
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
     return address;
   }
   void accept(uint64_t most) {
-    const sockaddr_un address = address_of(to_);
-    for (int near; (near = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC)) >= 0; most = UINT64_MAX) {
-      const int far = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-      const bool dialled = ::connect(far, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    for (int near; (near = ::accept(listener_, nullptr, nullptr)) >= 0; most = UINT64_MAX) {
+      const int far = ::socket(AF_UNIX, SOCK_STREAM, 0);
+      const bool dialled = ::connect(far, reinterpret_cast<const sockaddr*>(&to_), sizeof to_) == 0;
       std::lock_guard lock(mutex_);
       sockets_.insert(sockets_.end(), {near, far});
       if (cut_ || !dialled) end(near, far);
@@ -64,22 +60,21 @@ class ByteRelay {
   }
   void pump(int from, int to, uint64_t left) {
     char bytes[16384];
-    for (ssize_t got, sent; (got = ::recv(from, bytes, sizeof bytes, 0)) != 0;
-         left -= static_cast<uint64_t>(got)) {
+    for (ssize_t got, sent; (got = ::recv(from, bytes, sizeof bytes, 0)) != 0;) {
       if (got < 0 || cut_) return end(from, to);
-      const uint64_t all = std::min(left, static_cast<uint64_t>(got));
-      for (uint64_t done = 0; done < all; done += static_cast<uint64_t>(sent))
+      const auto all = static_cast<ssize_t>(std::min(left, static_cast<uint64_t>(got)));
+      for (ssize_t done = 0; done < all; done += sent)
         if ((sent = ::send(to, bytes + done, all - done, MSG_NOSIGNAL)) < 0) return end(from, to);
-      if (all == left) return cut();
+      if ((left -= all) == 0) return cut();
     }
     ::shutdown(to, SHUT_WR);
   }
   static void end(int one, int other) { ::shutdown(one, SHUT_RDWR), ::shutdown(other, SHUT_RDWR); }
 
-  const std::string to_;
-  const int listener_;
+  const sockaddr_un to_;
+  const int listener_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
   std::mutex mutex_;  // guards the next two
-  std::vector<int> sockets_;
+  std::vector<int> sockets_{listener_};
   std::vector<std::thread> pumps_;
   std::atomic<bool> cut_ = false;
   std::thread acceptor_;

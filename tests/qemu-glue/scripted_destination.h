@@ -30,6 +30,11 @@ class ScriptedDestination {
     if (thread_.joinable()) thread_.join();
   }
 
+  // Who stood between is gone: channels that have not come will not.
+  void nobody_comes() {
+    nobody_comes_ = true;
+    ::eventfd_write(told_.get(), 1);
+  }
   // Waits for it: has_guest or failed.
   std::string conclusion() {
     thread_.join();
@@ -50,6 +55,7 @@ class ScriptedDestination {
   void run() {
     while (!over_) {
       std::vector<pollfd> fds{{listener_.get(), POLLIN, 0}};
+      const bool all_told = nobody_comes_;
       for (const Connection& each : connections_) fds.push_back({each.reads ? each.fd.get() : -1, POLLIN, 0});
       if (::poll(fds.data(), fds.size(), kPatience.count()) <= 0) {
         complaints_.emplace_back("nothing came to the destination any more");
@@ -62,7 +68,7 @@ class ScriptedDestination {
       load();
       if (!acted_ && is_at_moment()) act();
       load();
-      if (has_ended()) over_ = true;
+      if (has_ended() || (all_told && !fds[0].revents && connections_.empty())) over_ = true;
     }
     listener_.reset();
     // Who fails, or is done, ends as a process does.
@@ -112,8 +118,10 @@ class ScriptedDestination {
     const bool waits = !acted_ && main_.at(script_.moment);
     const Connection* main = find(0);
     if (main && !main->reads && unloaded_.empty() && !waits) return true;
-    return main && std::none_of(connections_.begin(), connections_.end(),
-                                [](const Connection& each) { return each.reads; });
+    const bool all_came = connections_.size() == script_.channels() || nobody_comes_;
+    return main && all_came &&
+           std::none_of(connections_.begin(), connections_.end(),
+                        [](const Connection& each) { return each.reads; });
   }
 
   // Takes the source's off the front of what came, and answers.
@@ -190,6 +198,8 @@ class ScriptedDestination {
   ScriptedSource& source_;
   const std::function<void()> cut_;
   Fd listener_;
+  const Fd told_{::eventfd(0, EFD_CLOEXEC)};
+  std::atomic<bool> nobody_comes_ = false;
   std::vector<Connection> connections_;
   MainProgress main_;
   ByteVector unloaded_;

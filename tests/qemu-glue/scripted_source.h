@@ -162,7 +162,8 @@ class ScriptedSource {
 
   void await_acts() {
     std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, kPatience, [this] { return acted_ || !conclusion_.empty(); }))
+    // Each act may have had to wait.
+    if (!changed_.wait_for(lock, 4 * kPatience, [this] { return acted_ || !conclusion_.empty(); }))
       complaints_.emplace_back("the destination did not come so far");
   }
 
