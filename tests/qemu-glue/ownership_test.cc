@@ -140,7 +140,9 @@ bool check(const Script& script, Place place) {
   const Watchdog watchdog(script.name());
   const ThroughWherry played = through_wherry(script, place);
   const auto& [source, destination] = played.ends;
-  EXPECT_TRUE(played.complaints.empty()) << text(played.complaints);
+  EXPECT_TRUE(played.complaints.empty())
+      << text(played.complaints) << text(played.ends) << "\nsender: " << played.sender.error
+      << "\nreceiver: " << played.receiver.error;
   std::set<Ends> allowed = ends_of_relay(script, played.ends);
   if (may_refuse(script, place)) allowed.insert({"failed", "failed"});
   EXPECT_TRUE(allowed.contains(played.ends))

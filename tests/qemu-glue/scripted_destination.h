@@ -55,12 +55,14 @@ class ScriptedDestination {
   void run() {
     while (!over_) {
       std::vector<pollfd> fds{{listener_.get(), POLLIN, 0}};
-      const bool all_told = nobody_comes_;
       for (const Connection& each : connections_) fds.push_back({each.reads ? each.fd.get() : -1, POLLIN, 0});
+      fds.push_back({told_.get(), POLLIN, 0});
       if (::poll(fds.data(), fds.size(), kPatience.count()) <= 0) {
-        complaints_.emplace_back("nothing came to the destination any more");
+        complaints_.push_back("nothing came to the destination any more" + state());
         break;
       }
+      eventfd_t ignored = 0;
+      if (fds.back().revents) ::eventfd_read(told_.get(), &ignored);
       for (size_t i = connections_.size(); i-- > 0;) {
         if (fds[1 + i].revents) read(connections_[i]);
       }
@@ -68,7 +70,7 @@ class ScriptedDestination {
       load();
       if (!acted_ && is_at_moment()) act();
       load();
-      if (has_ended() || (all_told && !fds[0].revents && connections_.empty())) over_ = true;
+      if (has_ended() || (nobody_comes_ && !fds[0].revents && connections_.empty())) over_ = true;
     }
     listener_.reset();
     // Who fails, or is done, ends as a process does.
@@ -122,6 +124,15 @@ class ScriptedDestination {
     return main && all_came &&
            std::none_of(connections_.begin(), connections_.end(),
                         [](const Connection& each) { return each.reads; });
+  }
+
+  std::string state() const {
+    std::string state =
+        fmt::format(" ({}acted{}", acted_ ? "" : "not ", nobody_comes_ ? ", nobody comes" : "");
+    for (const Connection& each : connections_)
+      state += fmt::format(", {} {}", each.number ? fmt::format("channel {}", *each.number) : "a channel",
+                           each.reads ? "open" : "ended");
+    return state + ")";
   }
 
   // Takes the source's off the front of what came, and answers.
