@@ -143,17 +143,17 @@ class ScriptedSource {
   }
 
   bool write(size_t channel, const ByteVector& bytes) {
+    bool must_end = false;
+    {
+      std::lock_guard lock(mutex_);
+      must_end = !bytes.empty() && closed_.contains(channel);
+    }
     for (size_t done = 0; done < bytes.size();) {
       const ssize_t sent =
           ::send(connection(channel), bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
       if (sent < 0) return false;
       done += static_cast<size_t>(sent);
       written_ += static_cast<size_t>(sent);
-    }
-    bool must_end = false;
-    {
-      std::lock_guard lock(mutex_);
-      must_end = !bytes.empty() && closed_.contains(channel);
     }
     // What is written to a channel whose other end is closed ends it.
     if (must_end) await_end(channel, Heard::close_by_writing);
