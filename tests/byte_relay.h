@@ -1,8 +1,6 @@
-// A plain relay of bytes between unix sockets, as anybody would put between two QEMUs who knows nothing of
-// them. Wherry is held to what it does. It shares no code with Wherry, so that they cannot be wrong together.
-//
-// For each connection that it accepts it dials one, in that order, and has a thread a direction. The end of a
-// stream is passed on, in its direction; an error in either direction ends both.
+// A plain relay of bytes between unix sockets: what Wherry is held to, and shares no code with. For each
+// connection that it accepts it dials one, in that order, and has a thread a direction. The end of a stream
+// is passed on, in its direction; an error in either direction ends both.
 #pragma once
 
 #include <sys/socket.h>
@@ -22,9 +20,8 @@ namespace wherry::test {
 class ByteRelay {
  public:
   // With `most` it is cut when so many bytes of the first connection have gone forward.
-  ByteRelay(const std::string& at, const std::string& to, uint64_t most = UINT64_MAX) : to_(address_of(to)) {
-    const sockaddr_un here = address_of(at);
-    ::bind(listener_, reinterpret_cast<const sockaddr*>(&here), sizeof here);
+  ByteRelay(const std::string& at, const std::string& to, uint64_t most = UINT64_MAX) : to_(to) {
+    at_path(::bind, listener_, at);
     ::listen(listener_, 64);
     acceptor_ = std::thread([this, most] { accept(most); });
   }
@@ -42,15 +39,15 @@ class ByteRelay {
   }
 
  private:
-  static sockaddr_un address_of(const std::string& path) {
+  static int at_path(decltype(::bind)* call, int socket, const std::string& path) {
     sockaddr_un address{AF_UNIX, {}};
     path.copy(address.sun_path, sizeof address.sun_path - 1);
-    return address;
+    return call(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
   }
   void accept(uint64_t most) {
     for (int near; (near = ::accept(listener_, nullptr, nullptr)) >= 0; most = UINT64_MAX) {
       const int far = ::socket(AF_UNIX, SOCK_STREAM, 0);
-      const bool dialled = ::connect(far, reinterpret_cast<const sockaddr*>(&to_), sizeof to_) == 0;
+      const bool dialled = at_path(::connect, far, to_) == 0;
       std::lock_guard lock(mutex_);
       sockets_.insert(sockets_.end(), {near, far});
       if (cut_ || !dialled) end(near, far);
@@ -70,8 +67,7 @@ class ByteRelay {
     ::shutdown(to, SHUT_WR);
   }
   static void end(int one, int other) { ::shutdown(one, SHUT_RDWR), ::shutdown(other, SHUT_RDWR); }
-
-  const sockaddr_un to_;
+  const std::string to_;
   const int listener_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
   std::mutex mutex_;  // guards the next two
   std::vector<int> sockets_{listener_};
