@@ -39,7 +39,7 @@ class ByteRelay {
   }
 
  private:
-  static int at_path(decltype(::bind)* call, int socket, const std::string& path) {
+  static int at_path(auto* call, int socket, const std::string& path) {
     sockaddr_un address{AF_UNIX, {}};
     path.copy(address.sun_path, sizeof address.sun_path - 1);
     return call(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
