@@ -30,7 +30,7 @@
 namespace wherry::qemu::test {
 
 // Only who will not come to an end waits that long.
-inline constexpr std::chrono::milliseconds kPatience{10'000};
+inline constexpr std::chrono::milliseconds kPatience{5'000};
 
 class ScriptedSource {
  public:
