@@ -38,7 +38,7 @@ struct Script {
   bool return_path = true;
   size_t data = 0;       // multifd channels
   bool preempt = false;  // postcopy is enabled, and the channel for it is there from the beginning
-  size_t flood = 0;      // bytes that the first data channel has behind its greeting, in one go
+  size_t flood = 0;  // bytes that the first data channel has in one go behind its greeting, ahead of START
   Moment moment = Moment::whole;
   std::vector<Act> acts = {};
   // Whether each act waits for the source to have seen the one before, and the source for all of them; else

@@ -90,7 +90,7 @@ inline std::vector<std::vector<ByteVector>> scripted_stream(const Script& script
     data[1] = data[4] = packet(kMultifdSync, 0, 0);
     data[2] = data[3] = Bytes().add(packet(0, 2, 4u * i)).add(packet(kMultifdSync, 0, 0));
   }
-  if (script.flood > 0) stream.at(1)[0] = Bytes().add(stream[1][0]).fill(script.flood, 0x55);
+  if (script.flood > 0) stream.at(1)[1] = Bytes().fill(script.flood, 0x55).add(stream[1][1]);
   for (auto& channel : stream) {
     for (ByteVector& bytes : channel) scripted_cipher(script, bytes);
   }
