@@ -1,0 +1,85 @@
+// What two scripted QEMUs play: how the stream looks, and what the destination does at which moment.
+#pragma once
+
+#include <fmt/core.h>
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace wherry::qemu::test {
+
+// From where on the main channel cannot be parsed.
+enum class Opaque {
+  never,
+  start,          // from the first byte, with a handshake on each channel, as under TLS
+  before_blocks,  // a section that nobody knows, in setup, ahead of RAM's
+  behind_blocks,  // and behind it
+  midway,         // a page that QEMU has encoded itself
+};
+// How far the destination has read when it acts.
+enum class Moment {
+  header,     // the first bytes of all channels
+  setup,      // START
+  midway,     // two passes of pages
+  last_page,  // END
+  device,     // the first device
+  whole,      // all: it has the guest
+};
+
+// One thing that the destination's QEMU does, or its network.
+struct Act {
+  enum class Kind { shut0, shut1, close, half_close, cut } kind;
+  size_t channel = 0;  // 0: main; data channels follow, then preempt
+};
+
+struct Script {
+  Opaque opaque = Opaque::never;
+  bool return_path = true;
+  size_t data = 0;       // multifd channels
+  bool preempt = false;  // postcopy is enabled, and the channel for it is there from the beginning
+  size_t flood = 0;  // bytes that the first data channel has in one go behind its greeting, ahead of START
+  Moment moment = Moment::whole;
+  std::vector<Act> acts = {};
+  // Whether each act waits for the source to have seen the one before, and the source for all of them; else
+  // both go on as fast as they can.
+  bool apart = true;
+
+  size_t channels() const { return 1 + data + preempt; }
+  std::string name() const;
+};
+
+inline std::string Script::name() const {
+  static constexpr const char* opaque_names[] = {"parsed", "opaque", "opaque_before_blocks",
+                                                 "opaque_behind_blocks", "opaque_midway"};
+  static constexpr const char* moment_names[] = {"header", "setup", "midway", "last_page", "device", "whole"};
+  std::string name = fmt::format("{} {}{} {} at {}{}:", opaque_names[static_cast<int>(opaque)],
+                                 data ? fmt::format("multifd {}", data) : "single", preempt ? " preempt" : "",
+                                 return_path ? "with return path" : "without return path",
+                                 moment_names[static_cast<int>(moment)], apart ? "" : " in a rush");
+  for (const Act& act : acts) {
+    const std::string channel = act.channel == 0      ? "main"
+                                : act.channel <= data ? fmt::format("data{}", act.channel - 1)
+                                                      : "preempt";
+    switch (act.kind) {
+      case Act::Kind::shut0:
+        name += " SHUT(0)";
+        break;
+      case Act::Kind::shut1:
+        name += " SHUT(1)";
+        break;
+      case Act::Kind::close:
+        name += " close " + channel;
+        break;
+      case Act::Kind::half_close:
+        name += " half-close " + channel;
+        break;
+      case Act::Kind::cut:
+        name += " cut";
+        break;
+    }
+  }
+  return name;
+}
+
+}  // namespace wherry::qemu::test
