@@ -153,7 +153,7 @@ bool check(const Script& script, Place place) {
   }
   const bool known = script.return_path && script.opaque != Opaque::start;
   for (const Report* report : {&played.sender, &played.receiver}) {
-    const std::string said = status_of(*report);
+    const std::string said = report->status();
     EXPECT_TRUE(said == source || (!known && said == "unknown"))
         << "the " << report->role << "'s Wherry says " << said << " (" << report->error << ") of "
         << text(played.ends);

@@ -10,16 +10,16 @@
 namespace wherry::qemu {
 namespace {
 
-using test::bytes_of;
+using wherry::test::bytes_of;
 
 // One channel's connection: `qemu_` is the source's QEMU's end.
 class WayBackTest : public testing::Test {
  protected:
   WayBackTest() : watchdog_("a way back") {
-    std::tie(wherry_, qemu_) = test::socket_pair();
+    std::tie(wherry_, qemu_) = wherry::test::socket_pair();
     way_.emplace(wherry_.get());
   }
-  test::Watchdog watchdog_;
+  wherry::test::Watchdog watchdog_;
   Fd wherry_;
   Fd qemu_;
   std::optional<WayBack> way_;
@@ -29,20 +29,20 @@ TEST_F(WayBackTest, WhatIsSaidArrivesBeforeTheEnd) {
   way_->push(bytes_of("pong "));
   way_->push(bytes_of("shut"));
   way_->close(true);
-  EXPECT_EQ(test::read_all(qemu_.get()), "pong shut");
+  EXPECT_EQ(wherry::test::read_all(qemu_.get()), "pong shut");
   await_takes_nothing(qemu_.get());
   EXPECT_TRUE(way_->closed_both_ways());
 }
 
 TEST_F(WayBackTest, AnEndOfOneDirectionLeavesTheOther) {
   way_->close(false);
-  EXPECT_EQ(test::read_all(qemu_.get()), "");
+  EXPECT_EQ(wherry::test::read_all(qemu_.get()), "");
   EXPECT_FALSE(takes_nothing(qemu_.get()));
   EXPECT_FALSE(way_->closed_both_ways());
   ASSERT_TRUE(send_all(qemu_.get(), bytes_of("more")));
   way_->close(true);
   await_takes_nothing(qemu_.get());
-  EXPECT_EQ(test::read_all(wherry_.get()), "more");
+  EXPECT_EQ(wherry::test::read_all(wherry_.get()), "more");
 }
 
 TEST_F(WayBackTest, AnEndIsNotTakenBack) {

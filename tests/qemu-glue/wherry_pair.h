@@ -103,11 +103,6 @@ class WherryPair {
   std::future<void> sending_;
 };
 
-// completed, failed or unknown
-inline std::string status_of(const Report& report) {
-  return report.status;
-}
-
 // The same, in two processes. To be made while this process has one thread.
 class WherryProcesses {
  public:
