@@ -27,6 +27,9 @@ enum class Moment {
   whole,      // all: it has the guest
 };
 
+inline constexpr Moment kMoments[] = {Moment::header,    Moment::setup,  Moment::midway,
+                                      Moment::last_page, Moment::device, Moment::whole};
+
 // One thing that the destination's QEMU does, or its network.
 struct Act {
   enum class Kind { shut0, shut1, close, half_close, cut } kind;
