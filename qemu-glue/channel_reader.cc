@@ -159,6 +159,7 @@ void ChannelReader::open(Kind kind) {
                            if (as == ChannelKind::main) guest_.give_up();
                            guest_.note_opaque(name, why);
                          },
+                     .answers = [this] { guest_.ending().will_say(); },
                      // Nobody sees in it what makes the destination's QEMU complete.
                      .unparsed =
                          [this, as] {

@@ -18,7 +18,6 @@ DestinationGuest::~DestinationGuest() {
 }
 
 void DestinationGuest::set_blocks(const GuestBlocks& blocks, Skip placed) {
-  if (blocks.confirmed) ending_.will_say();
   std::lock_guard lock(mutex_);
   blocks_ = blocks;
   placed_ = std::move(placed);
@@ -42,8 +41,8 @@ bool DestinationGuest::wait_main_dialled() {
   return !stopped_;
 }
 
-void DestinationGuest::main_closed() {
-  ending_.left();
+void DestinationGuest::main_ended(bool both_ways) {
+  ending_.left(both_ways);
   std::lock_guard lock(mutex_);
   changed_.notify_all();
 }

@@ -36,11 +36,11 @@ class DestinationGuest {
 
   // Who has the guest, by what was written to QEMU and what it says.
   Ending& ending() { return ending_; }
-  // QEMU has closed the main channel.
-  void main_closed();
+  // QEMU has ended the main channel, in its direction or in both.
+  void main_ended(bool both_ways);
   // So has the source's, for good: nothing that QEMU says reaches it any more.
   void source_gone();
-  // Waits until QEMU has closed it, for at most so long once the source's has; false if it had not by then.
+  // Waits until QEMU has left it, for at most so long once the source's has; false if it had not by then.
   // Also ends, with true, when the session does, and where the main channel was never dialled.
   bool wait_main_closed(std::chrono::milliseconds longest);
 

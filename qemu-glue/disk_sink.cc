@@ -53,7 +53,7 @@ void DiskSink::listen() {
     if (got <= 0) break;
     if (!session_.send_back(channel_, std::span(bytes).first(static_cast<size_t>(got)))) return;
   }
-  tell_end(session_, channel_, connection_.get());
+  tell_end(connection_.get(), [this](bool both_ways) { (void)session_.close_back(channel_, both_ways); });
 }
 
 }  // namespace wherry::qemu

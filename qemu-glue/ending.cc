@@ -54,9 +54,11 @@ void Ending::leaves() {
   if (first_to_leave_ == First::nobody) first_to_leave_ = First::destination;
 }
 
-void Ending::left() {
-  leaves();
+void Ending::left(bool both_ways) {
+  if (both_ways) leaves();
   std::lock_guard lock(mutex_);
+  if (!both_ways && !will_say_) return;
+  if (first_to_leave_ == First::nobody) first_to_leave_ = First::destination;
   left_ = true;
   if (state_ == State::cannot || (state_ == State::may && will_say_)) state_ = State::has_not;
 }

@@ -44,8 +44,9 @@ class Ending {
   void said(uint32_t shut);
   // It has closed a channel,
   void leaves();
-  // and that was the main one.
-  void left();
+  // and that was the main one, in its direction or in both. A QEMU that does not say how it ends has nothing
+  // to end in its own direction.
+  void left(bool both_ways);
   // The source's QEMU has closed the main channel, or one with pages that were still to come.
   void source_left();
   // The destination says that its QEMU has not had the bytes, and will not.
@@ -57,7 +58,7 @@ class Ending {
   State state() const;
   // Who left first, as the cause of what fails then: a QEMU that ends takes more than its channels along.
   std::optional<Error> cause() const;
-  // Whether the destination's QEMU has closed the main channel.
+  // Whether the destination's QEMU has left the main channel.
   bool over() const;
   // What that came to. `told`: whether the source knows, or will, what the destination's QEMU has said.
   Ended ended(bool told) const;

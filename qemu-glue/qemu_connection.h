@@ -1,8 +1,9 @@
 // A connection to the destination's QEMU, where it waits for a migration or serves a disk: how it begins, and
-// how its end is told to the source. Thread-safe.
+// how it ends. Thread-safe.
 #pragma once
 
-#include "transport/destination_session.h"
+#include <functional>
+
 #include "transport/socket.h"
 
 namespace wherry::qemu {
@@ -14,14 +15,14 @@ inline Result<Fd> dial_qemu(const Endpoint& at) {
   return connect_to(at, kConnect, kSilence);
 }
 
-// Tells the source that QEMU's stream has ended, and waits until QEMU takes nothing any more either, to tell
-// it that. If the session is over there is nobody to tell.
-inline void tell_end(DestinationSession& session, uint16_t channel, int connection) {
+// Where QEMU's stream has ended: tells so, first of its own direction alone if QEMU still takes something,
+// and of both when it does not.
+inline void tell_end(int connection, const std::function<void(bool both_ways)>& tell) {
   if (!takes_nothing(connection)) {
-    (void)session.close_back(channel, false);
+    tell(false);
     await_takes_nothing(connection);
   }
-  (void)session.close_back(channel, true);
+  tell(true);
 }
 
 }  // namespace wherry::qemu

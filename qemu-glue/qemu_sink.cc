@@ -56,6 +56,7 @@ Result<> QemuSink::record(std::span<const uint8_t> bytes, uint16_t flags) {
   if (!connection_) {
     if (auto dialled = dial(); !dialled) return dialled;
   }
+  if (kind_ == ChannelKind::main && (flags & kAsksHow)) guest_.ending().will_say();
   if (kind_ == ChannelKind::main && (flags & kOpaque) && !guest_.ending().may_have_it())
     return fail("the session ended");
   std::array<iovec, 2> pieces{piece(bytes), {}};
@@ -98,10 +99,15 @@ void QemuSink::listen() {
     if (got <= 0) break;
     hear({buffer.data(), static_cast<size_t>(got)});
   }
-  ended_ = true;
-  guest_.ending().leaves();
-  if (kind_ == ChannelKind::main) guest_.main_closed();
-  tell_end(session_, channel_, connection_.get());
+  tell_end(connection_.get(), [this](bool both_ways) {
+    ended_ = true;
+    if (both_ways) guest_.ending().leaves();
+    if (kind_ == ChannelKind::main) {
+      guest_.main_ended(both_ways);
+      if (both_ways) session_.gone();
+    }
+    (void)session_.close_back(channel_, both_ways);
+  });
 }
 
 void QemuSink::hear(std::span<const uint8_t> bytes) {

@@ -146,7 +146,7 @@ void Sender::hear(uint16_t channel, std::vector<uint8_t> bytes) {
 }
 
 void Sender::hear_close(uint16_t channel, bool both_ways) {
-  if (channel == kMainChannel) guest_.ending().left();
+  if (channel == kMainChannel) guest_.ending().left(both_ways);
   if (auto* way = way_back(channel)) way->close(both_ways);
 }
 

@@ -3,7 +3,6 @@
 namespace wherry::qemu {
 
 void SourceGuest::publish(const GuestBlocks& blocks) {
-  if (blocks.confirmed) ending_.will_say();
   std::lock_guard lock(mutex_);
   blocks_ = blocks;
   have_blocks_ = true;

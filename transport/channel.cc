@@ -15,8 +15,7 @@ PageSpace GuestBlocks::space() const {
 nlohmann::json GuestBlocks::to_json() const {
   nlohmann::json list = nlohmann::json::array();
   for (const Block& block : blocks) list.push_back({{"name", block.name}, {"length", block.length}});
-  return {
-      {"page_size", page_size}, {"blocks", list}, {"relay_because", relay_because}, {"confirmed", confirmed}};
+  return {{"page_size", page_size}, {"blocks", list}, {"relay_because", relay_because}};
 }
 
 Result<GuestBlocks> GuestBlocks::from_json(const nlohmann::json& map) {
@@ -30,8 +29,6 @@ Result<GuestBlocks> GuestBlocks::from_json(const nlohmann::json& map) {
   auto relay_because = member<std::string>(map, "relay_because");
   if (!relay_because) return pass_on(relay_because);
   result.relay_because = *relay_because;
-  auto confirmed = map.find("confirmed");
-  result.confirmed = confirmed != map.end() && confirmed->is_boolean() && confirmed->get<bool>();
   auto list = map.find("blocks");
   if (list == map.end() || !list->is_array() || list->size() > kMaxBlocks) {
     return fail("the peer's message lacks a sound \"blocks\"");

@@ -32,7 +32,6 @@ struct GuestBlocks {
   };
   std::vector<Block> blocks;
   std::string relay_because;  // set: pages must go through the channels, for this reason
-  bool confirmed = false;     // the destination's VMM says on the way back when it has the guest
 
   PageSpace space() const;
   nlohmann::json to_json() const;

@@ -65,6 +65,8 @@ class DestinationSession {
   Result<> close_back(uint16_t channel, bool both_ways);
   // The VMM can take pages now.
   void ready() { landing_.ready(); }
+  // It takes nothing any more: what has not landed goes to the sinks, which may drop it.
+  void gone() { landing_.gone(); }
 
   // Waits for the end; returns the source's account. An error is the session's first.
   Result<nlohmann::json> finish();

@@ -56,6 +56,7 @@ enum FrameFlag : uint16_t {
   kPagesDone = 8,    // no page of the guest follows on this channel
   kNeedsPages = 16,  // makes sense only behind the channel's earlier pages, in the same stream
   kSums = 32,        // of a batch: its pack ends with a hash of each page
+  kAsksHow = 64,     // in this record the VMM is asked to say on the way back how it ends
 };
 
 struct FrameHeader {

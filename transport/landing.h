@@ -126,6 +126,8 @@ class Landing {
   nlohmann::json bases() const;
   // The VMM can take pages now.
   void ready() { gate_.ready(); }
+  // It takes nothing any more: nothing is placed, and nobody waits for a turn to.
+  void gone() { gate_.withdraw(); }
   // Whether every channel that ever came has ended.
   bool all_closed() const { return open_channels_ == 0; }
   Totals totals() const;

@@ -64,7 +64,6 @@ bool Batcher::is_full() const {
 void Batcher::blocks(const GuestBlocks& blocks, bool has_setup_end) {
   flush();
   GuestBlocks known = blocks;
-  known.confirmed = return_path_;
   if (postcopy_) {
     known.relay_because = "postcopy is enabled";
   } else if (!return_path_) {
@@ -79,6 +78,12 @@ void Batcher::blocks(const GuestBlocks& blocks, bool has_setup_end) {
 void Batcher::postcopy_advised() {
   postcopy_ = true;
   notices_.postcopy();
+}
+
+void Batcher::return_path_opened() {
+  return_path_ = true;
+  next_flags_ |= kAsksHow;
+  notices_.answers();
 }
 
 void Batcher::pages_done() {

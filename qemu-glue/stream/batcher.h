@@ -25,6 +25,7 @@ class Batcher : public StreamEvents {
     std::function<void(const GuestBlocks&)> blocks;  // the main channel has named them
     std::function<uint32_t()> participants;          // how many channels take part in epochs, now
     std::function<void(std::string why)> opaque;     // before the last page of the guest
+    std::function<void()> answers;                   // the destination's QEMU will say how it ends
     std::function<void()> unparsed;                  // from here on: device state at the latest
     std::function<void()> pages_done;
     std::function<void()> postcopy;
@@ -50,7 +51,7 @@ class Batcher : public StreamEvents {
   void blocks(const GuestBlocks& blocks, bool has_setup_end) override;
   void pages_done() override;
   void postcopy_advised() override;
-  void return_path_opened() override { return_path_ = true; }
+  void return_path_opened() override;
   void opaque(std::string_view why, bool needs_pages) override;
 
  private:

@@ -37,7 +37,7 @@ TEST(Ending, ItsWordCounts) {
     Ending ending;
     EXPECT_TRUE(ending.may_have_it());
     ending.said(shut);
-    ending.left();
+    ending.left(true);
     EXPECT_EQ(ending.state(), shut == 0 ? State::has : State::has_not);
     EXPECT_EQ(ending.ended(true).outcome, shut == 0 ? Outcome::completed : Outcome::failed);
   }
@@ -66,7 +66,7 @@ TEST(Ending, ASourceThatLeavesBehindTheWordIsUsual) {
   EXPECT_TRUE(ending.may_have_it());
   ending.said(0);
   ending.source_left();
-  ending.left();
+  ending.left(true);
   EXPECT_EQ(ending.ended(true).outcome, Outcome::completed);
 }
 
@@ -88,20 +88,32 @@ TEST(Ending, WhoCloses) {
       EXPECT_TRUE(ending.may_have_it());
     }
     EXPECT_FALSE(ending.over());
-    ending.left();
+    ending.left(true);
     EXPECT_TRUE(ending.over());
     EXPECT_EQ(ending.state(), each.state) << each.sent << each.says;
     EXPECT_EQ(ending.ended(true).outcome, each.outcome) << each.sent << each.says;
   }
 }
 
+TEST(Ending, AQemuThatSaysNothingEndsNothingInItsDirection) {
+  Ending silent;
+  silent.left(false);
+  EXPECT_EQ(silent.state(), State::cannot);
+  EXPECT_FALSE(silent.over());
+  Ending saying;
+  saying.will_say();
+  saying.left(false);
+  EXPECT_EQ(saying.state(), State::has_not);
+  EXPECT_TRUE(saying.over());
+}
+
 TEST(Ending, TheFirstToLeaveIsTheCause) {
   Ending source;
   source.source_left();
-  source.left();
+  source.left(true);
   EXPECT_NE(source.ended(true).detail.find("the source's QEMU ended"), std::string::npos);
   Ending destination;
-  destination.left();
+  destination.left(true);
   destination.source_left();
   EXPECT_NE(destination.ended(true).detail.find("the destination's QEMU closed"), std::string::npos);
 }
@@ -112,7 +124,7 @@ TEST(Ending, InPostcopyBothHaveAPart) {
   ending.fetches();
   EXPECT_TRUE(ending.give_up()) << "both QEMUs pause, and go on later";
   EXPECT_EQ(ending.state(), State::shares);
-  ending.left();
+  ending.left(true);
   EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
   EXPECT_NE(ending.ended(true).detail.find("migrate-recover"), std::string::npos);
   ending.said(0);

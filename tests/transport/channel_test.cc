@@ -16,7 +16,6 @@ GuestBlocks some_blocks() {
   blocks.blocks = {
       {"pc.ram", uint64_t{3} << 40}, {"vga.vram", 16777216}, {"/rom@etc/acpi/tables", 131072}, {"odd", 5000}};
   blocks.relay_because = "postcopy is enabled";
-  blocks.confirmed = true;
   return blocks;
 }
 
@@ -28,7 +27,6 @@ TEST(GuestBlocks, ComeBackFromJsonAndCbor) {
   ASSERT_TRUE(read) << read.error().message;
   EXPECT_EQ(read->page_size, blocks.page_size);
   EXPECT_EQ(read->relay_because, blocks.relay_because);
-  EXPECT_TRUE(read->confirmed);
   ASSERT_EQ(read->blocks.size(), blocks.blocks.size());
   for (size_t i = 0; i < blocks.blocks.size(); ++i) {
     EXPECT_EQ(read->blocks[i].name, blocks.blocks[i].name);
@@ -97,16 +95,6 @@ TEST(GuestBlocks, RefuseTooMany) {
   EXPECT_TRUE(GuestBlocks::from_json(map));
   map["blocks"].push_back({{"name", "x"}, {"length", 4096u}});
   EXPECT_ERROR(GuestBlocks::from_json(map), "lacks a sound \"blocks\"");
-}
-
-TEST(GuestBlocks, AreConfirmedOnlyIfThePeerSaysSo) {
-  json map = some_blocks().to_json();
-  map.erase("confirmed");
-  EXPECT_FALSE(GuestBlocks::from_json(map)->confirmed);
-  map["confirmed"] = 1;
-  EXPECT_FALSE(GuestBlocks::from_json(map)->confirmed);
-  map["confirmed"] = false;
-  EXPECT_FALSE(GuestBlocks::from_json(map)->confirmed);
 }
 
 TEST(GuestBlocks, IgnoreUnknownKeys) {

@@ -231,11 +231,9 @@ TEST(WireFormat, ExactlyTheTypesOnThePageAreKnown) {
 }
 
 TEST(WireFormat, FlagsAndKindsAreThoseOnThePage) {
-  const std::map<std::string, int> flags = {{"epoch_end", kEpochEnd},
-                                            {"setup_done", kSetupDone},
-                                            {"opaque", kOpaque},
-                                            {"pages_done", kPagesDone},
-                                            {"needs_pages", kNeedsPages}};
+  const std::map<std::string, int> flags = {{"epoch_end", kEpochEnd},     {"setup_done", kSetupDone},
+                                            {"opaque", kOpaque},          {"pages_done", kPagesDone},
+                                            {"needs_pages", kNeedsPages}, {"asks_how", kAsksHow}};
   std::map<std::string, int> on_page;
   for (const Row& row : page().table("Flags of a record", "flag")) on_page[row[1]] = std::stoi(row[0]);
   EXPECT_EQ(on_page, flags);

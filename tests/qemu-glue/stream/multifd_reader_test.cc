@@ -16,8 +16,7 @@ using test::Page;
 using test::Recorder;
 
 const GuestBlocks& some_blocks() {
-  static const GuestBlocks blocks{
-      4096, {{"pc.ram", 1 << 20}, {"vga.vram", 8 * kPage}, {"odd", 100000}}, "", true};
+  static const GuestBlocks blocks{4096, {{"pc.ram", 1 << 20}, {"vga.vram", 8 * kPage}, {"odd", 100000}}, ""};
   return blocks;
 }
 
@@ -164,7 +163,7 @@ TEST(MultifdReader, CarriesDeviceStateOfAnyLength) {
 }
 
 TEST(MultifdReader, TakesPageSizesOtherThan4K) {
-  GuestBlocks blocks{65536, {{"mach-virt.ram", 1 << 20}}, "", true};
+  GuestBlocks blocks{65536, {{"mach-virt.ram", 1 << 20}}, ""};
   Bytes stream;
   stream.add(greeting())
       .u32(kMultifdMagic)

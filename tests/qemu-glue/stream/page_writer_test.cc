@@ -12,7 +12,7 @@ using test::ByteVector;
 using test::kPage;
 
 const GuestBlocks& two_blocks() {
-  static const GuestBlocks blocks{4096, {{"pc.ram", 1 << 20}, {"vga.vram", 8 * kPage}}, "", true};
+  static const GuestBlocks blocks{4096, {{"pc.ram", 1 << 20}, {"vga.vram", 8 * kPage}}, ""};
   return blocks;
 }
 const ByteVector& content(char c) {
