@@ -12,8 +12,6 @@ import time
 
 from lab import Pair, QmpError
 
-OUT = ('completed', 'failed', 'cancelled')  # of a migration, says QEMU
-
 
 @dataclasses.dataclass
 class Done:
@@ -96,8 +94,9 @@ def _do(what, pair, done):
         process.kill()
         process.wait()
     elif kind == 'interrupt':
+        if process.poll() is None:
+            done.interrupted[whom] += 1
         process.send_signal(signal.SIGINT)
-        done.interrupted[whom] += 1
     elif kind == 'reset':
         pair.link.reset_all(whom)
     elif kind == 'cut':

@@ -211,11 +211,16 @@ class _Judge:
                 self.wrong(f"the {name} says failed, and the guest is at the destination")
         if code == 130 and not interrupted[name]:
             self.wrong(f'the {name} says interrupted, and was not')
-        if code == 1 and interrupted[name]:
+        # Later it may have been about to end already.
+        if code == 1 and interrupted[name] and self.case.acts[0].what == f'interrupt {name}':
             self.wrong(f'the {name} was interrupted, and ends with 1')
-        # A destination that loads for ever says nothing (multifd, without Wherry as well).
-        if code == 3 and not self.may_be_unknown() and self.case.return_path and self.dst.migration in (*OUT, 'dead'):
-            self.wrong(f'the {name} says unknown without a reason')
+        if code == 3 and not self.may_be_unknown() and self.case.return_path:
+            # A receiver that knows that the guest stays does not wait for a sender whose connections were reset.
+            if name == 'sender' and self.codes['receiver'] in (1, 130):
+                self.verdict.outcome += ', sender asks in vain'
+            # A destination that loads for ever says nothing (multifd, without Wherry as well).
+            elif self.dst.migration in (*OUT, 'dead'):
+                self.wrong(f'the {name} says unknown without a reason')
 
     def may_be_unknown(self):
         """Whether something was done that can keep the destination's word from the source's QEMU."""
