@@ -8,15 +8,16 @@ acts  what is done (Act), the first at a moment of the migration, a second one s
 import dataclasses
 import random
 
-# Moments: the source's QEMU is active, some of its memory is sent, its guest has stopped, the destination's QEMU has loaded the
-# guest, the source's QEMU knows that.
+# The source's QEMU is active; some of its memory is sent; its guest has stopped; the destination's QEMU has loaded it; the
+# source's QEMU knows that.
 _MOMENTS = {'active': 1, 'pass': 1, 'stop': 6, 'arrived': 2, 'left': 1}
 _AFTER = {'active': 0.05, 'pass': 0.4, 'stop': 0.05, 'arrived': 0.015, 'left': 0.01}  # seconds at most
 # A frozen process is stopped, and goes on later; the link's cut is mended, that of «cut off» never.
 _ACTS = {'kill sender': 3, 'kill receiver': 3, 'kill source': 2, 'kill destination': 3, 'interrupt sender': 3,
          'interrupt receiver': 3, 'reset a': 3, 'reset b': 3, 'cut': 4, 'cut off': 3, 'cancel': 3}
 _FREEZE = {'freeze sender': 1, 'freeze receiver': 2, 'freeze source': 1, 'freeze destination': 4}
-_ALONE = {'nothing': 1, 'refuse device': 1, 'refuse machine': 1}
+_ALONE = {'nothing': 1, 'refuse device': 0.7, 'refuse machine': 0.7, 'refuse source': 0.4, 'refuse destination': 0.4}
+_BY_TLS = ('refuse source', 'refuse destination')
 LASTING = ('cut', *_FREEZE)
 
 
@@ -42,16 +43,21 @@ class Case:
         self.return_path = draw.random() < 0.92
         # Opaque to Wherry from its second pass on, so that the destination may have the guest from then on.
         self.xbzrle = not self.multifd and draw.random() < 0.1
+        # Encrypted between the QEMUs: only their monitors tell how it ended.
+        self.tls = draw.random() < 0.12
         # The guest of a destination that was started without -S runs as soon as it can.
         self.runs = draw.random() < (0.15 if self.version == '7.2' else 0.5)
         self.ram = self._choose({'memfd': 1, 'private': 1})
-        self.sender_qmp = draw.random() < 0.3
+        self.sender_qmp, self.receiver_qmp = draw.random() < 0.3, draw.random() < 0.85
         self.streams = self._choose({1: 1, 2: 2, 3: 1})
         self.resume = self._choose({2: 1, 3: 2})
         self.rate = self._choose({'80mbit': 1, '160mbit': 2, '400mbit': 1})
         self.downtime = self._choose({30: 1, 100: 2, 300: 2})
         self.pages = self._choose({2048: 2, 4096: 1})
         self.acts = self._draw_acts()
+        # The other end does not know who has certified that one.
+        self.uncertified = self.acts[0].what.removeprefix('refuse ') if self.acts[0].what in _BY_TLS else None
+        self.tls = self.tls or bool(self.uncertified)
 
     def _choose(self, weights):
         return self._random.choices(list(weights), list(weights.values()))[0]
@@ -81,5 +87,6 @@ class Case:
                  f'streams={self.streams}', f'resume={self.resume}s', f'{self.ram}', self.rate,
                  f'limit={self.downtime}ms', f'pages={self.pages}', *(['-S'] if not self.runs else []),
                  *(['no-return-path'] if not self.return_path else []), *(['xbzrle'] if self.xbzrle else []),
-                 *(['sender-qmp'] if self.sender_qmp else [])]
+                 *(['tls'] if self.tls else []), *(['sender-qmp'] if self.sender_qmp else []),
+                 *(['no-receiver-qmp'] if not self.receiver_qmp else [])]
         return f"{' '.join(words)} | {', '.join(map(str, self.acts))}"

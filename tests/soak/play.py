@@ -1,16 +1,20 @@
-"""Plays a Case: starts its migration, does what is to be done when its moment has come, and waits for both ends of Wherry.
+"""Plays a Case: starts its migration, acts when the moment has come, and waits for both ends of Wherry.
 
     with lay(case) as pair:
         done = play(case, pair)
 
-What was done (Done) says what may be the reason for what: who was killed, interrupted how often, whether the link is still cut.
+What was done (Done) is what may explain the end: who was killed, interrupted how often, whether the link is still cut.
 """
 import contextlib
 import dataclasses
+import functools
 import signal
+import threading
 import time
 
-from lab import Pair, QmpError
+from lab import Certificates, Pair, QmpError
+
+certificates = functools.cache(Certificates)
 
 
 @dataclasses.dataclass
@@ -20,9 +24,9 @@ class Done:
     interrupted: dict = dataclasses.field(default_factory=lambda: {'sender': 0, 'receiver': 0})
     cut_off: bool = False
     cancelled: bool = False
-    nudged: bool = False  # QEMU had not come yet, and did not come any more: Wherry was interrupted, as a person would do
+    nudged: bool = False  # QEMU never came: Wherry was interrupted, as a person would do
     at: list = dataclasses.field(default_factory=list)     # of each act: (what, wall clock)
-    ended: dict = dataclasses.field(default_factory=dict)  # of 'sender' and 'receiver': when it was seen, on the wall clock
+    ended: dict = dataclasses.field(default_factory=dict)  # 'sender' and 'receiver': when it was seen, wall clock
     never_came: str = ''  # the moment
 
 
@@ -34,9 +38,15 @@ def lay(case):
         source['extra'] = ('-device', 'virtio-rng-pci')
     if case.acts[0].what == 'refuse machine':
         destination['machine'] = 'q35'
-    return Pair(case.version, multifd=case.multifd, placement=case.placement, rate=case.rate, source=source,
-                destination=destination, return_path=case.return_path, sender_qmp=case.sender_qmp,
-                capabilities=('xbzrle',) if case.xbzrle else (), parameters={'downtime_limit': case.downtime},
+    parameters = {'downtime_limit': case.downtime}
+    if case.tls:
+        parameters |= {'tls_creds': 'tls', 'tls_hostname': 'peer'}
+        for name, end, options in (('source', 'client', source), ('destination', 'server', destination)):
+            tls = certificates().end(end, 'other' if case.uncertified == name else 'known')['extra']
+            options['extra'] = (*options.get('extra', ()), *tls)
+    return Pair(case.version, multifd=case.multifd, placement=case.placement, rate=case.rate,
+                source=source, destination=destination, return_path=case.return_path,
+                sender_qmp=case.sender_qmp, qmp=case.receiver_qmp, capabilities=('xbzrle',) if case.xbzrle else (), parameters=parameters,
                 keys=f'streams={case.streams}&resume={case.resume}s&downtime={case.downtime}ms')
 
 
@@ -71,13 +81,14 @@ def _act(case, pair, done):
         plan.append((due, act.what))
         if act.lasts:
             plan.append((due + act.lasts, f'end {act.what}'))
-    for when, what in sorted(plan):
-        time.sleep(max(0, when - time.monotonic()))
-        done.at.append((what, time.time()))
-        _do(what, pair, done)
+    with contextlib.ExitStack() as until_answered:
+        for when, what in sorted(plan):
+            time.sleep(max(0, when - time.monotonic()))
+            done.at.append((what, time.time()))
+            _do(what, pair, done, until_answered)
 
 
-def _do(what, pair, done):
+def _do(what, pair, done, until_answered):
     kind, _, whom = what.removeprefix('end ').partition(' ')
     process = {'sender': pair.sender, 'receiver': pair.receiver, 'source': pair.src, 'destination': pair.dst}.get(whom)
     process = process and process.process
@@ -104,10 +115,17 @@ def _do(what, pair, done):
         done.cut_off = done.cut_off or whom == 'off'
     elif kind == 'cancel':
         done.cancelled = True
-        with contextlib.suppress(OSError, QmpError):  # it was killed, or is frozen
-            pair.src.qmp.execute('migrate_cancel', 5)
+        cancelling = threading.Thread(target=_cancel, args=[pair.src])
+        cancelling.start()
+        until_answered.callback(cancelling.join)
     else:
         raise ValueError(what)
+
+
+def _cancel(guest):
+    """In a thread of its own, for a frozen QEMU answers later."""
+    with contextlib.suppress(OSError, QmpError):  # it was killed
+        guest.qmp.execute('migrate_cancel', 30)
 
 
 def _wait_ended(case, pair, done):

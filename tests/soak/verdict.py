@@ -1,5 +1,5 @@
-"""What must hold when a Case has been played, whatever it was: the guest runs once, is not lost, and both ends of Wherry have said
-what is true.
+"""What must hold when a Case has been played, whatever it was: the guest runs once, is not lost, and both ends of
+Wherry have said what is true.
 
     verdict = judge(case, pair, done)
     verdict.outcome      where the guest is, in a word
@@ -30,7 +30,7 @@ class Seen:
         self.look()
 
     def look(self):
-        """Looks anew. `dead`; `migration` and `status` as QEMU says, or 'dead' or 'mute'; `runs`; `ran` here at any time."""
+        """Looks anew. `dead`; `migration`, `status` as QEMU says, or 'dead', 'mute'; `runs`; `ran`: here at any time."""
         qmp = self._guest.qmp
         self.dead = self._guest.process.poll() is not None
         self.migration = self.status = 'dead' if self.dead else 'mute'
@@ -71,10 +71,10 @@ class _Judge:
     # Waiting for the QEMUs
 
     def settle(self):
-        """Until both QEMUs are out of the migration. A destination whose channels are gone may wait for more for ever (multifd)."""
+        """Until both QEMUs are out of it. With multifd a destination whose channels are gone may wait on for ever."""
         def source_out():
             self.src.look()
-            # Cancelled while it connects multifd, a QEMU may stay like that for ever, without Wherry too (test_ends.py).
+            # Cancelled while it connects multifd, it may stay like that for ever, without Wherry too (test_ends.py).
             stuck = self.src.migration == 'cancelling' and self.case.multifd and self.case.acts[0].moment == 'active'
             return self.src.dead or (self.src.migration in OUT and self.src.status != 'finish-migrate') or stuck
 
@@ -87,7 +87,8 @@ class _Judge:
         self.completed = self.src.migration == 'completed' or (
             self.src.dead and self.src.said('MIGRATION', status='completed') is not None)
         # With the guest, whatever became of it since.
-        self.arrived = self.dst.migration == 'completed' or self.dst.ran or self.dst.said('MIGRATION', status='completed')
+        self.arrived = (self.dst.migration == 'completed' or self.dst.ran
+                        or self.dst.said('MIGRATION', status='completed') is not None)
 
     @staticmethod
     def wait(condition, seconds):
@@ -103,6 +104,8 @@ class _Judge:
         self.settle()
         where = self.where()
         self.verdict.outcome = where
+        if self.case.refuses() and self.arrived:
+            self.wrong('a destination that must refuse the guest has it')
         self.check_accounts()
         self.check_times()
         if self.done.never_came:
@@ -144,8 +147,8 @@ class _Judge:
         return 'lost'
 
     def judge_doubled(self):
-        """Without -S: as with a plain relay that is cut then, or a QEMU that is cancelled then, and only where neither end says
-        that it knows."""
+        """Without -S: as with a plain relay that is cut then, or a plain QEMU that is cancelled then. No end may say that
+        it knows."""
         if not self.case.runs or not self.may_be_unknown():
             self.wrong('the guest runs twice')
         for name, code in self.codes.items():
@@ -214,7 +217,8 @@ class _Judge:
         # Later it may have been about to end already.
         if code == 1 and interrupted[name] and self.case.acts[0].what == f'interrupt {name}':
             self.wrong(f'the {name} was interrupted, and ends with 1')
-        if code == 3 and not self.may_be_unknown() and self.case.return_path:
+        silent = not self.case.return_path or (self.case.tls and not (self.case.sender_qmp or self.case.receiver_qmp))
+        if code == 3 and not self.may_be_unknown() and not silent:
             # A receiver that knows that the guest stays does not wait for a sender whose connections were reset.
             if name == 'sender' and self.codes['receiver'] in (1, 130):
                 self.verdict.outcome += ', sender asks in vain'
@@ -257,5 +261,4 @@ class _Judge:
 
 
 def judge(case, pair, done):
-    verdict = _Judge(case, pair, done)
-    return verdict.judge()
+    return _Judge(case, pair, done).judge()
