@@ -8,8 +8,8 @@ acts  what is done (Act), the first at a moment of the migration, a second one s
 import dataclasses
 import random
 
-# The source's QEMU is active; some of its memory is sent; its guest has stopped; the destination's QEMU has loaded it; the
-# source's QEMU knows that.
+# The source's QEMU is active; some of its memory is sent; its guest has stopped; the destination's QEMU has loaded it;
+# the source's knows that.
 _MOMENTS = {'active': 1, 'pass': 1, 'stop': 6, 'arrived': 2, 'left': 1}
 _AFTER = {'active': 0.05, 'pass': 0.4, 'stop': 0.05, 'arrived': 0.015, 'left': 0.01}  # seconds at most
 # A frozen process is stopped, and goes on later; the link's cut is mended, that of «cut off» never.

@@ -46,7 +46,8 @@ def lay(case):
             options['extra'] = (*options.get('extra', ()), *tls)
     return Pair(case.version, multifd=case.multifd, placement=case.placement, rate=case.rate,
                 source=source, destination=destination, return_path=case.return_path,
-                sender_qmp=case.sender_qmp, qmp=case.receiver_qmp, capabilities=('xbzrle',) if case.xbzrle else (), parameters=parameters,
+                sender_qmp=case.sender_qmp, qmp=case.receiver_qmp,
+                capabilities=('xbzrle',) if case.xbzrle else (), parameters=parameters,
                 keys=f'streams={case.streams}&resume={case.resume}s&downtime={case.downtime}ms')
 
 

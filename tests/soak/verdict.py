@@ -30,7 +30,7 @@ class Seen:
         self.look()
 
     def look(self):
-        """Looks anew. `dead`; `migration`, `status` as QEMU says, or 'dead', 'mute'; `runs`; `ran`: here at any time."""
+        """Looks anew. `migration`, `status` as QEMU says, or 'dead', 'mute'; `dead`; `runs`; `ran`: at any time."""
         qmp = self._guest.qmp
         self.dead = self._guest.process.poll() is not None
         self.migration = self.status = 'dead' if self.dead else 'mute'
@@ -147,12 +147,13 @@ class _Judge:
         return 'lost'
 
     def judge_doubled(self):
-        """Without -S: as with a plain relay that is cut then, or a plain QEMU that is cancelled then. No end may say that
-        it knows."""
+        """Without -S: as with a plain relay that is cut then, or a plain QEMU that is cancelled then. But no end may say
+        that it knows."""
         if not self.case.runs or not self.may_be_unknown():
             self.wrong('the guest runs twice')
         for name, code in self.codes.items():
-            if name not in self.done.killed and code != 3:
+            stays = code in (1, 130) and self.dst.dead  # there it was killed since
+            if name not in self.done.killed and code != 3 and not stays:
                 self.wrong(f'the guest runs twice, and the {name} ends with {code}')
         return 'doubled as by a relay'
 
