@@ -1,7 +1,8 @@
-"""Two minutes of tests/soak/ownership: whatever happens around the end of a migration, its guest runs once and is not lost.
+"""Two minutes of tests/soak/ownership: whatever happens around the end of a migration, its guest runs once and is not
+lost.
 
-The seed is the clock's, so that each run has cases of its own: a fixed one would not repeat them either, for much depends on
-times that no seed gives. Whatever is found is a bug; the line of a violation has the seed that plays its case again.
+The seed is the clock's, so that each run has cases of its own: a fixed one would not repeat them either, for much
+depends on times that no seed gives. Whatever is found is a bug; the line of a violation has the seed to play it again.
 """
 import subprocess
 import unittest

@@ -8,8 +8,8 @@ acts  what is done (Act), the first at a moment of the migration, a second one s
 import dataclasses
 import random
 
-# The source's QEMU is active; some of its memory is sent; its guest has stopped; the destination's QEMU has loaded it;
-# the source's knows that.
+# The source's QEMU is active; some of its memory is sent; its guest has stopped; the destination's has loaded it; the
+# source's knows that.
 _MOMENTS = {'active': 1, 'pass': 1, 'stop': 6, 'arrived': 2, 'left': 1}
 _AFTER = {'active': 0.05, 'pass': 0.4, 'stop': 0.05, 'arrived': 0.015, 'left': 0.01}  # seconds at most
 # A frozen process is stopped, and goes on later; the link's cut is mended, that of «cut off» never.
@@ -69,8 +69,9 @@ class Case:
             return [Act(what, 'active', 0)]
         moment = self._choose(_MOMENTS)
         first = self._act(what, moment, draw.uniform(0, _AFTER[moment]))
-        # What holds up the end gives something else the time to come in between, and an interruption is often repeated.
-        if draw.random() > (0.9 if what in _FREEZE else 0.6 if what.startswith('interrupt') or what == 'cut' else 0.25):
+        # What holds up the end gives something else the time to come in between; an interruption is often repeated.
+        second = 0.9 if what in _FREEZE else 0.6 if what.startswith('interrupt') or what == 'cut' else 0.25
+        if draw.random() > second:
             return [first]
         again = what.startswith('interrupt') and draw.random() < 0.6
         then = what if again else self._choose(_ACTS)

@@ -3,7 +3,7 @@
     with lay(case) as pair:
         done = play(case, pair)
 
-What was done (Done) is what may explain the end: who was killed, interrupted how often, whether the link is still cut.
+What was done (Done) may explain the end: who was killed, interrupted how often, whether the link is still cut.
 """
 import contextlib
 import dataclasses
@@ -91,8 +91,8 @@ def _act(case, pair, done):
 
 def _do(what, pair, done, until_answered):
     kind, _, whom = what.removeprefix('end ').partition(' ')
-    process = {'sender': pair.sender, 'receiver': pair.receiver, 'source': pair.src, 'destination': pair.dst}.get(whom)
-    process = process and process.process
+    owner = {'sender': pair.sender, 'receiver': pair.receiver, 'source': pair.src, 'destination': pair.dst}.get(whom)
+    process = owner and owner.process
     if what.startswith('end freeze'):
         process.send_signal(signal.SIGCONT)
     elif what == 'end cut':

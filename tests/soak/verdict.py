@@ -147,8 +147,8 @@ class _Judge:
         return 'lost'
 
     def judge_doubled(self):
-        """Without -S: as with a plain relay that is cut then, or a plain QEMU that is cancelled then. But no end may say
-        that it knows."""
+        """Without -S: as with a plain relay that is cut then, or a plain QEMU that is cancelled then. But no end may
+        say that it knows."""
         if not self.case.runs or not self.may_be_unknown():
             self.wrong('the guest runs twice')
         for name, code in self.codes.items():
