@@ -2,7 +2,7 @@
 lost.
 
 The seed is the clock's, so that each run has cases of its own: a fixed one would not repeat them either, for much
-depends on times that no seed gives. Whatever is found is a bug; the line of a violation has the seed to play it again.
+depends on times that no seed gives. Whatever is found is a bug; its line has the seed to play it again.
 """
 import subprocess
 import unittest

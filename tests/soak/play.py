@@ -133,7 +133,7 @@ def _wait_ended(case, pair, done):
     """Waits until both ends of Wherry have ended, far longer than they may take."""
     waiting = {'sender': pair.sender, 'receiver': pair.receiver}
     last = max([done.began, *(when for _, when in done.at)])
-    while waiting and time.time() < last + 60 + 2 * case.resume:
+    while waiting and time.time() < last + 30 + 2 * case.resume:
         for name, wherry in list(waiting.items()):
             if wherry.returncode is not None:
                 done.ended[name] = time.time()
@@ -148,7 +148,8 @@ def _wait_ended(case, pair, done):
 
 def _never_begun(case, pair):
     """QEMU may be gone before its first byte; then another might come, for all that Wherry knows."""
-    if case.acts[0].moment != 'active':
+    pair.dst.qmp.take_in()
+    if case.acts[0].moment != 'active' or pair.dst.qmp.find_event('MIGRATION', status='active'):
         return False
     if pair.src.process.poll() is not None:
         return True
