@@ -2,9 +2,10 @@
 
 Guest (a QEMU with our test guest), Qmp, Link (a network), Wherry (send, receive), Pair (all of these, ready to
 migrate), native_migrate (the control), compare_ram; Hosts (two hosts with libvirt), Domain (our test guest on them);
-measure (one migration's figures, for benchmarks).
+Certificates (for TLS between the QEMUs); measure (one migration's figures, for benchmarks).
 Everything is a context manager that leaves nothing behind; each module's text says how to use it.
 """
+from .certificates import Certificates
 from .domain import ABORTED, Domain
 from .guest import VERSIONS, Guest, guest_kernel, qemu_path
 from .hosts import Hosts
@@ -16,6 +17,6 @@ from .process import scratch, spawn, wait_until
 from .qmp import Qmp, QmpError
 from .wherry import DEFAULT_PORT, Wherry, wherry_binary
 
-__all__ = ['ABORTED', 'DEFAULT_PORT', 'Domain', 'Guest', 'Hosts', 'Link', 'PAGES', 'Pair', 'Qmp', 'QmpError', 'VERSIONS',
-           'Way', 'Wherry', 'compare_ram', 'downtime_ms', 'guest_kernel', 'measure', 'native_migrate', 'page_hashes',
+__all__ = ['ABORTED', 'Certificates', 'DEFAULT_PORT', 'Domain', 'Guest', 'Hosts', 'Link', 'PAGES', 'Pair', 'Qmp', 'QmpError',
+           'VERSIONS', 'Way', 'Wherry', 'compare_ram', 'downtime_ms', 'guest_kernel', 'measure', 'native_migrate', 'page_hashes',
            'qemu_path', 'scratch', 'spawn', 'wait_until', 'wherry_binary']

@@ -1,0 +1,265 @@
+"""What must hold when a Case has been played, whatever it was: the guest runs once, is not lost, and both ends of
+Wherry have said what is true.
+
+    verdict = judge(case, pair, done)
+    verdict.outcome      where the guest is, in a word
+    verdict.violations   what must never be; empty when all is well
+    verdict.evidence     what was seen, for whoever looks into it
+"""
+import dataclasses
+import time
+
+from lab import QmpError, compare_ram, wait_until
+
+OUT = ('completed', 'failed', 'cancelled')
+STATUS = {0: 'completed', 1: 'failed', 3: 'unknown', 130: 'failed'}
+
+
+@dataclasses.dataclass
+class Verdict:
+    outcome: str = '?'
+    violations: list = dataclasses.field(default_factory=list)
+    evidence: list = dataclasses.field(default_factory=list)
+
+
+class Seen:
+    """What one QEMU says of itself; it may be dead, or not answer (its loader holds it up): 'mute' from then on."""
+
+    def __init__(self, guest):
+        self._guest, self._mute = guest, False
+        self.look()
+
+    def look(self):
+        """Looks anew. `migration`, `status` as QEMU says, or 'dead', 'mute'; `dead`; `runs`; `ran`: at any time."""
+        qmp = self._guest.qmp
+        self.dead = self._guest.process.poll() is not None
+        self.migration = self.status = 'dead' if self.dead else 'mute'
+        if not self.dead and not self._mute:
+            try:
+                self.migration = qmp.execute('query-migrate', 5).get('status', 'none')
+                self.status = qmp.execute('query-status', 5)['status']
+            except (OSError, QmpError) as error:
+                if isinstance(error, TimeoutError):
+                    self._mute = True
+                    self.migration = self.status = 'mute'
+                else:  # it has just ended
+                    self._guest.process.wait(5)
+                    self.dead, self.migration, self.status = True, 'dead', 'dead'
+        qmp.take_in()
+        self.runs = self.status == 'running'
+        self.ran = self.runs or qmp.find_event('RESUME') is not None
+        return self
+
+    def said(self, name, **data):
+        """When QEMU sent that event: a wall clock's time, or None."""
+        event = self._guest.qmp.find_event(name, **data)
+        return event and event['time']
+
+    def __str__(self):
+        return f'{self.migration},{self.status}'
+
+
+class _Judge:
+    def __init__(self, case, pair, done):
+        self.case, self.pair, self.done, self.verdict = case, pair, done, Verdict()
+        self.src, self.dst = Seen(pair.src), Seen(pair.dst)
+        self.codes = {name: getattr(pair, name).returncode for name in ('sender', 'receiver')}
+
+    def wrong(self, what):
+        self.verdict.violations.append(what)
+
+    # Waiting for the QEMUs
+
+    def settle(self):
+        """Until both QEMUs are out of it. With multifd a destination whose channels are gone may wait on for ever."""
+        def source_out():
+            self.src.look()
+            # Cancelled while it connects multifd, it may stay like that for ever, without Wherry too (test_ends.py).
+            stuck = self.src.migration == 'cancelling' and self.case.multifd and self.case.acts[0].moment == 'active'
+            return self.src.dead or (self.src.migration in OUT and self.src.status != 'finish-migrate') or stuck
+
+        def destination_out():
+            self.dst.look()
+            return self.dst.dead or self.dst.migration in OUT
+        self.wait(source_out, 10)
+        # No return path: what the source's QEMU says tells nothing of the destination's.
+        self.wait(destination_out, 10 if self.src.migration == 'completed' else 2)
+        self.completed = self.src.migration == 'completed' or (
+            self.src.dead and self.src.said('MIGRATION', status='completed') is not None)
+        # With the guest, whatever became of it since.
+        self.arrived = (self.dst.migration == 'completed' or self.dst.ran
+                        or self.dst.said('MIGRATION', status='completed') is not None)
+
+    @staticmethod
+    def wait(condition, seconds):
+        try:
+            wait_until(condition, seconds, '')
+        except TimeoutError:
+            return False
+        return True
+
+    # Where the guest is
+
+    def judge(self):
+        self.settle()
+        where = self.where()
+        self.verdict.outcome = where
+        if self.case.refuses() and self.arrived:
+            self.wrong('a destination that must refuse the guest has it')
+        self.check_accounts()
+        self.check_times()
+        if self.done.never_came:
+            self.wrong(f'the moment never came: {self.done.never_came}')
+        for name, seen in (('source', self.src), ('destination', self.dst)):
+            if name == 'source' and seen.dead and 'source' not in self.done.killed:
+                self.wrong("the source's QEMU has ended by itself")
+        self.note()
+        return self.verdict
+
+    def where(self):
+        src, dst, killed = self.src, self.dst, self.done.killed
+        if src.runs and (dst.runs or (dst.ran and dst.dead)):
+            return self.judge_doubled()
+        if src.runs:
+            self.check_runs(self.pair.src)
+            if self.dst.look().ran:
+                self.wrong('the guest has run at the destination, and runs at the source')
+            if dst.migration == 'completed':
+                return 'at the source, loaded at the destination'
+            return 'at the source' if dst.migration in (*OUT, 'dead') else 'at the source, destination loads for ever'
+        if not src.dead and src.migration not in OUT:
+            self.wrong(f'the source is stuck: {src}')
+            return 'stuck'
+        if dst.migration == 'completed' and not dst.dead:
+            self.check_arrived()
+            return 'at the destination'
+        if src.dead and not self.arrived:
+            return 'killed with the source'
+        if 'destination' in killed and (self.completed or self.arrived):
+            if not src.dead and src.status != 'postmigrate':
+                self.wrong(f'the source is {src}')
+            return 'killed with the destination'
+        if src.status == 'postmigrate' and not self.case.return_path:
+            self.pair.src.cont()  # it was not told, and is not: a person decides
+            self.check_runs(self.pair.src)
+            return 'left stopped at the source'
+        self.wrong('the guest is lost')
+        return 'lost'
+
+    def judge_doubled(self):
+        """Without -S: as with a plain relay that is cut then, or a plain QEMU that is cancelled then. But no end may
+        say that it knows."""
+        if not self.case.runs or not self.may_be_unknown():
+            self.wrong('the guest runs twice')
+        for name, code in self.codes.items():
+            stays = code in (1, 130) and self.dst.dead  # there it was killed since
+            if name not in self.done.killed and code != 3 and not stays:
+                self.wrong(f'the guest runs twice, and the {name} ends with {code}')
+        return 'doubled as by a relay'
+
+    def check_runs(self, guest, passed_ticks=None):
+        """The guest goes on, and finds each page of its memory right."""
+        ticks = len(guest.ticks()) if passed_ticks is None else passed_ticks
+        try:
+            guest.wait_verified(self.case.pages, timeout=30, passed_ticks=ticks)
+        except Exception as error:
+            self.wrong(f'the guest does not go on: {error}')
+        self.check_good(guest)
+
+    def check_good(self, guest):
+        if bad := guest.bad():
+            self.wrong(f'the guest found {bad[:5]}')
+
+    def check_arrived(self):
+        src, dst = self.pair.src, self.pair.dst
+        if not self.src.dead and self.src.status != 'postmigrate':
+            self.wrong(f'the guest has arrived, and the source is {self.src}')
+        if not self.case.runs:
+            if self.dst.ran:
+                self.wrong('the destination has resumed the guest in spite of -S')
+            if self.src.status == 'postmigrate' and (pages := compare_ram(src, dst)):
+                self.wrong(f'{len(pages)} pages differ: {pages[:5]}')
+            dst.cont()
+        self.check_runs(dst, passed_ticks=0)
+        self.check_good(src)
+        if not self.src.dead and self.src.look().runs:
+            self.wrong('the guest runs at the source as well')
+
+    # What the ends of Wherry say
+
+    def check_accounts(self):
+        for name, code in self.codes.items():
+            if name in self.done.killed:
+                continue
+            if code not in STATUS:
+                self.wrong(f'the {name} has not ended' if code is None else f'the {name} has ended with {code}')
+                continue
+            try:
+                status = getattr(self.pair, name).report['status']
+            except (OSError, ValueError) as error:
+                status = repr(error)
+            if status != STATUS[code]:
+                self.wrong(f'the {name} ends with {code}, and its report says {status}')
+            self.check_code(name, code)
+
+    def check_code(self, name, code):
+        killed, interrupted = self.done.killed, self.done.interrupted
+        if code == 0 and not (self.completed or (self.src.dead and (self.arrived or self.dst.dead))):
+            self.wrong(f"the {name} says completed, and the source's QEMU {self.src}")
+        if code == 0 and not self.arrived and 'destination' not in killed:
+            self.wrong(f"the {name} says completed, and the destination's QEMU {self.dst}")
+        if code in (1, 130):
+            if self.completed and self.case.return_path:
+                self.wrong(f"the {name} says failed, and the source's QEMU has completed")
+            if (self.src.dead or not self.case.return_path) and self.arrived and not self.src.runs:
+                self.wrong(f"the {name} says failed, and the guest is at the destination")
+        if code == 130 and not interrupted[name]:
+            self.wrong(f'the {name} says interrupted, and was not')
+        # Later it may have been about to end already.
+        if code == 1 and interrupted[name] and self.case.acts[0].what == f'interrupt {name}':
+            self.wrong(f'the {name} was interrupted, and ends with 1')
+        silent = not self.case.return_path or (self.case.tls and not (self.case.sender_qmp or self.case.receiver_qmp))
+        if code == 3 and not self.may_be_unknown() and not silent:
+            # A receiver that knows that the guest stays does not wait for a sender whose connections were reset.
+            if name == 'sender' and self.codes['receiver'] in (1, 130):
+                self.verdict.outcome += ', sender asks in vain'
+            # A destination that loads for ever says nothing (multifd, without Wherry as well).
+            elif self.dst.migration in (*OUT, 'dead'):
+                self.wrong(f'the {name} says unknown without a reason')
+
+    def may_be_unknown(self):
+        """Whether something was done that can keep the destination's word from the source's QEMU."""
+        done = self.done
+        return bool(done.killed or done.cut_off or done.cancelled or max(done.interrupted.values()) > 1)
+
+    def check_times(self):
+        last = max([self.done.began, *(when for _, when in self.done.at)])
+        if self.completed:
+            last = max(last, self.src.said('MIGRATION', status='completed') or 0)
+        elif not self.done.at:
+            last += 10  # for the migration until it is refused
+        for name, when in self.done.ended.items():
+            if name not in self.done.killed and not self.done.nudged and when > last + 2 * self.case.resume + 10:
+                self.wrong(f'the {name} took {when - last:.1f} s to end')
+
+    # What was seen
+
+    def note(self):
+        times = [(when, what) for what, when in self.done.at]
+        for name, seen, guest in (('source', self.src, self.pair.src), ('destination', self.dst, self.pair.dst)):
+            for event in guest.qmp.events:
+                what = event['event'] if event['event'] != 'MIGRATION' else event['data']['status']
+                times.append((event['time'], f'{name}:{what}'))
+        stop = self.src.said('STOP') or self.done.began
+        for name, when in self.done.ended.items():
+            times.append((when, f'{name} ended'))
+        note = self.verdict.evidence.append
+        note(' '.join(f'{what}@{(when - stop) * 1000:+.1f}' for when, what in sorted(times)))
+        for name in ('sender', 'receiver'):
+            note(f'{name} ({self.codes[name]}): {getattr(self.pair, name).stderr}')
+        for name, guest, seen in (('source', self.pair.src, self.src), ('destination', self.pair.dst, self.dst)):
+            note(f'{name} QEMU ({seen}): {guest.stderr()}')
+
+
+def judge(case, pair, done):
+    return _Judge(case, pair, done).judge()
