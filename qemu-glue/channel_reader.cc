@@ -163,7 +163,9 @@ void ChannelReader::open(Kind kind) {
                      // Nobody sees in it what makes the destination's QEMU complete.
                      .unparsed =
                          [this, as] {
-                           if (as == ChannelKind::main) (void)guest_.ending().may_have_it();
+                           if (as != ChannelKind::main) return;
+                           (void)guest_.ending().may_have_it();
+                           session_.say_may_have_it();
                          },
                      .pages_done = [this] { guest_.note_pages_done(); },
                      .postcopy = [this] { guest_.note_postcopy(); },
@@ -209,7 +211,7 @@ void ChannelReader::run() {
   }
   if (opened) carry();
   if (is_main()) guest_.give_up();
-  if (qemu_left_ && (in_epochs() || is_main())) guest_.ending().source_left();
+  if (qemu_left_ && (in_epochs() || is_main())) guest_.ending().source_left(is_main() && unheard_);
   {
     std::lock_guard lock(mutex_);
     ended_ = true;
@@ -242,6 +244,8 @@ size_t ChannelReader::receive(std::span<uint8_t> where) {
   // A reset ends the stream like a close: QEMU's other side, or QEMU itself, says what it means.
   const size_t received = got > 0 ? static_cast<size_t>(got) : 0;
   qemu_left_ = received == 0 && !way_back_->closed_both_ways();
+  // A unix socket that is closed with bytes unread.
+  unheard_ = got < 0 && errno == ECONNRESET;
   channel_->give_back(room - received);
   return received;
 }

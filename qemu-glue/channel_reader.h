@@ -23,6 +23,7 @@
 #include "qemu-glue/stream/stream_reader.h"
 #include "qemu-glue/way_back.h"
 #include "transport/fd.h"
+#include "transport/socket.h"
 #include "transport/source_session.h"
 
 namespace wherry::qemu {
@@ -44,6 +45,8 @@ class ChannelReader {
   bool is_disk() const { return carries_ == Carries::disk; }
   bool ended() const { return ended_; }
   uint32_t passes() const;
+  // Whether QEMU has closed the connection, which the reader may not have found yet.
+  bool qemu_closed() const { return takes_nothing(connection_.get()); }
   // Where what comes back on a channel of the session goes; null if this is not that channel.
   WayBack* way_back(uint16_t channel);
   // Waits until what came back is written, for at most that long.
@@ -75,6 +78,7 @@ class ChannelReader {
   std::unique_ptr<Batcher> batcher_;
   std::unique_ptr<StreamReader> reader_;
   bool qemu_left_ = false;  // QEMU has ended the stream, and not the session or the destination; the reader's
+  bool unheard_ = false;    // with what came back unread
   std::atomic<bool> ended_ = false;
   bool recovers_ =
       false;  // the first byte is a command's: the main channel of a postcopy that is being recovered

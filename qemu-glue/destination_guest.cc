@@ -18,6 +18,7 @@ DestinationGuest::~DestinationGuest() {
 }
 
 void DestinationGuest::set_blocks(const GuestBlocks& blocks, Skip placed) {
+  ending_.will_not_say();  // or has been asked to, ahead of them
   std::lock_guard lock(mutex_);
   blocks_ = blocks;
   placed_ = std::move(placed);

@@ -10,26 +10,29 @@ constexpr const char* kDestinationLeft =
     "the destination's QEMU closed the migration before it had the guest; its log says why";
 constexpr const char* kCouldNotLoad = "the destination's QEMU could not load the guest; its log says why";
 constexpr const char* kNotTold =
-    "the destination's QEMU has loaded the guest, but the source's may not have been told: ask that first "
-    "(query-migrate), and let the guest run on one host only";
+    "the destination's QEMU has loaded the guest, but the source's may not have been told, and have kept it: "
+    "ask "
+    "that first (query-migrate), and let the guest run on one host only";
 constexpr const char* kShared =
     "postcopy stopped half-way, and the guest's memory is on both hosts: go on with migrate-recover there "
-    "and "
-    "migrate with resume here";
+    "and migrate with resume here";
 constexpr const char* kSilent =
     "the stream does not tell how the migration ended (it is encrypted, or the capability return-path is "
-    "off): "
-    "ask the destination's QEMU, then the source's, with query-migrate";
+    "off): ask the destination's QEMU, then the source's, with query-migrate";
 constexpr const char* kUnheard =
     "what the destination's QEMU made of the guest was not heard: ask it, then the source's, with "
-    "query-migrate, "
-    "and let the guest run on one host only";
+    "query-migrate, and let the guest run on one host only";
 
 }  // namespace
 
 void Ending::will_say() {
   std::lock_guard lock(mutex_);
-  will_say_ = true;
+  says_ = Says::yes;
+}
+
+void Ending::will_not_say() {
+  std::lock_guard lock(mutex_);
+  if (says_ == Says::not_known) says_ = Says::no;
 }
 
 bool Ending::may_have_it() {
@@ -49,6 +52,11 @@ void Ending::said(uint32_t shut) {
   if (state_ != State::has_not) state_ = shut == 0 ? State::has : State::has_not;
 }
 
+void Ending::asked(bool has_it) {
+  std::lock_guard lock(mutex_);
+  if (state_ == State::may) state_ = has_it ? State::has : State::has_not;
+}
+
 void Ending::leaves() {
   std::lock_guard lock(mutex_);
   if (first_to_leave_ == First::nobody) first_to_leave_ = First::destination;
@@ -57,15 +65,17 @@ void Ending::leaves() {
 void Ending::left(bool both_ways) {
   if (both_ways) leaves();
   std::lock_guard lock(mutex_);
-  if (!both_ways && !will_say_) return;
+  if (!both_ways && says_ != Says::yes) return;
   if (first_to_leave_ == First::nobody) first_to_leave_ = First::destination;
   left_ = true;
-  if (state_ == State::cannot || (state_ == State::may && will_say_)) state_ = State::has_not;
+  if (state_ == State::cannot || (state_ == State::may && says_ == Says::yes)) state_ = State::has_not;
 }
 
-void Ending::source_left() {
+void Ending::source_left(bool unheard) {
   std::lock_guard lock(mutex_);
-  if (first_to_leave_ == First::nobody && state_ != State::has) first_to_leave_ = First::source;
+  const bool answered = state_ == State::has || left_;
+  if (unheard || !answered) source_left_ = true;
+  if (first_to_leave_ == First::nobody && !answered) first_to_leave_ = First::source;
 }
 
 void Ending::never() {
@@ -92,22 +102,29 @@ bool Ending::over() const {
   return left_;
 }
 
-Ended Ending::ended(bool told) const {
+std::optional<Ended> Ending::known(bool told) const {
   std::lock_guard lock(mutex_);
   switch (state_) {
     case State::has:
-      // A source's QEMU that has left by then takes the guest for its own.
-      if (!told || first_to_leave_ == First::source) return {Outcome::unknown, kNotTold};
-      return {Outcome::completed, ""};
+      // A source's QEMU that left without the word takes the guest for its own, unless it was to wait for
+      // none.
+      if (!told || (source_left_ && says_ != Says::no)) return Ended{Outcome::unknown, kNotTold};
+      return Ended{Outcome::completed, ""};
     case State::shares:
-      return {Outcome::unknown, kShared};
+      return Ended{Outcome::unknown, kShared};
     case State::may:
-      return {Outcome::unknown, will_say_ ? kUnheard : kSilent};
+      return std::nullopt;
     case State::cannot:
     case State::has_not:
       break;
   }
-  return {Outcome::failed, why_not()};
+  return Ended{Outcome::failed, why_not()};
+}
+
+Ended Ending::ended(bool told) const {
+  if (auto known = this->known(told)) return *known;
+  std::lock_guard lock(mutex_);
+  return {Outcome::unknown, says_ == Says::yes ? kUnheard : kSilent};
 }
 
 // Called with the lock held.

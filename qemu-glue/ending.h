@@ -32,9 +32,10 @@ class Ending {
     has_not,  // its word, or it lacks bytes for good
   };
 
-  // The migration's QEMU at the destination says on the way back how it went. Not said: it does not, or that
-  // cannot be read.
+  // The destination's QEMU says on the way back how it went, or does not, for it was not asked to. Neither:
+  // it is not known, or cannot be read.
   void will_say();
+  void will_not_say();
   // To be called before the first bytes are sent, or written, with which it could be complete. False: the
   // migration was given up before, and they must not be.
   bool may_have_it();
@@ -42,13 +43,15 @@ class Ending {
   void fetches();
   // Its word: 0, it has the guest.
   void said(uint32_t shut);
+  // What its monitor says, where its word cannot be read.
+  void asked(bool has_it);
   // It has closed a channel,
   void leaves();
   // and that was the main one, in its direction or in both. A QEMU that does not say how it ends has nothing
   // to end in its own direction.
   void left(bool both_ways);
-  // The source's QEMU has closed the main channel, or one with pages that were still to come.
-  void source_left();
+  // The source's QEMU has closed a channel of the guest's. `unheard`: with something on it unread.
+  void source_left(bool unheard);
   // The destination says that its QEMU has not had the bytes, and will not.
   void never();
   // Wherry cannot go on. True: QEMU's connections are to be closed at once, for no guest can be lost or
@@ -60,7 +63,10 @@ class Ending {
   std::optional<Error> cause() const;
   // Whether the destination's QEMU has left the main channel.
   bool over() const;
-  // What that came to. `told`: whether the source knows, or will, what the destination's QEMU has said.
+  // What that came to, as far as it is known here. `told`: whether the source knows, or will, what the
+  // destination's QEMU has said.
+  std::optional<Ended> known(bool told) const;
+  // The same, or why it is not known.
   Ended ended(bool told) const;
 
  private:
@@ -68,9 +74,10 @@ class Ending {
 
   mutable std::mutex mutex_;
   State state_ = State::cannot;
-  bool will_say_ = false;
+  enum class Says { not_known, yes, no } says_ = Says::not_known;
   bool given_up_ = false;
   bool left_ = false;
+  bool source_left_ = false;  // without the word
   enum class First { nobody, source, destination } first_to_leave_ = First::nobody;
   bool could_not_load_ = false;
 };

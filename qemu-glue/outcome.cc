@@ -23,16 +23,26 @@ std::optional<Outcome> outcome_named(std::string_view text) {
   return std::nullopt;
 }
 
-nlohmann::json to_account(const Ended& ended) {
-  return {{"outcome", name(ended.outcome)}, {"detail", ended.detail}};
+std::optional<Ended> agree(std::optional<Ended> one, std::optional<Ended> other) {
+  if (!one) return other;
+  if (!other || one->outcome == other->outcome || one->outcome == Outcome::unknown) return one;
+  if (other->outcome == Outcome::unknown) return other;
+  return Ended{
+      Outcome::unknown,
+      "one QEMU takes the migration for completed and the other for failed: ask both (query-migrate), and "
+      "let the guest run on one host only"};
+}
+
+nlohmann::json to_account(const std::optional<Ended>& known) {
+  if (!known) return nlohmann::json::object();
+  return {{"outcome", name(known->outcome)}, {"detail", known->detail}};
 }
 
 std::optional<Ended> told_outcome(const nlohmann::json& account) {
   const auto outcome = member<std::string>(account, "outcome");
   const auto detail = member<std::string>(account, "detail");
-  if (!outcome || !detail) return std::nullopt;
-  const auto known = outcome_named(*outcome);
-  if (!known || *known == Outcome::unknown) return std::nullopt;
+  const auto known = outcome ? outcome_named(*outcome) : std::nullopt;
+  if (!known || !detail) return std::nullopt;
   return Ended{*known, *detail};
 }
 

@@ -23,9 +23,13 @@ struct Ended {
   std::string detail;  // for the operator; empty if it completed
 };
 
+// What two who looked from different sides come to together. Nothing: one knows nothing, so the other's
+// counts. Where they contradict each other, nobody knows.
+std::optional<Ended> agree(std::optional<Ended> one, std::optional<Ended> other);
+
 // As the two ends tell each other, under the keys outcome and detail.
-nlohmann::json to_account(const Ended& ended);
-// Nothing: the other end does not know, or does not tell.
+nlohmann::json to_account(const std::optional<Ended>& known);
+// Nothing: the other end knows nothing.
 std::optional<Ended> told_outcome(const nlohmann::json& account);
 
 }  // namespace wherry

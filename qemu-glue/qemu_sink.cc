@@ -85,7 +85,7 @@ Result<> QemuSink::write(std::span<iovec> pieces) {
 
 Result<> QemuSink::close(bool both_ways) {
   // Unless the source's only follows: it was told that this QEMU has closed the channel.
-  if (kind_ != ChannelKind::urgent && !ended_) guest_.ending().source_left();
+  if (kind_ != ChannelKind::urgent && !ended_) guest_.ending().source_left(false);
   if (kind_ == ChannelKind::main && both_ways) guest_.source_gone();
   if (connection_) ::shutdown(connection_.get(), SHUT_WR);
   return {};

@@ -36,9 +36,7 @@ Result<> Receiver::open() {
 
 void Receiver::open(Listener listener) {
   listener_ = std::move(listener);
-  closer_ = failure_.on_fail([this] {
-    if (give_up()) listener_->stop();
-  });
+  closer_ = failure_.on_fail([this] { listener_->stop(); });
 }
 
 Result<> Receiver::run() {
@@ -70,6 +68,7 @@ Ended Receiver::carry() {
   if (options_.begun) options_.begun();
   choose_mode();
   session_->start();
+  closer_ = {};  // the session stops listening when nobody is awaited any more
   auto finished = session_->finish();
   if (!finished) return when_failed(finished.error());
   return outcome(*finished);
@@ -80,31 +79,36 @@ Ended Receiver::carry() {
 Ended Receiver::outcome(const nlohmann::json& source) {
   const auto told = told_outcome(source);
   const auto until = std::chrono::steady_clock::now() + session_->silence();
+  qemu::Ending& ending = guest_.ending();
   while (!guest_.wait_main_closed(kLook) && !told && std::chrono::steady_clock::now() < until) {
-    if (options_.arrived && options_.arrived(guest_.process()) == false) break;
+    ask();
+    if (ending.state() != qemu::Ending::State::may) break;
   }
-  Ended ended = ask(guest_.ending().ended(true));
-  return ended.outcome == Outcome::unknown && told ? *told : ended;
+  ask();
+  return agree(ending.known(true), told).value_or(ending.ended(true));
 }
 
 Ended Receiver::when_failed(const Error& why) {
+  qemu::Ending& ending = guest_.ending();
   const bool closed = give_up();
-  const bool told = (!closed || session_->asked()) && session_->keep_word();
-  Ended ended = guest_.ending().ended(told);
-  // A source that was told what QEMU said, of which nothing could be read here.
-  if (told) ended = ask(std::move(ended));
+  const bool postcopy = ending.state() == qemu::Ending::State::shares;
+  const bool keeps = !postcopy && (!closed || session_->may_be_asked());
+  if (keeps)
+    spdlog::warn("{}; QEMU's word is kept for {} s, for a sender that comes back", why.message,
+                 session_->silence().count());
+  const bool told = keeps && session_->keep_word();
+  ask();
+  Ended ended = ending.ended(told);
   if (ended.outcome == Outcome::failed) ended.detail = why.message;
   if (ended.outcome == Outcome::unknown) ended.detail = why.message + "; " + ended.detail;
   return ended;
 }
 
 // Where the stream does not tell how it went, QEMU may.
-Ended Receiver::ask(Ended ended) {
-  if (ended.outcome != Outcome::unknown || guest_.ending().state() != qemu::Ending::State::may) return ended;
-  const auto arrived = options_.arrived ? options_.arrived(guest_.process()) : std::nullopt;
-  if (!arrived) return ended;
-  if (*arrived) return {Outcome::completed, ""};
-  return {Outcome::failed, "the destination's QEMU does not have the guest; its log says why"};
+void Receiver::ask() {
+  std::lock_guard lock(asking_);
+  if (!options_.arrived || guest_.ending().state() != qemu::Ending::State::may) return;
+  if (const auto arrived = options_.arrived(guest_.process())) guest_.ending().asked(*arrived);
 }
 
 bool Receiver::interrupt(const std::string& why) {

@@ -69,7 +69,7 @@ class Receiver : public LandingSite {
   Ended carry();
   Ended when_failed(const Error& why);
   Ended outcome(const nlohmann::json& source);
-  Ended ask(Ended ended);
+  void ask();
   nlohmann::json account(const nlohmann::json& source);
 
   const Options options_;
@@ -80,6 +80,7 @@ class Receiver : public LandingSite {
   PlacementMode mode_ = PlacementMode::automatic;  // both sides' wishes in one
   qemu::DestinationGuest guest_;
   std::unique_ptr<DestinationSession> session_;
+  std::mutex asking_;  // QEMU's monitor has one client at a time
   mutable std::mutex mutex_;
   Report report_;
   Failure::Guard closer_;

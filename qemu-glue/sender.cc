@@ -140,9 +140,17 @@ void Sender::hear(uint16_t channel, std::vector<uint8_t> bytes) {
     std::vector<uint8_t> passed_on;
     return_path_.feed(bytes, passed_on);
     if (return_path_.fetches()) guest_.ending().fetches();
+    if (return_path_.shut() && main_closed()) guest_.ending().source_left(false);
     if (return_path_.shut()) guest_.ending().said(*return_path_.shut());
   }
   if (auto* way = way_back(channel)) way->push(std::move(bytes));
+}
+
+// Whether QEMU has closed the main channel: its reader may be busy with what came before.
+bool Sender::main_closed() const {
+  std::lock_guard lock(mutex_);
+  return std::any_of(channels_.begin(), channels_.end(),
+                     [](const auto& channel) { return channel->is_main() && channel->qemu_closed(); });
 }
 
 void Sender::hear_close(uint16_t channel, bool both_ways) {
@@ -310,10 +318,10 @@ void Sender::measure() {
 }
 
 Ended Sender::finish() {
-  std::optional<Ended> departed;
-  if (options_.departed && !failure_.failed() && guest_.ending().state() == qemu::Ending::State::may)
-    departed = options_.departed();
-  auto account = session_->finish(departed ? to_account(*departed) : nlohmann::json::object());
+  std::optional<Ended> known;
+  if (!failure_.failed()) known = guest_.ending().known(true);
+  if (!failure_.failed() && options_.departed) known = agree(known, options_.departed());
+  auto account = session_->finish(to_account(known));
   auto ended = account ? read_account(*account) : pass_on(account);
   if (!ended) return when_failed(ended.error());
   drain();
@@ -340,20 +348,18 @@ Ended Sender::when_failed(const Error& why) {
   qemu::Ending& ending = guest_.ending();
   const bool may = ending.state() == qemu::Ending::State::may;
   if (may) spdlog::warn("{}; asking the destination how the migration went", why.message);
-  Ended ended{Outcome::unknown, ""};
+  std::optional<Ended> told;
   if (may || ending.state() == qemu::Ending::State::has) {
     const auto until = std::chrono::steady_clock::now() + (may ? options_.uri.resume : kConfirm);
-    auto account = session_->last_word(until, left_);
-    auto told = account ? read_account(*account) : pass_on(account);
-    if (told) ended = *told;
+    if (auto account = session_->last_word(until, left_)) {
+      auto read = read_account(*account);
+      if (read) told = *read;
+    }
     drain();
   }
-  // Its word as it came counts more than what the far end makes of it.
-  if (ending.state() != qemu::Ending::State::may) ended = ending.ended(true);
+  Ended ended = agree(ending.known(true), told).value_or(ending.ended(true));
   if (ended.outcome == Outcome::failed) ended.detail = why.message;
-  if (ended.outcome == Outcome::unknown)
-    ended.detail =
-        fmt::format("{}; {}", why.message, ended.detail.empty() ? ending.ended(true).detail : ended.detail);
+  if (ended.outcome == Outcome::unknown) ended.detail = fmt::format("{}; {}", why.message, ended.detail);
   std::lock_guard lock(mutex_);
   for (auto& channel : channels_) channel->shut();
   return ended;

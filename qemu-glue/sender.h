@@ -72,6 +72,7 @@ class Sender {
   void add_channel(qemu::ChannelReader::Carries carries, Fd connection);
   uint32_t settle();
   bool left_early() const;
+  bool main_closed() const;
   bool over() const;
   bool held() const;
   void stop_accepting();

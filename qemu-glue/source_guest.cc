@@ -3,6 +3,7 @@
 namespace wherry::qemu {
 
 void SourceGuest::publish(const GuestBlocks& blocks) {
+  ending_.will_not_say();  // or has been asked to, ahead of them
   std::lock_guard lock(mutex_);
   blocks_ = blocks;
   have_blocks_ = true;

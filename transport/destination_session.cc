@@ -196,7 +196,8 @@ void DestinationSession::start() {
     pool_.close();
     control_->give_up(failure_.first()->message, never_there ? kNeverThere : 0);
     for (const Lane& lane : lanes_) lane.receiver->shut();
-    if (never_there) listener_.stop();
+    if (never_there) word_.closed();
+    if (never_there && !source_holds_) listener_.stop();
   });
   for (size_t lane = 0; lane < lanes_.size(); ++lane) threads_.emplace_back([this, lane] { run_lane(lane); });
   control_->start([this] { run_control(); });
@@ -394,6 +395,9 @@ void DestinationSession::run_control() {
       case FrameType::blocks:
         if (auto taken = take_frame(head.header, std::move(body)); !taken)
           return failure_.fail(std::move(taken.error()));
+        break;
+      case FrameType::may_be_there:
+        source_holds_ = true;
         break;
       case FrameType::lane_lost:
         if (head.header.aux >= lanes_.size())

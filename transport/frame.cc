@@ -45,6 +45,7 @@ bool known(uint8_t type) {
     case FrameType::again:
     case FrameType::lane_lost:
     case FrameType::lane_ended:
+    case FrameType::may_be_there:
       return true;
   }
   return false;

@@ -45,6 +45,7 @@ enum class FrameType : uint8_t {
   again = 30,          // the batch `sequence` of `channel` is needed once more, whole
   lane_lost = 31,      // the source sends nothing more on lane `aux`
   lane_ended = 32,     // the destination places nothing more that comes on lane `aux`
+  may_be_there = 33,   // the source sends what the VMM may be complete with, and holds to that if all is lost
 };
 
 // Flags of a record, and one of a batch.

@@ -298,6 +298,11 @@ std::unique_ptr<SourceChannel> SourceSession::open_channel(ChannelKind kind) {
   return channel;
 }
 
+void SourceSession::say_may_have_it() {
+  // If this fails, the control connection has ended, which its own thread finds.
+  (void)control_->send({.type = FrameType::may_be_there});
+}
+
 // From here on batches may reach the destination's VMM past the order of epochs, or go there unseen.
 void SourceSession::lose_order() {
   no_deltas();

@@ -134,6 +134,9 @@ class SourceSession {
   ~SourceSession();
 
   std::unique_ptr<SourceChannel> open_channel(ChannelKind kind);
+  // To be called before the first bytes go with which the destination's VMM may be complete: if the session
+  // is lost from then on, the destination awaits last_word().
+  void say_may_have_it();
   // A buffer to read a channel into; null when the session is over.
   Slot take_slot() { return pool_.take(); }
 

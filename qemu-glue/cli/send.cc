@@ -69,14 +69,16 @@ std::optional<Ended> verdict(Monitor& qemu, const nlohmann::json& answer, bool o
   return std::nullopt;
 }
 
-// What only QEMU knows: how long the guest was away, and how it went where nothing else tells. `lost`: Wherry
-// had to close it without the destination's word, so that its failure says nothing.
+// What only QEMU knows: how long the guest was away, and how it went where nothing else tells. Its failure
+// says that only if both hosts have agreed on it, and Wherry had not to close it without the destination's
+// word
+// (`lost`).
 Result<> ask_qemu(Monitor& qemu, bool of_both, bool lost, Report& report) {
   auto answer = final_answer(qemu);
   if (!answer) return pass_on(answer);
   if (report.outcome == Outcome::unknown) {
     const auto told = verdict(qemu, *answer, of_both);
-    if (told && (told->outcome == Outcome::completed || !lost)) {
+    if (told && (told->outcome == Outcome::completed || (of_both && !lost))) {
       report.outcome = told->outcome;
       report.error = told->detail;
     }

@@ -56,16 +56,70 @@ TEST(Ending, ASourceThatLeftBeforeTheWordHasTheGuestToo) {
   Ending ending;
   ending.will_say();
   EXPECT_TRUE(ending.may_have_it());
-  ending.source_left();
+  ending.source_left(false);
   ending.said(0);
   EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
+}
+
+// Several channels were closed there before, as it does when it is done.
+TEST(Ending, ASourceThatLeftBeforeTheWordIsSeenBehindClosedChannels) {
+  Ending ending;
+  ending.will_say();
+  EXPECT_TRUE(ending.may_have_it());
+  ending.leaves();
+  ending.source_left(false);
+  ending.said(0);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
+}
+
+TEST(Ending, ASourceThatLeavesTheWordUnreadWasNotTold) {
+  Ending ending;
+  ending.will_say();
+  EXPECT_TRUE(ending.may_have_it());
+  ending.said(0);
+  ending.source_left(true);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
+}
+
+TEST(Ending, AMonitorKnowsWhatTheStreamDoesNotTell) {
+  for (const bool has_it : {true, false}) {
+    Ending ending;
+    EXPECT_TRUE(ending.may_have_it());
+    EXPECT_FALSE(ending.known(true));
+    ending.left(true);
+    ending.source_left(false);
+    ending.asked(has_it);
+    EXPECT_EQ(ending.ended(true).outcome, has_it ? Outcome::completed : Outcome::failed);
+  }
+}
+
+TEST(Ending, WhereASourceWaitsForNoWordItMayLeaveFirst) {
+  for (const bool says_nothing : {true, false}) {
+    Ending ending;
+    if (says_nothing) ending.will_not_say();
+    EXPECT_TRUE(ending.may_have_it());
+    ending.source_left(false);
+    ending.left(true);
+    ending.asked(true);
+    EXPECT_EQ(ending.ended(true).outcome, says_nothing ? Outcome::completed : Outcome::unknown);
+  }
+}
+
+TEST(Ending, WhatIsKnownLaterCounts) {
+  Ending ending;
+  ending.will_not_say();
+  ending.will_say();
+  ending.will_not_say();
+  EXPECT_TRUE(ending.may_have_it());
+  ending.left(true);
+  EXPECT_EQ(ending.state(), State::has_not);
 }
 
 TEST(Ending, ASourceThatLeavesBehindTheWordIsUsual) {
   Ending ending;
   EXPECT_TRUE(ending.may_have_it());
   ending.said(0);
-  ending.source_left();
+  ending.source_left(false);
   ending.left(true);
   EXPECT_EQ(ending.ended(true).outcome, Outcome::completed);
 }
@@ -109,12 +163,12 @@ TEST(Ending, AQemuThatSaysNothingEndsNothingInItsDirection) {
 
 TEST(Ending, TheFirstToLeaveIsTheCause) {
   Ending source;
-  source.source_left();
+  source.source_left(false);
   source.left(true);
   EXPECT_NE(source.ended(true).detail.find("the source's QEMU ended"), std::string::npos);
   Ending destination;
   destination.left(true);
-  destination.source_left();
+  destination.source_left(false);
   EXPECT_NE(destination.ended(true).detail.find("the destination's QEMU closed"), std::string::npos);
 }
 

@@ -127,7 +127,7 @@ TEST_F(DestinationTest, ASourceThatComesBackGetsTheLastWord) {
   ASSERT_TRUE(session_->send_back(0, bytes_of("pong ")));
   source_->control.shut();
   EXPECT_ERROR(session_->finish(), "went away");
-  EXPECT_FALSE(session_->asked());
+  EXPECT_FALSE(session_->may_be_asked());
   RawConnection stranger(where());
   ASSERT_TRUE(stranger.send(FrameType::last_word, {{"token", "guessed"}, {"route", ""}, {"heard", 0u}}));
   EXPECT_EQ(stranger.refusal(), "the token is not that of a session here");
@@ -158,7 +158,22 @@ TEST_F(DestinationTest, ASourceThatComesBackEndsTheSession) {
   EXPECT_ERROR(session_->finish(), "the source has lost its connections");
   ASSERT_TRUE(session_->close_back(0, true));
   ASSERT_TRUE(back.receive(FrameType::done));
-  EXPECT_TRUE(session_->asked());
+  EXPECT_TRUE(session_->may_be_asked());
+}
+
+// A source that holds on to that, for it has sent the bytes, learns of it at once.
+TEST_F(DestinationTest, ASourceThatMayHoldIsAwaitedAlsoWhereTheVmmNeverHadTheGuest) {
+  establish(1);
+  ASSERT_TRUE(source_->control.send({.type = FrameType::may_be_there}));
+  source_->control.shut();
+  EXPECT_ERROR(session_->finish(), "went away");
+  EXPECT_TRUE(session_->may_be_asked());
+  RawConnection back(where());
+  ASSERT_TRUE(back.send(FrameType::last_word, {{"token", source_->token}, {"route", ""}, {"heard", 0u}}));
+  EXPECT_TRUE(back.receive(FrameType::reverse_close));
+  ASSERT_TRUE(back.receive(FrameType::done));
+  ASSERT_TRUE(back.send(FrameType::done, json::object()));
+  EXPECT_TRUE(session_->keep_word());
 }
 
 TEST_F(DestinationTest, WhereTheVmmNeverHadTheGuestTheSourceIsToldSo) {

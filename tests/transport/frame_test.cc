@@ -77,7 +77,8 @@ TEST(Frame, RefusesWhatIsNoFrameOfThisVersion) {
 }
 
 TEST(Frame, RefusesUnknownTypes) {
-  const std::set<int> known = {1, 2, 3, 4, 5, 16, 17, 18, 19, 20, 21, 22, 24, 25, 26, 27, 28, 29, 30, 31, 32};
+  const std::set<int> known = {1,  2,  3,  4,  5,  16, 17, 18, 19, 20, 21,
+                               22, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33};
   for (int type = 0; type < 256; ++type) {
     const HeaderBytes bytes = with(5, {static_cast<uint8_t>(type)});
     if (known.contains(type)) {

@@ -215,7 +215,8 @@ TEST(WireFormat, ExactlyTheTypesOnThePageAreKnown) {
                                                  {"bases", FrameType::bases},
                                                  {"again", FrameType::again},
                                                  {"lane_lost", FrameType::lane_lost},
-                                                 {"lane_ended", FrameType::lane_ended}};
+                                                 {"lane_ended", FrameType::lane_ended},
+                                                 {"may_be_there", FrameType::may_be_there}};
   std::map<std::string, FrameType> on_page;
   std::set<int> numbers;
   for (const Row& row : page().table("Frame types", "type")) {
