@@ -83,7 +83,7 @@ class NullSite : public LandingSite {
     return std::make_unique<NullPlacement>(ram_);
   }
   void lane_lost(size_t, const std::string&) override {}
-  bool give_up() override { return true; }
+  Guest give_up() override { return Guest::not_here; }
 
  private:
   std::vector<uint8_t> ram_ = std::vector<uint8_t>(kRam, 1);

@@ -80,7 +80,7 @@ void Ending::source_left(bool unheard) {
 
 void Ending::never() {
   std::lock_guard lock(mutex_);
-  if (state_ != State::has) state_ = State::has_not;
+  if (state_ == State::cannot || state_ == State::may) state_ = State::has_not;
 }
 
 bool Ending::give_up() {

@@ -89,16 +89,13 @@ Ended Receiver::outcome(const nlohmann::json& source) {
 }
 
 Ended Receiver::when_failed(const Error& why) {
-  qemu::Ending& ending = guest_.ending();
-  const bool closed = give_up();
-  const bool postcopy = ending.state() == qemu::Ending::State::shares;
-  const bool keeps = !postcopy && (!closed || session_->may_be_asked());
-  if (keeps)
+  const Guest guest = give_up();
+  if (guest == Guest::may_be_here)
     spdlog::warn("{}; QEMU's word is kept for {} s, for a sender that comes back", why.message,
                  session_->silence().count());
-  const bool told = keeps && session_->keep_word();
+  const bool told = session_->keep_word(guest);
   ask();
-  Ended ended = ending.ended(told);
+  Ended ended = guest_.ending().ended(told);
   if (ended.outcome == Outcome::failed) ended.detail = why.message;
   if (ended.outcome == Outcome::unknown) ended.detail = why.message + "; " + ended.detail;
   return ended;
@@ -112,7 +109,7 @@ void Receiver::ask() {
 }
 
 bool Receiver::interrupt(const std::string& why) {
-  if (!give_up()) return false;
+  if (give_up() == Guest::may_be_here) return false;
   failure_.fail({why});
   return true;
 }
@@ -182,8 +179,9 @@ void Receiver::lane_lost(size_t lane, const std::string& why) {
   spdlog::warn("lane lost: number={} cause=\"{}\"", lane, why);
 }
 
-bool Receiver::give_up() {
-  return guest_.ending().give_up();
+LandingSite::Guest Receiver::give_up() {
+  if (!guest_.ending().give_up()) return Guest::may_be_here;
+  return guest_.ending().state() == qemu::Ending::State::shares ? Guest::in_part : Guest::not_here;
 }
 
 nlohmann::json Receiver::account(const nlohmann::json& source) {

@@ -61,7 +61,7 @@ class Receiver : public LandingSite {
   Result<std::unique_ptr<ChannelSink>> open(uint16_t channel, ChannelKind kind) override;
   Result<std::unique_ptr<Placement>> blocks(const GuestBlocks& blocks) override;
   void lane_lost(size_t lane, const std::string& why) override;
-  bool give_up() override;
+  Guest give_up() override;
 
  private:
   void choose_mode();

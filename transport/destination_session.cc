@@ -23,6 +23,8 @@ constexpr size_t kSmallBody = 128 * 1024;
 // Those that are being heard, a source's own among them. Others are closed at once.
 constexpr size_t kMostCallers = 256;
 static_assert(kMostCallers > 2 * kMostLanes);
+// Within which a source asks again whose connections were lost: see SourceSession::last_word().
+constexpr std::chrono::seconds kComesBack{2};
 // Until the hello says how long a silent peer is to be borne.
 constexpr std::chrono::seconds kSilence{30};
 
@@ -192,12 +194,13 @@ bool DestinationSession::lanes_missing() const {
 
 void DestinationSession::start() {
   closer_ = failure_.on_fail([this] {
-    const bool never_there = site_.give_up();
+    const LandingSite::Guest guest = site_.give_up();
+    const bool not_here = guest == LandingSite::Guest::not_here;
     pool_.close();
-    control_->give_up(failure_.first()->message, never_there ? kNeverThere : 0);
+    control_->give_up(failure_.first()->message, not_here ? kNeverThere : 0);
     for (const Lane& lane : lanes_) lane.receiver->shut();
-    if (never_there) word_.closed();
-    if (never_there && !source_holds_) listener_.stop();
+    if (not_here) word_.closed();
+    if (guest != LandingSite::Guest::may_be_here && !source_holds_ && !source_vanished_) listener_.stop();
   });
   for (size_t lane = 0; lane < lanes_.size(); ++lane) threads_.emplace_back([this, lane] { run_lane(lane); });
   control_->start([this] { run_control(); });
@@ -385,6 +388,7 @@ void DestinationSession::run_control() {
   std::vector<uint8_t> body;
   for (;;) {
     auto more = control_->receive(head, body);
+    if (!more || !*more) source_vanished_ = true;
     if (!more) return failure_.fail({fmt::format("control connection: {}", more.error().message)});
     if (!*more)
       return failure_.fail({fmt::format("the Wherry at {} went away (was it killed?)", control_->peer())});
@@ -461,6 +465,14 @@ Result<> DestinationSession::close_back(uint16_t channel, bool both_ways) {
   if (failure_.failed() || done_) return {};
   return explained(control_->send(
       {.type = FrameType::reverse_close, .channel = channel, .aux = both_ways ? kBothWays : 0}));
+}
+
+// A source that vanished may have begun to hold on just then, and comes back soon, if at all.
+bool DestinationSession::keep_word(LandingSite::Guest guest) {
+  const bool holds = source_holds_ && guest != LandingSite::Guest::in_part;
+  if (guest == LandingSite::Guest::may_be_here || holds) return word_.wait_told(silence_);
+  if (!source_vanished_ && !word_.asked()) return false;
+  return word_.wait_told(std::min(silence_, kComesBack)) || (word_.asked() && word_.wait_told(silence_));
 }
 
 Result<nlohmann::json> DestinationSession::finish() {

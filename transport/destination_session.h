@@ -70,10 +70,9 @@ class DestinationSession {
 
   // Waits for the end; returns the source's account. An error is the session's first.
   Result<nlohmann::json> finish();
-  // After that has failed: whether the source may come back to ask what the VMM has said on the main channel,
-  bool may_be_asked() const { return source_holds_ || word_.asked(); }
-  // and waits until it was told, for as long as a source may be silent; whether it was.
-  bool keep_word() { return word_.wait_told(silence_); }
+  // After that has failed: waits for a source that comes back to ask what the VMM has said on the main
+  // channel, as long as one may; whether it was told.
+  bool keep_word(LandingSite::Guest guest);
   std::chrono::seconds silence() const { return silence_; }
   // Ends that.
   void leave() { word_.stop(); }
@@ -142,6 +141,7 @@ class DestinationSession {
   std::atomic<size_t> lanes_lost_ = 0;
   std::atomic<bool> done_ = false;
   std::atomic<bool> source_holds_ = false;  // it has said may_be_there
+  std::atomic<bool> source_vanished_ = false;
   std::atomic<uint64_t> asked_again_ = 0;
   nlohmann::json peer_account_;  // written by the control thread before it ends
   std::vector<std::thread> threads_;

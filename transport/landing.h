@@ -73,9 +73,14 @@ class LandingSite {
   virtual Result<std::unique_ptr<Placement>> blocks(const GuestBlocks& blocks) = 0;
   // A lane was lost, by its thread; the session goes on without it.
   virtual void lane_lost(size_t lane, const std::string& why) = 0;
-  // The session has failed. True: the VMM does not have the guest, and nothing will be written to it any
-  // more. False: it may have it, and what it says is awaited. Must not block.
-  virtual bool give_up() = 0;
+
+  // The session has failed: where is the guest? Must not block.
+  enum class Guest {
+    not_here,     // and nothing will be written to the VMM any more
+    may_be_here,  // what the VMM says is awaited
+    in_part,      // both VMMs have a part of it, and it stands still
+  };
+  virtual Guest give_up() = 0;
 };
 
 struct Arrival {

@@ -122,12 +122,11 @@ class DestinationTest : public testing::Test {
 // The last word
 
 TEST_F(DestinationTest, ASourceThatComesBackGetsTheLastWord) {
-  site_.never_there = false;
+  site_.guest = LandingSite::Guest::may_be_here;
   establish(1);
   ASSERT_TRUE(session_->send_back(0, bytes_of("pong ")));
   source_->control.shut();
   EXPECT_ERROR(session_->finish(), "went away");
-  EXPECT_FALSE(session_->may_be_asked());
   RawConnection stranger(where());
   ASSERT_TRUE(stranger.send(FrameType::last_word, {{"token", "guessed"}, {"route", ""}, {"heard", 0u}}));
   EXPECT_EQ(stranger.refusal(), "the token is not that of a session here");
@@ -146,19 +145,18 @@ TEST_F(DestinationTest, ASourceThatComesBackGetsTheLastWord) {
   ASSERT_TRUE(done);
   EXPECT_EQ(done->map(), (json{{"side", "destination"}}));
   ASSERT_TRUE(back.send(FrameType::done, json::object()));
-  EXPECT_TRUE(session_->keep_word());
+  EXPECT_TRUE(session_->keep_word(site_.guest));
 }
 
 // Its connections may be dead for it alone.
 TEST_F(DestinationTest, ASourceThatComesBackEndsTheSession) {
-  site_.never_there = false;
+  site_.guest = LandingSite::Guest::may_be_here;
   establish(1);
   RawConnection back(where());
   ASSERT_TRUE(back.send(FrameType::last_word, {{"token", source_->token}, {"route", ""}, {"heard", 0u}}));
   EXPECT_ERROR(session_->finish(), "the source has lost its connections");
   ASSERT_TRUE(session_->close_back(0, true));
   ASSERT_TRUE(back.receive(FrameType::done));
-  EXPECT_TRUE(session_->may_be_asked());
 }
 
 // A source that holds on to that, for it has sent the bytes, learns of it at once.
@@ -167,13 +165,28 @@ TEST_F(DestinationTest, ASourceThatMayHoldIsAwaitedAlsoWhereTheVmmNeverHadTheGue
   ASSERT_TRUE(source_->control.send({.type = FrameType::may_be_there}));
   source_->control.shut();
   EXPECT_ERROR(session_->finish(), "went away");
-  EXPECT_TRUE(session_->may_be_asked());
   RawConnection back(where());
   ASSERT_TRUE(back.send(FrameType::last_word, {{"token", source_->token}, {"route", ""}, {"heard", 0u}}));
   EXPECT_TRUE(back.receive(FrameType::reverse_close));
   ASSERT_TRUE(back.receive(FrameType::done));
   ASSERT_TRUE(back.send(FrameType::done, json::object()));
-  EXPECT_TRUE(session_->keep_word());
+  EXPECT_TRUE(session_->keep_word(site_.guest));
+}
+
+TEST_F(DestinationTest, ASourceThatWasToldIsNotAwaited) {
+  establish(1);
+  failure_.fail({"no room"});
+  EXPECT_ERROR(session_->finish(), "no room");
+  EXPECT_FALSE(session_->keep_word(site_.guest));
+}
+
+TEST_F(DestinationTest, AGuestThatIsInPartHereIsNotSaidToBeElsewhere) {
+  site_.guest = LandingSite::Guest::in_part;
+  establish(1);
+  failure_.fail({"no room"});
+  auto failed = source_->control.receive(FrameType::failed);
+  ASSERT_TRUE(failed);
+  EXPECT_EQ(failed->head.header.aux, 0u);
 }
 
 TEST_F(DestinationTest, WhereTheVmmNeverHadTheGuestTheSourceIsToldSo) {
@@ -185,7 +198,7 @@ TEST_F(DestinationTest, WhereTheVmmNeverHadTheGuestTheSourceIsToldSo) {
 }
 
 TEST_F(DestinationTest, WhereTheVmmMayHaveItTheSourceIsNotToldThat) {
-  site_.never_there = false;
+  site_.guest = LandingSite::Guest::may_be_here;
   establish(1);
   failure_.fail({"no room"});
   auto failed = source_->control.receive(FrameType::failed);

@@ -36,8 +36,8 @@ class ModelSite : public LandingSite {
   bool direct = true;    // pages can be placed
   bool by_iovec = true;  // … where they arrive
   uint16_t participants =
-      0;                    // of epochs: checks that none is entered too early, if the first bytes say which
-  bool never_there = true;  // what it says when the session has failed
+      0;  // of epochs: checks that none is entered too early, if the first bytes say which
+  Guest guest = Guest::not_here;  // what it says when the session has failed
   std::vector<uint16_t> relayed;  // blocks that the placement does not take
 
   Result<std::unique_ptr<ChannelSink>> open(uint16_t channel, ChannelKind kind) override {
@@ -58,7 +58,7 @@ class ModelSite : public LandingSite {
     return std::make_unique<Memory>(*this);
   }
 
-  bool give_up() override { return never_there; }
+  Guest give_up() override { return guest; }
 
   void lane_lost(size_t lane, const std::string& why) override {
     std::lock_guard lock(mutex_);
