@@ -223,7 +223,7 @@ class LinkCut(End):
         with self.pair(combination, keys='streams=2&resume=2s') as pair:
             reach(pair, moment)
             pair.link.cut()
-            says = 'timed out|unreachable|No route|reset|went away'
+            says = 'timed out|unreachable|No route|reset|went away|Broken pipe'  # as the kernel tells it
             self.check_failed(pair, says, says, within=8)
 
 

@@ -345,47 +345,49 @@ void PrintTo(const Killing& killing, std::ostream* out) {
   *out << killing.name();
 }
 
-class OwnershipOfTheKilled : public testing::TestWithParam<Killing> {
+// Each moment is a test of its own, for where the receiver is killed past the last page its sender waits.
+class OwnershipOfTheKilled : public testing::TestWithParam<std::tuple<Killing, Moment>> {
   const Quiet quiet_;
 };
 
 TEST_P(OwnershipOfTheKilled, IsARelays) {
-  const Killing& killing = GetParam();
-  Script script{.opaque = killing.opaque, .data = killing.data};
-  for (const Moment moment : kMoments) {
-    script.moment = moment;
-    std::vector<Acts> all{{{Kind::cut}}};
-    if (moment == Moment::whole) all.push_back({{Kind::shut0}, {Kind::cut}});
-    for (const Acts& acts : all) {
-      for (const bool apart : {true, false}) {
-        script.acts = acts;
-        script.apart = apart;
-        SCOPED_TRACE(script.name());
-        const TempDir directory;
-        const WherryProcesses pair(directory.at("from"), directory.at("to"));
-        const Watchdog watchdog(script.name());
-        ScriptedSource source(script);
-        ScriptedDestination destination(directory.at("to"), script, source,
-                                        [&] { killing.sender ? pair.kill_sender() : pair.kill_receiver(); });
-        const Played played = play(source, destination, directory.at("from"), [&](auto&) {
-          pair.kill_sender();
-          pair.kill_receiver();
-          return true;
-        });
-        EXPECT_TRUE(played.complaints.empty()) << text(played.complaints);
-        const std::set<Ends> allowed = ends_of_cut_relay(script, played.ends);
-        EXPECT_TRUE(allowed.contains(played.ends)) << text(played.ends) << ", but a relay " << text(allowed);
-      }
+  const auto& [killing, moment] = GetParam();
+  Script script{.opaque = killing.opaque, .data = killing.data, .moment = moment};
+  std::vector<Acts> all{{{Kind::cut}}};
+  if (moment == Moment::whole) all.push_back({{Kind::shut0}, {Kind::cut}});
+  for (const Acts& acts : all) {
+    for (const bool apart : {true, false}) {
+      script.acts = acts;
+      script.apart = apart;
+      SCOPED_TRACE(script.name());
+      const TempDir directory;
+      const WherryProcesses pair(directory.at("from"), directory.at("to"));
+      const Watchdog watchdog(script.name());
+      ScriptedSource source(script);
+      const auto kill = [&, sender = killing.sender] { sender ? pair.kill_sender() : pair.kill_receiver(); };
+      ScriptedDestination destination(directory.at("to"), script, source, kill);
+      const Played played = play(source, destination, directory.at("from"), [&](auto&) {
+        pair.kill_sender();
+        pair.kill_receiver();
+        return true;
+      });
+      EXPECT_TRUE(played.complaints.empty()) << text(played.complaints);
+      const std::set<Ends> allowed = ends_of_cut_relay(script, played.ends);
+      EXPECT_TRUE(allowed.contains(played.ends)) << text(played.ends) << ", but a relay " << text(allowed);
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Scripts, OwnershipOfTheKilled,
-                         testing::Values(Killing{true, Opaque::never, 0}, Killing{true, Opaque::never, 2},
-                                         Killing{true, Opaque::start, 0}, Killing{true, Opaque::start, 2},
-                                         Killing{false, Opaque::never, 0}, Killing{false, Opaque::never, 2},
-                                         Killing{false, Opaque::start, 0}, Killing{false, Opaque::start, 2}),
-                         [](const auto& info) { return info.param.name(); });
+INSTANTIATE_TEST_SUITE_P(
+    Scripts, OwnershipOfTheKilled,
+    testing::Combine(testing::Values(Killing{true, Opaque::never, 0}, Killing{true, Opaque::never, 2},
+                                     Killing{true, Opaque::start, 0}, Killing{true, Opaque::start, 2},
+                                     Killing{false, Opaque::never, 0}, Killing{false, Opaque::never, 2},
+                                     Killing{false, Opaque::start, 0}, Killing{false, Opaque::start, 2}),
+                     testing::ValuesIn(kMoments)),
+    [](const auto& info) {
+      return fmt::format("{}At_{}", std::get<0>(info.param).name(), name(std::get<1>(info.param)));
+    });
 
 // A destination that refuses what a data channel begins with, as under TLS: what its source still gets rid of
 // before it hears of that is lost, and time with it.

@@ -30,6 +30,11 @@ enum class Moment {
 inline constexpr Moment kMoments[] = {Moment::header,    Moment::setup,  Moment::midway,
                                       Moment::last_page, Moment::device, Moment::whole};
 
+inline const char* name(Moment moment) {
+  static constexpr const char* names[] = {"header", "setup", "midway", "last_page", "device", "whole"};
+  return names[static_cast<int>(moment)];
+}
+
 // One thing that the destination's QEMU does, or its network.
 struct Act {
   enum class Kind { shut0, shut1, close, half_close, cut } kind;
@@ -55,11 +60,10 @@ struct Script {
 inline std::string Script::name() const {
   static constexpr const char* opaque_names[] = {"parsed", "opaque", "opaque_before_blocks",
                                                  "opaque_behind_blocks", "opaque_midway"};
-  static constexpr const char* moment_names[] = {"header", "setup", "midway", "last_page", "device", "whole"};
   std::string name = fmt::format("{} {}{} {} at {}{}:", opaque_names[static_cast<int>(opaque)],
                                  data ? fmt::format("multifd {}", data) : "single", preempt ? " preempt" : "",
-                                 return_path ? "with return path" : "without return path",
-                                 moment_names[static_cast<int>(moment)], apart ? "" : " in a rush");
+                                 return_path ? "with return path" : "without return path", test::name(moment),
+                                 apart ? "" : " in a rush");
   for (const Act& act : acts) {
     const std::string channel = act.channel == 0      ? "main"
                                 : act.channel <= data ? fmt::format("data{}", act.channel - 1)

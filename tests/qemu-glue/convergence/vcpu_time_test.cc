@@ -61,7 +61,7 @@ TEST(VcpuTime, IsThatOfAllVcpus) {
   runners[0].run(true);
   while (both->ran().all < second->ran().all + 0.05) std::this_thread::yield();
   EXPECT_LT(second->ran().all, 0.05) << "it has not run";
-  EXPECT_GE(both->ran().busiest, 0.05);
+  EXPECT_GE(both->ran().busiest, 0.045) << "the other's beginning counts among all";
   EXPECT_LT(second->ran().busiest, 0.05);
 }
 
