@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 #include <limits>
 
 namespace wherry::convergence {
@@ -35,8 +36,9 @@ bool is_gone(pid_t process) {
 
 // Of what is no such file: nothing that could be set back.
 QemuMark::Left read(pid_t qemu, const fs::path& path) {
-  std::ifstream file(path);
-  const json told = json::parse(file, nullptr, false);
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();  // a read error is no exception here, as it would be in the parser
+  const json told = json::parse(text.view(), nullptr, false);
   QemuMark::Left left{qemu, json::object(), {}, path};
   if (!told.is_object()) return left;
   if (const auto throttle = told.find("throttle"); throttle != told.end() && throttle->is_string())

@@ -2,15 +2,17 @@
 
 #include <algorithm>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 
 namespace wherry {
 
 Result<std::string> read_command_line(pid_t process) {
   std::ifstream file("/proc/" + std::to_string(process) + "/cmdline", std::ios::binary);
-  std::string command_line{std::istreambuf_iterator<char>(file), {}};
-  if (command_line.empty()) return fail("the command line of process {} cannot be read", process);
-  return command_line;
+  // Where the process ends meanwhile, an istreambuf_iterator would throw.
+  std::ostringstream command_line;
+  command_line << file.rdbuf();
+  if (command_line.view().empty()) return fail("the command line of process {} cannot be read", process);
+  return command_line.str();
 }
 
 std::string_view argument_of(std::string_view command_line, std::string_view name,

@@ -153,7 +153,9 @@ class _Judge:
             self.wrong('the guest runs twice')
         for name, code in self.codes.items():
             stays = code in (1, 130) and self.dst.dead  # there it was killed since
-            if name not in self.done.killed and code != 3 and not stays:
+            # Without a return path a source that is cancelled looks like one that is done.
+            moved = code == 0 and not self.case.return_path
+            if name not in self.done.killed and code != 3 and not stays and not moved:
                 self.wrong(f'the guest runs twice, and the {name} ends with {code}')
         return 'doubled as by a relay'
 
@@ -204,7 +206,8 @@ class _Judge:
 
     def check_code(self, name, code):
         killed, interrupted = self.done.killed, self.done.interrupted
-        if code == 0 and not (self.completed or (self.src.dead and (self.arrived or self.dst.dead))):
+        unseen = not self.case.return_path and self.done.cancelled
+        if code == 0 and not (self.completed or unseen or (self.src.dead and (self.arrived or self.dst.dead))):
             self.wrong(f"the {name} says completed, and the source's QEMU {self.src}")
         if code == 0 and not self.arrived and 'destination' not in killed:
             self.wrong(f"the {name} says completed, and the destination's QEMU {self.dst}")
@@ -218,7 +221,10 @@ class _Judge:
         # Later it may have been about to end already.
         if code == 1 and interrupted[name] and self.case.acts[0].what == f'interrupt {name}':
             self.wrong(f'the {name} was interrupted, and ends with 1')
-        silent = not self.case.return_path or (self.case.tls and not (self.case.sender_qmp or self.case.receiver_qmp))
+        # Under TLS only a monitor tells, and not one of a QEMU that Wherry had to close, or that has died.
+        lost = any(act.what.startswith(('reset', 'cut')) for act in self.case.acts)
+        tells = self.case.sender_qmp and not lost or self.case.receiver_qmp and not self.dst.dead
+        silent = not self.case.return_path or (self.case.tls and not tells)
         if code == 3 and not self.may_be_unknown() and not silent:
             # A receiver that knows that the guest stays does not wait for a sender whose connections were reset.
             if name == 'sender' and self.codes['receiver'] in (1, 130):

@@ -1,7 +1,11 @@
 #include "qemu-glue/monitor/command_line.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <atomic>
+#include <thread>
 
 namespace wherry {
 namespace {
@@ -32,6 +36,24 @@ TEST(CommandLine, IsReadFromTheProcess) {
   auto none = read_command_line(-1);
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().message, "the command line of process -1 cannot be read");
+}
+
+// The file of a process that ends between opening and reading it has an error for the reader.
+TEST(CommandLine, OfAProcessThatEndsMeanwhileIsAnError) {
+  std::atomic<pid_t> process = ::getpid();
+  std::atomic<bool> over = false;
+  std::thread reading([&] {
+    while (!over) (void)read_command_line(process);
+  });
+  for (int i = 0; i < 1000; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(0);
+    process = child;
+    ::waitpid(child, nullptr, 0);
+  }
+  over = true;
+  reading.join();
+  EXPECT_FALSE(read_command_line(process));
 }
 
 }  // namespace
