@@ -211,7 +211,8 @@ void ChannelReader::run() {
   }
   if (opened) carry();
   if (is_main()) guest_.give_up();
-  if (qemu_left_ && (in_epochs() || is_main())) guest_.ending().source_left(is_main() && unheard_);
+  if (qemu_left_ && (in_epochs() || is_main()))
+    guest_.ending().source_left(is_main() && unheard_ ? Ending::Heard::nothing : Ending::Heard::not_known);
   {
     std::lock_guard lock(mutex_);
     ended_ = true;

@@ -46,8 +46,14 @@ void Ending::fetches() {
   if (state_ == State::cannot || state_ == State::may) state_ = State::shares;
 }
 
+// A QEMU whose stream ends within the description of its devices, which it does not need, has the guest and
+// says that there was an error (savevm.c:qemu_loadvm_state, seen with 11.1).
 void Ending::said(uint32_t shut) {
   std::lock_guard lock(mutex_);
+  if (shut != 0 && cut_ && state_ == State::may) {
+    doubtful_ = true;
+    return;
+  }
   if (shut != 0 && first_to_leave_ != First::source) could_not_load_ = true;
   if (state_ != State::has_not) state_ = shut == 0 ? State::has : State::has_not;
 }
@@ -68,14 +74,22 @@ void Ending::left(bool both_ways) {
   if (!both_ways && says_ != Says::yes) return;
   if (first_to_leave_ == First::nobody) first_to_leave_ = First::destination;
   left_ = true;
-  if (state_ == State::cannot || (state_ == State::may && says_ == Says::yes)) state_ = State::has_not;
+  const bool would_have_said = state_ == State::may && says_ == Says::yes && !doubtful_;
+  if (state_ == State::cannot || would_have_said) state_ = State::has_not;
 }
 
-void Ending::source_left(bool unheard) {
+void Ending::source_left(Heard heard) {
   std::lock_guard lock(mutex_);
   const bool answered = state_ == State::has || left_;
-  if (unheard || !answered) source_left_ = true;
+  const bool perhaps = heard == Heard::perhaps && says_ == Says::not_known;
+  if (heard == Heard::nothing || (!answered && !perhaps)) source_left_ = true;
   if (first_to_leave_ == First::nobody && !answered) first_to_leave_ = First::source;
+  cut_ = true;
+}
+
+void Ending::cut() {
+  std::lock_guard lock(mutex_);
+  cut_ = true;
 }
 
 void Ending::never() {
@@ -108,7 +122,7 @@ std::optional<Ended> Ending::known(bool told) const {
     case State::has:
       // A source's QEMU that left without the word takes the guest for its own, unless it was to wait for
       // none.
-      if (!told || (source_left_ && says_ != Says::no)) return Ended{Outcome::unknown, kNotTold};
+      if (!told || doubtful_ || (source_left_ && says_ != Says::no)) return Ended{Outcome::unknown, kNotTold};
       return Ended{Outcome::completed, ""};
     case State::shares:
       return Ended{Outcome::unknown, kShared};

@@ -50,8 +50,12 @@ class Ending {
   // and that was the main one, in its direction or in both. A QEMU that does not say how it ends has nothing
   // to end in its own direction.
   void left(bool both_ways);
-  // The source's QEMU has closed a channel of the guest's. `unheard`: with something on it unread.
-  void source_left(bool unheard);
+  // The source's QEMU has closed a channel of the guest's: with something on it unread, or when the
+  // destination's had said something behind all that it had got, which may have been its word.
+  enum class Heard { not_known, nothing, perhaps };
+  void source_left(Heard heard);
+  // The main channel ends for the destination's QEMU, though the source's has not closed it.
+  void cut();
   // The destination says that its QEMU has not had the bytes, and will not.
   void never();
   // Wherry cannot go on. True: QEMU's connections are to be closed at once, for no guest can be lost or
@@ -78,6 +82,8 @@ class Ending {
   bool given_up_ = false;
   bool left_ = false;
   bool source_left_ = false;  // without the word
+  bool cut_ = false;          // the stream has ended before it
+  bool doubtful_ = false;     // its word was that of a QEMU whose stream had ended
   enum class First { nobody, source, destination } first_to_leave_ = First::nobody;
   bool could_not_load_ = false;
 };

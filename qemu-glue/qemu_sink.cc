@@ -45,8 +45,11 @@ Result<> QemuSink::dial() {
                 connection.error().message);
   }
   connection_ = std::move(*connection);
-  closer_ = failure_.on_fail(
-      [this] { ::shutdown(connection_.get(), guest_.ending().give_up() ? SHUT_RDWR : SHUT_WR); });
+  closer_ = failure_.on_fail([this] {
+    const bool closes = guest_.ending().give_up();
+    if (kind_ == ChannelKind::main) guest_.ending().cut();
+    ::shutdown(connection_.get(), closes ? SHUT_RDWR : SHUT_WR);
+  });
   if (kind_ == ChannelKind::main) guest_.main_dialled(peer_process(connection_.get()));
   listener_ = std::thread([this] { listen(); });
   return {};
@@ -79,13 +82,15 @@ Result<> QemuSink::pages(const PageBatch& batch, bool placed) {
 
 // A QEMU that takes no more has closed the channel, which listen() finds.
 Result<> QemuSink::write(std::span<iovec> pieces) {
+  answered_ = false;
   if (takes_ && !send_all(connection_.get(), pieces)) takes_ = false;
   return {};
 }
 
 Result<> QemuSink::close(bool both_ways) {
   // Unless the source's only follows: it was told that this QEMU has closed the channel.
-  if (kind_ != ChannelKind::urgent && !ended_) guest_.ending().source_left(false);
+  if (kind_ != ChannelKind::urgent && !ended_)
+    guest_.ending().source_left(answered_ ? Ending::Heard::perhaps : Ending::Heard::not_known);
   if (kind_ == ChannelKind::main && both_ways) guest_.source_gone();
   if (connection_) ::shutdown(connection_.get(), SHUT_WR);
   return {};
@@ -121,6 +126,7 @@ void QemuSink::hear(std::span<const uint8_t> bytes) {
     bytes = without_pong;
   }
   if (bytes.empty()) return;
+  answered_ = true;
   if (auto sent = session_.send_back(channel_, bytes); !sent) failure_.fail(std::move(sent.error()));
 }
 

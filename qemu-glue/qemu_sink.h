@@ -46,8 +46,9 @@ class QemuSink : public ChannelSink {
   DestinationSession& session_;
   Failure& failure_;
   Fd connection_;
-  bool takes_ = true;                // QEMU has not closed it, as far as the writing thread has found
-  std::atomic<bool> ended_ = false;  // by QEMU, in its direction
+  bool takes_ = true;                   // QEMU has not closed it, as far as the writing thread has found
+  std::atomic<bool> ended_ = false;     // by QEMU, in its direction
+  std::atomic<bool> answered_ = false;  // QEMU has said something behind what was written last
   std::unique_ptr<PageWriter> writer_;
   ReturnPath return_path_;  // the listening thread's
   std::thread listener_;

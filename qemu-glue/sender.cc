@@ -140,7 +140,7 @@ void Sender::hear(uint16_t channel, std::vector<uint8_t> bytes) {
     std::vector<uint8_t> passed_on;
     return_path_.feed(bytes, passed_on);
     if (return_path_.fetches()) guest_.ending().fetches();
-    if (return_path_.shut() && main_closed()) guest_.ending().source_left(false);
+    if (return_path_.shut() && main_closed()) guest_.ending().source_left(qemu::Ending::Heard::not_known);
     if (return_path_.shut()) guest_.ending().said(*return_path_.shut());
   }
   if (auto* way = way_back(channel)) way->push(std::move(bytes));

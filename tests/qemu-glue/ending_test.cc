@@ -6,6 +6,7 @@ namespace wherry::qemu {
 namespace {
 
 using State = Ending::State;
+using Heard = Ending::Heard;
 
 TEST(Ending, WithoutTheLastBytesNobodyHasIt) {
   Ending ending;
@@ -56,7 +57,7 @@ TEST(Ending, ASourceThatLeftBeforeTheWordHasTheGuestToo) {
   Ending ending;
   ending.will_say();
   EXPECT_TRUE(ending.may_have_it());
-  ending.source_left(false);
+  ending.source_left(Heard::not_known);
   ending.said(0);
   EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
 }
@@ -67,7 +68,7 @@ TEST(Ending, ASourceThatLeftBeforeTheWordIsSeenBehindClosedChannels) {
   ending.will_say();
   EXPECT_TRUE(ending.may_have_it());
   ending.leaves();
-  ending.source_left(false);
+  ending.source_left(Heard::not_known);
   ending.said(0);
   EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
 }
@@ -77,7 +78,7 @@ TEST(Ending, ASourceThatLeavesTheWordUnreadWasNotTold) {
   ending.will_say();
   EXPECT_TRUE(ending.may_have_it());
   ending.said(0);
-  ending.source_left(true);
+  ending.source_left(Heard::nothing);
   EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
 }
 
@@ -87,7 +88,7 @@ TEST(Ending, AMonitorKnowsWhatTheStreamDoesNotTell) {
     EXPECT_TRUE(ending.may_have_it());
     EXPECT_FALSE(ending.known(true));
     ending.left(true);
-    ending.source_left(false);
+    ending.source_left(Heard::not_known);
     ending.asked(has_it);
     EXPECT_EQ(ending.ended(true).outcome, has_it ? Outcome::completed : Outcome::failed);
   }
@@ -98,11 +99,52 @@ TEST(Ending, WhereASourceWaitsForNoWordItMayLeaveFirst) {
     Ending ending;
     if (says_nothing) ending.will_not_say();
     EXPECT_TRUE(ending.may_have_it());
-    ending.source_left(false);
+    ending.source_left(Heard::not_known);
     ending.left(true);
     ending.asked(true);
     EXPECT_EQ(ending.ended(true).outcome, says_nothing ? Outcome::completed : Outcome::unknown);
   }
+}
+
+TEST(Ending, WhereTheWordCannotBeReadOneThatMayHaveBeenItCounts) {
+  for (const Heard heard : {Heard::perhaps, Heard::not_known, Heard::nothing}) {
+    Ending ending;
+    EXPECT_TRUE(ending.may_have_it());
+    ending.source_left(heard);
+    ending.left(true);
+    ending.asked(true);
+    EXPECT_EQ(ending.ended(true).outcome, heard == Heard::perhaps ? Outcome::completed : Outcome::unknown);
+  }
+}
+
+// A QEMU whose stream ends behind the last that it needs says that there was an error, and has the guest.
+TEST(Ending, AnErrorOfAStreamThatWasCutIsNoRefusal) {
+  for (const bool by_source : {true, false}) {
+    Ending ending;
+    ending.will_say();
+    EXPECT_TRUE(ending.may_have_it());
+    if (by_source) {
+      ending.source_left(Heard::not_known);
+    } else {
+      ending.cut();
+    }
+    ending.said(1);
+    ending.left(true);
+    EXPECT_EQ(ending.state(), State::may);
+    EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
+    ending.asked(true);
+    EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown) << "the source has failed of that word";
+  }
+}
+
+TEST(Ending, AMonitorCanSayThatItWasARefusal) {
+  Ending ending;
+  ending.will_say();
+  EXPECT_TRUE(ending.may_have_it());
+  ending.cut();
+  ending.said(1);
+  ending.asked(false);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::failed);
 }
 
 TEST(Ending, WhatIsKnownLaterCounts) {
@@ -119,7 +161,7 @@ TEST(Ending, ASourceThatLeavesBehindTheWordIsUsual) {
   Ending ending;
   EXPECT_TRUE(ending.may_have_it());
   ending.said(0);
-  ending.source_left(false);
+  ending.source_left(Heard::not_known);
   ending.left(true);
   EXPECT_EQ(ending.ended(true).outcome, Outcome::completed);
 }
@@ -163,12 +205,12 @@ TEST(Ending, AQemuThatSaysNothingEndsNothingInItsDirection) {
 
 TEST(Ending, TheFirstToLeaveIsTheCause) {
   Ending source;
-  source.source_left(false);
+  source.source_left(Heard::not_known);
   source.left(true);
   EXPECT_NE(source.ended(true).detail.find("the source's QEMU ended"), std::string::npos);
   Ending destination;
   destination.left(true);
-  destination.source_left(false);
+  destination.source_left(Heard::not_known);
   EXPECT_NE(destination.ended(true).detail.find("the destination's QEMU closed"), std::string::npos);
 }
 
