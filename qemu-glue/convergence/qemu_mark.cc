@@ -8,8 +8,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <sstream>
 #include <limits>
+#include <sstream>
 
 namespace wherry::convergence {
 namespace {
