@@ -45,8 +45,10 @@ Result<GuestRam> find_memory(const std::string& given, pid_t qemu) {
 // Asked when QEMU has closed the migration: what it is busy with then, it is not with that. One that has died
 // may have had the guest before.
 std::optional<bool> has_arrived(const std::string& given, pid_t qemu) {
-  auto qmp = monitor(given, qemu);
-  auto answer = qmp ? (*qmp)->execute("query-migrate") : pass_on(qmp);
+  // One that waits for more of its stream for ever answers nobody.
+  constexpr std::chrono::milliseconds kAnswer{3000};
+  auto qmp = given.empty() ? monitor(given, qemu) : Qmp::connect(monitor_path(given), kAnswer);
+  auto answer = qmp ? (*qmp)->execute("query-migrate", {}, kAnswer) : pass_on(qmp);
   if (!answer) return std::nullopt;
   const std::string status = answer->value("status", "none");
   if (status == "completed") return true;
