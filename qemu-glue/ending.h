@@ -1,11 +1,9 @@
 // Who has the guest, as far as one end of a migration can tell: what keeps it from running twice, or nowhere.
 //
-//              may_have_it()                 said(0)
-//   cannot ────────────────────▶ may ────────────────────▶ has
-//      │                         │ │ said(n), left()
-//      │ left(), give_up()       │ └─────────────────────▶ has_not
-//      └──────────────────────▶  │ fetches()                ▲
-//                  has_not       └────────────▶ shares      │ never()
+//   cannot ── may_have_it() ─▶ may ── said(0) ─▶ has
+//   may ───── fetches() ─────▶ shares ── said(0) ─▶ has
+//   may, shares ── said(n) ──▶ has_not     may: also left(), if it would have said so, and never()
+//   cannot ── left(), give_up() ─▶ has_not
 //
 // Each end keeps one: the source's goes by what it has sent, the destination's by what it has written to its
 // QEMU, so the source's is never behind. docs/architecture.md ("Who has the guest") has the table of what
@@ -41,7 +39,7 @@ class Ending {
   bool may_have_it();
   // It asks for pages, or has passed what makes it run.
   void fetches();
-  // Its word: 0, it has the guest.
+  // Its word: 0, it has the guest. Another one counts only while its stream has not ended: see said() itself.
   void said(uint32_t shut);
   // What its monitor says, where its word cannot be read.
   void asked(bool has_it);

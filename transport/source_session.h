@@ -145,7 +145,7 @@ class SourceSession {
   Result<nlohmann::json> finish(const nlohmann::json& account);
   // After that has failed: asks the destination, over connections of its own, for what its VMM has said on
   // the main channel and did not come; it goes the way back. Returns the destination's account, or why there
-  // is none by `until`. Also while an earlier session's way back is being written.
+  // is none by `until`; `cancel` ends the waiting.
   Result<nlohmann::json> last_word(std::chrono::steady_clock::time_point until, const Event& cancel);
 
   // From now on; 0: no limit.
