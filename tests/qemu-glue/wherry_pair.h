@@ -35,14 +35,25 @@ class OwnGuestRam {
   OwnGuestRam(const OwnGuestRam&) = delete;
   OwnGuestRam& operator=(const OwnGuestRam&) = delete;
   Result<GuestRam> open(const std::string& block) const {
-    return GuestRam::open(::getpid(), {{block, reinterpret_cast<uint64_t>(memory_), length_, true}});
+    return GuestRam::open(process_, {{block, reinterpret_cast<uint64_t>(memory_), length_, true}});
   }
 
  private:
+  const pid_t process_ = ::getpid();
   const uint64_t length_;
   const Fd file_;
   void* memory_;
 };
+
+// What all receivers of this process and its children write into. The scripted QEMU is here, so it must be
+// made here.
+inline const OwnGuestRam& scripted_ram() {
+  static const OwnGuestRam ram(kScriptedPages * kPage);
+  return ram;
+}
+inline Result<GuestRam> open_scripted_ram(pid_t) {
+  return scripted_ram().open("pc.ram");
+}
 
 enum class Place { relay, direct };
 
@@ -57,14 +68,9 @@ inline Uri pair_uri(uint16_t port, Place place) {
 class WherryPair {
  public:
   WherryPair(const std::string& from, const std::string& to, Place place)
-      : receiver_({.listen = pair_uri(0, place),
-                   .qemu = {.path = to, .host = {}},
-                   .memory =
-                       [](pid_t) {
-                         static const OwnGuestRam ram(kScriptedPages * kPage);
-                         return ram.open("pc.ram");
-                       }},
-                  receiver_failure_) {
+      : receiver_(
+            {.listen = pair_uri(0, place), .qemu = {.path = to, .host = {}}, .memory = open_scripted_ram},
+            receiver_failure_) {
     auto listens = receiver_.open();
     EXPECT_TRUE(listens) << listens.error().message;
     receiving_ = std::async(std::launch::async, [this] { (void)receiver_.run(); });
@@ -106,14 +112,14 @@ class WherryPair {
 // The same, in two processes. To be made while this process has one thread.
 class WherryProcesses {
  public:
-  WherryProcesses(const std::string& from, const std::string& to) {
+  WherryProcesses(const std::string& from, const std::string& to, Place place) {
+    (void)scripted_ram();
     EXPECT_EQ(::pipe2(said_.data(), O_CLOEXEC), 0);
     receiver_ = start([&] {
       Failure failure;
-      Receiver receiver({.listen = pair_uri(0, Place::relay),
-                         .qemu = {.path = to, .host = {}},
-                         .memory = [](pid_t) -> Result<GuestRam> { return fail("not here"); }},
-                        failure);
+      Receiver receiver(
+          {.listen = pair_uri(0, place), .qemu = {.path = to, .host = {}}, .memory = open_scripted_ram},
+          failure);
       if (!receiver.open()) return;
       say(receiver.where().port);
       (void)receiver.run();
@@ -121,7 +127,7 @@ class WherryProcesses {
     const uint16_t port = hear();
     sender_ = start([&] {
       Failure failure;
-      Sender sender({.qemu = {.path = from, .host = {}}, .uri = pair_uri(port, Place::relay)}, failure);
+      Sender sender({.qemu = {.path = from, .host = {}}, .uri = pair_uri(port, place)}, failure);
       if (!sender.open()) return;
       say(port);
       (void)sender.run();

@@ -239,7 +239,9 @@ class _Judge:
     def may_be_unknown(self):
         """Whether something was done that can keep the destination's word from the source's QEMU."""
         done = self.done
-        return bool(done.killed or done.cut_off or done.cancelled or max(done.interrupted.values()) > 1)
+        # A QEMU whose stream is cut within the device description loads the guest, and says that there was an error.
+        both = self.arrived and 'Sibling indicated error' in self.pair.src.stderr()
+        return bool(both or done.killed or done.cut_off or done.cancelled or max(done.interrupted.values()) > 1)
 
     def check_times(self):
         last = max([self.done.began, *(when for _, when in self.done.at)])
