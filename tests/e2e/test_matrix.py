@@ -2,7 +2,7 @@
 
 The guest goes on writing to its memory; afterwards both RAMs are the same, the guest runs on at the destination and
 finds every page right and up to date, and the report names the placement that was asked for.
-The binary is $WHERRY, or build/release/wherry.
+The binary is $WHERRY_BIN, or build/release/wherry.
 """
 import os
 import unittest

@@ -1,7 +1,7 @@
 """Wherry over RDMA, in VMs that have it (soft-RoCE): sessions of the unit tests, real guests, failures of the network.
 
 What a guest goes through stands in tests/verbs/migrations.py, which runs in the VMs. unit_tests and far_end lie beside
-the wherry of $WHERRY, or in build/release.
+the wherry of $WHERRY_BIN, or in build/release.
 """
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Wherry: a running `wherry send` or `wherry receive`. The binary is $WHERRY, or build/release/wherry of this tree.
+"""Wherry: a running `wherry send` or `wherry receive`. The binary is $WHERRY_BIN, or build/release/wherry of this tree.
 
     with Wherry.receive('wherry://10.98.0.2', dst.path('in'), qmp=dst.qmp_path, netns=link.netns('b')) as receiver:
         receiver.wait_listening()
@@ -24,9 +24,9 @@ DEFAULT_PORT = 16520
 
 def wherry_binary(program='wherry'):
     """The path of a program of Wherry's; all lie side by side."""
-    path = os.environ.get('WHERRY') or str(TESTS.parent / 'build/release/wherry')
+    path = os.environ.get('WHERRY_BIN') or str(TESTS.parent / 'build/release/wherry')
     if not os.access(path, os.X_OK):
-        raise FileNotFoundError(f'no wherry at {path}: build it (cmake --build build/release) or set WHERRY')
+        raise FileNotFoundError(f'no wherry at {path}: build it (cmake --build build/release) or set WHERRY_BIN')
     return os.path.join(os.path.dirname(os.path.abspath(path)), program)
 
 
