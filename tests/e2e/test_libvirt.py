@@ -120,14 +120,17 @@ class Converging(TwoHosts):
     def throttles(self, process):
         return glob.glob(f'/sys/fs/cgroup/**/wherry-throttle-{process}-*', recursive=True)
 
-    def wait_slowed(self):
-        """Until the one route's migration slows its guest; what wherryd says of it."""
+    def wait_slowed(self, migrating):
+        """Until the one route's migration slows its guest; what wherryd says of it. An error if that migration ends."""
         found = []
 
         def slowed():
+            if migrating.done():
+                migrating.result()
+                self.fail('the migration has ended, and was never slowed')
             found[:] = json.loads(self.hosts.a.run([wherry_binary(), 'status', '--json']))['routes']
             return any(route['progress'].get('throttle', {}).get('peak_percent', 0) > 0 for route in found)
-        wait_until(slowed, 30, 'throttle')
+        wait_until(slowed, 60, 'throttle')
         return found[0]
 
     def groups(self, vm):
@@ -164,7 +167,7 @@ class Converging(TwoHosts):
             for end in ('domjobabort', 'kill'):
                 with self.subTest(end):
                     migrating = pool.submit(vm.migrate, '--migrateuri', self.URI, to=GATEWAY.format('hostb'))
-                    route = self.wait_slowed()
+                    route = self.wait_slowed(migrating)
                     self.assertEqual(len(self.throttles(route['process'])), 1)
                     if end == 'kill':
                         self.hosts.a.run(['kill', '-9', route['process']])
