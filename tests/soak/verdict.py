@@ -225,8 +225,7 @@ class _Judge:
         if code == 1 and interrupted[name] and self.case.acts[0].what == f'interrupt {name}':
             self.wrong(f'the {name} was interrupted, and ends with 1')
         # Under TLS only a monitor tells, and not one of a QEMU that Wherry had to close, or that has died.
-        lost = any(act.what.startswith(('reset', 'cut')) for act in self.case.acts)
-        tells = self.case.sender_qmp and not lost or self.case.receiver_qmp and not self.dst.dead
+        tells = self.case.sender_qmp and not self.lost_connections() or self.case.receiver_qmp and not self.dst.dead
         silent = not self.case.return_path or (self.case.tls and not tells)
         if code == 3 and not self.may_be_unknown() and not silent:
             # A receiver that knows that the guest stays does not wait for a sender whose connections were reset.
@@ -236,12 +235,15 @@ class _Judge:
             elif self.dst.migration in (*OUT, 'dead'):
                 self.wrong(f'the {name} says unknown without a reason')
 
+    def lost_connections(self):
+        return any(act.what.startswith(('reset', 'cut')) for act in self.case.acts)
+
     def may_be_unknown(self):
         """Whether something was done that can keep the destination's word from the source's QEMU."""
         done = self.done
-        # A QEMU whose stream is cut within the device description loads the guest, and says that there was an error.
-        both = self.arrived and 'Sibling indicated error' in self.pair.src.stderr()
-        return bool(both or done.killed or done.cut_off or done.cancelled or max(done.interrupted.values()) > 1)
+        # An error from a QEMU whose stream was cut: within the device description it has loaded the guest all the same.
+        cut = self.lost_connections() and 'Sibling indicated error' in self.pair.src.stderr()
+        return bool(cut or done.killed or done.cut_off or done.cancelled or max(done.interrupted.values()) > 1)
 
     def check_times(self):
         last = max([self.done.began, *(when for _, when in self.done.at)])
