@@ -212,7 +212,7 @@ void ChannelReader::run() {
   if (opened) carry();
   if (is_main()) guest_.give_up();
   if (qemu_left_ && (in_epochs() || is_main()))
-    guest_.ending().source_left(is_main() && unheard_ ? Ending::Heard::nothing : Ending::Heard::not_known);
+    guest_.ending().source_left(is_main() ? heard_ : Ending::Heard::not_known);
   {
     std::lock_guard lock(mutex_);
     ended_ = true;
@@ -245,8 +245,13 @@ size_t ChannelReader::receive(std::span<uint8_t> where) {
   // A reset ends the stream like a close: QEMU's other side, or QEMU itself, says what it means.
   const size_t received = got > 0 ? static_cast<size_t>(got) : 0;
   qemu_left_ = received == 0 && !way_back_->closed_both_ways();
-  // A unix socket that is closed with bytes unread.
-  unheard_ = got < 0 && errno == ECONNRESET;
+  if (received > 0) {
+    given_ = way_back_->given();
+  } else if (got < 0 && errno == ECONNRESET) {
+    heard_ = Ending::Heard::nothing;  // a unix socket that is closed with bytes unread
+  } else if (way_back_->given() > given_) {
+    heard_ = Ending::Heard::perhaps;
+  }
   channel_->give_back(room - received);
   return received;
 }

@@ -77,8 +77,11 @@ class ChannelReader {
   std::unique_ptr<WayBack> way_back_;
   std::unique_ptr<Batcher> batcher_;
   std::unique_ptr<StreamReader> reader_;
-  bool qemu_left_ = false;  // QEMU has ended the stream, and not the session or the destination; the reader's
-  bool unheard_ = false;    // with what came back unread
+  // QEMU has ended the stream, and not the session or the destination. This and the next two are the
+  // reader's.
+  bool qemu_left_ = false;
+  Ending::Heard heard_ = Ending::Heard::not_known;  // by QEMU, then
+  uint64_t given_ = 0;                              // to QEMU on the way back, when its last bytes were read
   std::atomic<bool> ended_ = false;
   bool recovers_ =
       false;  // the first byte is a command's: the main channel of a postcopy that is being recovered

@@ -116,6 +116,11 @@ bool Ending::over() const {
   return left_;
 }
 
+bool Ending::left_without_word() const {
+  std::lock_guard lock(mutex_);
+  return source_left_;
+}
+
 std::optional<Ended> Ending::known(bool told) const {
   std::lock_guard lock(mutex_);
   switch (state_) {

@@ -65,6 +65,8 @@ class Ending {
   std::optional<Error> cause() const;
   // Whether the destination's QEMU has left the main channel.
   bool over() const;
+  // Whether the source's QEMU has left, and cannot have heard the destination's word.
+  bool left_without_word() const;
   // What that came to, as far as it is known here. `told`: whether the source knows, or will, what the
   // destination's QEMU has said.
   std::optional<Ended> known(bool told) const;

@@ -27,6 +27,9 @@ struct Ended {
 // counts. Where they contradict each other, nobody knows.
 std::optional<Ended> agree(std::optional<Ended> one, std::optional<Ended> other);
 
+// A key of the source's account, which is there if its QEMU has left and cannot have heard the destination's
+// word.
+inline constexpr const char* kLeftWithoutWord = "left_without_word";
 // As the two ends tell each other, under the keys outcome and detail.
 nlohmann::json to_account(const std::optional<Ended>& known);
 // Nothing: the other end knows nothing.

@@ -78,6 +78,7 @@ Ended Receiver::carry() {
 // (10.0 waits for more connections of multifd for ever).
 Ended Receiver::outcome(const nlohmann::json& source) {
   const auto told = told_outcome(source);
+  if (source.contains(kLeftWithoutWord)) guest_.ending().source_left(qemu::Ending::Heard::nothing);
   const auto until = std::chrono::steady_clock::now() + session_->silence();
   qemu::Ending& ending = guest_.ending();
   while (!guest_.wait_main_closed(kLook) && !told && std::chrono::steady_clock::now() < until) {

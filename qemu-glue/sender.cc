@@ -321,7 +321,9 @@ Ended Sender::finish() {
   std::optional<Ended> known;
   if (!failure_.failed()) known = guest_.ending().known(true);
   if (!failure_.failed() && options_.departed) known = agree(known, options_.departed());
-  auto account = session_->finish(to_account(known));
+  nlohmann::json own = to_account(known);
+  if (guest_.ending().left_without_word()) own[kLeftWithoutWord] = true;
+  auto account = session_->finish(std::move(own));
   auto ended = account ? read_account(*account) : pass_on(account);
   if (!ended) return when_failed(ended.error());
   drain();
@@ -355,6 +357,7 @@ Ended Sender::when_failed(const Error& why) {
       auto read = read_account(*account);
       if (read) told = *read;
     }
+    if (told && told->outcome != Outcome::unknown) ending.asked(told->outcome == Outcome::completed);
     drain();
   }
   Ended ended = agree(ending.known(true), told).value_or(ending.ended(true));

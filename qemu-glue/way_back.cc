@@ -70,8 +70,13 @@ void WayBack::run() {
       ::shutdown(connection_.get(), open == Open::no ? SHUT_RDWR : SHUT_WR);
       continue;
     }
+    // Counted beforehand: QEMU may close as soon as it has them, and who reads that looks at the count.
+    given_ += next.size();
     // A source QEMU that has closed no longer wants to know; its own end of the stream says so.
-    if (!send_all(connection_.get(), next)) break;
+    if (!send_all(connection_.get(), next)) {
+      given_ -= next.size();
+      break;
+    }
     std::lock_guard lock(mutex_);
     unread_ -= next.size();
     changed_.notify_all();

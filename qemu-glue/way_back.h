@@ -5,6 +5,7 @@
 // other channels. push() waits only while very much is unread. Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -28,6 +29,8 @@ class WayBack {
   void close(bool both_ways);
   // Whether it has, both ways.
   bool closed_both_ways() const;
+  // How many bytes QEMU has been given. Those it has closed the connection on do not count.
+  uint64_t given() const { return given_; }
   // Waits until all that was pushed is written or stop() was called, for at most that long.
   void drain(std::chrono::seconds longest);
   // Ends at once.
@@ -38,6 +41,7 @@ class WayBack {
   void run();
 
   const Fd connection_;
+  std::atomic<uint64_t> given_ = 0;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::vector<uint8_t>> queue_;

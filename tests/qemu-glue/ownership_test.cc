@@ -424,5 +424,41 @@ TEST(OwnershipOfTheRefused, TheSourceHearsOfTheEndBeforeMuchMoreIsRead) {
   RecordProperty("wherry", std::to_string(played.written));
 }
 
+// Under TLS, cancelled while its last bytes were on their way. That the destination answered them is no sign
+// that the source has read the answer.
+TEST(OwnershipOfTheCancelled, ASourceThatHasLeftTheAnswerUnreadMayHaveKeptItsGuest) {
+  const Quiet quiet;
+  const Watchdog watchdog("an answer that nobody reads");
+  const TempDir directory;
+  const Fd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const auto at = [](const std::string& path) {
+    sockaddr_un address{AF_UNIX, {}};
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    return address;
+  };
+  const sockaddr_un to = at(directory.at("to"));
+  const sockaddr_un from = at(directory.at("from"));
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  WherryPair pair(directory.at("from"), directory.at("to"), Place::relay, true);
+
+  Fd source(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::connect(source.get(), reinterpret_cast<const sockaddr*>(&from), sizeof from), 0);
+  ByteVector bytes = scripted_hello();
+  ASSERT_EQ(::send(source.get(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+  Fd destination(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  ASSERT_EQ(::recv(destination.get(), bytes.data(), bytes.size(), MSG_WAITALL),
+            static_cast<ssize_t>(bytes.size()));
+  ASSERT_EQ(::send(destination.get(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+  pollfd answered{source.get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&answered, 1, kPatience.count()), 1);
+  source.reset();
+  EXPECT_EQ(::recv(destination.get(), bytes.data(), bytes.size(), 0), 0);
+  destination.reset();
+  EXPECT_TRUE(pair.end().empty());
+  EXPECT_EQ(pair.sender().outcome, Outcome::unknown) << pair.sender().error;
+  EXPECT_EQ(pair.receiver().outcome, Outcome::unknown) << pair.receiver().error;
+}
+
 }  // namespace
 }  // namespace wherry::qemu::test

@@ -67,10 +67,14 @@ inline Uri pair_uri(uint16_t port, Place place) {
 
 class WherryPair {
  public:
-  WherryPair(const std::string& from, const std::string& to, Place place)
-      : receiver_(
-            {.listen = pair_uri(0, place), .qemu = {.path = to, .host = {}}, .memory = open_scripted_ram},
-            receiver_failure_) {
+  // `arrived`: what the destination's monitor says.
+  WherryPair(const std::string& from, const std::string& to, Place place,
+             std::optional<bool> arrived = std::nullopt)
+      : receiver_({.listen = pair_uri(0, place),
+                   .qemu = {.path = to, .host = {}},
+                   .memory = open_scripted_ram,
+                   .arrived = [arrived](pid_t) { return arrived; }},
+                  receiver_failure_) {
     auto listens = receiver_.open();
     EXPECT_TRUE(listens) << listens.error().message;
     receiving_ = std::async(std::launch::async, [this] { (void)receiver_.run(); });
