@@ -115,6 +115,10 @@ class Link:
         """Pulls the cable: packets vanish both ways, connections stay open."""
         _ip('-n', self.netns(side), 'link', 'set', 'cable', 'down')
 
+    def lose(self, side, on=True):
+        """From now on, or no longer, all that `side` sends is lost; what the other sends arrives."""
+        _ip('-n', self.netns(side), 'route', 'add' if on else 'del', 'blackhole', self.address('ab'[side == 'a']))
+
     def reset_busiest(self, side='a'):
         """Resets that one of the cable's TCP connections over which `side` has moved the most bytes."""
         connections = {}
