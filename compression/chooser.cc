@@ -252,6 +252,11 @@ double Chooser::rate() const {
   return rate_;
 }
 
+bool Chooser::knows_rate() const {
+  std::lock_guard lock(mutex_);
+  return measured_ > 0;
+}
+
 double Chooser::landing_rate() const {
   std::lock_guard lock(mutex_);
   const Choice& again = choices_.back();

@@ -64,6 +64,8 @@ class Chooser {
   std::string describe() const;
   // Bytes a second that the network is believed to drain from all lanes.
   double rate() const;
+  // Whether that was measured; else it is a guess.
+  bool knows_rate() const;
   // Guest bytes a second that all lanes land of pages that come again, as far as that is known.
   double landing_rate() const;
 

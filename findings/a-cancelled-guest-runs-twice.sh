@@ -14,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+trap 'rm -rf "$dir" "$dir.lock"' EXIT
 tests/e2e/qemu-from-suite trixie "$dir"
 "$dir/qemu-system-x86_64" --version | head -n 1
 "$dir/qemu-system-x86_64" --version | grep -q 'version 10\.0\.' || { echo 'another version than was looked at'; exit 1; }

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "qemu-glue/kept_stopped.h"
 #include "qemu-glue/memory/find_guest_ram.h"
 
 namespace wherry {
@@ -84,13 +85,15 @@ Result<> Migration::run() {
   if (done) done = prepare();
   if (done) done = carry();
   if (!done && !gone_) undo();
+  const auto kept = done || gone_ || !source_ ? std::nullopt : kept_stopped(*source_);
+  if (kept) done = fail("{}; {}", done.error().message, *kept);
   const Report seen = report();
   std::lock_guard lock(mutex_);
   report_ = seen;
   sender_.reset();
   receiver_.reset();
   // What neither end knows, or a guest that the source has given up and that does not go on.
-  const bool nowhere = gone_ || seen.outcome == Outcome::unknown;
+  const bool nowhere = gone_ || kept || seen.outcome == Outcome::unknown;
   report_.outcome = done ? Outcome::completed : nowhere ? Outcome::unknown : Outcome::failed;
   report_.error = done ? "" : done.error().message;
   if (stop_s_ && resume_s_) report_.switchover_ms = (*resume_s_ - *stop_s_) * 1000;

@@ -50,11 +50,11 @@ nlohmann::json Report::to_json() const {
   for (const Point& point : timeline) {
     points.push_back({{"t", point.t},
                       {"goodput", point.goodput},
-                      {"ratio", point.ratio},
                       {"in_flight", point.in_flight},
-                      {"encoding", point.encoding},
-                      {"link_rate", point.link_rate}});
+                      {"encoding", point.encoding}});
     nlohmann::json& one = points.back();
+    if (point.ratio) one["ratio"] = *point.ratio;
+    if (point.link_rate) one["link_rate"] = *point.link_rate;
     if (point.remaining) one["remaining"] = *point.remaining;
     if (point.dirty_rate) one["dirty_rate"] = *point.dirty_rate;
     if (point.throttle) one["throttle"] = *point.throttle;

@@ -62,12 +62,12 @@ struct Report {
   uint64_t in_flight_max = 0;
   uint64_t in_flight_bound = 0;  // the largest that held
   struct Point {
-    double t = 0;        // seconds since the beginning
-    double goodput = 0;  // guest bytes a second
-    double ratio = 0;    // guest bytes for each byte on the wire, so far
+    double t = 0;                      // seconds since the beginning
+    double goodput = 0;                // guest bytes a second
+    std::optional<double> ratio = {};  // guest bytes for each byte on the wire, so far; none: there were none
     uint64_t in_flight = 0;
     std::string encoding;                     // what is chosen for pages of either kind
-    double link_rate = 0;                     // bytes a second that the network is taken to drain
+    std::optional<double> link_rate = {};     // bytes a second that the network drains, once it was measured
     std::optional<uint64_t> remaining = {};   // bytes, as QEMU says
     std::optional<double> dirty_rate = {};    // bytes a second that the guest writes to, as QEMU says
     std::optional<double> throttle = {};      // percent

@@ -269,18 +269,20 @@ void Sender::sample() {
   if (channels_.empty()) return;
   std::optional<double> predicted_ms;
   if (report_.predicted) predicted_ms = report_.predicted->total() * 1000;
-  report_.timeline.push_back({.t = report_.total_s,
-                              .goodput = totals.window.goodput,
-                              .ratio = totals.wire_bytes ? static_cast<double>(totals.guest_bytes) /
-                                                               static_cast<double>(totals.wire_bytes)
-                                                         : 0,
-                              .in_flight = totals.window.in_flight,
-                              .encoding = totals.encoding,
-                              .link_rate = totals.link_rate,
-                              .remaining = convergence_.remaining,
-                              .dirty_rate = convergence_.dirty_rate,
-                              .throttle = convergence_.throttle,
-                              .predicted_ms = predicted_ms});
+  std::optional<double> ratio;
+  if (totals.guest_bytes > 0 && totals.wire_bytes > 0)
+    ratio = static_cast<double>(totals.guest_bytes) / static_cast<double>(totals.wire_bytes);
+  report_.timeline.push_back(
+      {.t = report_.total_s,
+       .goodput = totals.window.goodput,
+       .ratio = ratio,
+       .in_flight = totals.window.in_flight,
+       .encoding = totals.encoding,
+       .link_rate = totals.link_measured ? std::optional(totals.link_rate) : std::nullopt,
+       .remaining = convergence_.remaining,
+       .dirty_rate = convergence_.dirty_rate,
+       .throttle = convergence_.throttle,
+       .predicted_ms = predicted_ms});
 }
 
 convergence::Lanes Sender::lanes() const {

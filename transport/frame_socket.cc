@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "transport/path_mtu.h"
 #include "transport/socket.h"
 
 namespace wherry {
@@ -57,9 +58,21 @@ Result<bool> FrameSocket::receive(std::span<iovec> pieces) {
 
 std::string FrameSocket::cause(const std::string& told) {
   std::lock_guard lock(telling_);
-  if (cause_.empty()) cause_ = told;
+  tell(told);
   told_.notify_all();
   return cause_;
+}
+
+void FrameSocket::tell(const std::string& told) {
+  if (!cause_.empty()) return;
+  cause_ = told;
+  if (const auto size = lost_packets(socket_.get())) {
+    cause_ += fmt::format(
+        "; no packet of {} bytes, which the MTUs of both ends allow, was ever acknowledged, only smaller "
+        "ones: if "
+        "the peer is up, {}",
+        *size, kLostPacketsRemedy);
+  }
 }
 
 void FrameSocket::refuse(const std::string& why) {
@@ -132,7 +145,7 @@ Error FrameSocket::await_end() {
   int error = 0;
   socklen_t length = sizeof error;
   getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &length);
-  if (error != 0 && cause_.empty()) cause_ = reason(error);
+  if (error != 0) tell(reason(error));
   // Both ways have ended, not by us, and no reason is left: another thread has it in hand.
   if (end.revents & POLLHUP) {
     told_.wait_for(lock, kTelling, [this] { return shut_ || !cause_.empty(); });

@@ -57,6 +57,8 @@ class FrameSocket {
   // The kernel tells a failure once, to the call that asks first; those that come after get another or none.
   // Keeps the first and returns it.
   std::string cause(const std::string& told);
+  // With what the kernel knows besides. Called with the lock held.
+  void tell(const std::string& told);
 
   Fd socket_;
   const std::string peer_;

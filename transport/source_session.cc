@@ -576,6 +576,7 @@ SourceSession::Totals SourceSession::totals() const {
   totals.placed = placed_;
   totals.encoding = chooser_.describe();
   totals.link_rate = chooser_.rate();
+  totals.link_measured = chooser_.knows_rate();
   totals.landing = chooser_.landing_rate();
   totals.round_trip = control_->round_trip();
   uint64_t on_way = pacer_.debt();

@@ -109,10 +109,11 @@ class SourceSession {
     uint64_t guest_bytes = 0;  // of pages, zero pages included
     uint64_t disk_bytes = 0;   // of disks' channels, acknowledged
     PageCounts pages;
-    std::string encoding;  // what the chooser takes now
-    double link_rate = 0;  // what it takes the network for, bytes a second
-    double landing = 0;    // guest bytes a second that the lanes can land of pages that come again
-    double on_way = 0;     // seconds that what is on its way to the destination takes to be there
+    std::string encoding;        // what the chooser takes now
+    double link_rate = 0;        // what it takes the network for, bytes a second,
+    bool link_measured = false;  // which is a guess before
+    double landing = 0;          // guest bytes a second that the lanes can land of pages that come again
+    double on_way = 0;           // seconds that what is on its way to the destination takes to be there
     std::chrono::microseconds round_trip{0};
     uint64_t history_bytes = 0;
     uint64_t history_budget = 0;

@@ -26,7 +26,8 @@ std::string line(const Report& report) {
   if (report.remaining) text += fmt::format("  {} left", bytes_text(static_cast<double>(*report.remaining)));
   if (!report.timeline.empty() && report.timeline.back().throttle > 0)
     text += fmt::format("  throttle {:.0f} %", *report.timeline.back().throttle);
-  if (report.predicted) text += fmt::format("  downtime {:.0f} ms", report.predicted->total() * 1000);
+  if (report.predicted)
+    text += "  downtime " + amount_text(look::Unit::milliseconds, report.predicted->total() * 1000);
   return text;
 }
 

@@ -15,6 +15,7 @@
 #include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/domain/event_loop.h"
 #include "qemu-glue/domain/libvirt_monitor.h"
+#include "qemu-glue/kept_stopped.h"
 #include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/sender.h"
 
@@ -69,9 +70,9 @@ std::optional<Ended> verdict(Monitor& qemu, const nlohmann::json& answer, bool o
   return std::nullopt;
 }
 
-// What only QEMU knows: how long the guest was away, and how it went where nothing else tells. Its failure
-// says that only if both hosts have agreed on it, and Wherry had not to close it without the destination's
-// word
+// What only QEMU knows: how long the guest was away, and how it went where nothing else tells, or
+// contradicts. Its failure says that only if both hosts have agreed on it, and Wherry had not to close it
+// without the destination's word
 // (`lost`).
 Result<> ask_qemu(Monitor& qemu, bool of_both, bool lost, Report& report) {
   auto answer = final_answer(qemu);
@@ -81,6 +82,12 @@ Result<> ask_qemu(Monitor& qemu, bool of_both, bool lost, Report& report) {
     if (told && (told->outcome == Outcome::completed || (of_both && !lost))) {
       report.outcome = told->outcome;
       report.error = told->detail;
+    }
+  }
+  if (report.outcome != Outcome::completed) {
+    if (const auto kept = kept_stopped(qemu)) {
+      report.outcome = Outcome::unknown;
+      report.error += "; " + *kept;
     }
   }
   if (auto downtime = answer->find("downtime"); downtime != answer->end() && downtime->is_number()) {

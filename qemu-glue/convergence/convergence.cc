@@ -31,6 +31,9 @@ constexpr double kRates = 1;
 constexpr double kSteadyRates = 0.3;
 // And what is to be expected of them is the mean of so many.
 constexpr double kUsually = 1;
+// Bytes a second, a page in a window: below that, what has landed are the few bytes that a stream begins
+// with.
+constexpr double kPages = 4096 / 0.1;
 // While the guest does not run here.
 constexpr std::chrono::milliseconds kAway{100};
 // With nothing at all to remain, QEMU would not look whether pages were written meanwhile.
@@ -177,6 +180,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
                                            .usual = usual});
   }
   peak_ = std::max(peak_, lanes.goodput);
+  if (peak_ >= kPages && !pages_since_) pages_since_ = t;
   // What the lanes could do is a model's, so it counts only as far as something like it was seen.
   const double landing = std::min({lanes.landing, landing_, peak_});
   const double remaining = number_member(ram, "remaining");
@@ -202,7 +206,9 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
     state_.remaining = static_cast<uint64_t>(remaining);
     state_.dirty_rate =
         number_member(ram, "dirty-pages-rate") * std::max(number_member(ram, "page-size"), 4096.0);
-    if (const auto predicted = controller_->if_stopped(t, ran, lanes.on_way)) state_.predicted = predicted;
+    if (const auto predicted = controller_->if_stopped(t, ran, lanes.on_way);
+        predicted && pages_since_ && t - *pages_since_ >= kSteadyRates)
+      state_.predicted = predicted;
   }
   const std::chrono::milliseconds look_in(std::lround(decision.look_in * 1000));
   // What a throttle does not bring shows at the end of a pass that had all of it.
@@ -227,7 +233,7 @@ void Convergence::stopped(double ago) {
   passes_then_.reset();
   std::lock_guard lock(mutex_);
   state_.stopped = std::chrono::steady_clock::now() - std::chrono::microseconds(std::llround(ago * 1e6));
-  if (!controller_) return;
+  if (!pages_since_) return;
   const double t = now() - ago;
   if (const auto predicted = controller_->stopped(t, ran(t).first, lanes_().on_way))
     state_.predicted = predicted;

@@ -52,8 +52,8 @@ struct State {
   std::string throttle_reason;        // why nothing better does
   std::optional<double> throttle;     // percent of its processors' time that the guest does not get
   std::optional<double> throttle_peak;
-  std::optional<double> throttle_mean;                           // since begin()
-  std::optional<Downtime> predicted;                             // if the guest stopped now, or when it did
+  std::optional<double> throttle_mean;  // since begin()
+  std::optional<Downtime> predicted;  // if the guest stopped now, or when it did; none: nothing is known yet
   std::optional<std::chrono::steady_clock::time_point> stopped;  // the guest, here
   std::vector<std::string> messages;                             // to the operator
 };
@@ -101,7 +101,8 @@ class Convergence {
   std::optional<Controller> controller_;  // from the first look on
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::deque<std::pair<double, double>> rates_;  // when, and bytes a second, of QEMU's last windows
-  double peak_ = 0;                              // goodput
+  double peak_ = 0;                              // goodput,
+  std::optional<double> pages_since_;            // and when pages landed first
   double landing_ = 0;                           // bytes a second, lately,
   double usually_ = 0;                           // and for longer,
   double link_ = 0;                              // and of the link,

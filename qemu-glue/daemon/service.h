@@ -18,8 +18,8 @@ struct Service {
 };
 
 // Asks for a service over a fresh connection to `peer`, as errors shall name it. Behind the welcome the
-// connection is the service's. `patience`: for each wait.
+// connection is the service's. `patience`: for each wait. `padding`: bytes that only make the question long.
 Result<Service> ask_for_service(Fd connection, std::string peer, const std::string& service,
-                                std::chrono::milliseconds patience);
+                                std::chrono::milliseconds patience, size_t padding = 0);
 
 }  // namespace wherry::daemon

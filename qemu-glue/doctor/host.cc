@@ -19,6 +19,7 @@
 #include "compression/zero_scan.h"
 #include "qemu-glue/convergence/qemu_mark.h"
 #include "qemu-glue/convergence/vcpu_quota.h"
+#include "qemu-glue/doctor/shared_ram.h"
 #include "qemu-glue/uri.h"
 #include "transport/fd.h"
 #include "transport/socket.h"
@@ -247,6 +248,7 @@ Findings examine_host() {
                guest_memory(has_capability(CAP_SYS_PTRACE), number_in("/proc/sys/kernel/yama/ptrace_scope")),
                userfaultfd(number_in("/proc/sys/vm/unprivileged_userfaultfd")),
                huge_pages("/sys/kernel/mm/hugepages"),
+               shared_ram("/proc"),
                processors(usable_processors(), Uri{}.streams),
                zero_scan(zero_scans().front().name),
                tcp_buffers("/proc/sys/net/ipv4")};

@@ -1,16 +1,21 @@
 #include "qemu-glue/doctor/peer.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <netdb.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "qemu-glue/daemon/service.h"
+#include "transport/path_mtu.h"
 
 namespace wherry::doctor {
 namespace {
 
 constexpr std::chrono::seconds kPeerPatience{2};
+// A wherryd takes no longer first frame than 16 KiB.
+constexpr uint32_t kMostPadding = 15 * 1024;
 
 bool resolves(const std::string& host) {
   addrinfo* found = nullptr;
@@ -22,7 +27,8 @@ bool resolves(const std::string& host) {
 }  // namespace
 
 Result<bool> ask_alive(Fd connection, const Endpoint& at) {
-  auto alive = daemon::ask_for_service(std::move(connection), at.str(), "alive", kPeerPatience);
+  const uint32_t padding = std::min(packet_size(connection.get()).payload, kMostPadding);
+  auto alive = daemon::ask_for_service(std::move(connection), at.str(), "alive", kPeerPatience, padding);
   if (!alive) return pass_on(alive);
   const auto manages = alive->welcome.find("manages");
   return manages != alive->welcome.end() && *manages == true;
@@ -43,7 +49,16 @@ Finding peer(const std::string& name, const Endpoint& at) {
                     at.str(), at.port));
   }
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
+  const Fd kept(::fcntl(connection->get(), F_DUPFD_CLOEXEC, 0));  // to ask the kernel about it
   auto manages = ask_alive(std::move(*connection), at);
+  if (const auto lost = lost_packets(kept.get()); !manages && lost) {
+    return problem(
+        about,
+        fmt::format(
+            "packets of {} bytes, which the MTUs of both ends allow, do not get to {}; smaller ones do",
+            *lost, at.str()),
+        kLostPacketsRemedy);
+  }
   if (!manages) {
     return problem(
         about, manages.error().message,
@@ -53,7 +68,10 @@ Finding peer(const std::string& name, const Endpoint& at) {
     return problem(about, fmt::format("wherryd at {} lets no guest come from this host", at.str()),
                    "name this host there, under [peers] of wherry.toml or with --peer");
   }
-  return ok(about, fmt::format("wherryd answers at {}, connected in {:.1f} ms", at.str(), took.count()));
+  std::string found = fmt::format("wherryd answers at {}, connected in {:.1f} ms", at.str(), took.count());
+  if (const PacketSize packet = packet_size(kept.get()); packet.payload <= kMostPadding)
+    found += fmt::format(", packets of {} bytes get there", packet.whole);
+  return ok(about, std::move(found));
 }
 
 }  // namespace wherry::doctor

@@ -8,8 +8,8 @@
 
 namespace wherry::doctor {
 
-// Asks a wherryd for a sign of life, with some seconds of patience. Whether this host manages the libvirt
-// there.
+// Asks a wherryd for a sign of life, with some seconds of patience, in a packet as large as the kernel makes
+// them. Whether this host manages the libvirt there.
 Result<bool> ask_alive(Fd connection, const Endpoint& at);
 
 // That, and all that may be in the way to it. It takes some seconds at most (and what it takes to resolve the

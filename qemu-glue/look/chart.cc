@@ -45,6 +45,14 @@ Axis value_axis(double highest) {
   return {std::ceil(length(highest) / step - 1e-9) * step, step};
 }
 
+// One whose marks have no more digits than there is room for.
+Scale roomy(const Scale& scale, double highest) {
+  if (highest / scale.one < 10'000) return scale;
+  const double power = std::floor(std::log10(highest / scale.one));
+  return {scale.one * std::pow(10, power),
+          fmt::format("1e{:.0f}{}{}", power, scale.name.empty() ? "" : " ", scale.name)};
+}
+
 class Picture {
  public:
   Picture(const Chart& chart, double duration) : chart_(chart), duration_(length(duration)) {
@@ -52,8 +60,12 @@ class Picture {
     for (const auto* named : {&chart.level, &chart.outcome}) {
       if (*named) highest = std::max(highest, (*named)->value);
     }
-    for (const Chart::Point& point : chart.points) highest = std::max(highest, point.value.value_or(0));
-    axis_ = value_axis(highest);
+    for (const Chart::Point& point : chart.points) {
+      const double value = point.value.value_or(0);
+      highest = std::max(highest, std::min(value, chart.most.value_or(value)));
+    }
+    scale_ = roomy(scale_of(chart.unit, highest), highest);
+    axis_ = value_axis(highest / scale_.one);
   }
 
   std::string draw(const std::vector<Event>& events) const {
@@ -61,7 +73,7 @@ class Picture {
         fmt::format(R"(<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{} over time">)"
                     "\n",
                     kWidth, kHeight, escaped(chart_.title));
-    text += values() + times() + happened(events) + line();
+    text += values() + times() + happened(events) + unknown() + line();
     if (chart_.level) text += level(*chart_.level);
     if (chart_.outcome) text += outcome(*chart_.outcome);
     return text + "</svg>\n";
@@ -69,24 +81,26 @@ class Picture {
 
  private:
   double x(double t) const { return kLeft + (kRight - kLeft) * std::min(t / duration_, 1.0); }
-  double y(double value) const { return kBottom - (kBottom - kTop) * value / axis_.end; }
+  double y(double value) const {
+    return kBottom - (kBottom - kTop) * std::min(value / scale_.one / axis_.end, 1.0);
+  }
 
   std::string values() const {
-    const Scale scale = scale_of(chart_.unit, axis_.end);
-    std::string text = fmt::format("<text class=\"unit\" x=\"{}\" y=\"12\">{}</text>\n", 2, scale.name);
+    std::string text = fmt::format("<text class=\"unit\" x=\"{}\" y=\"12\">{}</text>\n", 2, scale_.name);
     const auto marks = static_cast<int>(std::round(axis_.end / axis_.step));
     for (int i = 0; i <= marks; ++i) {
-      const double value = axis_.step * i;
+      const double mark = axis_.step * i;
       text += fmt::format(
           R"(<path class="{}" d="M{} {:.1f}H{}"/><text class="mark value" x="{}" y="{:.1f}">{:.6g}</text>)"
           "\n",
-          i == 0 ? "axis" : "grid", kLeft, y(value), kRight, kLeft - 6, y(value) + 4, value / scale.one);
+          i == 0 ? "axis" : "grid", kLeft, y(mark * scale_.one), kRight, kLeft - 6, y(mark * scale_.one) + 4,
+          mark);
     }
     return text;
   }
 
   std::string times() const {
-    const Scale scale = scale_of_seconds(duration_);
+    const Scale scale = roomy(scale_of_seconds(duration_), duration_);
     const double longest = duration_ / scale.one;
     const double step = round_step(longest, 4);
     std::string text;
@@ -116,6 +130,14 @@ class Picture {
       text += "</g>\n";
     }
     return text;
+  }
+
+  std::string unknown() const {
+    const auto known = std::find_if(chart_.points.begin(), chart_.points.end(),
+                                    [](const auto& point) { return point.value.has_value(); });
+    if (known == chart_.points.begin() || known == chart_.points.end() || x(known->t) < kLeft + 80) return {};
+    return fmt::format("<text class=\"unknown\" x=\"{:.1f}\" y=\"{}\">not known yet</text>\n",
+                       (kLeft + x(known->t)) / 2, (kTop + kBottom) / 2);
   }
 
   // The points that make a difference in the picture.
@@ -192,7 +214,8 @@ class Picture {
 
   const Chart& chart_;
   const double duration_;
-  Axis axis_{};
+  Scale scale_{};
+  Axis axis_{};  // in the scale
 };
 
 }  // namespace

@@ -76,7 +76,7 @@ svg .time { text-anchor: middle; }
 svg .level text, svg .outcome text { fill: var(--mark); paint-order: stroke; stroke: var(--card); stroke-width: 3px; }
 svg .outcome text { text-anchor: end; font-weight: 600; }
 .event path { stroke: var(--soft); stroke-dasharray: 1 3; }
-svg .event text { text-anchor: middle; }
+svg .event text, svg .unknown { text-anchor: middle; }
 </style>
 )";
 
@@ -92,6 +92,8 @@ std::string cell(const std::string& text, const char* kind = "") {
 }
 
 constexpr const char* kNumber = " class=\"n\"";
+// A chart that has to do with some value shows up to so many times that.
+constexpr double kOutOfRange = 4;
 
 std::string card(const char* title, const std::string& content) {
   return content.empty() ? "" : fmt::format("<section><h2>{}</h2>\n{}</section>\n", title, content);
@@ -340,14 +342,21 @@ class Page {
   }
 
   std::string charts() const {
+    // The first pages may be zero ones alone, of which hardly a byte goes over the wire.
+    Chart ratio = chart("Ratio so far", Unit::times, "ratio");
+    for (const Chart::Point& point : ratio.points) {
+      if (point.value) ratio.most = kOutOfRange * *point.value;  // the last one counts
+    }
     Chart flight = chart("In flight", Unit::bytes, "in_flight");
     if (const auto bound = report_.number("in_flight_bound"); bound && *bound > 0)
       flight.level = {*bound, "largest bound"};
     Chart downtime = chart("Downtime, predicted", Unit::milliseconds, "predicted_ms");
-    if (const auto target = report_.number("target_ms")) downtime.level = {*target, "target"};
+    if (const auto target = report_.number("target_ms")) {
+      downtime.level = {*target, "target"};
+      downtime.most = kOutOfRange * *target;
+    }
     if (const auto actual = report_.number("switchover_ms")) downtime.outcome = {*actual, "actual"};
-    return drawn(chart("Goodput", Unit::bytes_per_second, "goodput")) +
-           drawn(chart("Ratio so far", Unit::times, "ratio")) +
+    return drawn(chart("Goodput", Unit::bytes_per_second, "goodput")) + drawn(ratio) +
            drawn(chart("Dirty rate", Unit::bytes_per_second, "dirty_rate")) +
            drawn(chart("Throttle", Unit::percent, "throttle")) +
            drawn(chart("Remaining", Unit::bytes, "remaining")) + drawn(flight) + drawn(downtime) +

@@ -31,9 +31,11 @@ std::string amount_text(Unit unit, double amount) {
       return bytes_text(amount);
     case Unit::bytes_per_second:
       return bytes_text(amount) + "/s";
-    case Unit::milliseconds:
-      return amount < 10'000 ? fmt::format("{:.{}f} ms", amount, amount < 10 ? 1 : 0)
-                             : fmt::format("{:.1f} s", amount / 1000);
+    case Unit::milliseconds: {
+      if (amount < 10'000) return fmt::format("{:.{}f} ms", amount, amount < 10 ? 1 : 0);
+      const Scale scale = scale_of(unit, amount);
+      return fmt::format("{:.1f} {}", amount / scale.one, scale.name);
+    }
     case Unit::percent:
       return fmt::format("{:.0f} %", amount);
     case Unit::times:
@@ -51,8 +53,11 @@ Scale scale_of(Unit unit, double highest) {
       scale.name += "/s";
       return scale;
     }
-    case Unit::milliseconds:
-      return highest < 10'000 ? Scale{1, "ms"} : Scale{1000, "s"};
+    case Unit::milliseconds: {
+      if (highest < 10'000) return {1, "ms"};
+      const Scale scale = scale_of_seconds(highest / 1000);
+      return {1000 * scale.one, scale.name};
+    }
     case Unit::percent:
       return {1, "%"};
     case Unit::times:

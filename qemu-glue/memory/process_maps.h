@@ -16,7 +16,9 @@ namespace wherry {
 // What to do where the kernel keeps us from another process's memory: the end of a sentence.
 inline constexpr const char* kMemoryAccessRemedy =
     "run Wherry as QEMU's user with permission to ptrace (kernel.yama.ptrace_scope=0), or as root or with "
-    "CAP_SYS_PTRACE, or give the guest a shared memory backend (memory-backend-memfd,share=on)";
+    "CAP_SYS_PTRACE, or give the guest a shared memory backend (memory-backend-memfd,share=on; the first "
+    "pass of a "
+    "migration makes all of it resident at its source)";
 
 // A line of /proc/PID/maps.
 struct Vma {

@@ -312,6 +312,45 @@ class NotThere(End):
             pair.src.status()
 
 
+class DisksAreTaken(End):
+    """The destination's QEMU has the guest and its disks when the source's is told to cancel, and has not heard of it."""
+
+    def test_a_source_that_stays_stopped_is_told_of(self):
+        disk = os.path.join(scratch(), 'disk')
+        with open(disk, 'wb') as file:
+            file.truncate(1 << 20)
+        drive = ('-drive', f'file={disk},format=raw,if=none,id=disk,file.locking=on', '-device', 'virtio-blk-pci,drive=disk')
+        idle = {'append': 'pages=64 rate=10 verify=64'}  # what is left at its stop goes without an answer
+        with Pair('11.1', keys='streams=2', sender_qmp=True, source={**idle, 'extra': drive},
+                  destination={'extra': drive, 'autostart': True}) as pair:
+            source = pair.src.execute
+
+            def switch(**capabilities):
+                source('migrate-set-capabilities',
+                       capabilities=[{'capability': name.replace('_', '-'), 'state': on} for name, on in capabilities.items()])
+            switch(pause_before_switchover=True)
+            pair.migrate()
+            wait_until(lambda: source('query-migrate').get('status') == 'pre-switchover', 20, 'switchover')
+            pair.link.lose('b')
+            source('migrate-continue', state='pre-switchover')
+            wait_until(lambda: pair.dst.status() == 'running', 10, 'guest at the destination')
+            source('migrate_cancel')
+            wait_until(lambda: source('query-migrate')['status'] == 'cancelled', 10, 'cancelled migration')
+            pair.link.lose('b', False)
+            self.assertEqual((pair.sender.wait(30), pair.src.status()), (3, 'finish-migrate'), pair.sender.stderr)
+            self.assertEqual(pair.sender.report['status'], 'unknown')
+            for said in (pair.sender.stderr, pair.sender.report['error']):
+                self.assertRegex(said, r'stopped \(finish-migrate\).*locks.*EXIT STATUS')
+
+            # The way back that the manual names, for a guest that never ran there.
+            pair.dst.close()
+            switch(return_path=False, pause_before_switchover=False)
+            source('human-monitor-command', command_line='migrate "exec:cat >/dev/null"')
+            wait_until(lambda: pair.src.status() == 'postmigrate', 20, 'guest that nobody took')
+            pair.src.cont()
+            self.assertEqual(pair.src.status(), 'running')
+
+
 class WrongMonitor(End):
     """The receiver is given the monitor of another guest, whose memory must stay as it is."""
 

@@ -13,6 +13,7 @@ TEXT = '</title><script>alert(1)</script><img src=x onerror=alert(1)>'
 # Of every report there is; the rest is of those whose sender was told more.
 CHARTS = {'Goodput', 'Ratio so far', 'In flight', 'Link rate, measured', 'Downtime, predicted'}
 MORE = {'remaining': 5e6, 'dirty_rate': 2.5e6, 'throttle': 20, 'predicted_ms': 800}
+EXTREME = {'predicted_ms': 327_907_000, 'ratio': 250_000, 'remaining': 5e14}
 MEASURE = '''
 const rect = element => { const r = element.getBoundingClientRect(); return [r.left, r.top, r.right, r.bottom]; };
 const rects = (parent, what) => [...parent.querySelectorAll(what)].map(rect);
@@ -91,6 +92,8 @@ class Look(unittest.TestCase):
             pair.migrate_and_hold(passes=4)
             report, _ = pair.complete()
         self.assertGreater(len(report['timeline']), 5)
+        # What lands in the first moment is the stream's header, and no rate of pages.
+        self.assertLess(max(point.get('predicted_ms', 0) for point in report['timeline']), 60_000)
         seen = self.measure(self.page(report), 1280)
         titles = {chart['title'] for chart in seen['charts']}
         self.assertLessEqual(CHARTS, titles)
@@ -104,6 +107,7 @@ class Look(unittest.TestCase):
                       downtime={'predicted': {'total': 80}, 'measured': {'total': 90}}, messages=[{'t': 0.5, 'text': TEXT}])
         for point in report['timeline']:
             point.update(MORE)
+        report['timeline'][1].update(EXTREME)
         page = self.page(report)
         light, narrow, dark = self.measure(page, 1280), self.measure(page, 390), self.measure(page, 1280, dark=True)
         for seen in (light, narrow, dark):

@@ -4,6 +4,8 @@
         link.run_in('a', ['wherry', 'send', …, f"wherry://{link.address('b')}"])
 
 rate   of an Ethernet, as tc writes it ('1gbit'), each way; None = as fast as the kernel can
+passes both ends have an MTU of 9000, and a router between them drops packets of more than so many bytes, without a word.
+       IPv4 only
 Addresses: link.address('a'), link.address('b', 6) for IPv6. Needs root. Leaving the context removes both namespaces and
 kills what runs in them; namespaces of test processes that died are removed by the next Link.
 """
@@ -35,22 +37,26 @@ def _remove(netns):
 
 
 class Link:
-    def __init__(self, rate=None):
+    def __init__(self, rate=None, passes=None):
         for name in os.listdir(_NETNS) if os.path.isdir(_NETNS) else ():
             if owner_is_dead(name):
                 _remove(name)
         self._name = unique_name()
         self._processes = []
+        self._sides = 'arb' if passes else 'ab'
         try:
-            self._set_up(rate)
+            self._set_up(rate, passes)
         except BaseException:
             self.close()
             raise
 
-    def _set_up(self, rate):
-        for side in 'ab':
+    def _set_up(self, rate, passes):
+        for side in self._sides:
             _ip('netns', 'add', self.netns(side))
-        _ip('link', 'add', 'cable', 'netns', self.netns('a'), 'type', 'veth', 'peer', 'cable', 'netns', self.netns('b'))
+        if passes:
+            self._route(passes)
+        else:
+            _ip('link', 'add', 'cable', 'netns', self.netns('a'), 'type', 'veth', 'peer', 'cable', 'netns', self.netns('b'))
         for side in 'ab':
             def ip(*args):
                 _ip('-n', self.netns(side), *args)
@@ -60,6 +66,19 @@ class Link:
             ip('link', 'set', 'cable', 'up')
             if rate:
                 self.set_rate(side, rate)
+
+    def _route(self, passes):
+        router = self.netns('r')
+        _ip('-n', router, 'link', 'set', 'lo', 'up')
+        for side, mtu in (('a', 9000), ('b', passes)):
+            _ip('link', 'add', 'cable', 'netns', self.netns(side), 'mtu', '9000', 'type', 'veth',
+                'peer', f'to-{side}', 'netns', router, 'mtu', str(mtu))
+            _ip('-n', router, 'link', 'set', f'to-{side}', 'up')
+            _ip('-n', router, 'route', 'add', self.address(side), 'dev', f'to-{side}')
+        # Nothing that the router itself has to say gets anywhere: ICMP's "fragmentation needed".
+        _ip('-n', router, 'rule', 'add', 'iif', 'lo', 'pref', '1', 'blackhole')
+        for name in ('ip_forward', 'conf.to-a.proxy_arp', 'conf.to-b.proxy_arp'):
+            subprocess.run(in_namespace(router, ['sysctl', '-qw', f'net.ipv4.{name}=1']), check=True)
 
     def set_rate(self, side, rate):
         """The rate at which `side` sends. A burst is 1 ms or one GSO packet; at most 20 ms wait in the queue."""
@@ -78,7 +97,7 @@ class Link:
     def close(self):
         for process in self._processes:
             end(process)
-        for side in 'ab':
+        for side in self._sides:
             _remove(self.netns(side))
 
     def netns(self, side):
@@ -95,6 +114,10 @@ class Link:
     def cut(self, side='a'):
         """Pulls the cable: packets vanish both ways, connections stay open."""
         _ip('-n', self.netns(side), 'link', 'set', 'cable', 'down')
+
+    def lose(self, side, on=True):
+        """From now on, or no longer, all that `side` sends is lost; what the other sends arrives."""
+        _ip('-n', self.netns(side), 'route', 'add' if on else 'del', 'blackhole', self.address('ab'[side == 'a']))
 
     def reset_busiest(self, side='a'):
         """Resets that one of the cable's TCP connections over which `side` has moved the most bytes."""

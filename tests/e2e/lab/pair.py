@@ -8,6 +8,7 @@ version      of QEMU, of both guests           arch      of both guests
 scheme       of the sender's URI               keys      of that URI: 'streams=2&verify=on'
 multifd      channels, 0 = none                qmp       whether the receiver gets its QEMU's monitor
 placement    in the sender's URI               rate      of the link; None = unshaped
+passes       packets of how many bytes the link takes, as Link has it
 source, destination      more arguments of Guest, for one end; otherwise it is a small guest
 capabilities, parameters of the migration at both ends, as configure_migration takes them
 return_path  False: without that capability
@@ -34,7 +35,7 @@ SMALL = {'ram_kib': 49160, 'append': f'pages={PAGES} rate=8000 mix=text:60,rando
 
 class Pair:
     def __init__(self, version='10.0', *, arch='x86_64', multifd=0, placement='relay', keys='streams=2&verify=on', rate=None,
-                 qmp=True, source=None, destination=None, capabilities=(), parameters=None, return_path=True, tcp=False,
+                 passes=None, qmp=True, source=None, destination=None, capabilities=(), parameters=None, return_path=True, tcp=False,
                  sender_qmp=False, cgroups=True, incoming=True, wherries=True, scheme='wherry'):
         self._incoming, self._scheme = incoming, scheme
         self._return_path, self._tcp, self._sender_qmp = return_path, tcp, sender_qmp
@@ -45,7 +46,7 @@ class Pair:
         self._stack = contextlib.ExitStack()
         self.sender = self.receiver = self.dst = None
         try:
-            self.link = self._enter(Link(rate))
+            self.link = self._enter(Link(rate, passes))
             self.src = self._enter(Guest(version, **{**SMALL, 'arch': arch, 'ram': 'private', **(source or {})},
                                          netns=self.link.netns('a')))
             self._configure(self.src)

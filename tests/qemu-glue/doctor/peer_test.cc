@@ -5,6 +5,7 @@
 #include "qemu-glue/daemon/arrivals.h"
 #include "qemu-glue/daemon/door.h"
 #include "tests/qemu-glue/doctor/support.h"
+#include "tests/transport/narrow_socket.h"
 
 namespace wherry::doctor {
 namespace {
@@ -41,6 +42,13 @@ TEST(DoctorPeer, WhatIsNotThereIsNamed) {
          "open TCP port " + std::to_string(closed.port));
   expect(peer("hostx", {.path = {}, .host = "no.such.host.invalid", .port = 1}), Level::problem,
          "cannot resolve no.such.host.invalid", "/etc/hosts");
+}
+
+TEST(DoctorPeer, ATooNarrowWayIsAProblem) {
+  const test::NarrowSocket narrow = test::narrow_socket(1200);
+  expect(peer("hostb", narrow.where), Level::problem,
+         "packets of 1500 bytes, which the MTUs of both ends allow, do not get to " + narrow.where.str(),
+         "net.ipv4.tcp_mtu_probing=2");
 }
 
 TEST(DoctorPeer, WhoeverElseListensThereIsNoWherryd) {

@@ -81,6 +81,13 @@ TEST(Chart, AGapBreaksTheLine) {
   EXPECT_EQ(std::ranges::count(path(picture), 'M'), 2);
 }
 
+TEST(Chart, ABeginningOfWhichNothingIsKnownSaysSo) {
+  EXPECT_THAT(svg(chart_of({{0, {}}, {2, {}}, {3, 1}, {4, 2}}), {}, 4), HasSubstr(">not known yet<"));
+  for (const auto& points : std::vector<std::vector<Chart::Point>>{
+           {}, {{3, 1}, {4, 2}}, {{0, 1}, {1, {}}, {4, 2}}, {{0, {}}, {0.1, 1}, {4, 2}}, {{0, {}}, {4, {}}}})
+    EXPECT_THAT(svg(chart_of(points), {}, 4), Not(HasSubstr("not known")));
+}
+
 TEST(Chart, AnyNumbersStayInThePicture) {
   for (const double value : {0.0, 1e-300, 1e-3, 1.0, 999.999, 1e18}) {
     for (const double duration : {0.0, 1e-300, 0.5, 599.0, 1e18}) {
@@ -119,6 +126,30 @@ TEST(Chart, LevelAndOutcomeAreNamed) {
   EXPECT_THAT(picture, HasSubstr(">target 300 ms<"));
   EXPECT_THAT(picture, HasSubstr(">actual &lt;b&gt; 72 ms<"));
   EXPECT_THAT(picture, Not(HasSubstr("class=\"line\"")));
+}
+
+TEST(Chart, WhatIsBeyondTheMostIsDrawnAtTheEdge) {
+  Chart chart = chart_of({{0, 3.3e14}, {1, 1e8}, {2, 2e8}, {3, 1e18}});
+  chart.most = 4e8;
+  const std::string picture = svg(chart, {}, 4);
+  EXPECT_THAT(texts(picture, "mark value"), ::testing::ElementsAre("0", "100", "200", "300", "400"));
+  const auto places = line(picture);
+  ASSERT_EQ(places.size(), 4);
+  EXPECT_EQ(places[0].y, places[3].y);
+  EXPECT_GT(places[1].y - places[2].y, 20);
+  chart.outcome = {8e8, "actual"};
+  EXPECT_THAT(texts(svg(chart, {}, 4), "mark value").back(), "800") << "it would be nowhere else";
+}
+
+TEST(Chart, MarksAreShort) {
+  for (const double value : {9e3, 4e5, 3.3e8, 1e18}) {
+    for (const Unit unit : {Unit::bytes, Unit::milliseconds, Unit::percent, Unit::times}) {
+      Chart chart = chart_of({{0, value}, {value, value}});
+      chart.unit = unit;
+      for (const std::string& mark : texts(svg(chart, {}, value), "class=\"mark"))
+        EXPECT_LE(mark.size(), 5) << value;
+    }
+  }
 }
 
 TEST(Chart, EventsAreNumberedWhereThereIsRoom) {

@@ -113,6 +113,15 @@ TEST(Page, WhatIsNotThereIsLeftOut) {
   EXPECT_EQ(count(page_of(old), "<svg"), 5);  // one of them the actual downtime alone
 }
 
+TEST(Page, AnEarlyExtremeHidesNothing) {
+  json report = whole();
+  report["timeline"][1].update(json{{"predicted_ms", 327'907'000}, {"ratio", 5e5}});
+  const std::string text = page_of(report);
+  EXPECT_THAT(text, HasSubstr("highest 91.1 h, last 80 ms"));
+  EXPECT_THAT(text, HasSubstr(">1200</text>")) << "of 300 ms";
+  EXPECT_THAT(text, HasSubstr(">8</text>")) << "of a ratio of 2";
+}
+
 TEST(Page, TextOfOthersStaysText) {
   const std::string evil = "</title></style><script>alert(1)</script>\" onload='x'\x1b[2J";
   json report = whole();

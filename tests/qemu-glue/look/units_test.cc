@@ -18,6 +18,8 @@ TEST(Units, AnAmountHasItsUnit) {
   EXPECT_EQ(amount_text(Unit::milliseconds, 1.25), "1.2 ms");
   EXPECT_EQ(amount_text(Unit::milliseconds, 71.8), "72 ms");
   EXPECT_EQ(amount_text(Unit::milliseconds, 15'000), "15.0 s");
+  EXPECT_EQ(amount_text(Unit::milliseconds, 900'000), "15.0 min");
+  EXPECT_EQ(amount_text(Unit::milliseconds, 327'907'000), "91.1 h");
   EXPECT_EQ(amount_text(Unit::percent, 12.4), "12 %");
   EXPECT_EQ(amount_text(Unit::times, 2.583), "2.58");
 }

@@ -1,0 +1,82 @@
+#include "qemu-glue/doctor/shared_ram.h"
+
+#include <fmt/core.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace wherry::doctor {
+namespace {
+
+namespace fs = std::filesystem;
+
+// "NAME:  N kB", as in /proc/meminfo and smaps; KiB, or 0 of another.
+uint64_t kib_of(const std::string& line, const std::string& name) {
+  return line.starts_with(name + ":") ? std::strtoull(line.c_str() + name.size() + 1, nullptr, 10) : 0;
+}
+
+bool is_qemu(const fs::path& process) {
+  std::string name;
+  std::ifstream comm(process / "comm");
+  return std::getline(comm, name) && (name.starts_with("qemu-") || name == "kvm");
+}
+
+// KiB of its shared mappings that are not in memory. Huge pages have memory of their own, and devices' is
+// none.
+uint64_t unfilled(const fs::path& process) {
+  uint64_t size = 0;
+  uint64_t resident = 0;
+  uint64_t sum = 0;
+  std::ifstream smaps(process / "smaps");
+  for (std::string line; std::getline(smaps, line);) {
+    if (const uint64_t found = kib_of(line, "Size"); found > 0) size = found;
+    if (line.starts_with("Rss:")) resident = kib_of(line, "Rss");
+    if (!line.starts_with("VmFlags:")) continue;  // the last of a mapping's
+    bool shared = false;
+    bool other = false;
+    std::istringstream flags(line);
+    for (std::string flag; flags >> flag;) {
+      shared = shared || flag == "sh";
+      other = other || flag == "ht" || flag == "pf" || flag == "io";
+    }
+    if (shared && !other && size > resident) sum += size - resident;
+  }
+  return sum;
+}
+
+uint64_t available(const fs::path& meminfo) {
+  std::ifstream file(meminfo);
+  for (std::string line; std::getline(file, line);) {
+    if (const uint64_t found = kib_of(line, "MemAvailable"); found > 0) return found;
+  }
+  return 0;
+}
+
+}  // namespace
+
+Finding shared_ram(const std::string& proc) {
+  uint64_t most = 0;
+  std::string whose;
+  std::error_code ignored;
+  for (const auto& process : fs::directory_iterator(proc, ignored)) {
+    if (!is_qemu(process.path())) continue;
+    if (const uint64_t more = unfilled(process.path()); more > most) {
+      most = more;
+      whose = process.path().filename().string();
+    }
+  }
+  const uint64_t room = available(fs::path(proc) / "meminfo");
+  if (most <= room)
+    return ok("shared RAM", fmt::format("room for what any guest here has and never touched: {} MiB of {}",
+                                        most / 1024, room / 1024));
+  return note(
+      "shared RAM",
+      fmt::format("QEMU {} has {} MiB of it that no one has touched yet; the first pass of a migration "
+                  "fills them, here, and only {} MiB are available",
+                  whose, most / 1024, room / 1024),
+      "make room before that guest leaves, or give it private RAM (no memory-backend, or share=off)");
+}
+
+}  // namespace wherry::doctor

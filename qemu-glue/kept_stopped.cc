@@ -1,0 +1,29 @@
+#include "qemu-glue/kept_stopped.h"
+
+#include <chrono>
+#include <thread>
+
+namespace wherry {
+namespace {
+
+// A QEMU that goes on has this status for a moment as well.
+constexpr const char* kStopped = "finish-migrate";
+constexpr std::chrono::milliseconds kSoon{20};
+constexpr int kLooks = 50;
+
+}  // namespace
+
+std::optional<std::string> kept_stopped(Monitor& qemu) {
+  for (int looks = 0; looks < kLooks; ++looks) {
+    if (looks > 0) std::this_thread::sleep_for(kSoon);
+    const auto status = qemu.execute("query-status");
+    if (!status || status->value("status", "") != kStopped) return std::nullopt;
+  }
+  return "the source's QEMU keeps the guest stopped (finish-migrate), for the destination's holds the locks "
+         "of its "
+         "disks: so the guest is there. Ask that QEMU (query-status), let the guest go on there, and quit "
+         "the "
+         "source's; if it never ran there, wherry(1) has the way back (EXIT STATUS)";
+}
+
+}  // namespace wherry
