@@ -323,8 +323,7 @@ void SourceSession::run_lane(size_t number) {
 
 Result<> SourceSession::run_lane_until_end(size_t number) {
   LaneSender& lane = *lanes_[number].sender;
-  const bool remembers = options_.compression.mode != Compression::Mode::off;
-  BatchEncoder encoder(remembers ? &history_ : nullptr);
+  BatchEncoder encoder(&history_);
   EncodedBatch encoded;
   while (Outbox::Frame frame = outbox_.pop(number)) {
     auto posted = frame->header.type == FrameType::batch ? send_batch(number, encoder, encoded, *frame)

@@ -4,7 +4,8 @@
         pair.migrate()
         pair.complete()
 
-version      of QEMU, of both guests           arch      of both guests
+version      of QEMU, of both guests, unless `destination` has another
+arch         of both guests
 scheme       of the sender's URI               keys      of that URI: 'streams=2&verify=on'
 multifd      channels, 0 = none                qmp       whether the receiver gets its QEMU's monitor
 placement    in the sender's URI               rate      of the link; None = unshaped
@@ -69,7 +70,8 @@ class Pair:
         """A fresh destination guest that waits for a migration; the one before ends."""
         if self.dst:
             self.dst.close()
-        self.dst = self._enter(Guest(self._version, incoming=True, **self._destination, netns=self.link.netns('b')))
+        self.dst = self._enter(Guest(**{'version': self._version, 'incoming': True, 'netns': self.link.netns('b'),
+                                        **self._destination}))
         self._configure(self.dst)
         if self._incoming:
             self.dst.execute('migrate-incoming', uri=self._uri(self._in()))
