@@ -154,10 +154,12 @@ bool BatchEncoder::append_same(uint16_t block, uint64_t index, const uint8_t* pa
   return false;
 }
 
+// Where a page is not placed, the VMM's stream carries it on, and what came there as data must stay that:
+// QEMU before 9.0 takes no zero page on a multifd channel, and says nothing.
 PageKind BatchEncoder::encode_page(uint16_t block, uint64_t index, const uint8_t* page,
                                    const Encoding& encoding, EncodedBatch& out) {
   const std::span<const uint8_t> bytes(page, page_size_);
-  const bool zero = is_zero(bytes);
+  const bool zero = history_ && history_->readable(block) && is_zero(bytes);
   if (history_ && (encoding.history == Encoding::History::forgotten ||
                    (zero && encoding.history == Encoding::History::kept))) {
     history_->forget(block, index, 1);

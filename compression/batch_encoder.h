@@ -1,10 +1,10 @@
 // Turns a batch of pages into what goes over the wire: a table, a pack, and raw pages.
 //
-// For each page the cheapest of: nothing (zero), what changed since the destination got it, the name of an
-// equal page that the destination holds, a place in the pack, which is compressed as a whole, or the page as
-// it is where it would not compress.
-// docs/wire-format.md has the bytes. An encoder belongs to one lane and is used by one thread; its buffers
-// and its zstd context live as long.
+// For each page the cheapest of: nothing (zero, as the VMM says, or as is found where the destination places
+// pages itself), what changed since the destination got it, the name of an equal page that the destination
+// holds, a place in the pack, which is compressed as a whole, or the page as it is where it would not
+// compress. docs/wire-format.md has the bytes. An encoder belongs to one lane and is used by one thread; its
+// buffers and its zstd context live as long.
 #pragma once
 
 #include <cstdint>
@@ -76,7 +76,7 @@ struct EncodedBatch {
 
 class BatchEncoder {
  public:
-  // Without a history, nothing is remembered.
+  // Without a history, nothing is remembered, and nothing known of the destination.
   explicit BatchEncoder(PageHistory* history = nullptr);
   ~BatchEncoder();
 

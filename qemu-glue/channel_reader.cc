@@ -1,6 +1,7 @@
 #include "qemu-glue/channel_reader.h"
 
 #include <poll.h>
+#include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -145,8 +146,14 @@ void ChannelReader::open(Kind kind) {
       kind = Kind::opaque;
     }
   }
-  way_back_ = std::make_unique<WayBack>(connection_.get());
   channel_ = session_.open_channel(as);
+  if (!channel_) {
+    spdlog::warn("one connection too many: a session has at most {}, copies of disks that have ended too",
+                 kMaxChannels);
+    ::shutdown(connection_.get(), SHUT_RDWR);
+    return;
+  }
+  way_back_ = std::make_unique<WayBack>(connection_.get());
   const std::string name = kind == Kind::multifd     ? fmt::format("multifd ({})", channel_->number())
                            : as == ChannelKind::main ? "main"
                                                      : fmt::format("unknown ({})", channel_->number());

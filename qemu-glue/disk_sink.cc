@@ -1,5 +1,6 @@
 #include "qemu-glue/disk_sink.h"
 
+#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -8,23 +9,23 @@
 
 namespace wherry::qemu {
 
-Result<std::unique_ptr<DiskSink>> DiskSink::open(const Endpoint& disks, uint16_t channel,
-                                                 DestinationSession& session, Failure& failure) {
+DiskSink::DiskSink(const Endpoint& disks, uint16_t channel, DestinationSession& session, Failure& failure)
+    : channel_(channel), session_(session) {
   auto connection = dial_qemu(disks);
   if (!connection) {
-    return fail("the copy of a disk at the destination: {} (was an NBD server started there?)",
-                connection.error().message);
+    spdlog::warn("the copy of a disk at the destination: {} (was an NBD server started there?)",
+                 connection.error().message);
+    (void)session_.close_back(channel_, true);  // if that fails, the session does
+    return;
   }
-  return std::unique_ptr<DiskSink>(new DiskSink(std::move(*connection), channel, session, failure));
-}
-
-DiskSink::DiskSink(Fd connection, uint16_t channel, DestinationSession& session, Failure& failure)
-    : connection_(std::move(connection)), channel_(channel), session_(session) {
+  connection_ = std::move(*connection);
+  takes_ = true;
   closer_ = failure.on_fail([this] { ::shutdown(connection_.get(), SHUT_RDWR); });
   listener_ = std::thread([this] { listen(); });
 }
 
 DiskSink::~DiskSink() {
+  if (!listener_.joinable()) return;
   ::shutdown(connection_.get(), SHUT_RDWR);
   listener_.join();
 }
@@ -40,7 +41,7 @@ Result<> DiskSink::pages(const PageBatch&, bool) {
 }
 
 Result<> DiskSink::close(bool) {
-  ::shutdown(connection_.get(), SHUT_WR);
+  if (connection_) ::shutdown(connection_.get(), SHUT_WR);
   return {};
 }
 

@@ -1,6 +1,7 @@
 // One connection to a copy of a disk at the destination (an NBD server of QEMU's): dialled at once, since the
 // server speaks first, written in the channel's order, and what it says carried back. Bytes only: what they
-// mean is between the two QEMUs, and so is what an end of the connection means.
+// mean is between the two QEMUs, and so is what an end of the connection means. Where nobody listens that
+// connection ends, and nothing else: a guest may be on its way beside it.
 #pragma once
 
 #include <thread>
@@ -14,9 +15,7 @@ namespace wherry::qemu {
 
 class DiskSink : public ChannelSink {
  public:
-  // Fails if nobody listens at `disks`.
-  static Result<std::unique_ptr<DiskSink>> open(const Endpoint& disks, uint16_t channel,
-                                                DestinationSession& session, Failure& failure);
+  DiskSink(const Endpoint& disks, uint16_t channel, DestinationSession& session, Failure& failure);
   ~DiskSink() override;
 
   Result<> record(std::span<const uint8_t> bytes, uint16_t flags) override;
@@ -24,13 +23,12 @@ class DiskSink : public ChannelSink {
   Result<> close(bool both_ways) override;
 
  private:
-  DiskSink(Fd connection, uint16_t channel, DestinationSession& session, Failure& failure);
   void listen();
 
-  const Fd connection_;
   const uint16_t channel_;
   DestinationSession& session_;
-  bool takes_ = true;  // as far as the writing thread has found
+  Fd connection_;
+  bool takes_ = false;  // as far as the writing thread has found
   std::thread listener_;
   Failure::Guard closer_;
 };

@@ -137,7 +137,7 @@ Result<GuestRam> Receiver::find_memory() const {
 Result<std::unique_ptr<ChannelSink>> Receiver::open(uint16_t channel, ChannelKind kind) {
   if (kind == ChannelKind::disk) {
     if (!options_.disks) return fail("a disk comes along, but `wherry receive` was given no --disks");
-    return qemu::DiskSink::open(*options_.disks, channel, *session_, failure_);
+    return std::make_unique<qemu::DiskSink>(*options_.disks, channel, *session_, failure_);
   }
   auto sink = std::make_unique<qemu::QemuSink>(options_.qemu, channel, kind, guest_, *session_, failure_);
   if (auto opened = sink->open(); !opened) return pass_on(opened);

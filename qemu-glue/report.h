@@ -47,7 +47,7 @@ struct Report {
       asked_again;             // at the destination: batches that it could not make pages of at first
   uint64_t history_bytes = 0;  // taken for remembering pages, at most
   uint64_t history_budget = 0;
-  std::optional<uint32_t> passes;
+  std::optional<uint32_t> passes;     // none: no connection of QEMU's is there
   std::optional<uint64_t> remaining;  // guest bytes, as QEMU says
   struct Lane {
     std::string peer;

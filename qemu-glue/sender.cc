@@ -167,18 +167,19 @@ qemu::WayBack* Sender::way_back(uint16_t channel) {
   return nullptr;
 }
 
-// QEMU connects its disks first, then the main channel. If what came ended without that, QEMU has given up.
+// The guest's channels came and ended without the main one: QEMU has given up. A copy of a disk that has
+// ended says nothing of the guest, which may come later, or whenever a script has it come.
 // Called with the lock held.
 bool Sender::left_early() const {
   bool came = false;
   for (const auto& channel : channels_) {
     // In this order: a connection that becomes the main channel meanwhile is seen as silent or as main.
-    const bool known = channel->in_epochs() || channel->is_disk();
+    const bool known = channel->in_epochs();
     const bool done = channel->ended();
     came = came || known;
-    const bool silent = !known && !done;  // it may yet turn out to be the main channel
-    const bool copies = channel->is_disk() && !done;
-    if (silent || copies || channel->is_main()) return false;
+    // It may yet turn out to be the main channel, or copies a disk still.
+    const bool goes_on = !known && !done;
+    if (goes_on || channel->is_main()) return false;
   }
   return came;
 }
@@ -263,10 +264,14 @@ void Sender::sample() {
   }
   report_.opaque = guest_.opaque();
   report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  for (const auto& channel : channels_)
-    report_.passes = std::max(report_.passes.value_or(1), channel->passes() + 1);
+  // Where only copies of disks came and have ended, nobody uses this.
+  report_.passes.reset();
+  for (const auto& channel : channels_) {
+    if (!channel->is_disk() || !channel->ended())
+      report_.passes = std::max(report_.passes.value_or(1), channel->passes() + 1);
+  }
   measure();
-  if (channels_.empty()) return;
+  if (!report_.passes) return;
   std::optional<double> predicted_ms;
   if (report_.predicted) predicted_ms = report_.predicted->total() * 1000;
   std::optional<double> ratio;

@@ -288,7 +288,13 @@ SourceSession::~SourceSession() {
 }
 
 std::unique_ptr<SourceChannel> SourceSession::open_channel(ChannelKind kind) {
-  const uint16_t number = kind == ChannelKind::main ? kMainChannel : next_channel_++;
+  uint16_t number = kMainChannel;
+  if (kind != ChannelKind::main) {
+    number = next_channel_;
+    do {
+      if (number >= kMaxChannels) return nullptr;
+    } while (!next_channel_.compare_exchange_weak(number, number + 1));
+  }
   auto channel = std::make_unique<SourceChannel>(*this, number, kind);
   channel->window().open(number);
   OutFrame open;
@@ -323,8 +329,7 @@ void SourceSession::run_lane(size_t number) {
 
 Result<> SourceSession::run_lane_until_end(size_t number) {
   LaneSender& lane = *lanes_[number].sender;
-  const bool remembers = options_.compression.mode != Compression::Mode::off;
-  BatchEncoder encoder(remembers ? &history_ : nullptr);
+  BatchEncoder encoder(&history_);
   EncodedBatch encoded;
   while (Outbox::Frame frame = outbox_.pop(number)) {
     auto posted = frame->header.type == FrameType::batch ? send_batch(number, encoder, encoded, *frame)

@@ -134,6 +134,7 @@ class SourceSession {
                                                         Failure& failure);
   ~SourceSession();
 
+  // Null: the session has had as many as it can.
   std::unique_ptr<SourceChannel> open_channel(ChannelKind kind);
   // To be called before the first bytes go with which the destination's VMM may be complete: if the session
   // is lost from then on, the destination awaits last_word().

@@ -69,7 +69,8 @@ Result<Route> Routes::make(const std::string& text) {
   leaving->bandwidth = uri->bandwidth;
   leaving->child = std::move(*child);
   leaving->progress = std::move(*progress);
-  leaving->unused_until = std::chrono::steady_clock::now() + config_.route_timeout;
+  leaving->patience = config_.route_timeout;
+  leaving->unused_until = std::chrono::steady_clock::now() + leaving->patience;
   const std::string path = route->path(config_.runtime_dir);
   spdlog::info("route {} is open (process {}) for {}", path, leaving->child->pid(), text);
   std::lock_guard lock(mutex_);
@@ -109,8 +110,9 @@ void Routes::watch(Leaving& leaving) {
     std::lock_guard lock(mutex_);
     if (said == Child::Said::line) {
       leaving.progress = progress_of(line);
-      const bool used = leaving.progress.contains("passes");  // QEMU has come
+      const bool used = leaving.progress.contains("passes");
       if (used != std::exchange(leaving.used, used)) share_out();
+      if (used) leaving.unused_until = std::chrono::steady_clock::now() + leaving.patience;
     }
     if (closing_ && leaving.used) return leaving.child->let_go();
     if (!leaving.used && std::chrono::steady_clock::now() > leaving.unused_until) leaving.child->stop();
@@ -137,7 +139,8 @@ void Routes::drop(const Route& route) {
 
 // Called with the lock held.
 void Routes::hurry(Leaving& leaving) {
-  leaving.unused_until = std::min(leaving.unused_until, std::chrono::steady_clock::now() + kNews);
+  leaving.patience = std::min(leaving.patience, kNews);
+  leaving.unused_until = std::min(leaving.unused_until, std::chrono::steady_clock::now() + leaving.patience);
 }
 
 Result<> Routes::set_bandwidth(const std::string& path, uint64_t bandwidth) {

@@ -3,7 +3,8 @@
 //
 //   make() ─▶ `wherry send` connects and listens ─▶ QEMU comes and migrates ─▶ it ends, and the route with it
 //
-// A route that nobody has used after a while ends as well. Thread-safe.
+// A route that nobody uses for a while ends as well: before QEMU comes, and between the copying of disks and
+// that. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -47,6 +48,7 @@ class Routes {
     std::unique_ptr<Child> child;
     nlohmann::json progress;
     bool used = false;
+    std::chrono::seconds patience{0};  // how long it may be unused
     std::chrono::steady_clock::time_point unused_until;
     bool over = false;
     std::thread thread;

@@ -134,6 +134,31 @@ TEST_F(BatchEncoderTest, FindsZeroPages) {
   }
 }
 
+// And a VMM that takes no zero page there gets it all the same.
+TEST_F(BatchEncoderTest, AZeroPageThatCameAsDataStaysDataWhereItIsNotPlaced) {
+  PageHistory none{1'000'000};
+  none.set_space(kSpace);
+  PageHistory other{1'000'000};
+  other.set_space(kSpace);
+  other.refer_to({1});
+  PageHistory copies{1'000'000};
+  copies.set_space(kSpace);
+  copies.refer_to_copies(10);
+  const Bytes zeros(kPage);
+  for (PageHistory* history : {static_cast<PageHistory*>(nullptr), &none, &other, &copies}) {
+    BatchEncoder encoder(history);
+    for (const Encoding& encoding : {kRaw, kZstd, kDelta, kDeltaZstd}) {
+      batch_.clear();
+      batch_.add(0, 0, zeros.data());
+      batch_.add(0, 1, nullptr);
+      encoder.encode(batch_, 0, encoding, encoded_);
+      EXPECT_NE(kinds().at(0), PageKind::zero);
+      EXPECT_EQ(kinds().at(1), PageKind::zero) << "as the VMM has said";
+      EXPECT_EQ(encoded_.counts.zero, 1u);
+    }
+  }
+}
+
 TEST_F(BatchEncoderTest, CompressesWhatCompresses) {
   Bytes all;
   for (uint32_t i = 0; i < 10; ++i) {
@@ -332,7 +357,10 @@ TEST_F(Copied, AZeroPageLosesItsCopy) {
   history_.refer_to_copies(10);
   const Bytes page = text_page(1);
   ASSERT_EQ(send(5, page, 0), PageKind::keep);
-  EXPECT_EQ(send(5, Bytes(kPage), 1), PageKind::zero);
+  PageBatch zero;
+  zero.page_size = kPage;
+  zero.add(0, 5, nullptr);
+  encoder_.encode(zero, 1, kDeltaZstd, encoded_);
   EXPECT_EQ(send(5, page, 2), PageKind::keep);
 }
 

@@ -12,10 +12,12 @@ import os
 import secrets
 import signal
 import socket
+import subprocess
 import threading
 import unittest
 
 from lab import PAGES, Guest, Link, Pair, QmpError, Wherry, scratch, wait_until
+from lab.process import end, spawn
 
 SLOW, FAST = '80mbit', '10gbit'
 REWRITES = {'append': f'pages={PAGES} rate=8000 bytes=4096 mix=random:90,flip:10 verify=20000'}
@@ -349,6 +351,38 @@ class DisksAreTaken(End):
             wait_until(lambda: pair.src.status() == 'postmigrate', 20, 'guest that nobody took')
             pair.src.cont()
             self.assertEqual(pair.src.status(), 'running')
+
+
+class DisksFirst(End):
+    """What comes and goes at the socket for disks' copies before the guest does, as where a script copies them first."""
+
+    def test_the_guest_comes_when_its_disk_is_copied(self):
+        directory = scratch()
+        image, copy, out, into = (os.path.join(directory, name) for name in ('image', 'copy', 'out', 'in'))
+        with open(image, 'wb') as disk, open(copy, 'wb') as zeros:
+            disk.write(secrets.token_bytes(1 << 20))
+            zeros.truncate(1 << 20)
+        with self.pair('multifd_direct', wherries=False, rate=None, destination={'autostart': False}) as pair:
+            pair.start_wherries(disks=(out, into))
+            at_out = f'nbd+unix:///?socket={out}'
+
+            def qemu_img(*arguments):
+                return subprocess.run(['qemu-img', *arguments], capture_output=True).returncode
+            self.assertEqual(qemu_img('info', at_out), 1, 'nobody serves the copy yet')
+            with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
+                probe.connect(out)
+            server = spawn(['qemu-nbd', '--persistent', '--shared=4', '--format=raw', f'--socket={into}', copy])
+            try:
+                wait_until(lambda: os.path.exists(into), 10, 'server of the copy')
+                self.assertEqual(qemu_img('info', at_out), 0)
+                self.assertEqual(qemu_img('convert', '-n', '-f', 'raw', '-O', 'raw', image, at_out), 0)
+                with open(image, 'rb') as disk, open(copy, 'rb') as copied:
+                    self.assertEqual(disk.read(), copied.read())
+                pair.migrate()
+                sender, _ = pair.complete()
+            finally:
+                end(server)
+            self.assertGreaterEqual(sender['disk_bytes'], 1 << 20)
 
 
 class WrongMonitor(End):

@@ -194,6 +194,8 @@ class Wherryd(unittest.TestCase):
         size = 32 << 20
         with Domain(self.hosts, disk=size) as vm, ThreadPoolExecutor() as pool:
             route, disks = self.wherry(self.hosts.a, 'route', URI, '--disks').split()
+            with self.assertRaises(RuntimeError):  # a mere look, at what nobody serves yet: the route does not mind
+                self.hosts.a.run(['qemu-img', 'info', f"nbd+unix:///?socket={disks.removeprefix('unix://')}"])
             migrating = pool.submit(vm.migrate, '--migrateuri', route, '--disks-uri', disks, '--copy-storage-all',
                                     '--bandwidth', '16')
             wait_until(lambda: int(vm.job().get('disk_processed', 0)) > 1 << 20, 20, 'the disk on its way')

@@ -4,7 +4,8 @@
         pair.migrate()
         pair.complete()
 
-version      of QEMU, of both guests           arch      of both guests
+version      of QEMU, of both guests, unless `destination` has another
+arch         of both guests
 scheme       of the sender's URI               keys      of that URI: 'streams=2&verify=on'
 multifd      channels, 0 = none                qmp       whether the receiver gets its QEMU's monitor
 placement    in the sender's URI               rate      of the link; None = unshaped
@@ -70,7 +71,8 @@ class Pair:
         """A fresh destination guest that waits for a migration; the one before ends."""
         if self.dst:
             self.dst.close()
-        self.dst = self._enter(Guest(self._version, incoming=True, **self._destination, netns=self.link.netns('b')))
+        self.dst = self._enter(Guest(**{'version': self._version, 'incoming': True, 'netns': self.link.netns('b'),
+                                        **self._destination}))
         self._configure(self.dst)
         if self._incoming:
             self.dst.execute('migrate-incoming', uri=self._uri(self._in()))
@@ -85,17 +87,19 @@ class Pair:
     def _uri(endpoint):
         return endpoint if endpoint.startswith('tcp:') else f'unix:{endpoint}'
 
-    def start_wherries(self, listen=None, to=None, monitor=None, **both):
-        """`listen`, `to`: hosts as in the URI, the link's IPv4 unless given. `monitor`: for the receiver, if not its own."""
+    def start_wherries(self, listen=None, to=None, monitor=None, disks=None, **both):
+        """`listen`, `to`: hosts as in the URI, the link's IPv4 unless given. `monitor`: for the receiver, if not its own.
+        `disks`: paths for copies of disks, at the source and at the destination."""
         address = self.link.address('b')
+        out, into = [('--disks', f'unix:{path}') for path in disks] if disks else ((), ())
         self.receiver = self._enter(Wherry.receive(f'wherry://{listen or address}', self._in(),
                                                    qmp=monitor or (self.dst.qmp_path if self.qmp else None),
-                                                   netns=self.link.netns('b'), **both))
+                                                   netns=self.link.netns('b'), extra=into, **both))
         self.receiver.wait_listening()
         self.sender = self._enter(Wherry.send(self._out(),
                                               f'{self._scheme}://{to or address}?placement={self.placement}&{self.keys}',
                                               qmp=self.src.qmp_path if self._sender_qmp else None,
-                                              netns=self.link.netns('a'), cgroups=self._cgroups, **both))
+                                              netns=self.link.netns('a'), cgroups=self._cgroups, extra=out, **both))
         self.sender.wait_for_socket()
 
     def migrate(self, **arguments):
