@@ -12,8 +12,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::chrono::milliseconds kPoll{100};
-constexpr std::chrono::milliseconds kLastPoll{1};
+// Between two looks at a source whose migration is being cancelled.
+constexpr std::chrono::milliseconds kLook{100};
 // No limit, for every QEMU.
 constexpr uint64_t kUnlimited = 10'000'000'000'000;
 
@@ -224,9 +224,12 @@ Result<> Migration::migrate(const std::string& directory) {
   });
   auto started = source_->execute("migrate", {{"uri", "unix:" + sender_->where().path}});
   Result<> done = started ? wait_source(**converging) : pass_on(started);
-  if (!done) failure_.fail(done.error());
+  if (done) {
+    done = resume_destination();  // at once: the two ends may still have something to say to each other
+  } else {
+    failure_.fail(done.error());
+  }
   sending.join();
-  if (done) done = resume_destination();
   return done;
 }
 
@@ -247,8 +250,10 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
     auto info = source_->execute("query-migrate", {}, kSwitchoverTimeout);
     if (!info) return pass_on(info);
     const std::string state = info->value("status", "");
-    std::chrono::milliseconds look_in = kPoll;
-    if (!cancelled_) {
+    const bool over = state == "completed" || state == "failed" || state == "cancelled";
+    // Nothing comes behind the last state, and the guest is away.
+    std::chrono::milliseconds look_in = over ? std::chrono::milliseconds(0) : kLook;
+    if (!over && !cancelled_) {
       auto looked = converging.look(*info);
       if (looked) {
         look_in = *looked;
@@ -270,19 +275,15 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
 }
 
 Result<> Migration::resume_destination() {
-  for (;;) {
-    auto now = status(*destination_);
-    if (!now) return pass_on(now);
-    if (*now == "paused" || *now == "prelaunch" || *now == "postmigrate") {
-      if (was_running_) {
-        if (auto resumed = destination_->execute("cont"); !resumed) return pass_on(resumed);
-      }
-      break;
-    }
-    if (*now != "inmigrate") break;          // it was started without -S, and has gone on by itself
-    std::this_thread::sleep_for(kLastPoll);  // the guest is away: every millisecond counts
+  auto now = status(*destination_);
+  if (!now) return pass_on(now);
+  // QEMU that still loads the guest takes "cont" for later. One that was started without -S has gone on by
+  // itself.
+  const bool waits = *now == "inmigrate" || *now == "paused" || *now == "prelaunch" || *now == "postmigrate";
+  if (waits && was_running_) {
+    if (auto resumed = destination_->execute("cont"); !resumed) return pass_on(resumed);
   }
-  while (auto event = destination_->next_event(kPoll)) {
+  while (auto event = was_running_ ? destination_->next_event(kMonitorTimeout) : std::nullopt) {
     if (event->name != "RESUME") continue;
     resume_s_ = event->time_s;
     break;

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <optional>
+#include <thread>
 
 #include "qemu-glue/cli/arguments.h"
 #include "qemu-glue/cli/commands.h"
@@ -27,6 +28,9 @@ struct ReceiveOptions {
 
 // Nobody asked for that monitor, and it may be somebody else's: the migration does not wait for it.
 constexpr std::chrono::milliseconds kOwnMonitor{1000};
+// libvirt has the guest go on now. What this process has taken it can give back later: that keeps a processor
+// busy for some milliseconds.
+constexpr std::chrono::milliseconds kUntilTheGuestRuns{200};
 
 // The monitor given, or else one that QEMU has besides libvirt's.
 Result<std::unique_ptr<Qmp>> monitor(const std::string& given, pid_t qemu) {
@@ -108,6 +112,7 @@ int receive(const ReceiveOptions& options) {
   const Report report = receiver.report();
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
   if (!ended) spdlog::error("{}", ended.error().message);
+  if (handed_over && ended) std::this_thread::sleep_for(kUntilTheGuestRuns);
   return interruption.exit_status(*report.outcome);
 }
 

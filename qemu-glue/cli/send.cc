@@ -24,8 +24,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{100};
 // libvirt's word comes when both hosts have agreed how it went.
-constexpr std::chrono::milliseconds kSoon{20};
-constexpr int kLooksAtTheEnd = 100;
+constexpr int kLooksAtTheEnd = 20;
 
 struct SendOptions {
   std::string qemu;
@@ -48,14 +47,17 @@ bool waits_for_word(Monitor& qemu) {
   });
 }
 
+// Waits for so long, or until something has happened to the guest or to its migration.
+using Pause = std::function<void(std::chrono::milliseconds longest)>;
+
 // What query-migrate says when the migration is over. From whatever comes before its last states QEMU is on
 // its way to one, for its channels have ended.
-Result<nlohmann::json> final_answer(Monitor& qemu) {
+Result<nlohmann::json> final_answer(Monitor& qemu, const Pause& pause) {
   auto answer = qemu.execute("query-migrate");
   for (int looks = 1; answer && looks < kLooksAtTheEnd; ++looks) {
     const std::string status = answer->value("status", "none");
     if (status == "completed" || status == "failed" || status == "cancelled" || status == "none") break;
-    std::this_thread::sleep_for(kSoon);
+    pause(kLook);
     answer = qemu.execute("query-migrate");
   }
   return answer;
@@ -74,8 +76,8 @@ std::optional<Ended> verdict(Monitor& qemu, const nlohmann::json& answer, bool o
 // contradicts. Its failure says that only if both hosts have agreed on it, and Wherry had not to close it
 // without the destination's word
 // (`lost`).
-Result<> ask_qemu(Monitor& qemu, bool of_both, bool lost, Report& report) {
-  auto answer = final_answer(qemu);
+Result<> ask_qemu(Monitor& qemu, const Pause& pause, bool of_both, bool lost, Report& report) {
+  auto answer = final_answer(qemu, pause);
   if (!answer) return pass_on(answer);
   if (report.outcome == Outcome::unknown) {
     const auto told = verdict(qemu, *answer, of_both);
@@ -98,7 +100,7 @@ Result<> ask_qemu(Monitor& qemu, bool of_both, bool lost, Report& report) {
 
 // Looks at QEMU until the migration is over, or QEMU's monitor does not answer. `pause` is between two looks.
 void converge(Monitor& qemu, convergence::Convergence& converging, Sender& sender,
-              const std::stop_token& over, const std::function<void(std::chrono::milliseconds)>& pause) {
+              const std::stop_token& over, const Pause& pause) {
   while (!over.stop_requested()) {
     auto info = qemu.execute("query-migrate", {}, kSwitchoverTimeout);
     if (!info) return spdlog::warn("{}", info.error().message);
@@ -115,8 +117,8 @@ void converge(Monitor& qemu, convergence::Convergence& converging, Sender& sende
 
 // Which domain it is shows when its QEMU has come, and while that waits for us, it answers nobody: so this is
 // in a thread that holds up no data. What libvirt refuses is left to it and QEMU. The monitor is for later.
-std::unique_ptr<Monitor> converge_by_libvirt(const std::string& libvirt, const Uri& uri, Sender& sender,
-                                             const std::stop_token& over) {
+std::unique_ptr<domain::LibvirtMonitor> converge_by_libvirt(const std::string& libvirt, const Uri& uri,
+                                                            Sender& sender, const std::stop_token& over) {
   while (sender.qemu_process() == 0) {
     if (over.stop_requested()) return nullptr;
     std::this_thread::sleep_for(kLook);
@@ -130,8 +132,10 @@ std::unique_ptr<Monitor> converge_by_libvirt(const std::string& libvirt, const U
   auto begun = convergence::Convergence::begin(**monitor, sender.qemu_process(), uri,
                                                [&sender] { return sender.lanes(); });
   if (!begun) return leave(begun.error());
-  converge(**monitor, **begun, sender, over,
-           [&](std::chrono::milliseconds longest) { (*monitor)->wait_stopped(longest); });
+  converge(**monitor, **begun, sender, over, [&](std::chrono::milliseconds longest) {
+    // A guest that has stopped libvirt hands over, and who asks it meanwhile is in its way.
+    if ((*monitor)->wait_event(longest)) (*monitor)->wait_event(kLook);
+  });
   return std::move(*monitor);
 }
 
@@ -147,12 +151,16 @@ int send(const SendOptions& options) {
   }
   Failure failure;
   std::unique_ptr<Qmp> qmp;
+  const Pause watch_qmp = [&qmp](std::chrono::milliseconds longest) {
+    // Convergence hears of the stop by itself; no other event matters.
+    for (auto event = qmp->next_event(longest); event; event = qmp->next_event({})) continue;
+  };
   std::jthread looks;  // at QEMU, while it migrates
   const auto departed = [&]() -> std::optional<Ended> {
     if (!qmp) return std::nullopt;
     looks.request_stop();
     looks.join();
-    const auto answer = final_answer(*qmp);
+    const auto answer = final_answer(*qmp, watch_qmp);
     return answer ? verdict(*qmp, *answer, false) : std::nullopt;
   };
   Sender sender({.qemu = *qemu, .disks = *disks, .uri = *uri, .departed = departed}, failure);
@@ -195,16 +203,12 @@ int send(const SendOptions& options) {
   if (auto opened = sender.open(); !opened) return give_up(opened.error());
   spdlog::info("ready: migrate QEMU to {}", options.qemu);
   std::optional<domain::EventLoop> events;
-  std::unique_ptr<Monitor> libvirt;
+  std::unique_ptr<domain::LibvirtMonitor> libvirt;
   {
     Progress progress([&] { return sender.report(); }, options.json);
     if (qmp) {
-      const auto watch = [&](std::chrono::milliseconds longest) {
-        // Convergence hears of the stop by itself; no other event matters.
-        for (auto event = qmp->next_event(longest); event; event = qmp->next_event({})) continue;
-      };
       looks = std::jthread(
-          [&, watch](const std::stop_token& over) { converge(*qmp, *converging, sender, over, watch); });
+          [&](const std::stop_token& over) { converge(*qmp, *converging, sender, over, watch_qmp); });
     } else if (!options.libvirt.empty()) {
       events.emplace();
       looks = std::jthread([&](const std::stop_token& over) {
@@ -220,10 +224,13 @@ int send(const SendOptions& options) {
   }
   converging.reset();
   Report report = sender.report();
-  if (Monitor* monitor = qmp ? static_cast<Monitor*>(qmp.get()) : libvirt.get()) {
-    if (auto asked = ask_qemu(*monitor, !qmp, failure.failed(), report); !asked)
-      spdlog::warn("{}", asked.error().message);
+  Result<> asked;
+  if (qmp) asked = ask_qemu(*qmp, watch_qmp, false, failure.failed(), report);
+  if (libvirt) {
+    const Pause watch = [&](std::chrono::milliseconds longest) { libvirt->wait_event(longest); };
+    asked = ask_qemu(*libvirt, watch, true, failure.failed(), report);
   }
+  if (!asked) spdlog::warn("{}", asked.error().message);
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
   print_summary(report, options.json);
   if (report.outcome != Outcome::completed) spdlog::error("{}", report.error);

@@ -49,10 +49,12 @@ Decision Controller::step(const Observation& seen) {
   may_remain_ = enough_ >= kKnown ? most : may_remain(seen, std::min(seen.landing, seen.link));
   seen_ = seen;
   const double left = std::max(0.0, seen.remaining - may_remain_);
+  // A pass that does not come on may do so at any time, but no faster than its pages land.
+  const double rate = std::max(fall_, seen.landing);
   return {.may_remain = may_remain_,
           .throttle = throttle_,
           .out_of_reach = out_of_reach_,
-          .look_in = fall_ > 0 ? std::clamp(left / fall_ / kLooks, kOften, kSeldom) : kOften};
+          .look_in = rate > 0 ? std::clamp(left / rate / kLooks, kOften, kSeldom) : kOften};
 }
 
 double Controller::may_remain(const Observation& seen, double rate) const {

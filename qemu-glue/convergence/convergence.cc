@@ -267,16 +267,18 @@ double Convergence::qemu_rate(const json& ram, double now) {
 
 Result<> Convergence::tell_qemu(const Decision& decision, double rate, double landing) {
   json parameters;
-  const double may_remain = std::max(decision.may_remain, kLeastRemaining);
   if (takes_rate_) {
     const double time =
         std::max(1.0, std::chrono::duration<double, std::milli>(wish_.downtime).count() - fixed_ * 1000);
+    const double may_remain = std::max(decision.may_remain, kLeastRemaining);
     parameters["downtime-limit"] = static_cast<int64_t>(time);
     parameters["avail-switchover-bandwidth"] =
         static_cast<int64_t>(std::max(kLeastRate, may_remain / time * 1000));
   } else {
-    const double time = may_remain / std::max(rate, landing) * 1000;
-    parameters["downtime-limit"] = static_cast<int64_t>(std::clamp(time, 1.0, kLongest));
+    // While QEMU has not measured its rate, any time may stand for anything. Nor does kLeastRemaining count:
+    // by the rates of a migration's first moment it stands for seconds.
+    const double time = rate > 0 ? decision.may_remain / std::max(rate, landing) * 1000 : 0;
+    parameters["downtime-limit"] = static_cast<int64_t>(std::max(1.0, time));
   }
   const bool news = std::any_of(parameters.items().begin(), parameters.items().end(), [&](const auto& each) {
     const double old = number_member(told_, each.key().c_str());

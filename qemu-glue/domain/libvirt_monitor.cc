@@ -78,17 +78,17 @@ Result<std::unique_ptr<LibvirtMonitor>> LibvirtMonitor::open(const std::string& 
 
 LibvirtMonitor::LibvirtMonitor(Connection connection, Domain domain, pid_t qemu)
     : connection_(std::move(connection)), domain_(std::move(domain)), qemu_(qemu) {
-  using Shared = std::shared_ptr<Stop>;
+  using Shared = std::shared_ptr<Heard>;
   const virConnectDomainEventCallback noted = [](virConnectPtr, virDomainPtr, int event, int, void* shared) {
-    if (event != VIR_DOMAIN_EVENT_SUSPENDED) return 0;
-    Stop& stop = **static_cast<Shared*>(shared);
-    std::lock_guard lock(stop.mutex);
-    stop.at = std::chrono::steady_clock::now();
-    stop.seen.notify_all();
+    Heard& heard = **static_cast<Shared*>(shared);
+    std::lock_guard lock(heard.mutex);
+    if (event == VIR_DOMAIN_EVENT_SUSPENDED) heard.stop = std::chrono::steady_clock::now();
+    heard.any = true;
+    heard.news.notify_all();
     return 0;
   };
-  // Where it fails, no more than that time is unknown.
-  auto shared = std::make_unique<Shared>(stop_);
+  // Where it fails, no more than the time of the stop is unknown.
+  auto shared = std::make_unique<Shared>(heard_);
   callback_ = virConnectDomainEventRegisterAny(
       connection_.get(), domain_.get(), VIR_DOMAIN_EVENT_ID_LIFECYCLE,
       VIR_DOMAIN_EVENT_CALLBACK(reinterpret_cast<void (*)()>(noted)), shared.get(),
@@ -100,13 +100,14 @@ LibvirtMonitor::~LibvirtMonitor() {
   if (callback_ >= 0) virConnectDomainEventDeregisterAny(connection_.get(), callback_);
 }
 
-void LibvirtMonitor::wait_stopped(std::chrono::milliseconds longest) {
-  std::unique_lock lock(stop_->mutex);
-  if (!stop_->seen.wait_for(lock, longest, [this] { return stop_->at.has_value(); })) return;
-  const std::chrono::duration<double> ago = std::chrono::steady_clock::now() - *stop_->at;
-  stop_->at.reset();
+bool LibvirtMonitor::wait_event(std::chrono::milliseconds longest) {
+  std::unique_lock lock(heard_->mutex);
+  if (!heard_->news.wait_for(lock, longest, [this] { return heard_->any; })) return false;
+  heard_->any = false;
+  const auto stop = std::exchange(heard_->stop, std::nullopt);
   lock.unlock();
-  stopped(ago.count());
+  if (stop) stopped(std::chrono::duration<double>(std::chrono::steady_clock::now() - *stop).count());
+  return true;
 }
 
 Result<json> LibvirtMonitor::execute(std::string_view command, json arguments, std::chrono::milliseconds) {

@@ -34,15 +34,17 @@ class LibvirtMonitor final : public Monitor {
   Result<nlohmann::json> execute(std::string_view command, nlohmann::json arguments = {},
                                  std::chrono::milliseconds timeout = kMonitorTimeout) override;
 
-  // Waits until the guest has stopped, by what libvirt says, for so long; each stop is told here, once.
-  void wait_stopped(std::chrono::milliseconds longest);
+  // Waits until libvirt says that the guest has stopped, goes on or has left this host, for so long; whether
+  // it has. Each stop is told here, once.
+  bool wait_event(std::chrono::milliseconds longest);
 
  private:
   // libvirt may call back once more after it was told not to.
-  struct Stop {
+  struct Heard {
     std::mutex mutex;
-    std::condition_variable seen;
-    std::optional<std::chrono::steady_clock::time_point> at;
+    std::condition_variable news;
+    bool any = false;
+    std::optional<std::chrono::steady_clock::time_point> stop;
   };
   LibvirtMonitor(Connection connection, Domain domain, pid_t qemu);
   Result<nlohmann::json> query_migrate();
@@ -53,7 +55,7 @@ class LibvirtMonitor final : public Monitor {
   const Domain domain_;
   const pid_t qemu_;
   std::optional<uint64_t> set_;
-  const std::shared_ptr<Stop> stop_ = std::make_shared<Stop>();
+  const std::shared_ptr<Heard> heard_ = std::make_shared<Heard>();
   int callback_ = -1;
 };
 

@@ -271,6 +271,16 @@ TEST(Controller, WhatMayRemainStaysUntilTheStop) {
   EXPECT_NEAR(controller.stopped(10.05, 0, 0)->total(), 0.04 + 0.01, 0.001) << "5 MB went before";
 }
 
+TEST(Controller, APassIsLookedAtOftenTowardsItsEndAlone) {
+  for (const auto& [remaining, look_in] : {std::pair(900 * kMb, 0.05), std::pair(1 * kMb, 0.01)}) {
+    Controller controller(kTenth);
+    Observation seen{.passes = 1, .remaining = remaining, .landing = 110 * kMb, .link = 110 * kMb};
+    EXPECT_EQ(controller.step(seen).look_in, look_in);
+    seen.t = 0.05;
+    EXPECT_EQ(controller.step(seen).look_in, look_in) << "it has not come on";
+  }
+}
+
 TEST(Controller, WhatTheGuestWritesGrowsWithTheTimeThatItRuns) {
   Controller controller(kTenth);
   Observation seen{.passes = 1, .remaining = 1000 * kMb, .landing = 100 * kMb, .link = 100 * kMb};

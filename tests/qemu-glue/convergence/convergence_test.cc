@@ -66,6 +66,16 @@ TEST_F(ConvergenceTest, NextToNothingMayRemainUntilTheLanesHaveShownWhatTheyCan)
   EXPECT_EQ(qemu_.parameters["downtime-limit"], 1);
 }
 
+TEST_F(ConvergenceTest, NorWhileTheirFirstBytesAreAllThatTheyHaveShown) {
+  begin();
+  lanes_.goodput = 1423;
+  ASSERT_TRUE(look(1, 1e9, 0));
+  EXPECT_EQ(qemu_.parameters["downtime-limit"], 1) << "QEMU has not measured its rate yet";
+  lanes_.bound = 1e6;
+  ASSERT_TRUE(look(1, 1e9, 0.001));
+  EXPECT_EQ(qemu_.parameters["downtime-limit"], 1) << "more than may remain is on its way";
+}
+
 TEST_F(ConvergenceTest, ParametersArePutBack) {
   for (const bool takes_rate : {false, true}) {
     if (takes_rate) qemu_.parameters["avail-switchover-bandwidth"] = 0;
