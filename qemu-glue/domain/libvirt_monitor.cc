@@ -6,6 +6,7 @@
 
 #include "qemu-glue/domain/job_stats.h"
 #include "qemu-glue/monitor/command_line.h"
+#include "qemu-glue/monitor/migration_status.h"
 
 namespace wherry::domain {
 namespace {
@@ -71,8 +72,9 @@ Result<std::unique_ptr<LibvirtMonitor>> LibvirtMonitor::open(const std::string& 
       new LibvirtMonitor(std::move(*connection), std::move(*domain), qemu));
   auto job = monitor->query_migrate();
   if (!job) return pass_on(job);
-  if (const std::string status = (*job)["status"]; status != "active" && status != "device")
-    return fail("libvirt does not migrate the domain {} (its migration: {})", uuid, status);
+  if (qemu::is_over(qemu::phase_of(*job)))
+    return fail("libvirt does not migrate the domain {} (its migration: {})", uuid,
+                (*job)["status"].get<std::string>());
   return monitor;
 }
 

@@ -1,118 +1,43 @@
 // find_ram_blocks and GuestRam against real QEMUs, waiting for a migration: what GuestRam writes, the guest
-// sees. WHERRY_QEMUS lists the binaries, separated by colons; without it the installed one is taken.
+// sees.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
-#include <memory>
 #include <random>
 #include <sstream>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "qemu-glue/memory/guest_ram.h"
 #include "qemu-glue/memory/ram_blocks.h"
-#include "qemu-glue/monitor/qmp.h"
 #include "tests/qemu-glue/memory/support.h"
+#include "tests/qemu-glue/real_qemu.h"
 
 namespace wherry {
 namespace {
 
 using test::kGuestPage;
 using test::pattern;
+using test::Qemu;
+using test::qemus;
 
 constexpr uint64_t kRam = 131080 << 10;
 
-std::vector<std::string> qemus() {
-  const char* list = ::getenv("WHERRY_QEMUS");
-  std::istringstream text(list != nullptr && *list != 0 ? list : "qemu-system-x86_64");
-  std::vector<std::string> found;
-  for (std::string path; std::getline(text, path, ':');) {
-    if (!path.empty()) found.push_back(path);
+// Guest-physical memory, as QEMU itself reads it. (11.1 refuses pmemsave in an incoming QEMU, but not
+// this.)
+std::vector<uint8_t> guest_memory(Qmp& qmp, uint64_t address, uint64_t size) {
+  std::vector<uint8_t> bytes;
+  auto shown = qmp.human(fmt::format("xp /{}xb {:#x}", size, address), Qemu::kPatience);
+  EXPECT_TRUE(shown) << shown.error().message;
+  if (!shown) return bytes;
+  std::istringstream words(*shown);  // 0000000001000000: 0x12 0x34 …
+  for (std::string word; words >> word;) {
+    if (word.size() == 4 && word.starts_with("0x"))
+      bytes.push_back(static_cast<uint8_t>(std::stoul(word, nullptr, 16)));
   }
-  return found;
+  return bytes;
 }
-
-class Qemu {
- public:
-  Qemu(const std::string& binary, std::vector<std::string> options) {
-    char folder[] = "/tmp/wherry-qemu-XXXXXX";
-    EXPECT_NE(::mkdtemp(folder), nullptr);
-    folder_ = folder;
-    std::vector<std::string> arguments{binary,
-                                       "-accel",
-                                       "tcg",
-                                       "-nodefaults",
-                                       "-display",
-                                       "none",
-                                       "-S",
-                                       "-incoming",
-                                       "defer",
-                                       "-qmp",
-                                       fmt::format("unix:{}/qmp.sock,server=on,wait=off", folder_)};
-    arguments.insert(arguments.end(), options.begin(), options.end());
-    std::vector<char*> pointers;
-    for (auto& argument : arguments) pointers.push_back(argument.data());
-    pointers.push_back(nullptr);
-    pid_t parent = ::getpid();
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-      if (::getppid() == parent) ::execvp(pointers[0], pointers.data());
-      ::_exit(127);
-    }
-  }
-  ~Qemu() {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-    ::unlink((folder_ + "/qmp.sock").c_str());
-    ::rmdir(folder_.c_str());
-  }
-  Qemu(const Qemu&) = delete;
-  Qemu& operator=(const Qemu&) = delete;
-
-  // Nothing if this binary cannot be run here.
-  std::unique_ptr<Qmp> monitor() {
-    auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    for (;;) {
-      auto qmp = Qmp::connect(folder_ + "/qmp.sock", std::chrono::seconds(60));
-      if (qmp) return std::move(*qmp);
-      if (::waitpid(pid_, nullptr, WNOHANG) != 0 || std::chrono::steady_clock::now() > give_up) {
-        ADD_FAILURE() << qmp.error().message;
-        return nullptr;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-  }
-  pid_t pid() const { return pid_; }
-  // Guest-physical memory, as QEMU itself reads it. (11.1 refuses pmemsave in an incoming QEMU, but not
-  // this.)
-  std::vector<uint8_t> guest_memory(Qmp& qmp, uint64_t address, uint64_t size) {
-    std::vector<uint8_t> bytes;
-    auto shown = qmp.human(fmt::format("xp /{}xb {:#x}", size, address), kPatience);
-    EXPECT_TRUE(shown) << shown.error().message;
-    if (!shown) return bytes;
-    std::istringstream words(*shown);  // 0000000001000000: 0x12 0x34 …
-    for (std::string word; words >> word;) {
-      if (word.size() == 4 && word.starts_with("0x"))
-        bytes.push_back(static_cast<uint8_t>(std::stoul(word, nullptr, 16)));
-    }
-    return bytes;
-  }
-
-  static constexpr std::chrono::milliseconds kPatience{60'000};
-
- private:
-  std::string folder_;
-  pid_t pid_ = -1;
-};
 
 // Writes to and zeroes block `name`, which the guest sees from address 0.
 void exercise(Qemu& qemu, const std::string& name, GuestRam::Way way) {
@@ -139,13 +64,13 @@ void exercise(Qemu& qemu, const std::string& name, GuestRam::Way way) {
   auto done = ram->write(*block, pieces);
   ASSERT_TRUE(done) << done.error().message;
   for (const auto& piece : pieces) {
-    auto seen = qemu.guest_memory(*qmp, piece.offset, piece.bytes.size());
+    auto seen = guest_memory(*qmp, piece.offset, piece.bytes.size());
     EXPECT_TRUE(std::equal(seen.begin(), seen.end(), piece.bytes.begin(), piece.bytes.end())) << piece.offset;
   }
   done = ram->zero(*block, 0, kRam);
   ASSERT_TRUE(done) << done.error().message;
   for (const auto& piece : pieces) {
-    auto seen = qemu.guest_memory(*qmp, piece.offset, piece.bytes.size());
+    auto seen = guest_memory(*qmp, piece.offset, piece.bytes.size());
     EXPECT_TRUE(seen == std::vector<uint8_t>(piece.bytes.size())) << piece.offset;
   }
 }

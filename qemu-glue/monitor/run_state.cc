@@ -1,0 +1,47 @@
+#include "qemu-glue/monitor/run_state.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "qemu-glue/monitor/json_member.h"
+
+namespace wherry::qemu {
+namespace {
+
+constexpr auto kRunStates = std::to_array<std::pair<std::string_view, RunState>>({
+    {"running", RunState::live},
+    // QEMU 9.0 and later take it along. An earlier one wakes the guest when it gives it up.
+    {"suspended", RunState::live},
+    {"paused", RunState::stopped},
+    {"prelaunch", RunState::stopped},
+    {"shutdown", RunState::stopped},
+    {"io-error", RunState::stopped},
+    {"internal-error", RunState::stopped},
+    {"guest-panicked", RunState::stopped},
+    {"watchdog", RunState::stopped},
+    {"debug", RunState::stopped},
+    {"save-vm", RunState::stopped},     // for a snapshot, which no migration begins in
+    {"restore-vm", RunState::stopped},  // the same
+    {"colo", RunState::stopped},
+    {"finish-migrate", RunState::leaves},
+    {"postmigrate", RunState::leaves},
+    {"inmigrate", RunState::awaited},
+});
+
+}  // namespace
+
+std::optional<RunState> run_state_named(std::string_view name) {
+  const auto* found = std::find_if(kRunStates.begin(), kRunStates.end(),
+                                   [name](const auto& each) { return each.first == name; });
+  if (found == kRunStates.end()) return std::nullopt;
+  return found->second;
+}
+
+std::optional<RunState> ask_run_state(Monitor& qemu) {
+  auto answer = qemu.execute("query-status", {}, kSwitchoverTimeout);
+  const std::string* status = answer ? text_member(*answer, "status") : nullptr;
+  return status != nullptr ? run_state_named(*status) : std::nullopt;
+}
+
+}  // namespace wherry::qemu
