@@ -12,6 +12,8 @@
 #include "qemu-glue/convergence/dirty_limit.h"
 #include "qemu-glue/convergence/vcpu_quota.h"
 #include "qemu-glue/monitor/json_member.h"
+#include "qemu-glue/monitor/migration_status.h"
+#include "qemu-glue/monitor/run_state.h"
 
 namespace wherry::convergence {
 namespace {
@@ -50,6 +52,15 @@ constexpr double kLongest = 2'000'000;
 double mean(double before, double now, double windows) {
   const double kept = std::exp(-windows);
   return kept * before + (1 - kept) * now;
+}
+
+// Of RAM; and of devices that have much (VFIO), where QEMU says it (11.1). It says that for both together, as
+// it was when it reckoned last, which may be 50 ms ago, or a pass: so RAM's own figure is better where it is
+// all.
+double bytes_left(const json& query_migrate, const json& ram) {
+  const double of_ram = number_member(ram, "remaining");
+  if (!query_migrate.contains("vfio")) return of_ram;
+  return std::max(of_ram, number_member(query_migrate, "remaining"));
 }
 
 Result<std::vector<pid_t>> vcpu_threads(Monitor& qemu) {
@@ -152,9 +163,10 @@ Convergence::~Convergence() {
 }
 
 Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
-  if (query_migrate.value("status", "") != "active") return kAway;
+  if (qemu::phase_of(query_migrate) != qemu::MigrationPhase::active) return kAway;
   const json ram = query_migrate.value("ram", json::object());
   const auto passes = static_cast<uint64_t>(number_member(ram, "dirty-sync-count"));
+  if (stopped_ && !passes_then_ && !leaves()) forget_stop();
   if (stopped_) {
     // For the switchover QEMU begins at most one pass more. A guest that somebody has let go on begins
     // others.
@@ -183,7 +195,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
   if (peak_ >= kPages && !pages_since_) pages_since_ = t;
   // What the lanes could do is a model's, so it counts only as far as something like it was seen.
   const double landing = std::min({lanes.landing, landing_, peak_});
-  const double remaining = number_member(ram, "remaining");
+  const double remaining = bytes_left(query_migrate, ram);
   const double rate = qemu_rate(ram, t);
   const auto [ran, used] = this->ran(t);
   const Decision decision = controller_->step({
@@ -237,6 +249,18 @@ void Convergence::stopped(double ago) {
   const double t = now() - ago;
   if (const auto predicted = controller_->stopped(t, ran(t).first, lanes_().on_way))
     state_.predicted = predicted;
+}
+
+// Whether it was QEMU that stopped the guest, for the switchover. Where that cannot be asked, it was.
+bool Convergence::leaves() {
+  return qemu::ask_run_state(qemu_).value_or(qemu::RunState::leaves) == qemu::RunState::leaves;
+}
+
+// Of a guest that somebody else has stopped nothing is to be slowed, and its absence is not the switchover's.
+void Convergence::forget_stop() {
+  stopped_ = false;
+  std::lock_guard lock(mutex_);
+  state_.stopped.reset();
 }
 
 double Convergence::now() const {

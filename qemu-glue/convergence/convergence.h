@@ -54,7 +54,7 @@ struct State {
   std::optional<double> throttle_peak;
   std::optional<double> throttle_mean;  // since begin()
   std::optional<Downtime> predicted;  // if the guest stopped now, or when it did; none: nothing is known yet
-  std::optional<std::chrono::steady_clock::time_point> stopped;  // the guest, here
+  std::optional<std::chrono::steady_clock::time_point> stopped;  // the guest, here, by QEMU
   std::vector<std::string> messages;                             // to the operator
 };
 
@@ -76,6 +76,8 @@ class Convergence {
   Convergence(Monitor& qemu, pid_t process, const Uri& uri, std::function<Lanes()> lanes);
   bool next_throttle();
   void stopped(double ago);
+  bool leaves();
+  void forget_stop();
   double now() const;
   std::pair<double, double> ran(double now);
   double qemu_rate(const nlohmann::json& ram, double now);

@@ -267,6 +267,40 @@ TEST_F(ConvergenceTest, TheEndOfTheGuestHereIsPredictedForWhenItStopped) {
   EXPECT_NE(convergence_->state().predicted->total(), then) << "it was stopped by somebody, and goes on";
 }
 
+TEST_F(ConvergenceTest, AStopOfSomebodyElsesIsNoSwitchover) {
+  begin();
+  ASSERT_TRUE(look(1, 500e6));
+  for (const char* status : {"finish-migrate", "postmigrate"}) {
+    qemu_.status = status;
+    qemu_.stopped(0);
+    ASSERT_TRUE(look(1, 500e6));
+    EXPECT_TRUE(convergence_->state().stopped) << status;
+  }
+  qemu_.status = "paused";
+  qemu_.stopped(0);
+  ASSERT_TRUE(look(1, 400e6));
+  EXPECT_FALSE(convergence_->state().stopped);
+  EXPECT_EQ(convergence_->state().remaining, 400'000'000u) << "the migration goes on";
+}
+
+TEST_F(ConvergenceTest, WhatVfioDevicesHaveLeftCountsWhereQemuSaysIt) {
+  begin();
+  json answer = {{"status", "active"},
+                 {"remaining", 900e6},
+                 {"ram", {{"dirty-sync-count", 1}, {"remaining", 500e6}, {"mbps", 800}}}};
+  const auto remaining = [&] {
+    EXPECT_TRUE(convergence_->look(answer));
+    return convergence_->state().remaining;
+  };
+  EXPECT_EQ(remaining(), 500'000'000u) << "that of RAM is newer";
+  answer["vfio"] = {{"transferred", 1}};
+  EXPECT_EQ(remaining(), 900'000'000u);
+  answer["remaining"] = 100e6;
+  EXPECT_EQ(remaining(), 500'000'000u) << "not reckoned anew since a pass began";
+  answer.erase("remaining");
+  EXPECT_EQ(remaining(), 500'000'000u) << "a QEMU before 11.1";
+}
+
 // With this process as the QEMU, whose mark is looked for.
 TEST_F(ConvergenceTest, WhatAKilledOneLeftIsSetBack) {
   const pid_t killed = ::fork();

@@ -18,6 +18,7 @@ class FakeQemu : public Monitor {
     commands.emplace_back(command);
     if (refuses.contains(commands.back())) return fail("{}: refused", command);
     if (command == "query-migrate-parameters") return parameters;
+    if (command == "query-status" && !status.empty()) return json{{"status", status}};
     if (command == "migrate-set-parameters") parameters.update(arguments);
     if (command == "query-migrate-capabilities")
       return json::array({{{"capability", "xbzrle"}, {"state", true}},
@@ -51,6 +52,7 @@ class FakeQemu : public Monitor {
   int migrating = 0;       // for so many tries to set capabilities
   std::vector<int> rates;  // of vCPUs, MB/s; empty: there is no dirty ring
   std::optional<uint64_t> limit;
+  std::string status;  // of the guest; empty: it does not say
   std::set<std::string> refuses;
   std::vector<std::string> commands;
 };
