@@ -1,27 +1,26 @@
 #include "qemu-glue/migration.h"
 
-#include <array>
 #include <filesystem>
 #include <thread>
 
 #include "qemu-glue/kept_stopped.h"
 #include "qemu-glue/memory/find_guest_ram.h"
+#include "qemu-glue/monitor/migration_status.h"
+#include "qemu-glue/monitor/run_state.h"
 
 namespace wherry {
 namespace {
 
 using nlohmann::json;
+using qemu::MigrationPhase;
+using qemu::RunState;
 
 // Between two looks at a source whose migration is being cancelled.
 constexpr std::chrono::milliseconds kLook{100};
-// No limit, for every QEMU.
-constexpr uint64_t kUnlimited = 10'000'000'000'000;
 
-// Capabilities that both ends must agree on, when the source has them on.
-constexpr std::array kShared{"multifd",       "postcopy-ram",  "postcopy-preempt",
-                             "dirty-bitmaps", "validate-uuid", "x-ignore-shared"};
-
-constexpr const char* kSwitchoverAck = "switchover-ack";
+constexpr const char* kCut =
+    "postcopy stopped half-way, and the guest's memory is on both hosts: go on with migrate-recover at the "
+    "destination's QEMU and migrate with resume at the source's";
 
 // A directory of our own for the sockets, gone with its owner.
 class SocketDirectory {
@@ -52,28 +51,7 @@ Result<std::string> status(Qmp& qmp) {
   return answer->value("status", "");
 }
 
-Result<json> capabilities(Qmp& qmp) {
-  auto answer = qmp.execute("query-migrate-capabilities");
-  if (!answer) return pass_on(answer);
-  json map = json::object();
-  for (const json& entry : *answer) map[entry.value("capability", "")] = entry.value("state", false);
-  return map;
-}
-
-Result<> set_capabilities(Qmp& qmp, const json& map) {
-  json list = json::array();
-  for (const auto& [name, state] : map.items()) list.push_back({{"capability", name}, {"state", state}});
-  auto answer = qmp.execute("migrate-set-capabilities", {{"capabilities", list}});
-  if (!answer) return pass_on(answer);
-  return {};
-}
-
 }  // namespace
-
-struct Migration::Settings {
-  json capabilities;
-  json parameters;
-};
 
 Migration::Migration(Options options) : options_(std::move(options)) {
   report_.uri = options_.via.text;
@@ -94,7 +72,10 @@ Result<> Migration::run() {
   receiver_.reset();
   // What neither end knows, or a guest that the source has given up and that does not go on.
   const bool nowhere = gone_ || kept || seen.outcome == Outcome::unknown;
-  report_.outcome = done ? Outcome::completed : nowhere ? Outcome::unknown : Outcome::failed;
+  report_.outcome = done                   ? Outcome::completed
+                    : nowhere              ? Outcome::unknown
+                    : cancelled_by_others_ ? Outcome::cancelled
+                                           : Outcome::failed;
   report_.error = done ? "" : done.error().message;
   if (stop_s_ && resume_s_) report_.switchover_ms = (*resume_s_ - *stop_s_) * 1000;
   return done;
@@ -110,50 +91,26 @@ Result<> Migration::connect() {
   if (!here) return pass_on(here);
   auto there = status(*destination_);
   if (!there) return pass_on(there);
-  if (*there != "inmigrate") {
+  if (qemu::run_state_named(*there) != RunState::awaited) {
     return fail("the QEMU at {} does not wait for a migration (it is {}): start it with -incoming defer",
                 options_.to, *there);
   }
-  was_running_ = *here == "running";
+  live_ = qemu::run_state_named(*here) == RunState::live;
   return {};
 }
 
 Result<> Migration::prepare() {
-  auto before = capabilities(*source_);
-  if (!before) return pass_on(before);
-  auto parameters = source_->execute("query-migrate-parameters");
-  if (!parameters) return pass_on(parameters);
-  auto there = capabilities(*destination_);
+  auto here = read_settings(*source_);
+  if (!here) return pass_on(here);
+  auto there = read_settings(*destination_);
   if (!there) return pass_on(there);
-  json wanted = {{"return-path", true}, {"events", true}};
-  json shared = json::object();
-  // Devices whose state is large have most of it at the destination before the guest stops (QEMU 8.1).
-  if (before->contains(kSwitchoverAck) && there->contains(kSwitchoverAck)) {
-    wanted[kSwitchoverAck] = true;
-    shared = {{"return-path", true}, {kSwitchoverAck, true}};
-  }
-  settings_ = std::make_unique<Settings>();
+  auto settled = settle(*here, *there);
+  if (!settled) return pass_on(settled);
+  if (auto set = write_settings(*destination_, settled->destination); !set)
+    return fail("the destination's QEMU cannot be set as the source's is: {}", set.error().message);
+  before_ = std::move(settled->before);
   begun_ = true;
-  for (const auto& each : wanted.items())
-    settings_->capabilities[each.key()] = before->value(each.key(), false);
-  settings_->parameters["max-bandwidth"] = (*parameters)["max-bandwidth"];
-  if (auto set = set_capabilities(*source_, wanted); !set) return set;
-  auto limits = source_->execute("migrate-set-parameters", {{"max-bandwidth", kUnlimited}});
-  if (!limits) return pass_on(limits);
-
-  for (const char* name : kShared) {
-    if (before->value(name, false)) shared[name] = true;
-  }
-  if (!shared.empty()) {
-    if (auto set = set_capabilities(*destination_, shared); !set) return set;
-  }
-  if (shared.contains("multifd")) {
-    auto set = destination_->execute("migrate-set-parameters",
-                                     {{"multifd-channels", (*parameters)["multifd-channels"]},
-                                      {"multifd-compression", (*parameters)["multifd-compression"]}});
-    if (!set) return pass_on(set);
-  }
-  return {};
+  return write_settings(*source_, settled->source);
 }
 
 // A QEMU that was started with -incoming defer is told where to wait; another waits already.
@@ -180,8 +137,8 @@ Result<Endpoint> Migration::destination_socket(const std::string& directory) {
 Result<> Migration::carry() {
   auto directory = SocketDirectory::make();
   if (!directory) return pass_on(directory);
-  if (options_.paused && was_running_) {
-    if (auto stopped = source_->execute("stop"); !stopped) return pass_on(stopped);
+  if (options_.paused) {
+    if (auto stopped = stop(); !stopped) return stopped;
   }
   auto socket = destination_socket(directory->path());
   if (!socket) return pass_on(socket);
@@ -233,10 +190,30 @@ Result<> Migration::migrate(const std::string& directory) {
   return done;
 }
 
-// Waits for a moment for an event of the source's QEMU, and notes when the guest stopped.
+// It stays stopped at the destination too, where QEMU might let it go on: one that is not started with -S, of
+// a guest that sleeps and that a source's QEMU before 9.0 wakes.
+Result<> Migration::stop() {
+  if (std::exchange(live_, false)) {
+    if (auto stopped = source_->execute("stop"); !stopped) return pass_on(stopped);
+    stopped_ = true;
+  }
+  if (auto waits = destination_->execute("stop"); !waits) return pass_on(waits);
+  return {};
+}
+
+// Waits for a moment for an event of the source's QEMU, and notes whether the guest lives, and when QEMU
+// stopped it for the destination. Somebody else may stop it and let it go on at any time.
 void Migration::watch_source(std::chrono::milliseconds moment) {
   for (auto event = source_->next_event(moment); event; event = source_->next_event({})) {
-    if (event->name == "STOP") stop_s_ = event->time_s;
+    if (event->name != "STOP" && event->name != "RESUME") continue;
+    stop_s_.reset();
+    if (event->name == "RESUME") {
+      live_ = true;
+    } else if (qemu::ask_run_state(*source_).value_or(RunState::leaves) == RunState::leaves) {
+      stop_s_ = event->time_s;
+    } else {
+      live_ = false;
+    }
   }
 }
 
@@ -249,11 +226,17 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
     }
     auto info = source_->execute("query-migrate", {}, kSwitchoverTimeout);
     if (!info) return pass_on(info);
-    const std::string state = info->value("status", "");
-    const bool over = state == "completed" || state == "failed" || state == "cancelled";
+    const MigrationPhase phase = qemu::phase_of(*info);
+    if (phase == MigrationPhase::held && !cancelled_) {
+      // An Error means that somebody else has told it.
+      (void)source_->execute("migrate-continue", {{"state", (*info)["status"]}});
+    }
+    if (phase == MigrationPhase::shared && !gone_.exchange(true)) {
+      if (auto begun = begin_postcopy(); !begun) return begun;
+    }
     // Nothing comes behind the last state, and the guest is away.
-    std::chrono::milliseconds look_in = over ? std::chrono::milliseconds(0) : kLook;
-    if (!over && !cancelled_) {
+    std::chrono::milliseconds look_in = is_over(phase) ? std::chrono::milliseconds(0) : kLook;
+    if (!is_over(phase) && !cancelled_) {
       auto looked = converging.look(*info);
       if (looked) {
         look_in = *looked;
@@ -263,27 +246,36 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
     }
     watch_source(look_in);
     sender_->note(converging.state());
-    if (state == "completed") {
+    if (phase == MigrationPhase::completed) {
       gone_ = true;
       return {};
     }
-    if (state == "failed" || state == "cancelled") {
-      return fail("the source's QEMU says: {}{}", state,
-                  info->contains("error-desc") ? ", " + info->value("error-desc", "") : "");
-    }
+    if (phase == MigrationPhase::cut) return fail("{}", kCut);
+    if (!is_over(phase)) continue;
+    if (phase == MigrationPhase::cancelled && !cancelled_) cancelled_by_others_ = true;
+    return fail("the source's QEMU says: {}{}", info->value("status", ""),
+                info->contains("error-desc") ? ", " + info->value("error-desc", "") : "");
   }
 }
 
+// The guest goes on while the rest of its memory comes. QEMU would start even one that was stopped.
+Result<> Migration::begin_postcopy() {
+  watch_source({});
+  if (live_) return resume_destination();
+  if (auto stopped = destination_->execute("stop"); !stopped) return pass_on(stopped);
+  return {};
+}
+
 Result<> Migration::resume_destination() {
+  if (std::exchange(resumed_, true) || !live_) return {};
   auto now = status(*destination_);
   if (!now) return pass_on(now);
   // QEMU that still loads the guest takes "cont" for later. One that was started without -S has gone on by
   // itself.
-  const bool waits = *now == "inmigrate" || *now == "paused" || *now == "prelaunch" || *now == "postmigrate";
-  if (waits && was_running_) {
+  if (qemu::run_state_named(*now) != RunState::live) {
     if (auto resumed = destination_->execute("cont"); !resumed) return pass_on(resumed);
   }
-  while (auto event = was_running_ ? destination_->next_event(kMonitorTimeout) : std::nullopt) {
+  while (auto event = destination_->next_event(kMonitorTimeout)) {
     if (event->name != "RESUME") continue;
     resume_s_ = event->time_s;
     break;
@@ -293,11 +285,9 @@ Result<> Migration::resume_destination() {
 
 // The guest stays at the source: as it was, with the settings that it had.
 void Migration::undo() {
-  if (!source_ || !settings_) return;
   // Each may fail where the source's QEMU is gone, and then there is nothing to set back.
-  (void)source_->execute("migrate-set-parameters", settings_->parameters);
-  (void)set_capabilities(*source_, settings_->capabilities);
-  if (options_.paused && was_running_) (void)source_->execute("cont");
+  if (before_) (void)write_settings(*source_, *before_);
+  if (stopped_) (void)source_->execute("cont");
 }
 
 bool Migration::cancel(const std::string& why) {

@@ -2,9 +2,10 @@
 //
 //   ask both ─▶ set capabilities and limits ─▶ [stop] ─▶ receiver, sender ─▶ migrate ─▶ wait ─▶ [cont] there
 //
-// The guest is resumed at the destination only when the source's QEMU has given it up. After a failure it
-// runs on at the source, and what was set there is set back. run() is called once, by one thread; all else by
-// any.
+// The guest goes on at the destination only when the source's QEMU has given it up, and only if it was live
+// then (RunState): whoever stops it at the source while it migrates, or lets it go on, is obeyed. After a
+// failure it stays at the source as it was, and what was set there is set back. run() is called once, by one
+// thread; all else by any.
 #pragma once
 
 #include <atomic>
@@ -13,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "qemu-glue/migration_settings.h"
 #include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/receiver.h"
 #include "qemu-glue/report.h"
@@ -44,14 +46,14 @@ class Migration {
   Report report() const;
 
  private:
-  struct Settings;
-
   Result<> connect();
   Result<> prepare();
+  Result<> stop();
   Result<> carry();
   Result<> migrate(const std::string& directory);
   Result<Endpoint> destination_socket(const std::string& directory);
   Result<> wait_source(convergence::Convergence& converging);
+  Result<> begin_postcopy();
   Result<> resume_destination();
   void undo();
   void watch_source(std::chrono::milliseconds moment);
@@ -59,8 +61,11 @@ class Migration {
   const Options options_;
   std::unique_ptr<Qmp> source_;
   std::unique_ptr<Qmp> destination_;
-  std::unique_ptr<Settings> settings_;  // the source's, as they were
-  bool was_running_ = false;
+  std::optional<MigrationSettings> before_;  // the source's
+  bool live_ = false;     // whether the guest is to go on: at the source now, or when that gave it up
+  bool stopped_ = false;  // by us
+  bool resumed_ = false;  // at the destination, if it is to go on
+  bool cancelled_by_others_ = false;
   std::atomic<bool> begun_ = false;
   std::atomic<bool> gone_ = false;  // the source's QEMU has given the guest up
   std::optional<double> stop_s_;    // when the guest stopped at the source, and went on at the destination

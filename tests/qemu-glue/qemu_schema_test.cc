@@ -1,0 +1,99 @@
+// What QEMUs say of themselves (query-qmp-schema), beside the tables of what Wherry knows of them: a state, a
+// capability or a parameter that nobody has thought of fails here. Then look what it means to a migration,
+// and where.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "qemu-glue/migration_settings.h"
+#include "qemu-glue/monitor/migration_status.h"
+#include "qemu-glue/monitor/run_state.h"
+#include "tests/qemu-glue/real_qemu.h"
+
+namespace wherry {
+namespace {
+
+using nlohmann::json;
+
+// A type of the schema is known by its name there, a member of an object by its own.
+class Schema {
+ public:
+  explicit Schema(const json& entries) {
+    for (const json& entry : entries) types_[entry["name"]] = entry;
+  }
+  json answer_of(const char* command) const { return types_.at(types_.at(command)["ret-type"]); }
+  json type_of(const json& object, const char* member) const {
+    for (const json& each : object["members"]) {
+      if (each["name"] == member) return types_.at(each["type"]);
+    }
+    ADD_FAILURE() << "no " << member << " in " << object;
+    return {};
+  }
+  json element_of(const json& array) const { return types_.at(array["element-type"]); }
+
+ private:
+  std::map<std::string, json> types_;
+};
+
+std::vector<std::string> members(const json& object) {
+  std::vector<std::string> names;
+  for (const json& member : object["members"]) names.push_back(member["name"]);
+  return names;
+}
+
+// Of query-migrate. Whatever is new there may be worth more than what Wherry makes of the others.
+bool is_known_figure(const std::string& name) {
+  static const std::set<std::string> known = {"status",
+                                              "ram",
+                                              "disk",
+                                              "remaining",
+                                              "vfio",
+                                              "xbzrle-cache",
+                                              "total-time",
+                                              "expected-downtime",
+                                              "downtime",
+                                              "setup-time",
+                                              "cpu-throttle-percentage",
+                                              "error-desc",
+                                              "blocked-reasons",
+                                              "postcopy-blocktime",
+                                              "postcopy-vcpu-blocktime",
+                                              "postcopy-latency",
+                                              "postcopy-latency-dist",
+                                              "postcopy-vcpu-latency",
+                                              "postcopy-non-vcpu-latency",
+                                              "compression",
+                                              "socket-address",
+                                              "dirty-limit-throttle-time-per-round",
+                                              "dirty-limit-ring-full-time"};
+  return known.contains(name);
+}
+
+TEST(QemuSchema, HasNothingThatWherryDoesNotKnow) {
+  for (const auto& binary : test::qemus()) {
+    test::Qemu qemu(binary, {"-machine", "none"});
+    auto qmp = qemu.monitor();
+    ASSERT_TRUE(qmp);
+    const auto version = qmp->execute("query-version");
+    ASSERT_TRUE(version);
+    SCOPED_TRACE((*version)["qemu"].dump());
+    const auto entries = qmp->execute("query-qmp-schema");
+    ASSERT_TRUE(entries);
+    const Schema schema(*entries);
+    const json status = schema.answer_of("query-status"), migration = schema.answer_of("query-migrate");
+    for (const std::string name : schema.type_of(status, "status")["values"])
+      EXPECT_TRUE(qemu::run_state_named(name)) << "run state " << name;
+    for (const std::string name : schema.type_of(migration, "status")["values"])
+      EXPECT_TRUE(qemu::phase_named(name)) << "status of a migration " << name;
+    for (const auto& name : members(migration))
+      EXPECT_TRUE(is_known_figure(name)) << "figure of a migration " << name;
+    const json capability = schema.element_of(schema.answer_of("query-migrate-capabilities"));
+    for (const std::string name : schema.type_of(capability, "capability")["values"])
+      EXPECT_TRUE(is_known_capability(name)) << "capability " << name;
+    for (const auto& name : members(schema.answer_of("query-migrate-parameters")))
+      EXPECT_TRUE(is_known_parameter(name)) << "parameter " << name;
+  }
+}
+
+}  // namespace
+}  // namespace wherry
