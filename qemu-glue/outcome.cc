@@ -3,6 +3,13 @@
 #include "transport/control.h"
 
 namespace wherry {
+namespace {
+
+bool stays(Outcome outcome) {
+  return outcome == Outcome::failed || outcome == Outcome::cancelled;
+}
+
+}  // namespace
 
 const char* name(Outcome outcome) {
   switch (outcome) {
@@ -10,6 +17,8 @@ const char* name(Outcome outcome) {
       return "completed";
     case Outcome::failed:
       return "failed";
+    case Outcome::cancelled:
+      return "cancelled";
     case Outcome::unknown:
       break;
   }
@@ -17,7 +26,7 @@ const char* name(Outcome outcome) {
 }
 
 std::optional<Outcome> outcome_named(std::string_view text) {
-  for (const Outcome outcome : {Outcome::completed, Outcome::failed, Outcome::unknown}) {
+  for (const Outcome outcome : {Outcome::completed, Outcome::failed, Outcome::cancelled, Outcome::unknown}) {
     if (text == name(outcome)) return outcome;
   }
   return std::nullopt;
@@ -27,6 +36,7 @@ std::optional<Ended> agree(std::optional<Ended> one, std::optional<Ended> other)
   if (!one) return other;
   if (!other || one->outcome == other->outcome || one->outcome == Outcome::unknown) return one;
   if (other->outcome == Outcome::unknown) return other;
+  if (stays(one->outcome) && stays(other->outcome)) return one->outcome == Outcome::cancelled ? one : other;
   return Ended{
       Outcome::unknown,
       "one QEMU takes the migration for completed and the other for failed: ask both (query-migrate), and "

@@ -11,6 +11,7 @@ namespace wherry {
 enum class Outcome {
   completed,  // the guest is at the destination, and the source knows
   failed,     // the guest is at the source
+  cancelled,  // the same, and somebody wished it so
   unknown,    // this end cannot tell; the detail says whom to ask
 };
 
@@ -24,7 +25,7 @@ struct Ended {
 };
 
 // What two who looked from different sides come to together. Nothing: one knows nothing, so the other's
-// counts. Where they contradict each other, nobody knows.
+// counts. Where they contradict each other, nobody knows. That it was cancelled, only one of them may know.
 std::optional<Ended> agree(std::optional<Ended> one, std::optional<Ended> other);
 
 // A key of the source's account, which is there if its QEMU has left and cannot have heard the destination's

@@ -52,7 +52,7 @@ void Interruption::hear(int signal) {
     return spdlog::warn("{}: {}; interrupt again to wait no longer", why, answers_.waits);
   }
   spdlog::warn("{}: the guest stays at the source", why);
-  end_in_time(Outcome::failed, why);
+  end_in_time(Outcome::cancelled, why);
 }
 
 void Interruption::end_in_time(Outcome outcome, const std::string& why) {
@@ -64,11 +64,17 @@ void Interruption::end_in_time(Outcome outcome, const std::string& why) {
   std::_Exit(exit_status(outcome));
 }
 
-int Interruption::exit_status(Outcome outcome) const {
-  switch (outcome) {
+Outcome Interruption::outcome(Outcome ended) const {
+  std::lock_guard lock(mutex_);
+  return ended == Outcome::failed && signal_ ? Outcome::cancelled : ended;
+}
+
+int Interruption::exit_status(Outcome ended) const {
+  switch (ended) {
     case Outcome::completed:
       return kCompleted;
-    case Outcome::failed: {
+    case Outcome::failed:
+    case Outcome::cancelled: {
       std::lock_guard lock(mutex_);
       return signal_ ? kSignalled + signal_ : kFailed;
     }

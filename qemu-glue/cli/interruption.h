@@ -47,8 +47,9 @@ class Interruption {
   // The command has ended by itself.
   ~Interruption();
 
-  // Of a command whose migration ended so.
-  int exit_status(Outcome outcome) const;
+  // How the command ends whose migration ended so: one that failed by a signal was cancelled.
+  Outcome outcome(Outcome ended) const;
+  int exit_status(Outcome ended) const;
 
  private:
   void hear(int signal);

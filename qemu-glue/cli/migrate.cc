@@ -55,7 +55,8 @@ int migrate_between_monitors(const MigrateOptions& options) {
     Progress progress([&] { return migration.report(); }, options.json);
     done = migration.run();
   }
-  const Report report = migration.report();
+  Report report = migration.report();
+  report.outcome = interruption.outcome(*report.outcome);
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
   print_summary(report, options.json);
   if (!done) spdlog::error("{}", done.error().message);

@@ -118,8 +118,8 @@ void print_summary(const Report& report, bool json) {
   for (const auto& [channel, why] : report.opaque) row("opaque", fmt::format("{}: {}", channel, why));
 }
 
-void print_failure(ReportFile& file, Report report, const Error& error, bool json) {
-  report.outcome = Outcome::failed;
+void print_failure(ReportFile& file, Report report, Outcome outcome, const Error& error, bool json) {
+  report.outcome = outcome;
   report.error = error.message;
   if (json) print_line(json_line(report));
   if (auto written = file.write(report); !written) spdlog::warn("{}", written.error().message);

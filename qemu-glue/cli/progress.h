@@ -41,7 +41,7 @@ void print_summary(const Report& report, bool json);
 
 // For a migration that cannot begin: says why on standard error, in the report, and as JSON if that is
 // wished.
-void print_failure(ReportFile& file, Report report, const Error& error, bool json);
+void print_failure(ReportFile& file, Report report, Outcome outcome, const Error& error, bool json);
 // For one that is left in the middle: says so in the report.
 void write_last(ReportFile& file, Report report, Outcome outcome, const std::string& why);
 

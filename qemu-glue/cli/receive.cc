@@ -10,6 +10,7 @@
 #include "qemu-glue/cli/interruption.h"
 #include "qemu-glue/cli/progress.h"
 #include "qemu-glue/memory/find_guest_ram.h"
+#include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/own_monitor.h"
 #include "qemu-glue/receiver.h"
 
@@ -54,9 +55,22 @@ std::optional<bool> has_arrived(const std::string& given, pid_t qemu) {
   auto qmp = given.empty() ? monitor(given, qemu) : Qmp::connect(monitor_path(given), kAnswer);
   auto answer = qmp ? (*qmp)->execute("query-migrate", {}, kAnswer) : pass_on(qmp);
   if (!answer) return std::nullopt;
-  const std::string status = answer->value("status", "none");
-  if (status == "completed") return true;
-  if (status == "failed" || status == "none" || status == "setup") return false;
+  switch (qemu::phase_of(*answer)) {
+    case qemu::MigrationPhase::completed:
+      return true;
+    case qemu::MigrationPhase::none:
+    case qemu::MigrationPhase::begins:
+    case qemu::MigrationPhase::gives_up:
+    case qemu::MigrationPhase::failed:
+    case qemu::MigrationPhase::cancelled:
+      return false;
+    case qemu::MigrationPhase::active:
+    case qemu::MigrationPhase::held:
+    case qemu::MigrationPhase::switches:
+    case qemu::MigrationPhase::shared:
+    case qemu::MigrationPhase::cut:
+      break;
+  }
   return std::nullopt;
 }
 
@@ -103,13 +117,15 @@ int receive(const ReceiveOptions& options) {
     receiver.open(Listener::handed_over(Fd(options.handed_over)));
   } else {
     if (auto opened = receiver.open(); !opened) {
-      print_failure(*file, receiver.report(), opened.error(), false);
-      return interruption.exit_status(Outcome::failed);
+      const Outcome outcome = interruption.outcome(Outcome::failed);
+      print_failure(*file, receiver.report(), outcome, opened.error(), false);
+      return interruption.exit_status(outcome);
     }
     spdlog::info("listening on {}", receiver.where().str());
   }
   auto ended = receiver.run();
-  const Report report = receiver.report();
+  Report report = receiver.report();
+  report.outcome = interruption.outcome(*report.outcome);
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
   if (!ended) spdlog::error("{}", ended.error().message);
   if (handed_over && ended) std::this_thread::sleep_for(kUntilTheGuestRuns);

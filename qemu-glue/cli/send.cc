@@ -16,6 +16,7 @@
 #include "qemu-glue/domain/event_loop.h"
 #include "qemu-glue/domain/libvirt_monitor.h"
 #include "qemu-glue/kept_stopped.h"
+#include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/sender.h"
 
@@ -54,9 +55,7 @@ using Pause = std::function<void(std::chrono::milliseconds longest)>;
 // its way to one, for its channels have ended.
 Result<nlohmann::json> final_answer(Monitor& qemu, const Pause& pause) {
   auto answer = qemu.execute("query-migrate");
-  for (int looks = 1; answer && looks < kLooksAtTheEnd; ++looks) {
-    const std::string status = answer->value("status", "none");
-    if (status == "completed" || status == "failed" || status == "cancelled" || status == "none") break;
+  for (int looks = 1; answer && !is_over(qemu::phase_of(*answer)) && looks < kLooksAtTheEnd; ++looks) {
     pause(kLook);
     answer = qemu.execute("query-migrate");
   }
@@ -65,27 +64,29 @@ Result<nlohmann::json> final_answer(Monitor& qemu, const Pause& pause) {
 
 // How it went, as QEMU says. `of_both`: the answer is one that both hosts have agreed on.
 std::optional<Ended> verdict(Monitor& qemu, const nlohmann::json& answer, bool of_both) {
-  const std::string status = answer.value("status", "");
-  if (status == "completed" && (of_both || waits_for_word(qemu))) return Ended{Outcome::completed, ""};
-  if (status == "failed" || status == "cancelled")
-    return Ended{Outcome::failed, "the source's QEMU says: " + answer.value("error-desc", status)};
-  return std::nullopt;
+  const auto phase = qemu::phase_of(answer);
+  const bool cancelled = phase == qemu::MigrationPhase::cancelled;
+  if (phase == qemu::MigrationPhase::completed && (of_both || waits_for_word(qemu)))
+    return Ended{Outcome::completed, ""};
+  if (!cancelled && phase != qemu::MigrationPhase::failed) return std::nullopt;
+  const std::string why = answer.value("error-desc", cancelled ? "cancelled" : "failed");
+  return Ended{cancelled ? Outcome::cancelled : Outcome::failed, "the source's QEMU says: " + why};
 }
 
-// What only QEMU knows: how long the guest was away, and how it went where nothing else tells, or
-// contradicts. Its failure says that only if both hosts have agreed on it, and Wherry had not to close it
-// without the destination's word
-// (`lost`).
+// What only QEMU knows: how long the guest was away, whether somebody cancelled it, and how it went where
+// nothing else tells, or contradicts. Its failure says that only if both hosts have agreed on it, and Wherry
+// had not to close it without the destination's word (`lost`).
 Result<> ask_qemu(Monitor& qemu, const Pause& pause, bool of_both, bool lost, Report& report) {
   auto answer = final_answer(qemu, pause);
   if (!answer) return pass_on(answer);
-  if (report.outcome == Outcome::unknown) {
-    const auto told = verdict(qemu, *answer, of_both);
-    if (told && (told->outcome == Outcome::completed || (of_both && !lost))) {
-      report.outcome = told->outcome;
-      report.error = told->detail;
-    }
+  const auto told = verdict(qemu, *answer, of_both);
+  if (told && report.outcome == Outcome::unknown &&
+      (told->outcome == Outcome::completed || (of_both && !lost))) {
+    report.outcome = told->outcome;
+    report.error = told->detail;
   }
+  if (told && report.outcome == Outcome::failed && told->outcome == Outcome::cancelled)
+    report.outcome = Outcome::cancelled;
   if (report.outcome != Outcome::completed) {
     if (const auto kept = kept_stopped(qemu)) {
       report.outcome = Outcome::unknown;
@@ -181,8 +182,9 @@ int send(const SendOptions& options) {
           options.qmp.empty() ? "the one that migrates to " + options.qemu : options.qmp),
   });
   const auto give_up = [&](const Error& error) {
-    print_failure(*file, sender.report(), error, options.json);
-    return interruption.exit_status(Outcome::failed);
+    const Outcome outcome = interruption.outcome(Outcome::failed);
+    print_failure(*file, sender.report(), outcome, error, options.json);
+    return interruption.exit_status(outcome);
   };
   if (!options.qmp.empty()) {
     auto connected = Qmp::connect(monitor_path(options.qmp));
@@ -231,6 +233,7 @@ int send(const SendOptions& options) {
     asked = ask_qemu(*libvirt, watch, true, failure.failed(), report);
   }
   if (!asked) spdlog::warn("{}", asked.error().message);
+  report.outcome = interruption.outcome(*report.outcome);
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
   print_summary(report, options.json);
   if (report.outcome != Outcome::completed) spdlog::error("{}", report.error);

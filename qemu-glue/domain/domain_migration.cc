@@ -1,5 +1,6 @@
 #include "qemu-glue/domain/domain_migration.h"
 
+#include <libvirt/virterror.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -69,6 +70,7 @@ Result<> DomainMigration::run() {
     if (!done) done = fail("{}; {}", cancelled_.empty() ? done.error().message : cancelled_, ended.detail);
   }
   std::lock_guard lock(mutex_);
+  if (outcome == Outcome::failed && (!cancelled_.empty() || aborted_)) outcome = Outcome::cancelled;
   progress_.outcome = outcome;
   progress_.left_s.reset();
   if (!done) progress_.error = done.error().message;
@@ -139,13 +141,13 @@ Result<> DomainMigration::migrate() {
   const unsigned flags = migrate_flags(options_.how);
   if (options_.how.p2p) {
     const char* to = options_.to.libvirt.c_str();
-    if (virDomainMigrateToURI3(domain_.get(), to, params.data(), params.size(), flags) < 0)
-      return fail("{}", last_error());
-    return {};
+    if (virDomainMigrateToURI3(domain_.get(), to, params.data(), params.size(), flags) == 0) return {};
+  } else {
+    arrived_.reset(virDomainMigrate3(domain_.get(), there_.get(), params.data(), params.size(), flags));
+    if (arrived_) return {};
   }
-  arrived_.reset(virDomainMigrate3(domain_.get(), there_.get(), params.data(), params.size(), flags));
-  if (!arrived_) return fail("{}", last_error());
-  return {};
+  aborted_ = virGetLastErrorCode() == VIR_ERR_OPERATION_ABORTED;
+  return fail("{}", last_error());
 }
 
 void DomainMigration::look_after(const std::future<Result<>>& migrating) {

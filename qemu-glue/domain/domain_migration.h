@@ -67,6 +67,7 @@ class DomainMigration {
   Domain domain_;
   Domain arrived_;
   Ways ways_;
+  bool aborted_ = false;  // by somebody else, as libvirt says
 
   mutable std::mutex mutex_;  // guards what follows
   bool begun_ = false;
