@@ -61,8 +61,9 @@ class End(unittest.TestCase):
         """All that holds after a failure; a wherry that was killed says nothing, one that was interrupted ends with 130."""
         for wherry, says in ((pair.sender, sender_says), (pair.receiver, receiver_says)):
             if says:
-                self.check_exit(wherry, 130 if wherry is interrupted else 1, says, within)
-                self.assertEqual(wherry.report['status'], 'failed')
+                code, status = (130, 'cancelled') if wherry is interrupted else (1, 'failed')
+                self.check_exit(wherry, code, says, within)
+                self.assertEqual(wherry.report['status'], status)
                 self.assertRegex(wherry.report['error'], says)
         if pair.src.process.poll() is None:
             pair.check_source_goes_on(within)
@@ -153,6 +154,14 @@ class Cancelled(End):
             pair.renew_destination()
             pair.start_wherries()
             self.migrate(pair)
+
+    def test_both_ends_say_so_where_one_can_ask(self):
+        with self.pair('single_relay', version='11.1', sender_qmp=True) as pair:
+            reach(pair, 'first_pass')
+            pair.src.execute('migrate_cancel')
+            for wherry in pair.sender, pair.receiver:
+                self.check_exit(wherry, 1, "source's QEMU")
+                self.assertEqual(wherry.report['status'], 'cancelled')
 
     def check_setup(self, combination):
         with self.pair(combination) as pair:

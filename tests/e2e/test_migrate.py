@@ -1,11 +1,12 @@
 """`wherry migrate --from QMP --to QMP`: all of a migration between two QEMUs of one host, by one command."""
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import unittest
 
-from lab import Guest, wait_until, wherry_binary
+from lab import VERSIONS, Guest, wait_until, wherry_binary
 from lab.process import scratch
 
 GUEST = 'pages=16384 rate=3000 verify=2000'
@@ -13,6 +14,52 @@ GUEST = 'pages=16384 rate=3000 verify=2000'
 
 def capabilities(guest):
     return {each['capability'] for each in guest.execute('query-migrate-capabilities') if each['state']}
+
+
+class Migrating:
+    """A migration of its own two guests, as soon as the context is entered; with a `rate` not over before its first page
+    is on its way."""
+
+    def __init__(self, version='10.0', *options, source=lambda _: None, destination=None, capabilities=(), set_there=(),
+                 rate=None):
+        small = {'ram_kib': 49160, 'append': 'pages=2048 rate=3000 verify=2000'}
+        with contextlib.ExitStack() as stack:
+            self.src = stack.enter_context(Guest(version, **small))
+            self.dst = stack.enter_context(Guest(version, incoming=True, **small, **(destination or {})))
+            self.src.wait_ready()
+            for guest, names in (self.src, capabilities), (self.dst, set_there):
+                guest.execute('migrate-set-capabilities', capabilities=[{'capability': c, 'state': True} for c in names])
+            source(self.src)
+            self._report = os.path.join(scratch(), 'report')
+            self.process = stack.enter_context(subprocess.Popen(
+                [wherry_binary(), 'migrate', '--from', f'qmp:{self.src.qmp_path}', '--to', f'qmp:{self.dst.qmp_path}', '--via',
+                 f"wherry://127.0.0.1:0?{f'bandwidth={rate}' if rate else ''}", '--report', self._report, *options],
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
+            stack.callback(self.process.kill)
+            if rate:
+                wait_until(lambda: self.src.execute('query-migrate').get('ram', {}).get('transferred', 0) > 0, 20,
+                           'pages on their way')
+            self._stack = stack.pop_all()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stack.close()
+
+    def end(self, code=0):
+        """Waits for it; returns the report."""
+        _, said = self.process.communicate(timeout=30)
+        if self.process.returncode != code:
+            raise AssertionError(f'wherry migrate ended with {self.process.returncode}: {said}')
+        with open(self._report, encoding='utf-8') as file:
+            return json.load(file)
+
+    def check_runs(self):
+        """The guest goes on at the destination, and finds every page right."""
+        self.dst.wait_console(lambda _: self.dst.ticks(), 10, 'tick of the guest at the destination')
+        if bad := self.src.bad() + self.dst.bad():
+            raise AssertionError(f'the guest found {bad[:10]}')
 
 
 class Migrate(unittest.TestCase):
@@ -70,6 +117,125 @@ class Migrate(unittest.TestCase):
             self.assertEqual((capabilities(src), src.execute('query-migrate-parameters')), before)
             ticks = len(src.ticks())
             src.wait_console(lambda _: len(src.ticks()) > ticks, 10, 'tick of the guest that stays')
+
+
+class GivenUp(unittest.TestCase):
+    """What the guest is at the destination is what it was when the source's QEMU gave it up."""
+
+    def check_stays(self, migrating):
+        report = migrating.end()
+        self.assertEqual(migrating.dst.status(), 'paused')
+        self.assertNotIn('switchover_ms', report)
+        self.assertNotIn('measured', report.get('downtime', {}))
+
+    def check_goes_on(self, migrating):
+        self.assertIn('switchover_ms', migrating.end())
+        migrating.check_runs()
+
+    def test_stopped_meanwhile(self):
+        for version in VERSIONS:
+            with self.subTest(version), Migrating(version, rate='64Mbps') as migrating:
+                migrating.src.stop()
+                self.check_stays(migrating)
+        with Migrating(rate='64Mbps') as migrating:
+            migrating.src.stop()
+            migrating.src.cont()
+            report = migrating.end()
+            migrating.src.status()  # takes in the events
+            stops = [event['time'] for event in migrating.src.qmp.events if event['event'] == 'STOP']
+            self.assertEqual(len(stops), 2)
+            self.assertAlmostEqual(report['switchover_ms'] / 1000,
+                                   migrating.dst.qmp.wait_event('RESUME')['time'] - stops[1], places=4)
+
+    def test_let_go_on_meanwhile(self):
+        for version in VERSIONS:
+            with self.subTest(version), Migrating(version, source=Guest.stop, rate='64Mbps') as migrating:
+                migrating.src.cont()
+                self.check_goes_on(migrating)
+
+    def test_asleep(self):
+        for version in VERSIONS:
+            with self.subTest(version), Migrating(version, source=Guest.sleep) as migrating:
+                migrating.end()
+                # QEMU before 9.0 wakes a guest to give it up.
+                self.assertEqual(migrating.dst.status(), 'running' if version == '7.2' else 'suspended')
+                if version != '7.2':
+                    migrating.dst.execute('system_wakeup')
+                    wait_until(lambda dst=migrating.dst: dst.status() == 'running', 5, 'guest that has woken')
+
+    def test_paused(self):
+        for version in VERSIONS:
+            # Even one that QEMU itself would start, and whose source's would wake it.
+            with self.subTest(version), Migrating(version, '--paused', source=Guest.sleep,
+                                                  destination={'autostart': True}) as migrating:
+                self.check_stays(migrating)
+        with Migrating('10.0', '--paused') as migrating:
+            self.check_stays(migrating)
+        with Migrating('10.0', '--paused', rate='64Mbps') as migrating:
+            migrating.src.cont()
+            self.check_goes_on(migrating)
+        with Migrating('10.0', '--paused', rate='64Mbps') as migrating:
+            migrating.process.send_signal(signal.SIGINT)
+            migrating.end(130)
+            wait_until(lambda: migrating.src.status() == 'running', 5, 'guest that goes on at the source')
+
+    def test_in_postcopy_it_goes_on_before_all_of_its_memory_is_there(self):
+        for version in '7.2', '11.1':
+            with self.subTest(version), Migrating(version, capabilities=['postcopy-ram', 'events'], rate='64Mbps') as migrating:
+                migrating.src.execute('migrate-start-postcopy')
+                self.assertIn('switchover_ms', migrating.end())
+                # Under TCG that QEMU loses pages in postcopy, without Wherry as well (test_postcopy.py).
+                if version != '11.1':
+                    migrating.check_runs()
+                self.assertLess(migrating.dst.qmp.wait_event('RESUME')['time'],
+                                migrating.src.qmp.wait_event('MIGRATION', status='completed')['time'])
+
+    def test_stopped_before_postcopy(self):
+        with Migrating(capabilities=['postcopy-ram'], destination={'autostart': True}, rate='64Mbps') as migrating:
+            migrating.src.stop()
+            migrating.src.execute('migrate-start-postcopy')
+            self.check_stays(migrating)
+
+
+class Settings(unittest.TestCase):
+    """What the source's QEMU was set to for a migration."""
+
+    def test_pause_before_switchover(self):
+        for version in '7.2', '11.1':
+            with self.subTest(version), Migrating(version, capabilities=['pause-before-switchover']) as migrating:
+                migrating.end()
+                migrating.check_runs()
+
+    def test_compress(self):
+        with Migrating('7.2', capabilities=['compress']) as migrating:
+            self.assertEqual(migrating.end()['opaque'], {'main': 'compress'})
+            migrating.check_runs()
+
+    def test_what_is_on_at_the_destination_alone(self):
+        with Migrating('10.0', set_there=['multifd', 'x-ignore-shared']) as migrating:
+            migrating.end()
+            migrating.check_runs()
+
+    def test_what_cannot_be_carried_is_refused_before_anything_is_set(self):
+        with Migrating('10.0', capabilities=['multifd', 'zero-copy-send']) as migrating:
+            report = migrating.end(1)
+            self.assertRegex(report['error'], 'migrate_set_capability zero-copy-send off')
+            self.assertEqual(capabilities(migrating.src), {'multifd', 'zero-copy-send'})
+            self.assertEqual(capabilities(migrating.dst), set())
+            self.assertEqual(migrating.dst.status(), 'inmigrate')
+
+
+class Cancelled(unittest.TestCase):
+    def test_by_a_signal(self):
+        with Migrating(rate='64Mbps') as migrating:
+            migrating.process.send_signal(signal.SIGINT)
+            self.assertEqual(migrating.end(130)['status'], 'cancelled')
+
+    def test_in_the_monitor(self):
+        with Migrating('11.1', rate='64Mbps') as migrating:
+            migrating.src.execute('migrate_cancel')
+            report = migrating.end(1)
+            self.assertEqual(report['status'], migrating.src.execute('query-migrate')['status'])
 
 
 if __name__ == '__main__':

@@ -93,7 +93,7 @@ class MigrateDomain(unittest.TestCase):
             process = self.start(vm, '--bandwidth', '4')
             process.send_signal(signal.SIGINT)
             end = self.check_failed(process, 'interrupted by SIGINT; the guest runs on at the source', 128 + signal.SIGINT)
-            self.assertEqual(end['status'], 'failed')
+            self.assertEqual(end['status'], 'cancelled')
             self.assertEqual(vm.job()['Job type'], '0')  # none
             vm.check_runs_on(self.hosts.a)
             self.assertIsNone(vm.state(self.hosts.b))

@@ -165,7 +165,7 @@ class Ownership(unittest.TestCase):
                     sender.process.send_signal(number)
                     self.assertEqual(sender.wait(3), 128 + number)
                     self.assertIn('the guest stays at the source', sender.stderr)
-                    self.assertEqual(sender.report['status'], 'failed')
+                    self.assertEqual(sender.report['status'], 'cancelled')
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@
 namespace wherry {
 namespace {
 
-constexpr Outcome kAll[] = {Outcome::completed, Outcome::failed, Outcome::unknown};
+constexpr Outcome kAll[] = {Outcome::completed, Outcome::failed, Outcome::cancelled, Outcome::unknown};
 
 TEST(Outcome, HasAWord) {
   for (const Outcome outcome : kAll) EXPECT_EQ(outcome_named(name(outcome)), outcome);
@@ -20,12 +20,18 @@ TEST(Outcome, WhoKnowsNothingAgreesWithTheOther) {
   }
 }
 
+bool stays(Outcome outcome) {
+  return outcome == Outcome::failed || outcome == Outcome::cancelled;
+}
+
 TEST(Outcome, WhatOneHasReasonToDoubtBothDoubt) {
   for (const Outcome one : kAll) {
     for (const Outcome other : kAll) {
       const auto agreed = agree(Ended{one, "here"}, Ended{other, "there"});
       ASSERT_TRUE(agreed);
-      EXPECT_EQ(agreed->outcome, one == other ? one : Outcome::unknown) << name(one) << " " << name(other);
+      const bool doubt = one != other && !(stays(one) && stays(other));
+      EXPECT_EQ(agreed->outcome == Outcome::unknown, doubt || one == Outcome::unknown)
+          << name(one) << " " << name(other);
       if (one == other) {
         EXPECT_EQ(agreed->detail, "here");
       }
@@ -34,6 +40,14 @@ TEST(Outcome, WhatOneHasReasonToDoubtBothDoubt) {
   EXPECT_EQ(agree(Ended{Outcome::completed, ""}, Ended{Outcome::unknown, "doubt"})->detail, "doubt");
   EXPECT_NE(agree(Ended{Outcome::completed, ""}, Ended{Outcome::failed, "x"})->detail.find("ask both"),
             std::string::npos);
+}
+
+TEST(Outcome, OfAFailureOneMayKnowThatItWasWished) {
+  const Ended failed{Outcome::failed, "x"}, cancelled{Outcome::cancelled, "wished"};
+  for (const auto& agreed : {agree(failed, cancelled), agree(cancelled, failed)}) {
+    EXPECT_EQ(agreed->outcome, Outcome::cancelled);
+    EXPECT_EQ(agreed->detail, "wished");
+  }
 }
 
 TEST(Outcome, IsToldToTheOtherEnd) {

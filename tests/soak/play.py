@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 
-from lab import Certificates, Pair, QmpError
+from lab import STAYED, Certificates, Pair, QmpError
 
 certificates = functools.cache(Certificates)
 
@@ -154,5 +154,5 @@ def _never_begun(case, pair):
     if pair.src.process.poll() is not None:
         return True
     with contextlib.suppress(OSError, QmpError):
-        return pair.src.qmp.execute('query-migrate', 5).get('status') in ('failed', 'cancelled')
+        return pair.src.qmp.execute('query-migrate', 5).get('status') in STAYED
     return False

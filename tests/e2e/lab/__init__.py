@@ -2,7 +2,7 @@
 
 Guest (a QEMU with our test guest), Qmp, Link (a network), Wherry (send, receive), Pair (all of these, ready to
 migrate), native_migrate (the control), compare_ram; Hosts (two hosts with libvirt), Domain (our test guest on them);
-Certificates (for TLS between the QEMUs); measure (one migration's figures, for benchmarks).
+Certificates (for TLS between the QEMUs); ENDED … (states of a migration); measure (one migration's figures, for benchmarks).
 Everything is a context manager that leaves nothing behind; each module's text says how to use it.
 """
 from .certificates import Certificates
@@ -15,8 +15,9 @@ from .migration import compare_ram, downtime_ms, native_migrate, page_hashes
 from .pair import PAGES, Pair
 from .process import scratch, spawn, wait_until
 from .qmp import Qmp, QmpError
+from .states import ENDED, ON_THE_WAY, STAYED
 from .wherry import DEFAULT_PORT, Wherry, wherry_binary
 
-__all__ = ['ABORTED', 'Certificates', 'DEFAULT_PORT', 'Domain', 'Guest', 'Hosts', 'Link', 'PAGES', 'Pair', 'Qmp', 'QmpError',
-           'VERSIONS', 'Way', 'Wherry', 'compare_ram', 'downtime_ms', 'guest_kernel', 'measure', 'native_migrate', 'page_hashes',
+__all__ = ['ABORTED', 'Certificates', 'DEFAULT_PORT', 'Domain', 'ENDED', 'Guest', 'Hosts', 'Link', 'ON_THE_WAY', 'PAGES', 'Pair',
+           'Qmp', 'QmpError', 'STAYED', 'VERSIONS', 'Way', 'Wherry', 'compare_ram', 'downtime_ms', 'guest_kernel', 'measure', 'native_migrate', 'page_hashes',
            'qemu_path', 'scratch', 'spawn', 'wait_until', 'wherry_binary']

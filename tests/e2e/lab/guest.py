@@ -28,6 +28,7 @@ from .console import Console
 from .machine import MACHINES
 from .process import end, in_namespace, scratch, spawn, wait_until
 from .qmp import Qmp
+from .states import ENDED
 
 TESTS = Path(__file__).resolve().parents[2]
 VERSIONS = ('7.2', '10.0', '11.1')
@@ -131,6 +132,14 @@ class Guest(Console):
     def cont(self):
         self.execute('cont')
 
+    def sleep(self):
+        """Into ACPI S3, as a guest does by itself: by a write to its register (pc, q35). system_wakeup ends it."""
+        # QEMU 7.2 takes no less than both bytes, and the monitor of 11.1 writes no more than one.
+        for write in ('/w 0x604 0x2400', '/b 0x605 0x24'):
+            if self.status() != 'suspended':
+                self.execute('human-monitor-command', command_line=f'o {write}')
+        wait_until(lambda: self.status() == 'suspended', 5, 'guest that sleeps')
+
     def touched(self):
         """Page touches so far, by the guest's counter in its memory: also between two ticks, and when it is stopped."""
         symbols = subprocess.run(['nm', self._kernel], check=True, capture_output=True, text=True).stdout
@@ -160,7 +169,7 @@ class Guest(Console):
         raises if it did not complete."""
         def finished():
             info = self.execute('query-migrate')
-            return info if info.get('status') in ('completed', 'failed', 'cancelled') else None
+            return info if info.get('status') in ENDED else None
         info = wait_until(finished, timeout, 'end of the migration', every)
         if info['status'] != 'completed':
             raise RuntimeError(f"migration {info['status']}: {info.get('error-desc', '')} {self.stderr()}")

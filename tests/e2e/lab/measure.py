@@ -21,6 +21,7 @@ from .link import Link
 from .migration import downtime_ms as downtime_ms_of
 from .process import wait_until
 from .qmp import QmpError
+from .states import ENDED
 from .wherry import Wherry
 
 _TICK = os.sysconf('SC_CLK_TCK')
@@ -62,8 +63,7 @@ def _cancel(src, wherries):
     """Ends a migration that goes on. Returns what to add to its failure if it would not end."""
     try:
         src.execute('migrate_cancel')
-        wait_until(lambda: src.execute('query-migrate')['status'] in ('cancelled', 'failed', 'completed'), 10,
-                   'end of the cancelled migration')
+        wait_until(lambda: src.execute('query-migrate')['status'] in ENDED, 10, 'end of the cancelled migration')
         for wherry in wherries:
             wherry.wait(10)
         return ''

@@ -28,6 +28,7 @@ from .link import Link
 from .migration import compare_ram
 from .process import wait_until
 from .qmp import QmpError
+from .states import ENDED, STAYED
 from .wherry import Wherry
 
 PAGES = 2048
@@ -119,7 +120,7 @@ class Pair:
             ram = info.get('ram')
             if ram and ram['transferred'] > 1 << 20 and ram['dirty-sync-count'] >= passes:
                 return True
-            if info.get('status') in ('completed', 'failed'):
+            if info.get('status') in ENDED:
                 raise RuntimeError(f"migration {info['status']} before pass {passes}: {info.get('error-desc', '')}")
             return False
         wait_until(reached, 20, f'pass {passes} of the migration')
@@ -144,7 +145,7 @@ class Pair:
             raise AssertionError(f'the guest found {bad[:10]}')
         return self.sender.report, self.receiver.report
 
-    def check_source_goes_on(self, within=5, statuses=('failed', 'cancelled')):
+    def check_source_goes_on(self, within=5, statuses=STAYED):
         """Waits until the source's QEMU is out of the migration, then until its guest has gone on, found right."""
         def out():
             return self.src.execute('query-migrate').get('status') in statuses and self.src.status() == 'running'
