@@ -327,7 +327,7 @@ void Sender::measure() {
 Ended Sender::finish() {
   std::optional<Ended> known;
   if (!failure_.failed()) known = guest_.ending().known(true);
-  if (!failure_.failed() && options_.departed) known = agree(known, options_.departed());
+  if (!failure_.failed() && options_.departed) known = agree(known, departed());
   nlohmann::json own = to_account(known);
   if (guest_.ending().left_without_word()) own[kLeftWithoutWord] = true;
   auto account = session_->finish(std::move(own));
@@ -335,6 +335,15 @@ Ended Sender::finish() {
   if (!ended) return when_failed(ended.error());
   drain();
   return *ended;
+}
+
+// What the source's monitor says. A QEMU that was cancelled in its switchover has taken the guest back without
+// knowing whether the destination's has it as well.
+std::optional<Ended> Sender::departed() const {
+  auto said = options_.departed();
+  std::lock_guard lock(mutex_);
+  if (said && said->outcome == Outcome::cancelled && convergence_.stopped) return std::nullopt;
+  return said;
 }
 
 Result<Ended> Sender::read_account(const nlohmann::json& account) {

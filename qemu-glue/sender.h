@@ -80,6 +80,7 @@ class Sender {
   void sample();
   void measure();
   Ended finish();
+  std::optional<Ended> departed() const;
   Ended when_failed(const Error& why);
   Result<Ended> read_account(const nlohmann::json& account);
   void drain();
