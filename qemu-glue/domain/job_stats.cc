@@ -3,6 +3,13 @@
 #include <algorithm>
 
 namespace wherry::domain {
+namespace {
+
+// Bytes a second, a page in each of QEMU's windows of 0.1 s: slower are the few bytes that a stream begins
+// with.
+constexpr uint64_t kPages = 40960;
+
+}  // namespace
 
 JobStats JobStats::read(const TypedParams& params) {
   const auto number = [&params](const char* name) { return params.number(name).value_or(0); };
@@ -26,7 +33,7 @@ unsigned JobStats::percent() const {
 }
 
 std::optional<double> JobStats::seconds_left() const {
-  if (total == 0 || rate <= dirty_rate) return std::nullopt;
+  if (total == 0 || rate < kPages || rate <= dirty_rate) return std::nullopt;
   return static_cast<double>(remaining) / static_cast<double>(rate - dirty_rate);
 }
 

@@ -12,8 +12,8 @@ TEST(JobStats, AreLibvirtsFigures) {
                                     {"data_total", 1000},
                                     {"data_processed", 600},
                                     {"data_remaining", 500},
-                                    {"memory_bps", 9000},
-                                    {"disk_bps", 1000},
+                                    {"memory_bps", 90000},
+                                    {"disk_bps", 10000},
                                     {"memory_dirty_rate", 2},
                                     {"memory_page_size", 4096},
                                     {"memory_iteration", 3},
@@ -23,12 +23,12 @@ TEST(JobStats, AreLibvirtsFigures) {
   const JobStats stats = JobStats::read(params);
   EXPECT_EQ(stats.elapsed_s, 2.5);
   EXPECT_EQ(stats.processed, 600U);
-  EXPECT_EQ(stats.rate, 10000U);
+  EXPECT_EQ(stats.rate, 100000U);
   EXPECT_EQ(stats.dirty_rate, 8192U);
   EXPECT_EQ(stats.passes, 3U);
   EXPECT_EQ(stats.downtime_ms, 120);
   EXPECT_EQ(stats.percent(), 50U);
-  EXPECT_NEAR(*stats.seconds_left(), 500.0 / (10000 - 8192), 1e-9);
+  EXPECT_NEAR(*stats.seconds_left(), 500.0 / (100000 - 8192), 1e-9);
 }
 
 TEST(JobStats, AreZeroWhereLibvirtGivesNone) {
@@ -44,6 +44,10 @@ TEST(JobStats, AreAHundredPercentOnlyAtTheEnd) {
   EXPECT_EQ((JobStats{.total = 1000000, .remaining = 1}.percent()), 99U);
   EXPECT_EQ((JobStats{.total = 1000000, .remaining = 0}.percent()), 100U);
   EXPECT_EQ((JobStats{.total = 10, .remaining = 20}.percent()), 0U);
+}
+
+TEST(JobStats, NothingIsKnownBeforePagesGo) {
+  EXPECT_EQ((JobStats{.total = 1 << 30, .remaining = 1 << 30, .rate = 2280}.seconds_left()), std::nullopt);
 }
 
 TEST(JobStats, NoEndIsInSightOfAGuestThatIsTooFast) {
