@@ -73,6 +73,7 @@ Result<> Sender::open() {
     listener_->stop();
     if (disk_listener_) disk_listener_->stop();
     guest_.give_up();
+    guest_.note_dialled();
     const bool closes = guest_.ending().give_up();
     std::lock_guard lock(mutex_);
     if (closes) {

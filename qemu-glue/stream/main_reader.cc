@@ -18,6 +18,11 @@ constexpr std::string_view kVirtioMemSuffix = "virtio-mem-device-early";
 
 }  // namespace
 
+// The header comes alone, so that it can go ahead.
+StreamReader::Want MainReader::wants(std::span<const uint8_t> remained) const {
+  return {kLongestElement, state_ == State::file_header ? kFileHeader - remained.size() : SIZE_MAX};
+}
+
 size_t MainReader::read(std::span<uint8_t> bytes) {
   size_t taken = 0;
   while (taken < bytes.size()) {
@@ -69,11 +74,11 @@ MainReader::Step MainReader::give_up(std::string_view why, Rest rest) {
 }
 
 MainReader::Step MainReader::file_header(std::span<const uint8_t> bytes) {
-  if (bytes.size() < 8) return kNeedsMore;
+  if (bytes.size() < kFileHeader) return kNeedsMore;
   if (be32(&bytes[0]) != kFileMagic) return give_up("it does not begin like a migration stream (TLS?)");
   if (be32(&bytes[4]) != kFileVersion) return give_up("unknown version of the migration stream");
   state_ = State::configuration;
-  return keep(bytes, 8);
+  return keep(bytes, kFileHeader);
 }
 
 MainReader::Step MainReader::configuration(std::span<const uint8_t> bytes) {

@@ -25,11 +25,12 @@ class MainReader : public StreamReader {
   explicit MainReader(StreamEvents& events) : events_(events) {}
 
   size_t read(std::span<uint8_t> bytes) override;
-  Want wants(std::span<const uint8_t>) const override { return {kLongestElement, SIZE_MAX}; }
+  Want wants(std::span<const uint8_t> remained) const override;
 
  private:
   // A page of 64 KiB, or a command, with what is around them.
   static constexpr size_t kLongestElement = 80 * 1024;
+  static constexpr size_t kFileHeader = 8;
 
   // Where the reader stands, and what may come there:
   enum class State {

@@ -129,6 +129,16 @@ TEST(MainReader, FindsBlocksPagesAndEpochs) {
   EXPECT_EQ(seen.setup_end, setup().get().size());
 }
 
+TEST(MainReader, WantsTheHeaderAlone) {
+  Recorder recorder(make_main_writer);
+  MainReader reader(recorder);
+  ByteVector header = file_header();
+  EXPECT_EQ(reader.wants({}).at_most, 8u);
+  EXPECT_EQ(reader.wants(std::span(header).first(3)).at_most, 5u);
+  EXPECT_EQ(reader.read(header), 8u);
+  EXPECT_GT(reader.wants({}).at_most, 64u * 1024);
+}
+
 TEST(MainReader, SendsTheFooterOfTheSetupAhead) {
   const ByteVector stream = Bytes().add(header()).add(ram_start()).add(eos());
   const Recorder seen = read(stream);
