@@ -184,7 +184,7 @@ void ChannelReader::open(Kind kind) {
                  });
   switch (kind) {
     case Kind::main:
-      reader_ = std::make_unique<MainReader>(*batcher_);
+      reader_ = std::make_unique<MainReader>(*batcher_, [this] { return guest_.page_size(); });
       break;
     case Kind::multifd:
       reader_ = std::make_unique<MultifdReader>(
