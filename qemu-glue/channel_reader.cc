@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "qemu-glue/stream/formats.h"
 #include "qemu-glue/stream/main_reader.h"
@@ -159,7 +160,11 @@ void ChannelReader::open(Kind kind) {
                                                      : fmt::format("unknown ({})", channel_->number());
   batcher_ = std::make_unique<Batcher>(
       *channel_, Batcher::Notices{
-                     .blocks = [this](const GuestBlocks& blocks) { guest_.publish(blocks); },
+                     .blocks =
+                         [this](const GuestBlocks& blocks) {
+                           channel_->await_landed();
+                           guest_.publish(blocks);
+                         },
                      .participants = [this] { return is_main() ? guest_.participants() : 0; },
                      .opaque =
                          [this, name, as](const std::string& why) {
@@ -179,7 +184,7 @@ void ChannelReader::open(Kind kind) {
                  });
   switch (kind) {
     case Kind::main:
-      reader_ = std::make_unique<MainReader>(*batcher_);
+      reader_ = std::make_unique<MainReader>(*batcher_, [this] { return guest_.page_size(); });
       break;
     case Kind::multifd:
       reader_ = std::make_unique<MultifdReader>(
@@ -217,7 +222,10 @@ void ChannelReader::run() {
     opened = kind_.has_value();  // by settle(), perhaps, without a byte
   }
   if (opened) carry();
-  if (is_main()) guest_.give_up();
+  if (is_main()) {
+    guest_.give_up();
+    guest_.note_dialled();
+  }
   if (qemu_left_ && (in_epochs() || is_main()))
     guest_.ending().source_left(is_main() ? heard_ : Ending::Heard::not_known);
   {
@@ -263,7 +271,21 @@ size_t ChannelReader::receive(std::span<uint8_t> where) {
   return received;
 }
 
+// A QEMU that gives up meanwhile has nothing to wait for.
+void ChannelReader::await_dialled() {
+  if (is_main()) {
+    batcher_->flush();
+    channel_->await_landed();
+    guest_.note_dialled();
+  } else if (channel_->kind() == ChannelKind::data) {
+    pollfd either[] = {{guest_.dialled().fd(), POLLIN, 0}, {connection_.get(), POLLRDHUP, 0}};
+    while (poll(either, 2, -1) < 0 && errno == EINTR) {
+    }
+  }
+}
+
 void ChannelReader::carry() {
+  bool dialled = false;
   Slot slot;
   size_t parsed = 0;  // [0, parsed) is reported, [parsed, filled) waits for more
   size_t filled = 0;
@@ -283,7 +305,9 @@ void ChannelReader::carry() {
     const size_t got = receive({slot.get() + filled, std::min(want.at_most, kSlotBytes - filled)});
     if (got == 0) break;
     filled += got;
-    parsed += reader_->read({slot.get() + parsed, filled - parsed});
+    const size_t took = reader_->read({slot.get() + parsed, filled - parsed});
+    parsed += took;
+    if (took > 0 && !std::exchange(dialled, true)) await_dialled();
   }
   // An element that was cut off is passed on as it is: the destination's QEMU will say what it thinks of it.
   if (filled > parsed) batcher_->record({slot.get() + parsed, filled - parsed});

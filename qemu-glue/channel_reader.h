@@ -7,6 +7,10 @@
 // The kind shows in the first four bytes, but for a disk's connection, where the other end speaks first. A
 // connection that stays silent while postcopy is advised and the main channel is past its setup, or while
 // postcopy is being recovered, is the postcopy-preempt channel (QEMU 7.2 opens it early): settle() says so.
+//
+// The first bytes of the guest's channels go on at once. No more are taken before the destination has dialled
+// its QEMU, with those of the main channel in hand, and no page before it has found a place for the blocks: a
+// destination that is not there, or is another's, is noticed before any of the guest is on its way.
 #pragma once
 
 #include <atomic>
@@ -61,6 +65,7 @@ class ChannelReader {
   std::optional<Kind> first_bytes();
   void open(Kind kind);
   void carry();
+  void await_dialled();
   // Receives at least one byte into `where`; 0 at the end of the stream or of the session.
   size_t receive(std::span<uint8_t> where);
 

@@ -172,6 +172,7 @@ Result<> Migration::migrate(const std::string& directory) {
     std::lock_guard lock(mutex_);
     sender_ = std::make_unique<Sender>(Sender::Options{.qemu = outgoing, .uri = to}, failure_);
   }
+  sender_->ask_page_size(*source_);
   if (auto opened = sender_->open(); !opened) return opened;
   auto converging = convergence::Convergence::begin(*source_, source_->peer_pid(), options_.via,
                                                     [this] { return sender_->lanes(); });
@@ -226,6 +227,7 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
     }
     auto info = source_->execute("query-migrate", {}, kSwitchoverTimeout);
     if (!info) return pass_on(info);
+    sender_->hear_page_size(*info);
     const MigrationPhase phase = qemu::phase_of(*info);
     if (phase == MigrationPhase::held && !cancelled_) {
       // An Error means that somebody else has told it.

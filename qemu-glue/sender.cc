@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "qemu-glue/monitor/guest_page.h"
+
 namespace wherry {
 namespace {
 
@@ -73,6 +75,7 @@ Result<> Sender::open() {
     listener_->stop();
     if (disk_listener_) disk_listener_->stop();
     guest_.give_up();
+    guest_.note_dialled();
     const bool closes = guest_.ending().give_up();
     std::lock_guard lock(mutex_);
     if (closes) {
@@ -133,6 +136,18 @@ bool Sender::interrupt(const std::string& why) {
 void Sender::leave() {
   left_.raise();
   failure_.fail({"interrupted while the destination's word was awaited"});
+}
+
+void Sender::ask_page_size(Monitor& qemu) {
+  if (const auto size = qemu::page_size_of_processor(qemu)) {
+    guest_.note_page_size(*size);
+  } else {
+    guest_.expect_page_size();
+  }
+}
+
+void Sender::hear_page_size(const nlohmann::json& query_migrate) {
+  if (const auto size = qemu::page_size_told(query_migrate)) guest_.note_page_size(*size);
 }
 
 void Sender::hear(uint16_t channel, std::vector<uint8_t> bytes) {

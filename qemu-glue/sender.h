@@ -19,6 +19,7 @@
 
 #include "qemu-glue/channel_reader.h"
 #include "qemu-glue/convergence/convergence.h"
+#include "qemu-glue/monitor/monitor.h"
 #include "qemu-glue/report.h"
 #include "qemu-glue/source_guest.h"
 #include "qemu-glue/stream/return_path.h"
@@ -58,6 +59,10 @@ class Sender {
   void set_bandwidth(uint64_t bandwidth) { session_->set_bandwidth(bandwidth); }
   // The source's QEMU, once it has come over a unix socket; else 0.
   pid_t qemu_process() const { return guest_.process(); }
+  // How large the guest's pages are, where its stream does not say it: asked of QEMU's monitor before QEMU
+  // comes, and heard in its answers then.
+  void ask_page_size(Monitor& qemu);
+  void hear_page_size(const nlohmann::json& query_migrate);
   // For the convergence controller: what the lanes are at, and what it makes of that, for the report.
   convergence::Lanes lanes() const;
   void note(convergence::State state);

@@ -1,6 +1,13 @@
 #include "qemu-glue/source_guest.h"
 
 namespace wherry::qemu {
+namespace {
+
+// The monitor is looked at many times a second, and tells when QEMU is past its setup, which waits for
+// nobody.
+constexpr std::chrono::seconds kPageSizePatience{2};
+
+}  // namespace
 
 void SourceGuest::publish(const GuestBlocks& blocks) {
   ending_.will_not_say();  // or has been asked to, ahead of them
@@ -20,6 +27,23 @@ const GuestBlocks* SourceGuest::wait() {
   std::unique_lock lock(mutex_);
   known_.wait(lock, [this] { return have_blocks_ || gave_up_; });
   return have_blocks_ ? &blocks_ : nullptr;
+}
+
+void SourceGuest::note_page_size(uint32_t bytes) {
+  std::lock_guard lock(mutex_);
+  page_size_ = bytes;
+  known_.notify_all();
+}
+
+void SourceGuest::expect_page_size() {
+  std::lock_guard lock(mutex_);
+  expects_page_size_ = true;
+}
+
+std::optional<uint32_t> SourceGuest::page_size() {
+  std::unique_lock lock(mutex_);
+  known_.wait_for(lock, kPageSizePatience, [this] { return page_size_ || !expects_page_size_ || gave_up_; });
+  return page_size_;
 }
 
 uint32_t SourceGuest::participants() {

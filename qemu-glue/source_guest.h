@@ -15,6 +15,7 @@
 #include "qemu-glue/ending.h"
 #include "qemu-glue/stream/repeated_pages.h"
 #include "transport/channel.h"
+#include "transport/event.h"
 
 namespace wherry::qemu {
 
@@ -30,6 +31,16 @@ class SourceGuest {
   void give_up();
   // Waits for one of the two; null if there is no list.
   const GuestBlocks* wait();
+
+  // How large its pages are: QEMU's monitor says it, or is going to when the migration is under way.
+  void note_page_size(uint32_t bytes);
+  void expect_page_size();
+  // Waits for that if it is expected, though not for long.
+  std::optional<uint32_t> page_size();
+
+  // The destination's QEMU has been dialled, with the main channel's first bytes, or will never be.
+  void note_dialled() { dialled_.raise(); }
+  const Event& dialled() const { return dialled_; }
 
   // True for the first who asks: its channel is the main one.
   bool claim_main() { return !main_claimed_.exchange(true); }
@@ -61,6 +72,9 @@ class SourceGuest {
   const Settle settle_;
   mutable std::mutex mutex_;
   std::condition_variable known_;
+  Event dialled_;
+  std::optional<uint32_t> page_size_;
+  bool expects_page_size_ = false;
   GuestBlocks blocks_;
   bool have_blocks_ = false;
   bool gave_up_ = false;

@@ -15,7 +15,10 @@ PageSpace GuestBlocks::space() const {
 nlohmann::json GuestBlocks::to_json() const {
   nlohmann::json list = nlohmann::json::array();
   for (const Block& block : blocks) list.push_back({{"name", block.name}, {"length", block.length}});
-  return {{"page_size", page_size}, {"blocks", list}, {"relay_because", relay_because}};
+  return {{"page_size", page_size},
+          {"page_size_named", page_size_named},
+          {"blocks", list},
+          {"relay_because", relay_because}};
 }
 
 Result<GuestBlocks> GuestBlocks::from_json(const nlohmann::json& map) {
@@ -26,6 +29,8 @@ Result<GuestBlocks> GuestBlocks::from_json(const nlohmann::json& map) {
     return fail("the peer names a guest page size of {} bytes", *page_size);
   }
   result.page_size = *page_size;
+  const auto named = map.find("page_size_named");
+  result.page_size_named = named != map.end() && *named == true;
   auto relay_because = member<std::string>(map, "relay_because");
   if (!relay_because) return pass_on(relay_because);
   result.relay_because = *relay_because;

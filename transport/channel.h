@@ -31,7 +31,8 @@ struct GuestBlocks {
     uint64_t length = 0;  // bytes
   };
   std::vector<Block> blocks;
-  std::string relay_because;  // set: pages must go through the channels, for this reason
+  std::string relay_because;     // set: pages must go through the channels, for this reason
+  bool page_size_named = false;  // the VMM has said it; else it is what that of most guests is
 
   PageSpace space() const;
   nlohmann::json to_json() const;

@@ -164,13 +164,19 @@ Outbox::Frame Outbox::acknowledge(uint16_t channel, uint64_t sequence) {
   if (found == unacknowledged_.end()) return nullptr;
   Frame frame = std::move(found->second.frame);
   unacknowledged_.erase(found);
-  if (unacknowledged_.empty()) changed_.notify_all();
+  acknowledged_.notify_all();
   return frame;
 }
 
 bool Outbox::wait_acknowledged() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return stopped_ || unacknowledged_.empty(); });
+  acknowledged_.wait(lock, [this] { return stopped_ || unacknowledged_.empty(); });
+  return !stopped_;
+}
+
+bool Outbox::wait_acknowledged(uint16_t channel, uint64_t sequence) {
+  std::unique_lock lock(mutex_);
+  acknowledged_.wait(lock, [&] { return stopped_ || !unacknowledged_.contains(key(channel, sequence)); });
   return !stopped_;
 }
 
@@ -178,6 +184,7 @@ void Outbox::stop() {
   std::lock_guard lock(mutex_);
   stopped_ = true;
   changed_.notify_all();
+  acknowledged_.notify_all();
 }
 
 }  // namespace wherry

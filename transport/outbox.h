@@ -72,8 +72,9 @@ class Outbox {
   bool again(uint16_t channel, uint64_t sequence);
   // Forgets a frame; returns it, or null if there is no such frame.
   Frame acknowledge(uint16_t channel, uint64_t sequence);
-  // Waits until everything is acknowledged; false if stop() was called before.
+  // Waits until everything is acknowledged, or that frame; false if stop() was called before.
   bool wait_acknowledged();
+  bool wait_acknowledged(uint16_t channel, uint64_t sequence);
   void stop();
 
  private:
@@ -93,6 +94,7 @@ class Outbox {
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
+  std::condition_variable acknowledged_;
   std::deque<Frame> queue_;
   std::deque<Frame> disk_queue_;
   size_t since_disk_ = 0;    // frames handed out since one of a disk was

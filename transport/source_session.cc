@@ -87,6 +87,7 @@ void SourceChannel::send_record(OutFrame frame, uint16_t flags, uint32_t aux, si
 }
 
 void SourceChannel::pages(PageBatch batch, Slot memory, size_t charge) {
+  if (session_.failure_.failed()) return;  // what was read already goes nowhere, and counts for nothing
   session_.guest_bytes_ += batch.bytes();
   OutFrame frame;
   frame.header.type = FrameType::batch;
@@ -117,6 +118,10 @@ void SourceChannel::close(bool both_ways) {
   frame.header.type = FrameType::close;
   frame.header.aux = both_ways ? kBothWays : 0;
   send(std::move(frame));
+}
+
+void SourceChannel::await_landed() {
+  (void)session_.outbox_.wait_acknowledged(number_, sequence_ - 1);
 }
 
 void SourceChannel::send(OutFrame frame) {

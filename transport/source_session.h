@@ -59,6 +59,9 @@ class SourceChannel {
   void blocks(const GuestBlocks& blocks);
   // `both_ways`: the VMM takes nothing more of it either.
   void close(bool both_ways);
+  // Waits until the destination has done with the last of these, or the session is over. If that was no
+  // batch, it has done with all ahead of it.
+  void await_landed();
 
   // Whether a frame that is sent now would have to wait: for a lane, or for so long behind what the network
   // has not sent yet.

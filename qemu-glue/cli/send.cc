@@ -105,6 +105,7 @@ void converge(Monitor& qemu, convergence::Convergence& converging, Sender& sende
   while (!over.stop_requested()) {
     auto info = qemu.execute("query-migrate", {}, kSwitchoverTimeout);
     if (!info) return spdlog::warn("{}", info.error().message);
+    sender.hear_page_size(*info);
     auto looked = converging.look(*info);
     sender.note(converging.state());
     if (!looked) {
@@ -201,6 +202,7 @@ int send(const SendOptions& options) {
       return give_up(begun.error());
     }
     converging = std::move(*begun);
+    sender.ask_page_size(*qmp);
   }
   if (auto opened = sender.open(); !opened) return give_up(opened.error());
   spdlog::info("ready: migrate QEMU to {}", options.qemu);

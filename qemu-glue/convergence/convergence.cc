@@ -11,6 +11,7 @@
 #include "qemu-glue/convergence/auto_converge.h"
 #include "qemu-glue/convergence/dirty_limit.h"
 #include "qemu-glue/convergence/vcpu_quota.h"
+#include "qemu-glue/monitor/guest_page.h"
 #include "qemu-glue/monitor/json_member.h"
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/run_state.h"
@@ -217,7 +218,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
     std::lock_guard lock(mutex_);
     state_.remaining = static_cast<uint64_t>(remaining);
     state_.dirty_rate =
-        number_member(ram, "dirty-pages-rate") * std::max(number_member(ram, "page-size"), 4096.0);
+        number_member(ram, "dirty-pages-rate") * qemu::page_size_told(query_migrate).value_or(4096);
     if (const auto predicted = controller_->if_stopped(t, ran, lanes.on_way);
         predicted && pages_since_ && t - *pages_since_ >= kSteadyRates)
       state_.predicted = predicted;

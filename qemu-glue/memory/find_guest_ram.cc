@@ -1,6 +1,7 @@
 #include "qemu-glue/memory/find_guest_ram.h"
 
 #include "qemu-glue/memory/ram_blocks.h"
+#include "qemu-glue/monitor/guest_page.h"
 #include "qemu-glue/monitor/run_state.h"
 
 namespace wherry {
@@ -16,7 +17,7 @@ Result<GuestRam> find_guest_ram(Qmp& qmp) {
   }
   auto places = find_ram_blocks(qmp);
   if (!places) return pass_on(places);
-  return GuestRam::open(qmp.peer_pid(), std::move(*places));
+  return GuestRam::open(qmp.peer_pid(), std::move(*places), qemu::page_size_of_processor(qmp));
 }
 
 }  // namespace wherry

@@ -142,9 +142,11 @@ GuestRam::GuestRam(GuestRam&&) noexcept = default;
 GuestRam& GuestRam::operator=(GuestRam&&) noexcept = default;
 GuestRam::~GuestRam() = default;
 
-Result<GuestRam> GuestRam::open(pid_t pid, std::vector<RamBlockPlace> places) {
+Result<GuestRam> GuestRam::open(pid_t pid, std::vector<RamBlockPlace> places,
+                                std::optional<uint32_t> page_size) {
   GuestRam ram;
   ram.pid_ = pid;
+  ram.page_size_ = page_size;
   if (pid <= 0) return fail("{} is no process", pid);
   // Before the first look at /proc: from here on the pid means this process or ended() is true.
   ram.process_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));

@@ -49,14 +49,16 @@ class GuestRam {
   };
 
   // Takes the plain blocks of `places`. A block that cannot be reached is left out and explained in
-  // refused(); an Error when that leaves none.
-  static Result<GuestRam> open(pid_t pid, std::vector<RamBlockPlace> places);
+  // refused(); an Error when that leaves none. `page_size` is what the guest's processor is known to have.
+  static Result<GuestRam> open(pid_t pid, std::vector<RamBlockPlace> places,
+                               std::optional<uint32_t> page_size = 4096);
 
   GuestRam(GuestRam&&) noexcept;
   GuestRam& operator=(GuestRam&&) noexcept;
   ~GuestRam();
 
   pid_t process() const { return pid_; }
+  std::optional<uint32_t> page_size() const { return page_size_; }
   std::optional<size_t> find(std::string_view name) const;
   size_t block_count() const { return blocks_.size(); }
   const std::string& name(size_t block) const;
@@ -94,6 +96,7 @@ class GuestRam {
   Result<> zero_pages(const Block& block, uint64_t offset, uint64_t length) const;
 
   pid_t pid_ = -1;
+  std::optional<uint32_t> page_size_;
   Fd process_;  // a pidfd
   Fd pagemap_;  // of the process; which pages exist
   std::vector<std::unique_ptr<Block>> blocks_;

@@ -16,7 +16,15 @@ std::string text(const uint8_t* at, size_t length) {
 constexpr size_t kVirtioMemFixed = 8 + 8 + 8 + 4 + 8;
 constexpr std::string_view kVirtioMemSuffix = "virtio-mem-device-early";
 
+constexpr uint32_t kSmallestPage = 1024;
+constexpr uint32_t kLargestPage = 64 * 1024;
+
 }  // namespace
+
+// The header comes alone, so that it can go ahead.
+StreamReader::Want MainReader::wants(std::span<const uint8_t> remained) const {
+  return {kLongestElement, state_ == State::file_header ? kFileHeader - remained.size() : SIZE_MAX};
+}
 
 size_t MainReader::read(std::span<uint8_t> bytes) {
   size_t taken = 0;
@@ -69,11 +77,11 @@ MainReader::Step MainReader::give_up(std::string_view why, Rest rest) {
 }
 
 MainReader::Step MainReader::file_header(std::span<const uint8_t> bytes) {
-  if (bytes.size() < 8) return kNeedsMore;
+  if (bytes.size() < kFileHeader) return kNeedsMore;
   if (be32(&bytes[0]) != kFileMagic) return give_up("it does not begin like a migration stream (TLS?)");
   if (be32(&bytes[4]) != kFileVersion) return give_up("unknown version of the migration stream");
   state_ = State::configuration;
-  return keep(bytes, 8);
+  return keep(bytes, kFileHeader);
 }
 
 MainReader::Step MainReader::configuration(std::span<const uint8_t> bytes) {
@@ -104,7 +112,7 @@ MainReader::Step MainReader::subsection(std::span<const uint8_t> bytes) {
     if (bytes.size() < body + 4) return kNeedsMore;
     const uint32_t bits = be32(&bytes[body]);
     if (bits < 10 || bits > 16) return give_up("unknown target page size");
-    page_size_ = 1u << bits;
+    name_page_size(1u << bits);
     return keep(bytes, body + 4);
   }
   if (name == "configuration/uuid") {
@@ -157,11 +165,13 @@ MainReader::Step MainReader::section_start(std::span<const uint8_t> bytes) {
   } else {
     if (version != kRamVersion) return give_up("unknown version of the section ram");
     if (bytes.size() < payload + 8) return kNeedsMore;
+    if (!know_page_size()) return give_up("unknown target page size");
     const uint64_t word = be64(&bytes[payload]);
     if ((word & (page_size_ - 1)) != kRamMemSize || !blocks_.blocks.empty())
       return give_up("no list of RAM blocks");
     format_.reset();
     blocks_.page_size = page_size_;
+    blocks_.page_size_named = page_size_named_;
     unlisted_ = word & ~uint64_t{page_size_ - 1};
     state_ = State::block_list;
   }
@@ -169,6 +179,19 @@ MainReader::Step MainReader::section_start(std::span<const uint8_t> bytes) {
   section_type_ = kSectionStart;
   sections_[section_] = format_;
   return keep(bytes, format_ ? payload : payload + 8);
+}
+
+void MainReader::name_page_size(uint64_t bytes) {
+  page_size_ = bytes > kLargestPage ? 0 : static_cast<uint32_t>(bytes);
+  page_size_named_ = true;
+}
+
+// False where it is none that records of pages can have: their flags are an offset's lowest ten bits.
+bool MainReader::know_page_size() {
+  if (!page_size_named_ && ask_page_size_) {
+    if (const auto told = ask_page_size_()) name_page_size(*told);
+  }
+  return std::has_single_bit(page_size_) && page_size_ >= kSmallestPage;
 }
 
 // u8 length, name, u64 used length [u64 page size: postcopy with huge pages] [u64 address: x-ignore-shared]
@@ -242,8 +265,11 @@ MainReader::Step MainReader::command(std::span<const uint8_t> bytes) {
       return keep(bytes, end);
     case kCmdPostcopyAdvise:
       if (bytes.size() < end) return kNeedsMore;
-      postcopy_ = end > 5;  // without a body it is about disks' dirty bitmaps only
+      // u64 page sizes of the blocks, u64 that of the guest; without them it is about disks' dirty bitmaps
+      // only.
+      postcopy_ = end > 5;
       if (postcopy_) events_.postcopy_advised();
+      if (end == 5 + 16) name_page_size(be64(&bytes[5 + 8]));
       return keep(bytes, end);
     case kCmdPing:
     case kCmdSwitchoverStart:

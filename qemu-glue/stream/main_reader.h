@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -22,14 +23,19 @@ namespace wherry::qemu {
 
 class MainReader : public StreamReader {
  public:
-  explicit MainReader(StreamEvents& events) : events_(events) {}
+  // How large the guest's pages are, where the stream does not say so. Nothing: it is not known either.
+  using PageSize = std::function<std::optional<uint32_t>()>;
+
+  explicit MainReader(StreamEvents& events, PageSize page_size = {})
+      : events_(events), ask_page_size_(std::move(page_size)) {}
 
   size_t read(std::span<uint8_t> bytes) override;
-  Want wants(std::span<const uint8_t>) const override { return {kLongestElement, SIZE_MAX}; }
+  Want wants(std::span<const uint8_t> remained) const override;
 
  private:
   // A page of 64 KiB, or a command, with what is around them.
   static constexpr size_t kLongestElement = 80 * 1024;
+  static constexpr size_t kFileHeader = 8;
 
   // Where the reader stands, and what may come there:
   enum class State {
@@ -56,6 +62,8 @@ class MainReader : public StreamReader {
   Step subsection(std::span<const uint8_t> bytes);
   Step element(std::span<const uint8_t> bytes);
   Step section_start(std::span<const uint8_t> bytes);
+  void name_page_size(uint64_t bytes);
+  bool know_page_size();
   Step section_full(std::span<const uint8_t> bytes);
   Step section_more(std::span<const uint8_t> bytes);
   Step command(std::span<const uint8_t> bytes);
@@ -72,8 +80,11 @@ class MainReader : public StreamReader {
   Step keep(std::span<const uint8_t> bytes, size_t length);
 
   StreamEvents& events_;
+  const PageSize ask_page_size_;
   State state_ = State::file_header;
-  uint32_t page_size_ = 4096;  // target page size; the subsection target-page-bits changes it
+  // To QEMU: of one that has always had the same for all its guests, the stream may not say it.
+  uint32_t page_size_ = 4096;
+  bool page_size_named_ = false;
   bool ignore_shared_ = false;
   bool postcopy_ = false;
   using Format = std::optional<ForeignSection>;  // none: RAM

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "qemu-glue/stream/formats.h"
 
@@ -10,6 +11,7 @@ namespace {
 
 // Offsets in a packet header: QEMU's MultiFDPacket_t.
 constexpr size_t kFlagsAt = 8;
+constexpr size_t kSlotsAt = 12;
 constexpr size_t kNormalAt = 16;
 constexpr size_t kPayloadSizeAt = 20;
 constexpr size_t kZeroAt = 32;
@@ -21,6 +23,11 @@ constexpr size_t kDeviceStateHeader = 276;
 constexpr size_t kDeviceStateSizeAt = 272;
 // What tells the two apart.
 constexpr size_t kCommonHeader = 12;
+
+size_t leading_zeros(std::span<const uint8_t> bytes) {
+  return static_cast<size_t>(
+      std::find_if(bytes.begin(), bytes.end(), [](uint8_t byte) { return byte != 0; }) - bytes.begin());
+}
 
 }  // namespace
 
@@ -104,6 +111,12 @@ bool MultifdReader::know_blocks() {
 }
 
 size_t MultifdReader::packet(std::span<uint8_t> bytes) {
+  if (std::exchange(zeros_ahead_, false)) {
+    // No packet begins with one.
+    const size_t zeros = leading_zeros(bytes);
+    zeros_ahead_ = zeros == bytes.size();
+    if (zeros > 0) return keep(bytes, zeros);
+  }
   if (bytes.size() < kCommonHeader) return 0;
   if (be32(&bytes[0]) != kMultifdMagic || be32(&bytes[4]) != kMultifdVersion)
     return give_up("no multifd packet");
@@ -112,10 +125,18 @@ size_t MultifdReader::packet(std::span<uint8_t> bytes) {
   if (flags & kMultifdCompression) return give_up("multifd-compression");
   if (flags & ~kMultifdSync) return give_up("a multifd packet with unknown flags");
   if (!know_blocks()) return give_up("the main channel does not name the RAM blocks");
-  const size_t header = header_length();
-  if (bytes.size() < header) return 0;
+  if (bytes.size() < kOffsetsAt) return 0;
   const uint32_t normal = be32(&bytes[kNormalAt]);
   const uint32_t zero = be32(&bytes[kZeroAt]);
+  size_t header = header_length();
+  if (be32(&bytes[kSlotsAt]) == 0 && normal == 0 && zero == 0) {
+    // QEMU from 9.1 on leaves the number of slots out, and zeros in all of them.
+    header = kOffsetsAt + leading_zeros(bytes.subspan(kOffsetsAt));
+    zeros_ahead_ = header == bytes.size();
+  } else if (be32(&bytes[kSlotsAt]) != slots()) {
+    return give_up("multifd packets of another page size than the RAM blocks'");
+  }
+  if (bytes.size() < header) return 0;
   if (normal > slots() || zero > slots() - normal) return give_up("a multifd packet with too many pages");
   const uint32_t page_size = blocks_->page_size;
   // QEMU 7.2 leaves stale values in other fields of packets without pages.

@@ -4,8 +4,9 @@
 // device-state packets are records. A packet with compression or unknown flags makes the channel opaque from
 // that packet on.
 //
-// Headers are read to their end and no further, so that page data is received where it stays. Not
-// thread-safe.
+// Headers are read to their end and no further, so that page data is received where it stays. How long a
+// header is follows from the guest's page size, which is not certain where nobody has named it: so one
+// without pages is taken to end where the next begins. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -54,6 +55,7 @@ class MultifdReader : public StreamReader {
   const GuestBlocks* blocks_ = nullptr;
   std::map<std::string, uint16_t, std::less<>> block_numbers_;
   State state_ = State::greeting;
+  bool zeros_ahead_ = false;  // the end of a header, as far as they go
   uint64_t device_state_left_ = 0;
 };
 

@@ -294,10 +294,20 @@ class NotThere(End):
                 self.assertFalse(os.path.exists(path))
                 self.assertEqual(sender.report['status'], 'failed')
 
+    def check_nothing_left_the_source(self, pair, says):
+        """Not a page: the pair's link is the bottleneck, and a guest that is sent at all is noticed."""
+        pair.migrate()
+        self.check_failed(pair, says, says)
+        self.assertEqual(pair.sender.report['guest_bytes'], 0)
+
     def test_destination_qemu_without_migrate_incoming(self):
-        with self.pair('single_relay', incoming=False) as pair:
-            pair.migrate()
-            self.check_failed(pair, *[r"destination's QEMU.*/in.*migrate-incoming"] * 2)
+        for combination in ('single_relay', 'multifd_direct'):
+            with self.subTest(combination), self.pair(combination, incoming=False) as pair:
+                self.check_nothing_left_the_source(pair, r"destination's QEMU.*/in.*migrate-incoming")
+
+    def test_placement_that_cannot_be(self):
+        with self.pair('single_direct', qmp=False) as pair:
+            self.check_nothing_left_the_source(pair, 'placement=direct is impossible')
 
     def test_report_that_cannot_be_written(self):
         for path in ('/dev/full', '/nonexistent/report'):
@@ -412,6 +422,60 @@ class WrongMonitor(End):
             pair.start_wherries(monitor=other.qmp_path)
             pair.migrate()
             self.check_failed(pair, *[r'process \d+ waits at .*/in, but --qmp is the monitor of process \d+'] * 2)
+
+
+class FirstBytes(End):
+    """A stream's header goes ahead of it: the destination's QEMU is dialled with that in hand, and no more is taken of the
+    source's before the dial was answered."""
+    HEADER = b'QEVM' + (3).to_bytes(4, 'big')
+
+    @contextlib.contextmanager
+    def ends(self, backlog):
+        """Where the destination's QEMU listens, and the connection of the source's."""
+        directory = scratch()
+        paths = [os.path.join(directory, name) for name in ('in', 'out')]
+        with Link() as link, socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as source:
+            listener.bind(paths[0])
+            listener.listen(backlog)
+            address = f"wherry://{link.address('b')}"
+            with Wherry.receive(address, paths[0], netns=link.netns('b')) as receiver:
+                receiver.wait_listening()
+                with Wherry.send(paths[1], address, netns=link.netns('a')) as sender:
+                    sender.wait_for_socket()
+                    source.connect(paths[1])
+                    for each in (listener, source):
+                        each.settimeout(10)
+                    yield listener, source
+
+    def test_nobody_is_dialled_before_they_come(self):
+        with self.ends(backlog=1) as (listener, source):
+            listener.settimeout(0.3)
+            with self.assertRaises(TimeoutError):
+                listener.accept()
+            source.sendall(self.HEADER)
+            listener.settimeout(10)
+            with listener.accept()[0] as destination:
+                destination.settimeout(10)
+                self.assertEqual(destination.recv(100), self.HEADER)
+
+    def test_no_more_is_taken_before_the_dial_was_answered(self):
+        with self.ends(backlog=0) as (listener, source), socket.socket(socket.AF_UNIX) as other:
+            other.connect(listener.getsockname())  # whoever dials now waits
+            stream = self.HEADER + secrets.token_bytes(8 << 20)
+            source.settimeout(0.5)
+            sent = 0
+            with contextlib.suppress(TimeoutError):
+                while sent < len(stream):
+                    sent += source.send(stream[sent:])
+            self.assertLess(sent, 1 << 20, 'more than the kernel holds')
+            source.settimeout(10)
+            writer = threading.Thread(target=lambda: (source.sendall(stream[sent:]), source.shutdown(socket.SHUT_WR)))
+            writer.start()
+            listener.accept()[0].close()
+            with listener.accept()[0] as destination:
+                destination.settimeout(10)
+                self.assertEqual(b''.join(iter(lambda: destination.recv(65536), b'')), stream)
+            writer.join()
 
 
 class HalfClose(End):

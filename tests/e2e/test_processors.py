@@ -1,11 +1,15 @@
-"""Guests of other processors than x86: s390x and ppc64 (pseries), whose QEMU has more in its stream than RAM.
+"""Guests of other processors than x86: s390x and ppc64 (pseries), whose QEMU has more in its stream than RAM, and alpha,
+whose stream does not say that its pages have 8 KiB.
 
-Each is one migration of a guest that goes on writing. Afterwards both ends say that it is complete, the guest runs at the
-destination alone, whether that was started with -S or not, and finds its memory right.
+Each is one migration, of a guest that goes on writing but for alpha's. Afterwards both ends say that it is complete, the guest
+runs at the destination alone, whether that was started with -S or not, and finds its memory right.
 """
+import contextlib
+import os
+import secrets
 import unittest
 
-from lab import PAGES, Pair
+from lab import PAGES, Guest, Link, Pair, Wherry, compare_ram, scratch
 
 # QEMU 7.2 loses dirty pages of these (lab.Guest), so there the guest is stopped first; and on ppc64 it does not wake a guest
 # that slept when it was moved, so that one does not sleep.
@@ -40,6 +44,56 @@ for arch in ('s390x', 'ppc64'):
             for autostart in (False, True):
                 setattr(Processors, f"test_{arch}_{channels}_{placement}_{'runs' if autostart else 'waits'}",
                         lambda self, a=arch, m=multifd, p=placement, s=autostart: self.check(a, m, p, s))
+
+
+class LargePages(unittest.TestCase):
+    """A guest that stands still, with memory of which half a page is zero, whole pages are, and none."""
+    PAGE = 8192
+
+    @staticmethod
+    def guest(**options):
+        return Guest('10.0', arch='alpha', kernel='', autostart=False, ram_kib=32 << 10, **options)
+
+    def check(self, multifd, asks):
+        image = os.path.join(scratch(), 'image')
+        half = bytes(self.PAGE // 2)
+        with open(image, 'wb') as file:
+            for _ in range(200):
+                file.write(half + secrets.token_bytes(len(half)) + half * 2 + secrets.token_bytes(self.PAGE))
+        with contextlib.ExitStack() as stack:
+            link = stack.enter_context(Link())
+            loads = ('-device', f'loader,file={image},addr=0x800000,force-raw=on')
+            src = stack.enter_context(self.guest(netns=link.netns('a'), extra=loads))
+            dst = stack.enter_context(self.guest(netns=link.netns('b'), incoming=True))
+            for guest in (src, dst):
+                guest.configure_migration(multifd)
+            dst.execute('migrate-incoming', uri=f"unix:{dst.path('in')}")
+            address = f"wherry://{link.address('b')}"
+            receiver = stack.enter_context(Wherry.receive(address, dst.path('in'), qmp=dst.qmp_path, netns=link.netns('b')))
+            receiver.wait_listening()
+            sender = stack.enter_context(Wherry.send(src.path('out'), address, qmp=src.qmp_path if asks else None,
+                                                     netns=link.netns('a')))
+            sender.wait_for_socket()
+            src.execute('migrate', uri=f"unix:{src.path('out')}")
+            src.wait_migrated(timeout=60)
+            self.assertEqual((sender.wait(10), receiver.wait(10)), (0, 0), sender.stderr)
+            self.assertEqual(compare_ram(src, dst), [])
+            return sender.report
+
+    def test_where_qemu_says_how_large_they_are(self):
+        for multifd in (0, 2):
+            with self.subTest(multifd=multifd):
+                report = self.check(multifd, asks=True)
+                self.assertEqual((report['placement'], report['opaque']), ('direct-mapped', {}))
+                self.assertGreaterEqual(report['guest_bytes'], 600 * self.PAGE)
+
+    def test_where_nobody_says_it(self):
+        for multifd in (0, 2):
+            with self.subTest(multifd=multifd):
+                report = self.check(multifd, asks=False)
+                self.assertEqual(report['placement'], 'relay')
+                self.assertRegex(report['placement_reason'], "how large the guest's pages are.*--qmp")
+
 
 if __name__ == '__main__':
     unittest.main()

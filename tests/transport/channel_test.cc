@@ -16,6 +16,7 @@ GuestBlocks some_blocks() {
   blocks.blocks = {
       {"pc.ram", uint64_t{3} << 40}, {"vga.vram", 16777216}, {"/rom@etc/acpi/tables", 131072}, {"odd", 5000}};
   blocks.relay_because = "postcopy is enabled";
+  blocks.page_size_named = true;
   return blocks;
 }
 
@@ -27,6 +28,7 @@ TEST(GuestBlocks, ComeBackFromJsonAndCbor) {
   ASSERT_TRUE(read) << read.error().message;
   EXPECT_EQ(read->page_size, blocks.page_size);
   EXPECT_EQ(read->relay_because, blocks.relay_because);
+  EXPECT_TRUE(read->page_size_named);
   ASSERT_EQ(read->blocks.size(), blocks.blocks.size());
   for (size_t i = 0; i < blocks.blocks.size(); ++i) {
     EXPECT_EQ(read->blocks[i].name, blocks.blocks[i].name);
@@ -55,6 +57,16 @@ TEST(GuestBlocks, TakeAnyPageSizeThatAGuestCanHave) {
     map["page_size"] = odd;
     EXPECT_ERROR(GuestBlocks::from_json(map), "guest page size of " + std::to_string(odd) + " bytes");
   }
+}
+
+TEST(GuestBlocks, HaveAPageSizeThatNobodyNamedUnlessTheySayOtherwise) {
+  json map = some_blocks().to_json();
+  for (const json& other : {json(false), json("true"), json(1)}) {
+    map["page_size_named"] = other;
+    EXPECT_FALSE(GuestBlocks::from_json(map)->page_size_named);
+  }
+  map.erase("page_size_named");
+  EXPECT_FALSE(GuestBlocks::from_json(map)->page_size_named);
 }
 
 TEST(GuestBlocks, RefuseWhatIsMissingOrOfAnotherType) {

@@ -148,6 +148,20 @@ TEST(Outbox, WaitsUntilAllIsAcknowledged) {
   EXPECT_EQ(left_when_done, 0);
 }
 
+TEST(Outbox, WaitsUntilAFrameIsAcknowledged) {
+  Outbox outbox;
+  outbox.push(frame(0, 0));
+  outbox.keep(frame(0, 1));
+  outbox.push(frame(1, 0));
+  std::atomic<bool> acknowledged = false;
+  std::thread waiter([&] { EXPECT_TRUE(outbox.wait_acknowledged(0, 1) && acknowledged); });
+  outbox.acknowledge(1, 0);
+  acknowledged = true;
+  outbox.acknowledge(0, 1);
+  waiter.join();
+  EXPECT_TRUE(outbox.wait_acknowledged(1, 0)) << "others wait still";
+}
+
 TEST(Outbox, StopEndsAllWaiting) {
   Outbox outbox;
   outbox.keep(frame(0, 0));
@@ -161,9 +175,12 @@ TEST(Outbox, StopEndsAllWaiting) {
   waiters.emplace_back([&] {
     if (!outbox.wait_acknowledged()) ++ended;
   });
+  waiters.emplace_back([&] {
+    if (!outbox.wait_acknowledged(0, 0)) ++ended;
+  });
   outbox.stop();
   for (std::thread& waiter : waiters) waiter.join();
-  EXPECT_EQ(ended, 4);
+  EXPECT_EQ(ended, 5);
   outbox.push(frame(0, 1));
   EXPECT_FALSE(outbox.pop(0)) << "for ever";
 }

@@ -8,9 +8,9 @@ autostart whether the guest runs on its own: by default a source does, and a des
 ram       'private', 'memfd' (memory-backend-memfd), 'shm' (memory-backend-file in /dev/shm; `ram_file` is its path)
 ram_kib   default 131080: QEMU 7.2 under TCG loses dirty pages when RAM is a multiple of 256 KiB. Rounded up to what the
           machine takes, which for others than x86 is such a multiple
-arch      'x86_64', 's390x', 'ppc64' (MACHINES)
+arch      'x86_64', 's390x', 'ppc64', 'alpha' (MACHINES)
 machine   the arch's ('pc'), 'q35' or an exact machine type
-kernel    the test guest's file, if it is built already
+kernel    the test guest's file, if it is built already; '' for none, as on alpha
 accel     as QEMU takes it; the test guest is for TCG
 netns     network namespace to run in, e.g. link.netns('a')
 
@@ -60,7 +60,7 @@ class Guest(Console):
         self.version, self.incoming, self.netns, self._arch, self._machine = version, incoming, netns, arch, MACHINES[arch]
         self.autostart = not incoming if autostart is None else autostart
         self.ram_kib = -(-ram_kib // self._machine.ram_unit) * self._machine.ram_unit
-        self._directory, self._shm, self._kernel = scratch(), None, kernel or guest_kernel(arch)
+        self._directory, self._shm, self._kernel = scratch(), None, guest_kernel(arch) if kernel is None else kernel
         super().__init__(self.path('console'), self.check_alive)
         self.qmp = self.process = None
         try:
@@ -85,7 +85,8 @@ class Guest(Console):
         machine = [machine or self._machine.kind, self._machine.options, memory and f'memory-backend={block}']
         argv = [qemu_path(self.version, self._arch), '-nodefaults', '-no-user-config', '-display', 'none', '-accel', accel,
                 '-machine', ','.join(filter(None, machine)), '-m', f'{self.ram_kib}k', *memory,
-                '-kernel', self._kernel, '-append', append, '-serial', f"file:{self.path('console')}",
+                *(['-kernel', self._kernel, '-append', append] if self._kernel else []),
+                '-serial', f"file:{self.path('console')}",
                 '-qmp', f"unix:{self.path('test.qmp')},server=on,wait=off",
                 '-qmp', f'unix:{self.qmp_path},server=on,wait=off', *extra]
         if self.incoming:

@@ -129,6 +129,16 @@ TEST(MainReader, FindsBlocksPagesAndEpochs) {
   EXPECT_EQ(seen.setup_end, setup().get().size());
 }
 
+TEST(MainReader, WantsTheHeaderAlone) {
+  Recorder recorder(make_main_writer);
+  MainReader reader(recorder);
+  ByteVector header = file_header();
+  EXPECT_EQ(reader.wants({}).at_most, 8u);
+  EXPECT_EQ(reader.wants(std::span(header).first(3)).at_most, 5u);
+  EXPECT_EQ(reader.read(header), 8u);
+  EXPECT_GT(reader.wants({}).at_most, 64u * 1024);
+}
+
 TEST(MainReader, SendsTheFooterOfTheSetupAhead) {
   const ByteVector stream = Bytes().add(header()).add(ram_start()).add(eos());
   const Recorder seen = read(stream);
@@ -195,6 +205,7 @@ TEST(MainReader, ReadsTheConfiguration) {
       .add(footer(1));
   const Recorder seen = expect_parsed(stream);
   EXPECT_EQ(seen.known.page_size, 65536u);
+  EXPECT_TRUE(seen.known.page_size_named);
   ASSERT_EQ(seen.pages.size(), 1u);
   EXPECT_EQ(seen.pages[0].offset, 0x30000u);
   EXPECT_EQ(seen.pages[0].content, ByteVector(65536, 'p'));
@@ -224,10 +235,49 @@ TEST(MainReader, ReadsPageSizesInPostcopy) {
       if (second) stream.u64(0x200000);
       const Recorder seen = expect_parsed(stream.add(eos()).add(footer(kRamId)).add(part()).add(eos()));
       EXPECT_TRUE(seen.postcopy);
+      EXPECT_TRUE(seen.known.page_size_named);
       ASSERT_EQ(seen.known.blocks.size(), 2u);
       EXPECT_EQ(seen.known.blocks[1].name, "b");
     }
   }
+}
+
+// As alpha's and sparc64's, whose QEMU has no other.
+TEST(MainReader, AsksForAPageSizeThatTheStreamDoesNotName) {
+  constexpr uint32_t kLarge = 8192;
+  Bytes stream;
+  stream.add(header()).add(ram_start()).add(eos()).add(footer(kRamId)).add(more(kSectionPart, kRamId));
+  stream.u64(kLarge | kRamPage).text("pc.ram").fill(kLarge, 0);
+  stream.u64(2 * kLarge | kRamZero | kRamContinue).u8(0).add(eos()).add(footer(kRamId));
+  Recorder asks(make_main_writer);
+  int asked = 0;
+  MainReader reader(asks, [&] {
+    ++asked;
+    return std::optional(kLarge);
+  });
+  test::feed(reader, stream);
+  asks.flush();
+  EXPECT_EQ(asks.opaque_because, "");
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(asks.known.page_size, kLarge);
+  EXPECT_TRUE(asks.known.page_size_named);
+  ASSERT_EQ(asks.pages.size(), 2u);
+  EXPECT_EQ(asks.pages[0].content.size(), kLarge);
+  EXPECT_EQ(asks.pages[1].offset, 2 * kLarge);
+  EXPECT_EQ(asks.relayed, stream.get());
+
+  const Recorder guesses = read(stream);
+  EXPECT_EQ(guesses.known.page_size, kPage);
+  EXPECT_FALSE(guesses.known.page_size_named);
+  EXPECT_NE(guesses.opaque_because, "");
+  EXPECT_EQ(guesses.relayed, stream.get()) << "nothing is placed on a guess, so all is carried as it came";
+
+  // AVR's
+  Recorder small(make_main_writer);
+  MainReader other(small, [] { return std::optional(256u); });
+  test::feed(other, stream);
+  EXPECT_EQ(small.opaque_because, "unknown target page size");
+  EXPECT_EQ(small.relayed, stream.get());
 }
 
 TEST(MainReader, ReadsTheEarlyStateOfVirtioMem) {
@@ -333,11 +383,14 @@ TEST(MainReader, RefusesMalformedBlockLists) {
   expect_opaque(start, Bytes().text("a").u64(3 * kPage), "malformed list of RAM blocks");
   const Bytes postcopy = Bytes()
                              .add(header())
-                             .add(command(kCmdPostcopyAdvise, ByteVector(16)))
+                             .add(command(kCmdPostcopyAdvise, Bytes().u64(kPage).u64(kPage)))
                              .add(section(kSectionStart, 1, "ram", kRamVersion))
                              .u64(kPage | kRamMemSize);
   expect_opaque(postcopy, Bytes().text("a").u64(kPage).u64(0x3000), "malformed page size of a RAM block");
   expect_opaque(postcopy, Bytes().text("a").u64(kPage).u64(0x800), "malformed page size of a RAM block");
+  for (const uint64_t size : {0ull, 512ull, 5000ull, 1ull << 17, 1ull << 32, (1ull << 32) + kPage})
+    expect_opaque(Bytes().add(header()).add(command(kCmdPostcopyAdvise, Bytes().u64(0).u64(size))),
+                  ram_start(), "unknown target page size");
 }
 
 TEST(MainReader, RefusesCommandsOfPostcopyAndUnknownOnes) {

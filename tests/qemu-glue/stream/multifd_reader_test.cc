@@ -186,6 +186,31 @@ TEST(MultifdReader, TakesPageSizesOtherThan4K) {
   EXPECT_EQ(seen.pages.size(), 8u);
 }
 
+// QEMU from 9.1 on does not say in a SYNC how many slots it has, and zeroes them.
+TEST(MultifdReader, TakesASyncThatDoesNotSayHowLongItIs) {
+  for (const uint32_t slots : {128, 64, 32}) {
+    const auto sync = [=] {
+      Bytes bytes;
+      bytes.u32(kMultifdMagic).u32(kMultifdVersion).u32(kMultifdSync).u32(0);
+      return bytes.fill(304 + 8 * slots, 0);
+    };
+    Packet page{.normal = 1, .offsets = {kPage}};
+    page.slots = slots;
+    const ByteVector stream =
+        Bytes().add(greeting()).add(sync()).add(sync()).add(page).add(sync()).add(page).add(sync());
+    const Recorder seen = read_packets(stream);
+    if (slots == 128) {
+      EXPECT_EQ(seen.opaque_because, "");
+      EXPECT_EQ(seen.epochs, 4u);
+      EXPECT_EQ(seen.pages.size(), 2u);
+    } else {
+      EXPECT_EQ(seen.opaque_because, "multifd packets of another page size than the RAM blocks'");
+      EXPECT_EQ(seen.epochs, 2u);
+      EXPECT_EQ(seen.relayed, stream) << "all of the last one, too, though nothing follows";
+    }
+  }
+}
+
 TEST(MultifdReader, RefusesWhatItDoesNotKnow) {
   ByteVector packet = Bytes(Packet{.normal = 1});
   packet[0] ^= 1;
