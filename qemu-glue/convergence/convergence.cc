@@ -99,16 +99,17 @@ void release_abandoned(Monitor& qemu, pid_t process) {
 
 }  // namespace
 
-Convergence::Convergence(Monitor& qemu, pid_t process, const Uri& uri, std::function<Lanes()> lanes)
-    : qemu_(qemu), process_(process), wish_(uri), lanes_(std::move(lanes)) {}
+Convergence::Convergence(Monitor& qemu, pid_t process, const Uri& uri, std::function<Lanes()> lanes,
+                         const Door& door)
+    : qemu_(qemu), process_(process), wish_(uri), lanes_(std::move(lanes)), door_(door) {}
 
 Result<std::unique_ptr<Convergence>> Convergence::begin(Monitor& qemu, pid_t process, const Uri& uri,
-                                                        std::function<Lanes()> lanes) {
+                                                        std::function<Lanes()> lanes, const Door& door) {
   VcpuQuota::release_abandoned();
   release_abandoned(qemu, process);
   auto parameters = qemu.execute("query-migrate-parameters");
   if (!parameters) return pass_on(parameters);
-  std::unique_ptr<Convergence> convergence(new Convergence(qemu, process, uri, std::move(lanes)));
+  std::unique_ptr<Convergence> convergence(new Convergence(qemu, process, uri, std::move(lanes), door));
   convergence->takes_rate_ = parameters->contains("avail-switchover-bandwidth");
   for (const char* name : {"downtime-limit", "avail-switchover-bandwidth"}) {
     if (parameters->contains(name)) convergence->before_[name] = (*parameters)[name];
@@ -184,9 +185,10 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
   usually_ = mean(usually_, lanes.landing, ago / kUsually);
   if (!controller_) {
     const double round_trip = std::chrono::duration<double>(lanes.round_trip).count();
-    fixed_ = kFixed + kRoundTrips * round_trip;
-    Downtime usual = kUsual;
-    usual.placed += round_trip;
+    fixed_ = kFixed + door_.takes.total() + (kRoundTrips + door_.round_trips) * round_trip;
+    const Downtime usual{.pages = kUsual.pages + door_.takes.pages,
+                         .placed = kUsual.placed + door_.takes.placed + round_trip,
+                         .start = kUsual.start + door_.takes.start + door_.round_trips * round_trip};
     controller_.emplace(Controller::Limits{.downtime = std::chrono::duration<double>(wish_.downtime).count(),
                                            .throttle = throttle_ ? wish_.throttle_most : 0,
                                            .fixed = fixed_,

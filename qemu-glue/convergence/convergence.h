@@ -45,6 +45,12 @@ struct Lanes {
   std::chrono::microseconds round_trip{0};
 };
 
+// What the guest's absence takes besides where another than QEMU lets it go on.
+struct Door {
+  Downtime takes;
+  int round_trips = 0;  // between the hosts, until it goes on
+};
+
 struct State {
   std::optional<uint64_t> remaining;  // bytes, as QEMU says
   std::optional<double> dirty_rate;   // bytes a second
@@ -63,7 +69,7 @@ class Convergence {
   // Has QEMU go on until a first look; `lanes` is not called before. `process` is QEMU's; 0: it is not known.
   // The URI's downtime, throttle-max and on-miss are what is wished.
   static Result<std::unique_ptr<Convergence>> begin(Monitor& qemu, pid_t process, const Uri& uri,
-                                                    std::function<Lanes()> lanes);
+                                                    std::function<Lanes()> lanes, const Door& door = {});
   // Sets QEMU's parameters back, and gives the guest its processors.
   ~Convergence();
 
@@ -73,7 +79,7 @@ class Convergence {
   State state() const;
 
  private:
-  Convergence(Monitor& qemu, pid_t process, const Uri& uri, std::function<Lanes()> lanes);
+  Convergence(Monitor& qemu, pid_t process, const Uri& uri, std::function<Lanes()> lanes, const Door& door);
   bool next_throttle();
   void stopped(double ago);
   bool leaves();
@@ -97,6 +103,7 @@ class Convergence {
   std::unique_ptr<Throttle> throttle_;  // null: the guest cannot be slowed
   size_t next_throttle_ = 0;
   const std::function<Lanes()> lanes_;
+  const Door door_;
   nlohmann::json before_ = nlohmann::json::object();  // parameters
   bool takes_rate_ = false;                           // avail-switchover-bandwidth
   double fixed_ = 0;

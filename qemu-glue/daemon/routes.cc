@@ -29,6 +29,17 @@ nlohmann::json progress_of(const std::string& line) {
   return json.is_object() ? json : nlohmann::json::object();
 }
 
+// What its last one says of the whole.
+std::string outcome_of(const nlohmann::json& progress) {
+  std::string text = progress.value("status", "?");
+  if (const std::string error = progress.value("error", ""); !error.empty()) text += " " + error;
+  const nlohmann::json::json_pointer downtime("/switchover_ms");
+  const nlohmann::json::json_pointer expected("/downtime/predicted/total");
+  if (!progress.contains(downtime) || !progress.contains(expected)) return text;
+  return text + fmt::format(", downtime {:.0f} ms ({:.0f} were expected)", progress[downtime].get<double>(),
+                            progress[expected].get<double>());
+}
+
 // The first sign of life: it listens, or why not.
 Result<nlohmann::json> first_progress(Child& child) {
   std::string line;
@@ -121,8 +132,7 @@ void Routes::watch(Leaving& leaving) {
   convergence::VcpuQuota::release_abandoned();  // if it was killed
   std::lock_guard lock(mutex_);
   const std::string path = leaving.route.path(config_.runtime_dir);
-  spdlog::info("route {} has ended with status {}: {} {}", path, status,
-               leaving.progress.value("status", "?"), leaving.progress.value("error", ""));
+  spdlog::info("route {} has ended with status {}: {}", path, status, outcome_of(leaving.progress));
   // One that was killed leaves its sockets behind.
   ::unlink(path.c_str());
   ::unlink(leaving.route.disks_path(config_.runtime_dir).c_str());

@@ -104,6 +104,27 @@ TEST_F(ConvergenceTest, ANewerOneIsToldTheRate) {
   EXPECT_EQ(qemu_.parameters["avail-switchover-bandwidth"], 80'000'000);
 }
 
+TEST_F(ConvergenceTest, WhatTheDoorAddsIsExpectedAndAllowedFor) {
+  qemu_.parameters["avail-switchover-bandwidth"] = 0;
+  lanes_.round_trip = std::chrono::milliseconds(10);
+  begin();
+  ASSERT_TRUE(look(1, 1e9));
+  const Downtime without = *convergence_->state().predicted;
+  EXPECT_EQ(qemu_.parameters["downtime-limit"], 260) << "three round trips";
+  convergence_.reset();
+  const Door door{.takes = {.pages = 0.002, .start = 0.008}, .round_trips = 1};
+  auto begun = Convergence::begin(
+      qemu_, 0, uri_, [this] { return lanes_; }, door);
+  ASSERT_TRUE(begun) << begun.error().message;
+  convergence_ = std::move(*begun);
+  ASSERT_TRUE(look(1, 1e9));
+  EXPECT_EQ(qemu_.parameters["downtime-limit"], 240);
+  const Downtime with = *convergence_->state().predicted;
+  EXPECT_NEAR(with.pages, without.pages + 0.002, 0.001);
+  EXPECT_NEAR(with.placed, without.placed, 0.001);
+  EXPECT_NEAR(with.start, without.start + 0.008 + 0.01, 0.0001);
+}
+
 TEST_F(ConvergenceTest, QemuAlwaysHasSomethingToLookFor) {
   qemu_.parameters["avail-switchover-bandwidth"] = 0;
   lanes_.in_flight = 1e9;
