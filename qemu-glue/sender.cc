@@ -352,8 +352,8 @@ Ended Sender::finish() {
   return *ended;
 }
 
-// What the source's monitor says. A QEMU that was cancelled in its switchover has taken the guest back without
-// knowing whether the destination's has it as well.
+// What the source's monitor says. A QEMU that was cancelled in its switchover has taken the guest back
+// without knowing whether the destination's has it as well.
 std::optional<Ended> Sender::departed() const {
   auto said = options_.departed();
   std::lock_guard lock(mutex_);
