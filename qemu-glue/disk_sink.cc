@@ -5,6 +5,7 @@
 #include <array>
 
 #include "qemu-glue/qemu_connection.h"
+#include "transport/start_thread.h"
 
 namespace wherry::qemu {
 
@@ -15,23 +16,34 @@ Result<std::unique_ptr<DiskSink>> DiskSink::open(const Endpoint& disks, uint16_t
     return fail("the copy of a disk at the destination: {} (was an NBD server started there?)",
                 connection.error().message);
   }
-  return std::unique_ptr<DiskSink>(new DiskSink(std::move(*connection), channel, session, failure));
+  std::unique_ptr<DiskSink> sink(new DiskSink(std::move(*connection), channel, session, failure));
+  if (auto started = sink->start(); !started) return pass_on(started);
+  return sink;
 }
 
 DiskSink::DiskSink(Fd connection, uint16_t channel, DestinationSession& session, Failure& failure)
     : connection_(std::move(connection)), channel_(channel), session_(session) {
   closer_ = failure.on_fail([this] { ::shutdown(connection_.get(), SHUT_RDWR); });
-  listener_ = std::thread([this] { listen(); });
 }
 
 DiskSink::~DiskSink() {
   ::shutdown(connection_.get(), SHUT_RDWR);
-  listener_.join();
+  if (listener_.joinable()) listener_.join();
+}
+
+Result<> DiskSink::start() {
+  auto listens = start_thread([this] { listen(); });
+  if (!listens) return pass_on(listens);
+  listener_ = std::move(*listens);
+  return {};
 }
 
 // A server that takes no more has closed the connection, which listen() finds.
 Result<> DiskSink::record(std::span<const uint8_t> bytes, uint16_t) {
-  if (takes_ && !send_all(connection_.get(), bytes)) takes_ = false;
+  if (!takes_) return {};
+  auto sent = send_while_taken(connection_.get(), bytes);
+  if (!sent) return fail("the copy of a disk at the destination: {}", sent.error().message);
+  takes_ = *sent;
   return {};
 }
 

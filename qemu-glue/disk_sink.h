@@ -25,6 +25,7 @@ class DiskSink : public ChannelSink {
 
  private:
   DiskSink(Fd connection, uint16_t channel, DestinationSession& session, Failure& failure);
+  Result<> start();
   void listen();
 
   const Fd connection_;

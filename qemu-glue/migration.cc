@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "qemu-glue/memory/find_guest_ram.h"
+#include "transport/start_thread.h"
 
 namespace wherry {
 namespace {
@@ -192,12 +193,13 @@ Result<> Migration::carry() {
         failure_);
   }
   if (auto opened = receiver_->open(); !opened) return opened;
-  std::thread receiving([this] {
+  auto receiving = start_thread([this] {
     if (auto received = receiver_->run(); !received) failure_.fail(received.error());
   });
+  if (!receiving) return pass_on(receiving);
   auto migrated = migrate(directory->path());
   if (!migrated) failure_.fail(migrated.error());
-  receiving.join();
+  receiving->join();
   // The first error is the cause; what QEMU says of it is a consequence.
   if (auto first = failure_.first(); first && !gone_) return tl::make_unexpected(*first);
   return migrated;
@@ -216,13 +218,14 @@ Result<> Migration::migrate(const std::string& directory) {
   auto converging = convergence::Convergence::begin(*source_, source_->peer_pid(), options_.via,
                                                     [this] { return sender_->lanes(); });
   if (!converging) return pass_on(converging);
-  std::thread sending([this] {
+  auto sending = start_thread([this] {
     if (auto sent = sender_->run(); !sent) failure_.fail(sent.error());
   });
+  if (!sending) return pass_on(sending);
   auto started = source_->execute("migrate", {{"uri", "unix:" + sender_->where().path}});
   Result<> done = started ? wait_source(**converging) : pass_on(started);
   if (!done) failure_.fail(done.error());
-  sending.join();
+  sending->join();
   if (done) done = resume_destination();
   return done;
 }

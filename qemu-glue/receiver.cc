@@ -67,7 +67,7 @@ Ended Receiver::carry() {
   session_ = std::move(*session);
   if (options_.begun) options_.begun();
   choose_mode();
-  session_->start();
+  if (auto started = session_->start(); !started) failure_.fail(std::move(started.error()));
   closer_ = {};  // the session stops listening when nobody is awaited any more
   auto finished = session_->finish();
   if (!finished) return when_failed(finished.error());

@@ -6,6 +6,7 @@
 #include "qemu-glue/daemon/runtime_dir.h"
 #include "transport/control.h"
 #include "transport/socket.h"
+#include "transport/start_thread.h"
 
 namespace wherry::daemon {
 namespace {
@@ -49,8 +50,10 @@ Result<> Arrivals::begin(const Route& route, const std::string& peer) {
   auto arriving = std::make_unique<Arriving>();
   arriving->peer = peer;
   arriving->child = std::move(*child);
-  Arriving& kept = *(arriving_[route.text()] = std::move(arriving));
-  kept.thread = std::thread([this, route, &kept] { watch(route, kept); });
+  auto watches = start_thread([this, route, kept = arriving.get()] { watch(route, *kept); });
+  if (!watches) return pass_on(watches);
+  arriving->thread = std::move(*watches);
+  arriving_[route.text()] = std::move(arriving);
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include "qemu-glue/convergence/vcpu_quota.h"
 #include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/daemon/runtime_dir.h"
+#include "transport/start_thread.h"
 
 namespace wherry::daemon {
 namespace {
@@ -73,9 +74,11 @@ Result<Route> Routes::make(const std::string& text) {
   const std::string path = route->path(config_.runtime_dir);
   spdlog::info("route {} is open (process {}) for {}", path, leaving->child->pid(), text);
   std::lock_guard lock(mutex_);
-  Leaving& kept = *(leaving_[path] = std::move(leaving));
+  auto watches = start_thread([this, kept = leaving.get()] { watch(*kept); });
+  if (!watches) return fail("no route to {}: {}", route->host, watches.error().message);
+  leaving->thread = std::move(*watches);
+  leaving_[path] = std::move(leaving);
   share_out();
-  kept.thread = std::thread([this, &kept] { watch(kept); });
   return *route;
 }
 
