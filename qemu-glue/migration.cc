@@ -1,6 +1,7 @@
 #include "qemu-glue/migration.h"
 
 #include <array>
+#include <cstring>
 #include <filesystem>
 #include <thread>
 
@@ -23,12 +24,19 @@ constexpr std::array kShared{"multifd",       "postcopy-ram",  "postcopy-preempt
 
 constexpr const char* kSwitchoverAck = "switchover-ack";
 
-// A directory of our own for the sockets, gone with its owner.
+constexpr const char* kIncoming = "/incoming";
+constexpr const char* kOutgoing = "/outgoing";
+
+// A directory of our own for the sockets, gone with its owner. TMPDIR may be too long for a socket's path, or
+// no directory.
 class SocketDirectory {
  public:
   static Result<SocketDirectory> make() {
     SocketDirectory directory;
-    std::string name = (std::filesystem::temp_directory_path() / "wherry-XXXXXX").string();
+    std::error_code none;
+    const auto temporary = std::filesystem::absolute(std::filesystem::temp_directory_path(none), none);
+    std::string name = (temporary / "wherry-XXXXXX").string();
+    if (none || name.size() + std::strlen(kIncoming) > kLongestSocketPath) name = "/tmp/wherry-XXXXXX";
     if (!mkdtemp(name.data())) return fail("cannot make the directory {}: {}", name, reason(errno));
     directory.path_ = name;
     return directory;
@@ -169,7 +177,7 @@ Result<Endpoint> Migration::destination_socket(const std::string& directory) {
     }
     if (at.is_unix() || at.port != 0) return at;
   }
-  at.path = directory + "/incoming";
+  at.path = directory + kIncoming;
   auto told = destination_->execute("migrate-incoming", {{"uri", "unix:" + at.path}});
   if (!told) return pass_on(told);
   return at;
@@ -207,7 +215,7 @@ Result<> Migration::carry() {
 
 Result<> Migration::migrate(const std::string& directory) {
   Endpoint outgoing;
-  outgoing.path = directory + "/outgoing";
+  outgoing.path = directory + kOutgoing;
   Uri to = options_.via;
   for (Endpoint& host : to.hosts) host.port = receiver_->where().port;
   {

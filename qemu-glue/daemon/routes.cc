@@ -55,7 +55,8 @@ Result<Route> Routes::make(const std::string& text) {
   if (!uri) return pass_on(uri);
   if (!uri->route.empty()) return fail("{}: a migration URI names no route; wherryd makes one", text);
   auto route = Route::make(uri->hosts.front().host);
-  if (!route) return fail("{}: {}", text, route.error().message);
+  auto sound = route ? route->check_paths(config_.runtime_dir) : pass_on(route);
+  if (!sound) return fail("{}: {}", text, sound.error().message);
   if (auto peer = config_.peers.find(route->host); peer != config_.peers.end())
     uri->hosts = peer->second.hosts;
   if (auto made = make_directory(route->directory(config_.runtime_dir), config_.group); !made)
