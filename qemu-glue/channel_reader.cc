@@ -14,6 +14,8 @@
 #include "qemu-glue/stream/main_reader.h"
 #include "qemu-glue/stream/multifd_reader.h"
 #include "transport/socket.h"
+#include "transport/start_thread.h"
+#include "transport/wait_ready.h"
 
 namespace wherry::qemu {
 namespace {
@@ -66,33 +68,39 @@ void tell_writers(int connection, int whether) {
 }  // namespace
 
 ChannelReader::ChannelReader(Carries carries, Fd connection, SourceSession& session, SourceGuest& guest,
-                             std::function<void()> ended)
+                             Failure& failure, std::function<void()> ended)
     : carries_(carries),
       connection_(std::move(connection)),
       session_(session),
       guest_(guest),
-      on_end_(std::move(ended)) {
-  tell_writers(connection_.get(), 1);
-  thread_ = std::thread([this] { run(); });
-}
+      on_end_(std::move(ended)),
+      way_back_(connection_.get(), [&failure](Error why) { failure.fail(std::move(why)); }) {}
 
 ChannelReader::~ChannelReader() {
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+}
+
+Result<> ChannelReader::start() {
+  tell_writers(connection_.get(), 1);
+  if (auto started = way_back_.start(); !started) return started;
+  auto reads = start_thread([this] { run(); });
+  if (!reads) return pass_on(reads);
+  thread_ = std::move(*reads);
+  return {};
 }
 
 WayBack* ChannelReader::way_back(uint16_t channel) {
   std::lock_guard lock(mutex_);
-  return channel_ && channel_->number() == channel ? way_back_.get() : nullptr;
+  return channel_ && channel_->number() == channel ? &way_back_ : nullptr;
 }
 
 void ChannelReader::drain(std::chrono::seconds longest) {
-  if (way_back_) way_back_->drain(longest);
+  way_back_.drain(longest);
 }
 
 void ChannelReader::shut() {
   ::shutdown(connection_.get(), SHUT_RDWR);
-  std::lock_guard lock(mutex_);
-  if (way_back_) way_back_->stop();
+  way_back_.stop();
 }
 
 bool ChannelReader::in_epochs() const {
@@ -121,7 +129,10 @@ void ChannelReader::settle(bool urgent_if_silent) {
 // Looks at the first four bytes without taking them. Nothing: the connection ended before.
 std::optional<ChannelReader::Kind> ChannelReader::first_bytes() {
   std::array<uint8_t, 4> first{};
-  ssize_t got = ::recv(connection_.get(), first.data(), first.size(), MSG_PEEK | MSG_WAITALL);
+  ssize_t got = -1;
+  do {
+    got = ::recv(connection_.get(), first.data(), first.size(), MSG_PEEK | MSG_WAITALL);
+  } while (got < 0 && errno == EINTR);
   if (got <= 0) return std::nullopt;
   guest_.note_process(writer_of(connection_.get()));
   tell_writers(connection_.get(), 0);
@@ -243,8 +254,7 @@ size_t ChannelReader::receive(std::span<uint8_t> where) {
     more = poll(&ready, 1, kLanesBusy.count());
   if (more <= 0) {
     batcher_->flush();
-    while (poll(&ready, 1, -1) < 0 && errno == EINTR) {
-    }
+    (void)wait_ready({&ready, 1});  // recv() finds what there is
   }
   size_t room = channel_->take_room(where.size(), false);
   if (room == 0) {
@@ -259,12 +269,12 @@ size_t ChannelReader::receive(std::span<uint8_t> where) {
   } while (got < 0 && errno == EINTR);
   // A reset ends the stream like a close: QEMU's other side, or QEMU itself, says what it means.
   const size_t received = got > 0 ? static_cast<size_t>(got) : 0;
-  qemu_left_ = received == 0 && !way_back_->closed_both_ways();
+  qemu_left_ = received == 0 && !way_back_.closed_both_ways();
   if (received > 0) {
-    given_ = way_back_->given();
+    given_ = way_back_.given();
   } else if (got < 0 && errno == ECONNRESET) {
     heard_ = Ending::Heard::nothing;  // a unix socket that is closed with bytes unread
-  } else if (way_back_->given() > given_) {
+  } else if (way_back_.given() > given_) {
     heard_ = Ending::Heard::perhaps;
   }
   channel_->give_back(room - received);

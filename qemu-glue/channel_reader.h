@@ -26,6 +26,7 @@
 #include "qemu-glue/stream/batcher.h"
 #include "qemu-glue/stream/stream_reader.h"
 #include "qemu-glue/way_back.h"
+#include "transport/failure.h"
 #include "transport/fd.h"
 #include "transport/socket.h"
 #include "transport/source_session.h"
@@ -36,9 +37,11 @@ class ChannelReader {
  public:
   enum class Carries { guest, disk };
   // `ended` is called when the stream has ended, as the last thing.
-  ChannelReader(Carries carries, Fd connection, SourceSession& session, SourceGuest& guest,
+  ChannelReader(Carries carries, Fd connection, SourceSession& session, SourceGuest& guest, Failure& failure,
                 std::function<void()> ended);
   ~ChannelReader();
+  // Before anything else.
+  Result<> start();
 
   // Waits until the kind is known, unless nothing has come yet; then it is an urgent channel if
   // `urgent_if_silent`.
@@ -74,12 +77,12 @@ class ChannelReader {
   SourceSession& session_;
   SourceGuest& guest_;
   const std::function<void()> on_end_;
+  WayBack way_back_;
 
   mutable std::mutex mutex_;
   std::condition_variable kind_known_;
   std::optional<Kind> kind_;
-  std::unique_ptr<SourceChannel> channel_;  // this and the next three are set together with kind_
-  std::unique_ptr<WayBack> way_back_;
+  std::unique_ptr<SourceChannel> channel_;  // this and the next two are set together with kind_
   std::unique_ptr<Batcher> batcher_;
   std::unique_ptr<StreamReader> reader_;
   // QEMU has ended the stream, and not the session or the destination. This and the next two are the

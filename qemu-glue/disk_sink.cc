@@ -6,22 +6,27 @@
 #include <array>
 
 #include "qemu-glue/qemu_connection.h"
+#include "transport/start_thread.h"
 
 namespace wherry::qemu {
 
-DiskSink::DiskSink(const Endpoint& disks, uint16_t channel, DestinationSession& session, Failure& failure)
-    : channel_(channel), session_(session) {
+Result<std::unique_ptr<DiskSink>> DiskSink::open(const Endpoint& disks, uint16_t channel,
+                                                 DestinationSession& session, Failure& failure) {
+  std::unique_ptr<DiskSink> sink(new DiskSink(channel, session));
   auto connection = dial_qemu(disks);
   if (!connection) {
     spdlog::warn("the copy of a disk at the destination: {} (was an NBD server started there?)",
                  connection.error().message);
-    (void)session_.close_back(channel_, true);  // if that fails, the session does
-    return;
+    (void)session.close_back(channel, true);  // if that fails, the session does
+    return sink;
   }
-  connection_ = std::move(*connection);
-  takes_ = true;
-  closer_ = failure.on_fail([this] { ::shutdown(connection_.get(), SHUT_RDWR); });
-  listener_ = std::thread([this] { listen(); });
+  sink->connection_ = std::move(*connection);
+  sink->takes_ = true;
+  sink->closer_ = failure.on_fail([fd = sink->connection_.get()] { ::shutdown(fd, SHUT_RDWR); });
+  auto listens = start_thread([listening = sink.get()] { listening->listen(); });
+  if (!listens) return pass_on(listens);
+  sink->listener_ = std::move(*listens);
+  return sink;
 }
 
 DiskSink::~DiskSink() {
@@ -32,7 +37,10 @@ DiskSink::~DiskSink() {
 
 // A server that takes no more has closed the connection, which listen() finds.
 Result<> DiskSink::record(std::span<const uint8_t> bytes, uint16_t) {
-  if (takes_ && !send_all(connection_.get(), bytes)) takes_ = false;
+  if (!takes_) return {};
+  auto sent = send_while_taken(connection_.get(), bytes);
+  if (!sent) return fail("the copy of a disk at the destination: {}", sent.error().message);
+  takes_ = *sent;
   return {};
 }
 

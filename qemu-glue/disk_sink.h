@@ -4,6 +4,7 @@
 // connection ends, and nothing else: a guest may be on its way beside it.
 #pragma once
 
+#include <memory>
 #include <thread>
 
 #include "transport/destination_session.h"
@@ -15,7 +16,8 @@ namespace wherry::qemu {
 
 class DiskSink : public ChannelSink {
  public:
-  DiskSink(const Endpoint& disks, uint16_t channel, DestinationSession& session, Failure& failure);
+  static Result<std::unique_ptr<DiskSink>> open(const Endpoint& disks, uint16_t channel,
+                                                DestinationSession& session, Failure& failure);
   ~DiskSink() override;
 
   Result<> record(std::span<const uint8_t> bytes, uint16_t flags) override;
@@ -23,6 +25,7 @@ class DiskSink : public ChannelSink {
   Result<> close(bool both_ways) override;
 
  private:
+  DiskSink(uint16_t channel, DestinationSession& session) : channel_(channel), session_(session) {}
   void listen();
 
   const uint16_t channel_;

@@ -1,5 +1,7 @@
 #include "qemu-glue/migration.h"
 
+#include <array>
+#include <cstring>
 #include <filesystem>
 #include <thread>
 
@@ -7,6 +9,7 @@
 #include "qemu-glue/memory/find_guest_ram.h"
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/run_state.h"
+#include "transport/start_thread.h"
 
 namespace wherry {
 namespace {
@@ -22,12 +25,19 @@ constexpr const char* kCut =
     "postcopy stopped half-way, and the guest's memory is on both hosts: go on with migrate-recover at the "
     "destination's QEMU and migrate with resume at the source's";
 
-// A directory of our own for the sockets, gone with its owner.
+constexpr const char* kIncoming = "/incoming";
+constexpr const char* kOutgoing = "/outgoing";
+
+// A directory of our own for the sockets, gone with its owner. TMPDIR may be too long for a socket's path, or
+// no directory.
 class SocketDirectory {
  public:
   static Result<SocketDirectory> make() {
     SocketDirectory directory;
-    std::string name = (std::filesystem::temp_directory_path() / "wherry-XXXXXX").string();
+    std::error_code none;
+    const auto temporary = std::filesystem::absolute(std::filesystem::temp_directory_path(none), none);
+    std::string name = (temporary / "wherry-XXXXXX").string();
+    if (none || name.size() + std::strlen(kIncoming) > kLongestSocketPath) name = "/tmp/wherry-XXXXXX";
     if (!mkdtemp(name.data())) return fail("cannot make the directory {}: {}", name, reason(errno));
     directory.path_ = name;
     return directory;
@@ -128,7 +138,7 @@ Result<Endpoint> Migration::destination_socket(const std::string& directory) {
     }
     if (at.is_unix() || at.port != 0) return at;
   }
-  at.path = directory + "/incoming";
+  at.path = directory + kIncoming;
   auto told = destination_->execute("migrate-incoming", {{"uri", "unix:" + at.path}});
   if (!told) return pass_on(told);
   return at;
@@ -152,12 +162,13 @@ Result<> Migration::carry() {
         failure_);
   }
   if (auto opened = receiver_->open(); !opened) return opened;
-  std::thread receiving([this] {
+  auto receiving = start_thread([this] {
     if (auto received = receiver_->run(); !received) failure_.fail(received.error());
   });
+  if (!receiving) return pass_on(receiving);
   auto migrated = migrate(directory->path());
   if (!migrated) failure_.fail(migrated.error());
-  receiving.join();
+  receiving->join();
   // The first error is the cause; what QEMU says of it is a consequence.
   if (auto first = failure_.first(); first && !gone_) return tl::make_unexpected(*first);
   return migrated;
@@ -165,7 +176,7 @@ Result<> Migration::carry() {
 
 Result<> Migration::migrate(const std::string& directory) {
   Endpoint outgoing;
-  outgoing.path = directory + "/outgoing";
+  outgoing.path = directory + kOutgoing;
   Uri to = options_.via;
   for (Endpoint& host : to.hosts) host.port = receiver_->where().port;
   {
@@ -177,9 +188,10 @@ Result<> Migration::migrate(const std::string& directory) {
   auto converging = convergence::Convergence::begin(*source_, source_->peer_pid(), options_.via,
                                                     [this] { return sender_->lanes(); });
   if (!converging) return pass_on(converging);
-  std::thread sending([this] {
+  auto sending = start_thread([this] {
     if (auto sent = sender_->run(); !sent) failure_.fail(sent.error());
   });
+  if (!sending) return pass_on(sending);
   auto started = source_->execute("migrate", {{"uri", "unix:" + sender_->where().path}});
   Result<> done = started ? wait_source(**converging) : pass_on(started);
   if (done) {
@@ -187,7 +199,7 @@ Result<> Migration::migrate(const std::string& directory) {
   } else {
     failure_.fail(done.error());
   }
-  sending.join();
+  sending->join();
   return done;
 }
 

@@ -6,6 +6,7 @@
 
 #include "qemu-glue/qemu_connection.h"
 #include "qemu-glue/stream/formats.h"
+#include "transport/start_thread.h"
 
 namespace wherry::qemu {
 namespace {
@@ -51,7 +52,9 @@ Result<> QemuSink::dial() {
     ::shutdown(connection_.get(), closes ? SHUT_RDWR : SHUT_WR);
   });
   if (kind_ == ChannelKind::main) guest_.main_dialled(peer_process(connection_.get()));
-  listener_ = std::thread([this] { listen(); });
+  auto listens = start_thread([this] { listen(); });
+  if (!listens) return pass_on(listens);
+  listener_ = std::move(*listens);
   return {};
 }
 
@@ -83,7 +86,10 @@ Result<> QemuSink::pages(const PageBatch& batch, bool placed) {
 // A QEMU that takes no more has closed the channel, which listen() finds.
 Result<> QemuSink::write(std::span<iovec> pieces) {
   answered_ = false;
-  if (takes_ && !send_all(connection_.get(), pieces)) takes_ = false;
+  if (!takes_) return {};
+  auto sent = send_while_taken(connection_.get(), pieces);
+  if (!sent) return fail("the destination's QEMU, channel {}: {}", channel_, sent.error().message);
+  takes_ = *sent;
   return {};
 }
 

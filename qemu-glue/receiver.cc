@@ -67,7 +67,7 @@ Ended Receiver::carry() {
   session_ = std::move(*session);
   if (options_.begun) options_.begun();
   choose_mode();
-  session_->start();
+  if (auto started = session_->start(); !started) failure_.fail(std::move(started.error()));
   closer_ = {};  // the session stops listening when nobody is awaited any more
   auto finished = session_->finish();
   if (!finished) return when_failed(finished.error());
@@ -137,7 +137,7 @@ Result<GuestRam> Receiver::find_memory() const {
 Result<std::unique_ptr<ChannelSink>> Receiver::open(uint16_t channel, ChannelKind kind) {
   if (kind == ChannelKind::disk) {
     if (!options_.disks) return fail("a disk comes along, but `wherry receive` was given no --disks");
-    return std::make_unique<qemu::DiskSink>(*options_.disks, channel, *session_, failure_);
+    return qemu::DiskSink::open(*options_.disks, channel, *session_, failure_);
   }
   auto sink = std::make_unique<qemu::QemuSink>(options_.qemu, channel, kind, guest_, *session_, failure_);
   if (auto opened = sink->open(); !opened) return pass_on(opened);

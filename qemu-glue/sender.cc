@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "qemu-glue/monitor/guest_page.h"
+#include "transport/start_thread.h"
 
 namespace wherry {
 namespace {
@@ -52,6 +53,8 @@ Result<> Sender::open_session() {
 }
 
 Result<> Sender::open() {
+  if (const int error = left_.error())
+    failure_.fail({fmt::format("cannot make an event: {}", reason(error))});
   if (auto opened = open_session(); !opened) {
     failure_.fail(opened.error());  // unless it was ended for another reason
     return tl::make_unexpected(*failure_.first());
@@ -106,8 +109,14 @@ void Sender::say_transport() const {
 }
 
 Result<> Sender::run() {
-  acceptor_ = std::thread([this] { accept_channels(); });
-  if (disk_listener_) disk_acceptor_ = std::thread([this] { accept_disks(); });
+  using Carries = qemu::ChannelReader::Carries;
+  const auto accepting = [this](std::thread& in, const Listener& listener, Carries carries) {
+    auto accepts = start_thread([this, &listener, carries] { accept(listener, carries); });
+    if (!accepts) return failure_.fail(std::move(accepts.error()));
+    in = std::move(*accepts);
+  };
+  accepting(acceptor_, *listener_, Carries::guest);
+  if (disk_listener_) accepting(disk_acceptor_, *disk_listener_, Carries::disk);
   bool given_up = false;
   {
     std::unique_lock lock(mutex_);
@@ -224,34 +233,55 @@ void Sender::stop_accepting() {
   }
 }
 
-void Sender::accept_channels() {
-  while (auto connection = listener_->accept(options_.uri.resume)) {
-    std::lock_guard lock(mutex_);
-    add_channel(qemu::ChannelReader::Carries::guest, std::move(*connection));
-    // The channel in which the destination fetches pages; QEMU says nothing on it before it is needed.
-    if (settled_ && guest_.postcopy()) channels_.back()->settle(true);
+// A connection that cannot be taken is missed by QEMU, which waits for it, perhaps with a guest that stands
+// still.
+void Sender::accept(const Listener& listener, qemu::ChannelReader::Carries carries) {
+  for (;;) {
+    auto connection = listener.accept(options_.uri.resume);
+    Result<> added;
+    if (connection) {
+      std::lock_guard lock(mutex_);
+      added = add_channel(carries, std::move(*connection));
+    } else if (listener.stopped()) {
+      return;
+    } else {
+      added = pass_on(connection);
+    }
+    if (!added) return failure_.fail(std::move(added.error()));
   }
 }
 
-void Sender::accept_disks() {
-  while (auto connection = disk_listener_->accept(options_.uri.resume)) {
-    std::lock_guard lock(mutex_);
-    add_channel(qemu::ChannelReader::Carries::disk, std::move(*connection));
-  }
-}
-
-void Sender::add_channel(qemu::ChannelReader::Carries carries, Fd connection) {
-  channels_.push_back(
-      std::make_unique<qemu::ChannelReader>(carries, std::move(connection), *session_, guest_, [this] {
-        std::lock_guard lock(mutex_);
-        channel_ended_.notify_all();
-      }));
+// Called with the lock held.
+Result<> Sender::add_channel(qemu::ChannelReader::Carries carries, Fd connection) {
+  auto channel = std::make_unique<qemu::ChannelReader>(carries, std::move(connection), *session_, guest_,
+                                                       failure_, [this] {
+                                                         std::lock_guard lock(mutex_);
+                                                         channel_ended_.notify_all();
+                                                       });
+  if (auto started = channel->start(); !started) return started;
+  channels_.push_back(std::move(channel));
+  // The channel in which the destination fetches pages; QEMU says nothing on it before it is needed.
+  if (carries == qemu::ChannelReader::Carries::guest && settled_ && guest_.postcopy())
+    channels_.back()->settle(true);
+  return {};
 }
 
 uint32_t Sender::settle() {
+  auto settled = settle_all();
+  if (settled) return *settled;
+  failure_.fail(std::move(settled.error()));
+  return 0;
+}
+
+Result<uint32_t> Sender::settle_all() {
   std::lock_guard lock(mutex_);
-  while (Fd waiting = listener_->accept_waiting())
-    add_channel(qemu::ChannelReader::Carries::guest, std::move(waiting));
+  for (;;) {
+    auto waiting = listener_->accept_waiting();
+    if (!waiting) return pass_on(waiting);
+    if (!*waiting) break;
+    if (auto added = add_channel(qemu::ChannelReader::Carries::guest, std::move(*waiting)); !added)
+      return pass_on(added);
+  }
   for (auto& channel : channels_) channel->settle(guest_.postcopy());
   settled_ = true;
   return static_cast<uint32_t>(std::count_if(channels_.begin(), channels_.end(),

@@ -72,10 +72,10 @@ class Sender {
   void hear(uint16_t channel, std::vector<uint8_t> bytes);
   void hear_close(uint16_t channel, bool both_ways);
   qemu::WayBack* way_back(uint16_t channel);
-  void accept_channels();
-  void accept_disks();
-  void add_channel(qemu::ChannelReader::Carries carries, Fd connection);
+  void accept(const Listener& listener, qemu::ChannelReader::Carries carries);
+  Result<> add_channel(qemu::ChannelReader::Carries carries, Fd connection);
   uint32_t settle();
+  Result<uint32_t> settle_all();
   bool left_early() const;
   bool main_closed() const;
   bool over() const;

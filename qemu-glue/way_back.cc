@@ -1,9 +1,9 @@
 #include "qemu-glue/way_back.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
 
 #include "transport/socket.h"
+#include "transport/start_thread.h"
 
 namespace wherry::qemu {
 namespace {
@@ -13,12 +13,19 @@ constexpr size_t kMostUnread = 16 * 1024 * 1024;
 
 }  // namespace
 
-WayBack::WayBack(int connection)
-    : connection_(::fcntl(connection, F_DUPFD_CLOEXEC, 0)), thread_([this] { run(); }) {}
+WayBack::WayBack(int connection, std::function<void(Error)> failed)
+    : connection_(connection), failed_(std::move(failed)) {}
 
 WayBack::~WayBack() {
   stop();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+}
+
+Result<> WayBack::start() {
+  auto writes = start_thread([this] { run(); });
+  if (!writes) return pass_on(writes);
+  thread_ = std::move(*writes);
+  return {};
 }
 
 void WayBack::push(std::vector<uint8_t> bytes) {
@@ -67,13 +74,15 @@ void WayBack::run() {
       }
     }
     if (next.empty()) {
-      ::shutdown(connection_.get(), open == Open::no ? SHUT_RDWR : SHUT_WR);
+      ::shutdown(connection_, open == Open::no ? SHUT_RDWR : SHUT_WR);
       continue;
     }
     // Counted beforehand: QEMU may close as soon as it has them, and who reads that looks at the count.
     given_ += next.size();
+    auto sent = send_while_taken(connection_, next);
+    if (!sent) failed_({fmt::format("the way back to the source's QEMU: {}", sent.error().message)});
     // A source QEMU that has closed no longer wants to know; its own end of the stream says so.
-    if (!send_all(connection_.get(), next)) {
+    if (!sent || !*sent) {
       given_ -= next.size();
       break;
     }

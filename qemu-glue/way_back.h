@@ -10,19 +10,23 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
 
-#include "transport/fd.h"
+#include "compression/result.h"
 
 namespace wherry::qemu {
 
 class WayBack {
  public:
-  // Writes to the connection of this descriptor, which stays its owner's.
-  explicit WayBack(int connection);
+  // Writes to the connection of this descriptor, which stays its owner's, and open for as long as this.
+  // `failed` is called when something else than its peer's leaving keeps what was pushed from being written.
+  WayBack(int connection, std::function<void(Error)> failed);
   ~WayBack();
+  // Before anything else.
+  Result<> start();
   void push(std::vector<uint8_t> bytes);
   // The destination has closed, in its own direction or both: so is the connection, behind all that was
   // pushed.
@@ -40,7 +44,8 @@ class WayBack {
   enum class Open { both_ways, towards_destination, no };
   void run();
 
-  const Fd connection_;
+  const int connection_;
+  const std::function<void(Error)> failed_;
   std::atomic<uint64_t> given_ = 0;
   mutable std::mutex mutex_;
   std::condition_variable changed_;

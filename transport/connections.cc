@@ -1,22 +1,38 @@
 #include "transport/connections.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+
+#include "transport/socket.h"
+#include "transport/start_thread.h"
 
 namespace wherry {
 
-void Connections::serve(Fd connection, std::function<void(Fd)> work) {
+Result<> Connections::serve(Fd&& connection, std::function<void(Fd)> work) {
   reap();
   std::lock_guard lock(mutex_);
-  if (shut_) return;
+  if (shut_ || served_.size() >= most_) {
+    connection.reset();
+    return {};
+  }
+  Fd also(::fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
+  if (!also) return fail("cannot serve a connection: {}", reason(errno));
   Served& served = served_.emplace_back();
-  served.also = Fd(::dup(connection.get()));
-  served.thread =
-      std::thread([this, &served, connection = std::move(connection), work = std::move(work)]() mutable {
-        work(std::move(connection));
-        std::lock_guard over(mutex_);
-        served.also.reset();
-        served.over = true;
-      });
+  served.connection = std::move(connection);
+  served.also = std::move(also);
+  auto thread = start_thread([this, &served, work = std::move(work)] {
+    work(std::move(served.connection));
+    std::lock_guard over(mutex_);
+    served.also.reset();
+    served.over = true;
+  });
+  if (!thread) {
+    connection = std::move(served.connection);
+    served_.pop_back();
+    return fail("cannot serve a connection: {}", thread.error().message);
+  }
+  served.thread = std::move(*thread);
+  return {};
 }
 
 // Joins the threads that have ended.

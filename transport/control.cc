@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <thread>
 
+#include "transport/start_thread.h"
+
 namespace wherry {
 namespace {
 
@@ -84,12 +86,15 @@ void Control::give_up(const std::string& why, uint32_t aux) {
   over_.notify_all();
 }
 
-void Control::start(std::function<void()> loop) {
-  thread_ = std::thread([this, loop = std::move(loop)] {
+Result<> Control::start(std::function<void()> loop) {
+  auto thread = start_thread([this, loop = std::move(loop)] {
     loop();
     over_ = true;
     over_.notify_all();
   });
+  if (!thread) return pass_on(thread);
+  thread_ = std::move(*thread);
+  return {};
 }
 
 void Control::join() {

@@ -34,7 +34,7 @@ class Control {
   void give_up(const std::string& why, uint32_t aux);
 
   // Runs the loop that receives, in a thread.
-  void start(std::function<void()> loop);
+  Result<> start(std::function<void()> loop);
   // Whether start() was called and join() not yet.
   bool running() const { return thread_.joinable(); }
   // Waits for the loop's end. After give_up() the peer has kExplanation to take the reason and end its side:

@@ -9,6 +9,7 @@
 #include "transport/fabric_lane.h"
 #include "transport/first_frame.h"
 #include "transport/random_key.h"
+#include "transport/start_thread.h"
 #include "transport/tcp_lane.h"
 
 namespace wherry {
@@ -25,6 +26,8 @@ constexpr size_t kMostCallers = 256;
 static_assert(kMostCallers > 2 * kMostLanes);
 // Within which a source asks again whose connections were lost: see SourceSession::last_word().
 constexpr std::chrono::seconds kComesBack{2};
+// What it takes to be told: see Connections.
+constexpr size_t kTellDescriptors = 2;
 // Until the hello says how long a silent peer is to be borne.
 constexpr std::chrono::seconds kSilence{30};
 
@@ -60,14 +63,18 @@ DestinationSession::DestinationSession(const Listener& listener, LandingSite& si
             return explained(
                 control_->send({.type = FrameType::again, .channel = channel, .sequence = sequence}));
           },
-          failure) {}
+          failure),
+      callers_(std::in_place, kMostCallers) {}
 
 Result<std::unique_ptr<DestinationSession>> DestinationSession::accept(const Listener& listener,
                                                                        LandingSite& site, Account account,
                                                                        Failure& failure) {
   std::unique_ptr<DestinationSession> session(
       new DestinationSession(listener, site, std::move(account), failure));
-  session->greeter_ = std::thread([&greeting = *session] { greeting.greet_callers(); });
+  if (auto kept = session->reserve_.keep(kTellDescriptors); !kept) return pass_on(kept);
+  auto greets = start_thread([&greeting = *session] { greeting.greet_callers(); });
+  if (!greets) return pass_on(greets);
+  session->greeter_ = std::move(*greets);
   std::unique_lock lock(session->greeting_);
   session->greeted_.wait(lock, [&] { return session->closed_ || !session->lanes_missing(); });
   if (!session->lanes_missing()) return session;
@@ -76,17 +83,24 @@ Result<std::unique_ptr<DestinationSession>> DestinationSession::accept(const Lis
 }
 
 // While the session runs as well: whoever comes then, with or without a token, is told that it is complete.
-// And when it has failed, as long as the VMM's word is awaited or kept.
+// And when it has failed, as long as the VMM's word is awaited or kept. Nobody of these is needed, so they
+// may have to wait for room; a source that there is no room for must not.
 void DestinationSession::greet_callers() {
   for (;;) {
     auto fd = listener_.accept(kSilence);
-    if (!fd) {
+    auto served = fd ? callers_->serve(std::move(*fd), [this](Fd to) { greet(std::move(to)); }) : pass_on(fd);
+    if (served) continue;
+    const bool stopped = listener_.stopped();
+    {
       std::lock_guard lock(greeting_);
-      closed_ = fd.error();
-      return greeted_.notify_all();
+      if (stopped || lanes_missing()) closed_ = served.error();
     }
-    if (callers_->count() >= kMostCallers) continue;
-    callers_->serve(std::move(*fd), [this](Fd connection) { greet(std::move(connection)); });
+    if (!closed_) {
+      listener_.back_off();
+      continue;
+    }
+    if (!stopped) failure_.fail(*closed_);  // ahead of what a source in this process says of its connection
+    return greeted_.notify_all();
   }
 }
 
@@ -192,8 +206,9 @@ bool DestinationSession::lanes_missing() const {
          std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return !lane.receiver; });
 }
 
-void DestinationSession::start() {
+Result<> DestinationSession::start() {
   closer_ = failure_.on_fail([this] {
+    reserve_.release();
     const LandingSite::Guest guest = site_.give_up();
     const bool not_here = guest == LandingSite::Guest::not_here;
     pool_.close();
@@ -202,15 +217,19 @@ void DestinationSession::start() {
     if (not_here) word_.closed();
     if (guest != LandingSite::Guest::may_be_here && !source_holds_ && !source_vanished_) listener_.stop();
   });
-  for (size_t lane = 0; lane < lanes_.size(); ++lane) threads_.emplace_back([this, lane] { run_lane(lane); });
-  control_->start([this] { run_control(); });
+  for (size_t lane = 0; lane < lanes_.size(); ++lane) {
+    auto runs = start_thread([this, lane] { run_lane(lane); });
+    if (!runs) return pass_on(runs);
+    threads_.push_back(std::move(*runs));
+  }
+  return control_->start([this] { run_control(); });
 }
 
 DestinationSession::~DestinationSession() {
   listener_.stop();
   word_.stop();
   callers_->shut();
-  greeter_.join();
+  if (greeter_.joinable()) greeter_.join();
   callers_.reset();
   if (control_ && control_->running()) failure_.fail({"the session was abandoned"});
   for (const Lane& lane : lanes_) {

@@ -28,6 +28,7 @@
 #include "transport/landing.h"
 #include "transport/lane.h"
 #include "transport/last_word.h"
+#include "transport/reserve.h"
 #include "transport/slots.h"
 #include "transport/socket.h"
 
@@ -52,13 +53,13 @@ class DestinationSession {
   using Account = std::function<nlohmann::json(const nlohmann::json& source)>;
 
   // Waits for a source with all its lanes. A peer that is not a sound source is refused, and the waiting goes
-  // on.
+  // on; where there is no room for one that calls, it ends.
   static Result<std::unique_ptr<DestinationSession>> accept(const Listener& listener, LandingSite& site,
                                                             Account account, Failure& failure);
   ~DestinationSession();
 
   // Starts the work; `this` must be known to the site before.
-  void start();
+  Result<> start();
   // The way back of a channel, from any thread; `both_ways`: the VMM takes nothing more of it either. What
   // comes when the session has failed is kept for keep_word().
   Result<> send_back(uint16_t channel, std::span<const uint8_t> bytes);
@@ -145,8 +146,9 @@ class DestinationSession {
   std::atomic<uint64_t> asked_again_ = 0;
   nlohmann::json peer_account_;  // written by the control thread before it ends
   std::vector<std::thread> threads_;
-  std::optional<Connections> callers_{std::in_place};
+  std::optional<Connections> callers_;
   std::thread greeter_;  // of greet_callers()
+  Reserve reserve_;      // for a source that asks for the last word
   Failure::Guard closer_;
 };
 

@@ -1,7 +1,6 @@
 #include "transport/fabric_connection.h"
 
 #include <poll.h>
-#include <sys/eventfd.h>
 
 #include <algorithm>
 #include <array>
@@ -35,7 +34,6 @@ FabricConnection::FabricConnection(std::shared_ptr<FabricDomain> domain, const f
       longest_write_(std::min<size_t>(path.ep_attr->max_msg_size, size_t{8} << 20)),
       most_pieces_(std::max<size_t>(path.tx_attr->iov_limit, 1)),
       peer_(fabric::device(path)),
-      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       memory_(shape.send_bytes * shape.send_count + shape.receive_bytes * shape.receive_count),
       sends_(shape.send_count),
       receives_(shape.receive_count),
@@ -68,6 +66,7 @@ Result<fabric::Owned<fid_cq>> FabricConnection::open_completions() const {
 }
 
 Result<> FabricConnection::open(fi_info& path, fabric::Owned<fid_eq> events) {
+  if (const int error = wake_.error()) return fail("cannot make an event: {}", reason(error));
   events_ = std::move(events);
   auto region = domain_->register_memory(memory_, FabricDomain::Use::buffers);
   if (!region) return pass_on(region);
@@ -350,7 +349,7 @@ void FabricConnection::wait(fid_cq* queue, std::chrono::milliseconds longest, Re
     if (ready()) return;
   }
   std::array<pollfd, 4> signs{
-      pollfd{wake_.get(), POLLIN, 0}, pollfd{socket_ ? socket_->fd() : -1, POLLRDHUP, 0},
+      pollfd{wake_.fd(), POLLIN, 0}, pollfd{socket_ ? socket_->fd() : -1, POLLRDHUP, 0},
       pollfd{wait_fd(queue->fid), POLLIN, 0}, pollfd{wait_fd(events_->fid), POLLIN, 0}};
   (void)::poll(signs.data(), signs.size(), static_cast<int>(longest.count()));
 }
@@ -426,8 +425,7 @@ size_t FabricConnection::bytes_waiting() {
 Error FabricConnection::end(Error why) {
   std::lock_guard lock(mutex_);
   if (!ended_) ended_ = std::move(why);
-  const uint64_t one = 1;
-  (void)!::write(wake_.get(), &one, sizeof one);
+  wake_.raise();
   return *ended_;
 }
 

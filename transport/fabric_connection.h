@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "transport/event.h"
 #include "transport/fabric_domain.h"
 #include "transport/frame_socket.h"
 
@@ -128,7 +129,7 @@ class FabricConnection {
   std::unique_ptr<FrameSocket> socket_;
   std::chrono::seconds silence_{0};
   std::string peer_;
-  Fd wake_;
+  wherry::Event wake_;
 
   PageBytes memory_;  // of all buffers
   fabric::Owned<fid_mr> region_;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "transport/start_thread.h"
+
 namespace wherry {
 namespace {
 
@@ -113,7 +115,14 @@ void FabricDomain::add_guest(std::span<uint8_t> memory) {
   area->guest = true;
   area->wanted.resize(area->units.size());
   for (size_t unit = 0; unit < area->units.size() && !on_demand_; ++unit) want(*area, unit);
-  if (!thread_.joinable()) thread_ = std::thread([this] { register_guest(); });
+  if (thread_.joinable()) return;
+  auto registers = start_thread([this] { register_guest(); });
+  if (registers) {
+    thread_ = std::move(*registers);
+  } else {
+    trouble_ = registers.error().message;
+    queue_.clear();
+  }
 }
 
 FabricDomain::Area* FabricDomain::area_of(const uint8_t* at) {

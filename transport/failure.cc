@@ -2,7 +2,14 @@
 
 #include <utility>
 
+#include "transport/socket.h"
+
 namespace wherry {
+
+// Without the event nobody could be called back who waits in poll(): it has failed already.
+Failure::Failure() {
+  if (const int error = event_.error()) first_ = {fmt::format("cannot make an event: {}", reason(error))};
+}
 
 Failure::Guard::Guard(Guard&& other) noexcept
     : failure_(std::exchange(other.failure_, nullptr)), at_(other.at_) {}

@@ -36,6 +36,8 @@ class Failure {
     std::list<Closer>::iterator at_;
   };
 
+  Failure();
+
   // Records the error if it is the first, and runs the closers.
   void fail(Error error);
   // `closer` runs when the session fails: now, if it has failed already.

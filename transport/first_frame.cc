@@ -1,6 +1,5 @@
 #include "transport/first_frame.h"
 
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 
 #include "transport/control.h"
 #include "transport/socket.h"
+#include "transport/wait_ready.h"
 
 namespace wherry {
 namespace {
@@ -20,11 +20,11 @@ Result<std::vector<uint8_t>> peek(int fd, size_t bytes, std::chrono::steady_cloc
   const int enough = static_cast<int>(bytes);
   ::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &enough, sizeof enough);
   pollfd ready{fd, POLLIN, 0};
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
-  const int n = ::poll(&ready, 1, static_cast<int>(std::max<int64_t>(left.count(), 0)));
+  auto there = wait_ready({&ready, 1}, until);
   const int one = 1;
   ::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
-  if (n == 0) return fail("it said nothing, or too little");
+  if (!there) return pass_on(there);
+  if (!*there) return fail("it said nothing, or too little");
   std::vector<uint8_t> seen(bytes);
   const ssize_t got = ::recv(fd, seen.data(), seen.size(), MSG_PEEK | MSG_DONTWAIT);
   if (got < 0) return fail("{}", reason(errno));
@@ -65,8 +65,9 @@ Result<FirstFrame> peek_first_frame(int fd, const std::string& peer, std::chrono
 Result<nlohmann::json> read_welcome(FrameSocket& socket) {
   FrameHead head;
   auto got = socket.receive_head(head);
-  if (!got) return pass_on(got);
-  if (!*got) return fail("{} closed the connection instead of an answer", socket.peer());
+  constexpr const char* kLook = "is it a Wherry that listens there, and does it run? Its log may tell";
+  if (!got) return fail("{} ({})", got.error().message, kLook);
+  if (!*got) return fail("{} closed the connection instead of an answer ({})", socket.peer(), kLook);
   auto body = socket.receive_body();
   if (!body) return pass_on(body);
   if (head.header.type == FrameType::refuse) {

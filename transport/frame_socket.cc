@@ -1,12 +1,12 @@
 #include "transport/frame_socket.h"
 
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 
 #include "transport/path_mtu.h"
 #include "transport/socket.h"
+#include "transport/wait_ready.h"
 
 namespace wherry {
 namespace {
@@ -139,13 +139,12 @@ void FrameSocket::set_patience(std::chrono::milliseconds longest) {
 
 Error FrameSocket::await_end() {
   pollfd end{socket_.get(), POLLRDHUP, 0};
-  while (poll(&end, 1, -1) < 0 && errno == EINTR) {
-  }
+  if (auto waited = wait_ready({&end, 1}); !waited) return waited.error();
   std::unique_lock lock(telling_);
   int error = 0;
   socklen_t length = sizeof error;
   getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &length);
-  if (error != 0) tell(reason(error));
+  if (error != 0) tell(reason(error, socket_.get()));
   // Both ways have ended, not by us, and no reason is left: another thread has it in hand.
   if (end.revents & POLLHUP) {
     told_.wait_for(lock, kTelling, [this] { return shut_ || !cause_.empty(); });

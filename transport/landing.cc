@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "compression/page_history.h"
+#include "transport/start_thread.h"
 
 namespace wherry {
 namespace {
@@ -37,30 +38,37 @@ Landing::~Landing() {
   for (auto& [number, channel] : channels_) channel->thread.join();
 }
 
-Landing::Channel& Landing::channel(uint16_t number) {
+Result<Landing::Channel*> Landing::channel(uint16_t number) {
   std::lock_guard lock(mutex_);
-  auto& slot = channels_[number];
-  if (!slot) {
-    slot = std::make_unique<Channel>();
-    ++open_channels_;
-    slot->thread = std::thread([this, number, channel = slot.get()] { run(number, *channel); });
-  }
-  return *slot;
+  if (auto found = channels_.find(number); found != channels_.end()) return found->second.get();
+  auto made = std::make_unique<Channel>();
+  auto lands = start_thread([this, number, channel = made.get()] { run(number, *channel); });
+  if (!lands) return pass_on(lands);
+  made->thread = std::move(*lands);
+  ++open_channels_;
+  return (channels_[number] = std::move(made)).get();
+}
+
+Landing::Channel& Landing::known(uint16_t number) {
+  std::lock_guard lock(mutex_);
+  return *channels_.at(number);
 }
 
 Result<bool> Landing::claim(const FrameHeader& header) {
   if (header.channel >= kMaxChannels) return fail("a frame is of channel {}", header.channel);
-  Channel& of = channel(header.channel);
-  std::lock_guard lock(of.mutex);
-  if (header.sequence < of.next) return false;
-  if (of.closed) {
+  auto of = channel(header.channel);
+  if (!of) return pass_on(of);
+  Channel& its = **of;
+  std::lock_guard lock(its.mutex);
+  if (header.sequence < its.next) return false;
+  if (its.closed) {
     return fail("frame {} of channel {} came behind its close", header.sequence, header.channel);
   }
-  return of.here.try_emplace(header.sequence).second;
+  return its.here.try_emplace(header.sequence).second;
 }
 
 void Landing::release(const FrameHeader& header) {
-  Channel& of = channel(header.channel);
+  Channel& of = known(header.channel);
   std::lock_guard lock(of.mutex);
   of.here.erase(header.sequence);
 }
@@ -70,7 +78,7 @@ Result<> Landing::arrive(Arrival arrival) {
     placed_pages_ += arrival.header.pages;
     if (auto told = acknowledge_(arrival.header.channel, arrival.header.sequence); !told) return told;
   }
-  Channel& to = channel(arrival.header.channel);
+  Channel& to = known(arrival.header.channel);
   std::lock_guard lock(to.mutex);
   const size_t held_now = held_bytes_ += held(arrival);
   if (held_now > kMostHeld) return fail("the peer sends more than agreed");

@@ -108,7 +108,7 @@ class Landing {
   // The session has failed or everything is closed.
   ~Landing();
 
-  // Called by lane threads. Errors are the peer's doing.
+  // Called by lane threads. Errors are the peer's doing, or for want of a thread.
   //
   // A frame whose head has come is to be claimed before anything of it is placed. False: it is here already,
   // whatever became of it. Else it arrives, or is released if the rest of it did not come.
@@ -153,7 +153,10 @@ class Landing {
     std::thread thread;
   };
 
-  Channel& channel(uint16_t number);
+  // A new one, if need be.
+  Result<Channel*> channel(uint16_t number);
+  // One of which a frame was claimed.
+  Channel& known(uint16_t number);
   void run(uint16_t number, Channel& channel);
   enum class Landed { yes, asked_again, closed };
   Result<Landed> land(uint16_t number, Channel& channel, Arrival& arrival);

@@ -1,13 +1,12 @@
 #include "transport/last_word.h"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <array>
 #include <utility>
 
 #include "transport/control.h"
 #include "transport/first_frame.h"
+#include "transport/wait_ready.h"
 
 namespace wherry {
 namespace {
@@ -26,10 +25,10 @@ Result<FrameHead> next_head(FrameSocket& socket) {
 // Waits for the next frame's first byte.
 Result<> await_frame(FrameSocket& socket, std::chrono::steady_clock::time_point until, const Event& cancel) {
   std::array<pollfd, 2> ready{pollfd{socket.fd(), POLLIN, 0}, pollfd{cancel.fd(), POLLIN, 0}};
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
-  const int n = poll(ready.data(), ready.size(), static_cast<int>(std::max<int64_t>(left.count(), 0)));
+  auto there = wait_ready(ready, until);
+  if (!there) return pass_on(there);
   if (ready[1].revents) return fail("interrupted");
-  if (n == 0) return fail("{} had no word in time", socket.peer());
+  if (!*there) return fail("{} had no word in time", socket.peer());
   return {};
 }
 

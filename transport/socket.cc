@@ -10,7 +10,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <array>
@@ -19,10 +18,15 @@
 #include <memory>
 #include <mutex>
 #include <system_error>
-#include <thread>
+
+#include "transport/start_thread.h"
+#include "transport/wait_ready.h"
 
 namespace wherry {
 namespace {
+
+// Until who has no room for one more looks again.
+constexpr std::chrono::milliseconds kBackOff{100};
 
 struct AddrInfoFree {
   void operator()(addrinfo* list) const { freeaddrinfo(list); }
@@ -42,16 +46,19 @@ Result<AddrInfo> resolve(const Endpoint& at, bool passive) {
     hints.ai_flags &= ~AI_ADDRCONFIG;
     error = getaddrinfo(host, port.c_str(), &hints, &found);
   }
-  if (error != 0) return fail("cannot resolve {}: {}", at.host, gai_strerror(error));
+  if (error != 0) {
+    // It reads files and asks name servers, and does not say if it has no descriptor for that.
+    const Fd one(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    return fail("cannot resolve {}: {}", at.host, one ? gai_strerror(error) : reason(errno));
+  }
   return AddrInfo(found);
 }
 
 Result<sockaddr_un> unix_address(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(address.sun_path)) {
-    return fail("the socket path {} is longer than {} bytes", path, sizeof(address.sun_path) - 1);
-  }
+  if (path.size() > kLongestSocketPath)
+    return fail("the socket path {} is longer than {} bytes", path, kLongestSocketPath);
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   return address;
 }
@@ -65,25 +72,38 @@ Result<AddrInfo> resolve(const Endpoint& at, const Event* cancel) {
     Result<AddrInfo> found;
   };
   auto lookup = std::make_shared<Lookup>();
-  std::thread([lookup, at] {
+  if (const int error = lookup->done.error()) return fail("cannot resolve {}: {}", at.host, reason(error));
+  auto looks = start_thread([lookup, at] {
     auto found = resolve(at, false);
     std::lock_guard lock(lookup->mutex);
     lookup->found = std::move(found);
     lookup->done.raise();
-  }).detach();
+  });
+  if (!looks) return fail("cannot resolve {}: {}", at.host, looks.error().message);
+  looks->detach();
   std::array<pollfd, 2> ready{pollfd{lookup->done.fd(), POLLIN, 0}, pollfd{cancel->fd(), POLLIN, 0}};
-  while (poll(ready.data(), ready.size(), -1) < 0 && errno == EINTR) continue;
+  if (auto waited = wait_ready(ready); !waited) return pass_on(waited);
   if (!ready[0].revents) return fail("cannot resolve {}: {}", at.host, reason(ECANCELED));
   std::lock_guard lock(lookup->mutex);
   return std::move(lookup->found);
 }
 
+double seconds_of(std::chrono::milliseconds time) {
+  return std::chrono::duration<double>(time).count();
+}
+
+double seconds_of(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
+
 // Waits for a non-blocking connect to finish; returns its errno.
-int finish_connect(int fd, std::chrono::milliseconds timeout, const Event* cancel) {
+Result<int> finish_connect(int fd, std::chrono::milliseconds timeout, const Event* cancel) {
   std::array<pollfd, 2> ready{pollfd{fd, POLLOUT, 0}, pollfd{cancel ? cancel->fd() : -1, POLLIN, 0}};
-  int n = poll(ready.data(), ready.size(), static_cast<int>(timeout.count()));
-  if (n == 0) return ETIMEDOUT;
-  if (n < 0) return errno;
+  auto answered = wait_ready(ready, std::chrono::steady_clock::now() + timeout);
+  if (!answered) return pass_on(answered);
+  if (!*answered)
+    return fail("no answer within {} s: that host is down, or a firewall drops what is sent to it",
+                seconds_of(timeout));
   if (ready[1].revents) return ECANCELED;
   int error = 0;
   socklen_t length = sizeof error;
@@ -104,7 +124,10 @@ Result<Fd> connect_unix(const Endpoint& to, std::chrono::milliseconds timeout) {
   timeval wait{timeout.count() / 1000, (timeout.count() % 1000) * 1000};
   setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
   if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) != 0) {
-    return fail("cannot connect to {}: {}", to.str(), reason(errno == EAGAIN ? ETIMEDOUT : errno));
+    if (errno == EAGAIN)
+      return fail("cannot connect to {}: who listens there has taken nobody for {} s: that process is stuck",
+                  to.str(), seconds_of(timeout));
+    return fail("cannot connect to {}: {}", to.str(), reason(errno));
   }
   wait = {};
   setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
@@ -131,13 +154,33 @@ msghdr message(std::span<iovec> pieces) {
   return header;
 }
 
+// 0, or why not all was sent.
+int send_pieces(int fd, std::span<iovec> pieces) {
+  while (!pieces.empty()) {
+    msghdr header = message(pieces);
+    const ssize_t sent = ::sendmsg(fd, &header, MSG_NOSIGNAL);
+    if (sent >= 0) {
+      pieces = drop_front(pieces, static_cast<size_t>(sent));
+    } else if (errno != EINTR) {
+      return errno;
+    }
+  }
+  return 0;
+}
+
 // Room for one descriptor beside a message.
 struct DescriptorMessage {
   alignas(cmsghdr) char bytes[CMSG_SPACE(sizeof(int))];
 };
 
+// Whether such an error of a call that would not wait says that nobody is there, yet or any more. (A socket
+// that was shut has EINVAL.)
+bool is_nobody(int error) {
+  return error == EAGAIN || error == EINTR || error == ECONNABORTED || error == ECONNRESET || error == EINVAL;
+}
+
 // The next descriptor that is already there, or an empty Fd.
-Fd receive_descriptor(int from) {
+Result<Fd> receive_descriptor(int from) {
   char byte = 0;
   iovec one{&byte, 1};
   DescriptorMessage control{};
@@ -146,12 +189,21 @@ Fd receive_descriptor(int from) {
   header.msg_iovlen = 1;
   header.msg_control = control.bytes;
   header.msg_controllen = sizeof control.bytes;
-  if (::recvmsg(from, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != 1) return {};
-  const cmsghdr* item = CMSG_FIRSTHDR(&header);
-  if (!item || item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS) return {};
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(item), sizeof fd);
-  return Fd(fd);
+  const ssize_t got = ::recvmsg(from, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (got < 0 && !is_nobody(errno))
+    return fail("cannot take a connection that is handed over: {}", reason(errno));
+  if (got <= 0) return Fd();
+  Fd taken;
+  if (const cmsghdr* item = CMSG_FIRSTHDR(&header);
+      item && item->cmsg_level == SOL_SOCKET && item->cmsg_type == SCM_RIGHTS) {
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(item), sizeof fd);
+    taken = Fd(fd);
+  }
+  // The kernel has closed what it found no number for.
+  if (header.msg_flags & MSG_CTRUNC)
+    return fail("cannot take a connection that is handed over: {}", reason(EMFILE));
+  return taken;
 }
 
 // As the kernel answers such a question.
@@ -163,7 +215,31 @@ uint64_t queued(int fd, unsigned long question) {
 }  // namespace
 
 std::string reason(int error) {
-  return std::system_category().message(error);
+  const std::string text = std::system_category().message(error);
+  switch (error) {
+    case EMFILE:
+      return text + " (ulimit -n, LimitNOFILE)";
+    case ENFILE:
+      return text + " (sysctl fs.file-max)";
+    default:
+      return text;
+  }
+}
+
+std::string reason(int error, int fd) {
+  if (error == EAGAIN) {
+    timeval patience{};
+    socklen_t length = sizeof patience;
+    if (::getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, &length) == 0 && seconds_of(patience) > 0)
+      return fmt::format("no answer within {} s", seconds_of(patience));
+  }
+  if (error == ETIMEDOUT) {
+    unsigned int milliseconds = 0;
+    socklen_t length = sizeof milliseconds;
+    if (::getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, &length) == 0 && milliseconds > 0)
+      return fmt::format("{}: no answer within {} s", reason(error), milliseconds / 1e3);
+  }
+  return reason(error);
 }
 
 bool takes_nothing(int fd) {
@@ -243,22 +319,20 @@ Result<Fd> connect_to(const Endpoint& to, std::chrono::milliseconds timeout, std
   if (to.is_unix()) return connect_unix(to, timeout);
   auto found = resolve(to, cancel);
   if (!found) return pass_on(found);
-  int error = EADDRNOTAVAIL;
+  std::string why = reason(EADDRNOTAVAIL);
   for (addrinfo* at = found->get(); at; at = at->ai_next) {
     Fd fd(::socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!fd) {
-      error = errno;
-      continue;
+    Result<int> error = fd && ::connect(fd.get(), at->ai_addr, at->ai_addrlen) == 0 ? 0 : errno;
+    if (*error == EINPROGRESS) error = finish_connect(fd.get(), timeout, cancel);
+    if (error && *error == 0) {
+      set_blocking(fd.get());
+      tune_tcp(fd.get(), silence);
+      return fd;
     }
-    error = ::connect(fd.get(), at->ai_addr, at->ai_addrlen) == 0 ? 0 : errno;
-    if (error == EINPROGRESS) error = finish_connect(fd.get(), timeout, cancel);
-    if (error == ECANCELED) break;
-    if (error != 0) continue;
-    set_blocking(fd.get());
-    tune_tcp(fd.get(), silence);
-    return fd;
+    why = error ? reason(*error) : error.error().message;
+    if (error && *error == ECANCELED) break;
   }
-  return fail("cannot connect to {}: {}", to.str(), reason(error));
+  return fail("cannot connect to {}: {}", to.str(), why);
 }
 
 Result<Listener> Listener::open(const Endpoint& at) {
@@ -271,6 +345,7 @@ Result<Listener> Listener::open(const Endpoint& at) {
       if (!S_ISSOCK(left.st_mode)) return fail("{} exists and is no socket", at.path);
       // Only a path that nobody listens on any more is replaced. A full queue (EAGAIN) is somebody's.
       const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      if (!probe) return fail("cannot make a socket: {}", reason(errno));
       const bool there = ::connect(probe.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) == 0;
       if (there || errno == EAGAIN) return fail("{} is in use: another process listens there", at.path);
       if (errno != ECONNREFUSED) return fail("cannot tell whether {} is in use: {}", at.path, reason(errno));
@@ -320,21 +395,24 @@ Listener::~Listener() {
 
 Result<Fd> Listener::accept(std::chrono::seconds silence) const {
   for (;;) {
-    if (Fd fd = accept_waiting()) {
-      if (!where_.is_unix()) tune_tcp(fd.get(), silence);
+    auto fd = accept_waiting();
+    if (!fd) return fd;
+    if (*fd) {
+      if (!where_.is_unix()) tune_tcp(fd->get(), silence);
       return fd;
     }
     pollfd ready{fd_.get(), POLLIN, 0};
-    if (poll(&ready, 1, -1) < 0 && errno != EINTR)
-      return fail("cannot wait for {}: {}", where_.str(), reason(errno));
+    if (auto waited = wait_ready({&ready, 1}); !waited) return pass_on(waited);
     if (ready.revents & (POLLHUP | POLLERR | POLLNVAL))
       return fail("no longer listening on {}", where_.str());
   }
 }
 
-Fd Listener::accept_waiting() const {
-  return handed_over_ ? receive_descriptor(fd_.get())
-                      : Fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+Result<Fd> Listener::accept_waiting() const {
+  if (handed_over_) return receive_descriptor(fd_.get());
+  Fd fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!fd && !is_nobody(errno)) return fail("cannot take who calls at {}: {}", where_.str(), reason(errno));
+  return fd;
 }
 
 Listener Listener::handed_over(Fd from) {
@@ -368,20 +446,35 @@ void Listener::stop() const {
   ::shutdown(fd_.get(), SHUT_RDWR);
 }
 
+bool Listener::stopped() const {
+  return takes_nothing(fd_.get());
+}
+
+void Listener::back_off() const {
+  pollfd shut{fd_.get(), 0, 0};
+  (void)wait_ready({&shut, 1}, std::chrono::steady_clock::now() + kBackOff);
+}
+
 Result<> send_all(int fd, std::span<iovec> pieces) {
-  while (!pieces.empty()) {
-    msghdr header = message(pieces);
-    ssize_t sent = ::sendmsg(fd, &header, MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0) return fail("{}", reason(errno));
-    pieces = drop_front(pieces, static_cast<size_t>(sent));
-  }
+  if (const int error = send_pieces(fd, pieces)) return fail("{}", reason(error, fd));
   return {};
+}
+
+Result<bool> send_while_taken(int fd, std::span<iovec> pieces) {
+  const int error = send_pieces(fd, pieces);
+  if (error == EPIPE || error == ECONNRESET) return false;
+  if (error != 0) return fail("{}", reason(error, fd));
+  return true;
 }
 
 Result<> send_all(int fd, std::span<const uint8_t> bytes) {
   iovec one = piece(bytes);
   return send_all(fd, {&one, 1});
+}
+
+Result<bool> send_while_taken(int fd, std::span<const uint8_t> bytes) {
+  iovec one = piece(bytes);
+  return send_while_taken(fd, {&one, 1});
 }
 
 Result<bool> recv_all(int fd, std::span<iovec> pieces) {
@@ -391,7 +484,7 @@ Result<bool> recv_all(int fd, std::span<iovec> pieces) {
     msghdr header = message(pieces);
     ssize_t got = ::recvmsg(fd, &header, MSG_WAITALL);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail("{}", reason(errno));
+    if (got < 0) return fail("{}", reason(errno, fd));
     if (got == 0 && !begun) return false;
     if (got == 0) return fail("the connection ended in the middle of a frame");
     begun = true;

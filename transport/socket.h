@@ -5,6 +5,7 @@
 #pragma once
 
 #include <sys/uio.h>
+#include <sys/un.h>
 
 #include <chrono>
 #include <cstdint>
@@ -18,6 +19,9 @@
 #include "transport/fd.h"
 
 namespace wherry {
+
+// The most bytes that the path of a unix socket may have.
+inline constexpr size_t kLongestSocketPath = sizeof(sockaddr_un::sun_path) - 1;
 
 // Where a stream socket is: a unix socket's path, or a host and port.
 struct Endpoint {
@@ -56,12 +60,17 @@ class Listener {
   }
   ~Listener();
 
-  // Waits for a connection; fails once stop() was called.
+  // Waits for a connection; fails once stop() was called, and where there is no room for one more: who calls
+  // is not told then, and must not be left waiting.
   Result<Fd> accept(std::chrono::seconds silence) const;
   // The next connection that is already there, or an empty Fd.
-  Fd accept_waiting() const;
+  Result<Fd> accept_waiting() const;
   // Ends accept() in another thread, now and for ever.
   void stop() const;
+  // Whether that was called, or nobody hands over connections any more.
+  bool stopped() const;
+  // For who goes on listening although there is no room: waits for a moment, or until stop().
+  void back_off() const;
   // Where it listens; a port 0 was replaced by the one the kernel gave.
   const Endpoint& where() const { return where_; }
 
@@ -81,6 +90,9 @@ void tune_tcp(int fd, std::chrono::seconds silence);
 // Sends all bytes of all pieces; the span's entries are used up on the way.
 Result<> send_all(int fd, std::span<iovec> pieces);
 Result<> send_all(int fd, std::span<const uint8_t> bytes);
+// The same to a peer that may leave: false if it has.
+Result<bool> send_while_taken(int fd, std::span<iovec> pieces);
+Result<bool> send_while_taken(int fd, std::span<const uint8_t> bytes);
 
 // Fills all pieces. An end of stream before the first byte gives `false`, later an error.
 Result<bool> recv_all(int fd, std::span<iovec> pieces);
@@ -109,7 +121,9 @@ std::string numeric_address(int fd, End end);
 // "host:port" of the peer of a connected TCP socket.
 std::string peer_address(int fd);
 
-// strerror for messages, thread-safe.
+// strerror for messages, thread-safe; says which limit it is that was reached.
 std::string reason(int error);
+// The same of a socket; where it is a time that has run out, how long that was.
+std::string reason(int error, int fd);
 
 }  // namespace wherry

@@ -11,6 +11,7 @@
 #include "transport/fabric_lane.h"
 #include "transport/first_frame.h"
 #include "transport/last_word.h"
+#include "transport/start_thread.h"
 
 namespace wherry {
 namespace {
@@ -23,6 +24,8 @@ constexpr std::chrono::seconds kConnectTimeout{10};
 // connection at once, to an old one late.
 constexpr std::chrono::milliseconds kAskTimeout{500};
 constexpr std::chrono::milliseconds kAskAgain{300};
+// What asking takes: a connection, and looking up its address.
+constexpr size_t kAskDescriptors = 3;
 // Records are compressed at a level that costs next to nothing.
 constexpr int kRecordLevel = 1;
 constexpr size_t kLongRecord = 1024;
@@ -173,8 +176,12 @@ Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& opt
   session->token_ = *token;
   ends = {};
   session->control_ = std::make_unique<Control>(std::move(*socket));
+  if (auto kept = session->reserve_.keep(kAskDescriptors); !kept) return pass_on(kept);
   if (auto lanes = session->open_lanes(options, *token); !lanes) return pass_on(lanes);
-  session->start();
+  if (auto started = session->start(); !started) {
+    failure.fail(started.error());  // ahead of what its lanes say of their end
+    return pass_on(started);
+  }
   return session;
 }
 
@@ -227,8 +234,14 @@ Result<SourceSession::Lane> SourceSession::open_lane(size_t number, const Option
 Result<> SourceSession::open_lanes(const Options& options, const std::string& token) {
   std::vector<Result<Lane>> opened(options.lanes);
   std::vector<std::thread> opening;
-  for (size_t i = 0; i < opened.size(); ++i)
-    opening.emplace_back([&, i] { opened[i] = open_lane(i, options, token); });
+  for (size_t i = 0; i < opened.size(); ++i) {
+    auto opens = start_thread([&, i] { opened[i] = open_lane(i, options, token); });
+    if (opens) {
+      opening.push_back(std::move(*opens));
+    } else {
+      opened[i] = pass_on(opens);
+    }
+  }
   for (std::thread& thread : opening) thread.join();
   Result<> all;
   for (Result<Lane>& lane : opened) {
@@ -241,7 +254,7 @@ Result<> SourceSession::open_lanes(const Options& options, const std::string& to
   return all;
 }
 
-void SourceSession::start() {
+Result<> SourceSession::start() {
   window_.set_round_trip(control_->round_trip());
   disk_window_.set_round_trip(control_->round_trip());
   tell_chooser();
@@ -254,11 +267,18 @@ void SourceSession::start() {
     control_->give_up(failure_.first()->message, 0);
     for (Lane& lane : lanes_) lane.sender->shut();
   });
+  const auto work = [this](auto body) -> Result<> {
+    auto thread = start_thread(std::move(body));
+    if (!thread) return pass_on(thread);
+    threads_.push_back(std::move(*thread));
+    return {};
+  };
   for (size_t lane = 0; lane < lanes_.size(); ++lane) {
-    threads_.emplace_back([this, lane] { run_lane(lane); });
-    threads_.emplace_back([this, lane] { lose(lane, lanes_[lane].sender->await_end()); });
+    if (auto runs = work([this, lane] { run_lane(lane); }); !runs) return runs;
+    if (auto waits = work([this, lane] { lose(lane, lanes_[lane].sender->await_end()); }); !waits)
+      return waits;
   }
-  control_->start([this] { run_control(); });
+  return control_->start([this] { run_control(); });
 }
 
 // What the lanes go over. Where all are ports whose rate is known, that is the first guess of what the
@@ -288,7 +308,13 @@ SourceSession::~SourceSession() {
   closer_ = {};  // which knows the lanes
   // All at once, for where a link is dead each may take a minute.
   std::vector<std::thread> closing;
-  for (Lane& lane : lanes_) closing.emplace_back([&lane] { lane.sender.reset(); });
+  for (Lane& lane : lanes_) {
+    if (auto closes = start_thread([&lane] { lane.sender.reset(); })) {
+      closing.push_back(std::move(*closes));
+    } else {
+      lane.sender.reset();
+    }
+  }
   for (std::thread& thread : closing) thread.join();
 }
 
@@ -551,6 +577,7 @@ Result<nlohmann::json> SourceSession::finish(const nlohmann::json& account) {
 
 Result<nlohmann::json> SourceSession::last_word(std::chrono::steady_clock::time_point until,
                                                 const Event& cancel) {
+  reserve_.release();
   WordAsked asked{
       .token = token_,
       .route = options_.route,

@@ -32,6 +32,7 @@
 #include "transport/outbox.h"
 #include "transport/pacer.h"
 #include "transport/rdma_ports.h"
+#include "transport/reserve.h"
 #include "transport/slots.h"
 #include "transport/socket.h"
 #include "transport/tcp_lane.h"
@@ -175,7 +176,7 @@ class SourceSession {
   // Thread-safe.
   Result<Lane> open_lane(size_t number, const Options& options, const std::string& token);
   Result<> open_lanes(const Options& options, const std::string& token);
-  void start();
+  Result<> start();
   void tell_chooser();
   void lose_order();
   void no_deltas();
@@ -222,6 +223,7 @@ class SourceSession {
   PageCounts pages_;
   nlohmann::json peer_account_;  // written by the control thread before it ends
   std::vector<std::thread> threads_;
+  Reserve reserve_;  // for last_word()
   Failure::Guard closer_;
 };
 

@@ -1,7 +1,5 @@
 #include "qemu-glue/cli/arguments.h"
 
-#include <sys/un.h>
-
 #include <charconv>
 
 namespace wherry::cli {
@@ -11,9 +9,8 @@ Result<Endpoint> qemu_endpoint(const char* option, const std::string& text) {
   if (text.starts_with("unix:")) {
     at.path = text.substr(5);
     if (at.path.empty()) return fail("{} {}: the path is missing", option, text);
-    if (at.path.size() >= sizeof(sockaddr_un::sun_path)) {
-      return fail("{} {}: the path is longer than {} bytes", option, text, sizeof(sockaddr_un::sun_path) - 1);
-    }
+    if (at.path.size() > kLongestSocketPath)
+      return fail("{} {}: the path is longer than {} bytes", option, text, kLongestSocketPath);
     return at;
   }
   const size_t colon = text.rfind(':');

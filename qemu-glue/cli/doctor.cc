@@ -51,12 +51,11 @@ Findings examine_wherryd(const std::string& file, const Result<daemon::Config>& 
   return all;
 }
 
-// All at once: one that is down takes its time.
+// All at once, if there is room for the threads: one that is down takes its time.
 Findings examine_peers(const std::map<std::string, daemon::Peer>& peers) {
   std::vector<std::future<doctor::Finding>> asked;
   for (const auto& [name, peer] : peers) {
-    for (const Endpoint& host : peer.hosts)
-      asked.push_back(std::async(std::launch::async, doctor::peer, name, host));
+    for (const Endpoint& host : peer.hosts) asked.push_back(std::async(doctor::peer, name, host));
   }
   Findings all;
   for (auto& each : asked) all.push_back(each.get());

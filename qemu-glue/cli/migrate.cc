@@ -53,6 +53,10 @@ int migrate_between_monitors(const MigrateOptions& options) {
   Result<> done;
   {
     Progress progress([&] { return migration.report(); }, options.json);
+    if (auto started = progress.start(); !started) {
+      print_failure(*file, migration.report(), started.error(), options.json);
+      return kFailed;
+    }
     done = migration.run();
   }
   Report report = migration.report();

@@ -130,6 +130,10 @@ int migrate_domain(const DomainOptions& options, const std::string& via, bool js
   {
     Progress progress([&] { return json ? json_line(migration.progress()) : line(migration.progress()); },
                       json);
+    if (auto started = progress.start(); !started) {
+      spdlog::error("{}", started.error().message);
+      return kFailed;
+    }
     done = migration.run();
   }
   print_end(migration.progress(), json);

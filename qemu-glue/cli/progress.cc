@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "qemu-glue/look/units.h"
+#include "transport/start_thread.h"
 
 namespace wherry::cli {
 namespace {
@@ -60,8 +61,14 @@ Progress::Progress(std::function<Report()> report, bool json)
                }),
                json) {}
 
-Progress::Progress(std::function<std::string()> line, bool json) : line_(std::move(line)), json_(json) {
-  if (json_ || isatty(STDERR_FILENO)) thread_ = std::thread([this] { run(); });
+Progress::Progress(std::function<std::string()> line, bool json) : line_(std::move(line)), json_(json) {}
+
+Result<> Progress::start() {
+  if (!json_ && !isatty(STDERR_FILENO)) return {};
+  auto prints = start_thread([this] { run(); });
+  if (!prints) return pass_on(prints);
+  thread_ = std::move(*prints);
+  return {};
 }
 
 Progress::~Progress() {

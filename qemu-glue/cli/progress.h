@@ -15,11 +15,12 @@ namespace wherry::cli {
 
 class Progress {
  public:
-  // Prints until it goes. Without a terminal and without `json` it prints nothing.
+  // Prints from start() until it goes. Without a terminal and without `json` it prints nothing.
   Progress(std::function<Report()> report, bool json);
   // The same for what is no Report. `line` makes what is printed, without an end of line.
   Progress(std::function<std::string()> line, bool json);
   ~Progress();
+  Result<> start();
 
  private:
   void run();

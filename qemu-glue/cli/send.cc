@@ -19,6 +19,7 @@
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/sender.h"
+#include "transport/start_thread.h"
 
 namespace wherry::cli {
 namespace {
@@ -164,7 +165,7 @@ int send(const SendOptions& options) {
   const auto departed = [&]() -> std::optional<Ended> {
     if (!qmp) return std::nullopt;
     looks.request_stop();
-    looks.join();
+    if (looks.joinable()) looks.join();
     const auto answer = final_answer(*qmp, watch_qmp);
     return answer ? verdict(*qmp, *answer, false) : std::nullopt;
   };
@@ -213,18 +214,29 @@ int send(const SendOptions& options) {
   std::unique_ptr<domain::LibvirtMonitor> libvirt;
   {
     Progress progress([&] { return sender.report(); }, options.json);
+    auto started = progress.start();
+    const auto begin = [&started](std::jthread& in, auto body) {
+      auto thread = start_thread<std::jthread>(std::move(body));
+      if (thread) {
+        in = std::move(*thread);
+      } else if (started) {
+        started = pass_on(thread);
+      }
+    };
     if (qmp) {
-      looks = std::jthread(
-          [&](const std::stop_token& over) { converge(*qmp, *converging, sender, over, watch_qmp); });
+      begin(looks,
+            [&](const std::stop_token& over) { converge(*qmp, *converging, sender, over, watch_qmp); });
     } else if (!options.libvirt.empty()) {
       events.emplace();
-      looks = std::jthread([&](const std::stop_token& over) {
+      begin(looks, [&](const std::stop_token& over) {
         libvirt = converge_by_libvirt(options.libvirt, *uri, sender, over);
       });
     }
-    std::jthread hears([&] {
+    std::jthread hears;
+    begin(hears, [&] {
       while (auto told = daemon::hear_bandwidth(options.bandwidth_from)) sender.set_bandwidth(*told);
     });
+    if (!started) failure.fail(started.error());
     (void)sender.run();  // its error is the report's
     ::shutdown(options.bandwidth_from, SHUT_RD);
     if (looks.joinable()) looks = {};

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <sstream>
 
 namespace wherry::convergence {
@@ -17,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-// Clock ticks since the machine's; 0: there is no such process.
+// Clock ticks since the machine's; 0: there is no such process, or that cannot be read.
 unsigned long long started(pid_t process) {
   std::ifstream file(fmt::format("/proc/{}/stat", process));
   file.ignore(std::numeric_limits<std::streamsize>::max(), ')');  // its name may hold anything but this
@@ -34,10 +35,12 @@ bool is_gone(pid_t process) {
   return ::kill(process, 0) != 0 && errno == ESRCH;
 }
 
-// Of what is no such file: nothing that could be set back.
-QemuMark::Left read(pid_t qemu, const fs::path& path) {
+// Of what is no such file: nothing that could be set back. Nothing: it cannot be read.
+std::optional<QemuMark::Left> read(pid_t qemu, const fs::path& path) {
+  const std::ifstream file(path);
+  if (!file) return std::nullopt;
   std::ostringstream text;
-  text << std::ifstream(path).rdbuf();  // a read error is no exception here, as it would be in the parser
+  text << file.rdbuf();  // a read error is no exception here, as it would be in the parser
   const json told = json::parse(text.view(), nullptr, false);
   QemuMark::Left left{qemu, json::object(), {}, path};
   if (!told.is_object()) return left;
@@ -100,11 +103,12 @@ std::vector<QemuMark::Left> QemuMark::abandoned(const fs::path& directory) {
     if (std::sscanf(name.c_str(), "%d-%llu-%d%n", &qemu, &since, &owner, &length) != 3 ||
         static_cast<size_t>(length) != name.size() || qemu <= 0 || owner <= 0 || !is_gone(owner))
       continue;
-    if (since == 0 || started(qemu) != since) {
+    const unsigned long long now = started(qemu);
+    if (since == 0 || (now != 0 && now != since) || is_gone(qemu)) {
       fs::remove(entry.path(), error);  // with its QEMU all is gone
-      continue;
+    } else if (auto left = now != 0 ? read(qemu, entry.path()) : std::nullopt) {
+      found.push_back(std::move(*left));
     }
-    found.push_back(read(qemu, entry.path()));
   }
   return found;
 }

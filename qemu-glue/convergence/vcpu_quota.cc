@@ -24,6 +24,8 @@ constexpr std::string_view kPrefix = "wherry-throttle-";
 constexpr microseconds kLeastQuota{1000};
 constexpr microseconds kPeriod{10'000};
 constexpr microseconds kLongestPeriod{1'000'000};
+// What it takes to move a thread from one group to another.
+constexpr size_t kMoveDescriptors = 2;
 
 Result<> write(const fs::path& file, const std::string& text) {
   std::ofstream out(file);
@@ -102,6 +104,7 @@ void release(const fs::path& group, bool v2) {
 
 Result<std::unique_ptr<Throttle>> VcpuQuota::take(pid_t qemu, const std::vector<pid_t>& threads) {
   std::unique_ptr<VcpuQuota> quota(new VcpuQuota());
+  if (auto kept = quota->reserve_.keep(kMoveDescriptors); !kept) return pass_on(kept);
   for (size_t vcpu = 0; vcpu < threads.size(); ++vcpu) {
     auto home = home_of(qemu, threads[vcpu]);
     if (!home) return pass_on(home);
@@ -123,6 +126,7 @@ Result<std::unique_ptr<Throttle>> VcpuQuota::take(pid_t qemu, const std::vector<
 }
 
 VcpuQuota::~VcpuQuota() {
+  reserve_.release();
   for (const Group& group : groups_) release(group.path, group.v2);
 }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "qemu-glue/convergence/throttle.h"
+#include "transport/reserve.h"
 
 namespace wherry::convergence {
 
@@ -49,6 +50,7 @@ class VcpuQuota final : public Throttle {
   std::vector<Group> groups_;
   double processors_ = 0;  // the most that a thread has without us
   double part_ = 0;
+  Reserve reserve_;  // for the way back
 };
 
 }  // namespace wherry::convergence

@@ -6,6 +6,7 @@
 #include "qemu-glue/daemon/runtime_dir.h"
 #include "transport/control.h"
 #include "transport/socket.h"
+#include "transport/start_thread.h"
 
 namespace wherry::daemon {
 namespace {
@@ -40,6 +41,7 @@ Result<> Arrivals::begin(const Route& route, const std::string& peer) {
     return fail("too many migrations come here at once ({})", kMostArrivals);
   // Names of hosts that this one sends to: their paths are ours to listen on, not QEMU's.
   if (config_.peers.contains(route.host)) return fail("this host is not {}", route.host);
+  if (auto fits = route.check_paths(config_.runtime_dir); !fits) return fits;
   if (auto made = make_directory(route.directory(config_.runtime_dir), config_.group); !made) return made;
   auto child = Child::spawn({wherry_, "receive", "--handed-over", std::to_string(kChildSocket), "--qemu",
                              "unix:" + route.path(config_.runtime_dir), "--disks",
@@ -49,8 +51,10 @@ Result<> Arrivals::begin(const Route& route, const std::string& peer) {
   auto arriving = std::make_unique<Arriving>();
   arriving->peer = peer;
   arriving->child = std::move(*child);
-  Arriving& kept = *(arriving_[route.text()] = std::move(arriving));
-  kept.thread = std::thread([this, route, &kept] { watch(route, kept); });
+  auto watches = start_thread([this, route, kept = arriving.get()] { watch(route, *kept); });
+  if (!watches) return pass_on(watches);
+  arriving->thread = std::move(*watches);
+  arriving_[route.text()] = std::move(arriving);
   return {};
 }
 

@@ -3,8 +3,9 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <thread>
 #include <vector>
+
+#include "transport/start_thread.h"
 
 namespace wherry {
 namespace {
@@ -28,10 +29,12 @@ void carry(int from, int to, const Carry& send_on) {
 
 }  // namespace
 
-void carry_both_ways(int a, int b, const Carry& forward, const Carry& back) {
-  std::thread other([&] { carry(b, a, back); });
+Result<> carry_both_ways(int a, int b, const Carry& forward, const Carry& back) {
+  auto other = start_thread([&] { carry(b, a, back); });
+  if (!other) return pass_on(other);
   carry(a, b, forward);
-  other.join();
+  other->join();
+  return {};
 }
 
 }  // namespace wherry

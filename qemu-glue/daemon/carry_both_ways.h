@@ -7,9 +7,11 @@
 #include <functional>
 #include <span>
 
+#include "compression/result.h"
+
 namespace wherry {
 
 using Carry = std::function<bool(std::span<const uint8_t> bytes)>;
-void carry_both_ways(int a, int b, const Carry& forward, const Carry& back);
+Result<> carry_both_ways(int a, int b, const Carry& forward, const Carry& back);
 
 }  // namespace wherry

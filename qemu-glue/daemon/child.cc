@@ -1,7 +1,6 @@
 #include "qemu-glue/daemon/child.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -10,6 +9,7 @@
 #include <csignal>
 
 #include "transport/socket.h"
+#include "transport/wait_ready.h"
 
 namespace wherry::daemon {
 namespace {
@@ -58,11 +58,13 @@ Result<std::unique_ptr<Child>> Child::spawn(const std::vector<std::string>& argv
   std::unique_ptr<Child> child(new Child);
   child->output_ = Fd(pipe[0]);
   const Fd output = lifted(pipe[1]);
+  if (!output) return fail("cannot start {}: {}", argv.front(), reason(errno));
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
     return fail("cannot start {}: {}", argv.front(), reason(errno));
   }
   child->socket_ = Fd(pair[0]);
   const Fd socket = lifted(pair[1]);
+  if (!socket) return fail("cannot start {}: {}", argv.front(), reason(errno));
   const Inheritance inheritance(output.get(), socket.get());
   std::vector<char*> arguments;
   arguments.reserve(argv.size() + 1);
@@ -70,10 +72,8 @@ Result<std::unique_ptr<Child>> Child::spawn(const std::vector<std::string>& argv
   arguments.push_back(nullptr);
   const int error = ::posix_spawn(&child->pid_, argv.front().c_str(), inheritance.files(),
                                   inheritance.attributes(), arguments.data(), environ);
-  if (error != 0) {
-    child->ended_ = true;
-    return fail("cannot start {}: {}", argv.front(), reason(error));
-  }
+  if (error != 0) return fail("cannot start {}: {}", argv.front(), reason(error));
+  child->ended_ = false;
   return child;
 }
 
@@ -95,13 +95,11 @@ Child::Said Child::read_line(std::string& line, std::chrono::milliseconds longes
       unread_.erase(0, end + 1);
       return Said::line;
     }
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
     pollfd ready{output_.get(), POLLIN, 0};
-    const int n = ::poll(&ready, 1, static_cast<int>(std::max<int64_t>(left.count(), 0)));
-    if (n == 0) return Said::nothing;
-    if (n < 0) continue;
+    if (auto more = wait_ready({&ready, 1}, until); more && !*more) return Said::nothing;
     std::array<char, 4096> bytes;
     const ssize_t got = ::read(output_.get(), bytes.data(), bytes.size());
+    if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return Said::end;
     unread_.append(bytes.data(), static_cast<size_t>(got));
   }

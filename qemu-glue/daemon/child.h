@@ -47,7 +47,7 @@ class Child {
   Fd output_;
   std::string unread_;
   std::mutex mutex_;
-  bool ended_ = false;
+  bool ended_ = true;  // or has not begun
   bool let_go_ = false;
   int status_ = 0;
 };

@@ -167,6 +167,11 @@ Result<> Config::check() const {
         "insecure = true, if that network is trusted (sealing does not exist yet)");
   }
   if (!runtime_dir.starts_with('/')) return fail("runtime_dir: {} is no absolute path", runtime_dir);
+  for (const auto& [name, peer] : peers) {
+    auto route = Route::make(name);
+    auto fits = route ? route->check_paths(runtime_dir) : pass_on(route);
+    if (!fits) return fail("peer {}: {}", name, fits.error().message);
+  }
   return {};
 }
 

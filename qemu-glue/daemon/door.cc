@@ -4,8 +4,10 @@
 
 #include "qemu-glue/daemon/carry_both_ways.h"
 #include "qemu-glue/daemon/libvirt_access.h"
+#include "qemu-glue/daemon/serve_callers.h"
 #include "transport/control.h"
 #include "transport/frame_socket.h"
+#include "transport/start_thread.h"
 
 namespace wherry::daemon {
 namespace {
@@ -41,24 +43,22 @@ Result<> welcome(FrameSocket& socket, const nlohmann::json& map) {
 Result<std::unique_ptr<Door>> Door::open(const Config& config, Arrivals& arrivals) {
   auto listener = Listener::open(config.listen->hosts.front());
   if (!listener) return pass_on(listener);
-  return std::unique_ptr<Door>(new Door(config, arrivals, std::move(*listener)));
+  std::unique_ptr<Door> door(new Door(config, arrivals, std::move(*listener)));
+  auto accepts = start_thread([&opened = *door] {
+    serve_callers(opened.listener_, kSilence, opened.connections_,
+                  [&opened](Fd fd) { opened.receive(std::move(fd)); });
+  });
+  if (!accepts) return pass_on(accepts);
+  door->acceptor_ = std::move(*accepts);
+  return door;
 }
 
 Door::Door(const Config& config, Arrivals& arrivals, Listener listener)
-    : config_(config), arrivals_(arrivals), listener_(std::move(listener)) {
-  acceptor_ = std::thread([this] { accept(); });
-}
+    : config_(config), arrivals_(arrivals), listener_(std::move(listener)), connections_(kMostConnections) {}
 
 Door::~Door() {
   listener_.stop();
-  acceptor_.join();
-}
-
-void Door::accept() {
-  while (auto connection = listener_.accept(kSilence)) {
-    if (connections_.count() >= kMostConnections) continue;
-    connections_.serve(std::move(*connection), [this](Fd fd) { receive(std::move(fd)); });
-  }
+  if (acceptor_.joinable()) acceptor_.join();
 }
 
 void Door::receive(Fd connection) {
@@ -100,7 +100,8 @@ void Door::serve_libvirt(Fd connection, const std::string& peer) {
     return [fd](std::span<const uint8_t> bytes) { return send_all(fd, bytes).has_value(); };
   };
   const int server = libvirt->socket.get();
-  carry_both_ways(socket.fd(), server, to(server), to(socket.fd()));
+  if (auto carried = carry_both_ways(socket.fd(), server, to(server), to(socket.fd())); !carried)
+    spdlog::warn("{}: {}", socket.peer(), carried.error().message);
   --libvirt_connections_;
 }
 

@@ -31,7 +31,6 @@ class Door {
 
  private:
   Door(const Config& config, Arrivals& arrivals, Listener listener);
-  void accept();
   void receive(Fd connection);
   void serve_libvirt(Fd connection, const std::string& peer);
 

@@ -3,7 +3,6 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <optional>
 
 #include "transport/socket.h"
 
@@ -18,19 +17,20 @@ constexpr std::chrono::seconds kAnswerPatience{60};
 
 constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
 
-// The next line, without its end; nothing at the end of the stream, or if it is too long.
-std::optional<std::string> read_line(int fd, std::string& unread, size_t longest) {
+// The next line, without its end.
+Result<std::string> read_line(int fd, std::string& unread, size_t longest) {
   for (;;) {
     if (const size_t end = unread.find('\n'); end != std::string::npos) {
       std::string line = unread.substr(0, end);
       unread.erase(0, end + 1);
       return line;
     }
-    if (unread.size() > longest) return std::nullopt;
+    if (unread.size() > longest) return fail("a line of more than {} bytes", longest);
     std::array<char, 4096> bytes;
     const ssize_t got = ::recv(fd, bytes.data(), bytes.size(), 0);
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return std::nullopt;
+    if (got == 0) return fail("it has closed the connection");
+    if (got < 0) return fail("{}", reason(errno, fd));
     unread.append(bytes.data(), static_cast<size_t>(got));
   }
 }
@@ -61,8 +61,10 @@ Result<nlohmann::json> ask(const std::string& runtime_dir, const nlohmann::json&
   if (auto sent = write_line(socket->get(), question); !sent) return pass_on(sent);
   std::string unread;
   auto line = read_line(socket->get(), unread, kLongestAnswer);
-  auto answer = line ? nlohmann::json::parse(*line, nullptr, false) : nlohmann::json();
-  if (!answer.is_object()) return fail("wherryd at {} gave no answer", path);
+  if (!line)
+    return fail("wherryd at {} gave no answer: {} (its log may tell why)", path, line.error().message);
+  auto answer = nlohmann::json::parse(*line, nullptr, false);
+  if (!answer.is_object()) return fail("wherryd at {} gave no answer that is JSON", path);
   if (auto error = answer.find("error"); error != answer.end() && error->is_string()) {
     return fail("{}", error->get<std::string>());
   }

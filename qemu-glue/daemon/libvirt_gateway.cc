@@ -7,9 +7,11 @@
 
 #include "qemu-glue/daemon/carry_both_ways.h"
 #include "qemu-glue/daemon/runtime_dir.h"
+#include "qemu-glue/daemon/serve_callers.h"
 #include "qemu-glue/daemon/service.h"
 #include "qemu-glue/gateway/rpc_gateway.h"
 #include "transport/frame_socket.h"
+#include "transport/start_thread.h"
 
 namespace wherry::daemon {
 namespace {
@@ -62,8 +64,8 @@ class Passage {
   Passage(int client, int server, RpcGateway::Route route)
       : client_(client), server_(server), gateway_(std::move(route)) {}
 
-  void run() {
-    carry_both_ways(
+  Result<> run() {
+    return carry_both_ways(
         client_, server_, [this](auto bytes) { return pass(&RpcGateway::from_client, bytes); },
         [this](auto bytes) { return pass(&RpcGateway::from_server, bytes); });
   }
@@ -94,9 +96,7 @@ class Passage {
 }  // namespace
 
 LibvirtGateway::LibvirtGateway(const Config& config, const Peer& peer, Routes& routes, Listener listener)
-    : config_(config), peer_(peer), routes_(routes), listener_(std::move(listener)) {
-  acceptor_ = std::thread([this] { accept(); });
-}
+    : config_(config), peer_(peer), routes_(routes), listener_(std::move(listener)) {}
 
 Result<std::unique_ptr<LibvirtGateway>> LibvirtGateway::open(const Config& config, const Peer& peer,
                                                              Routes& routes) {
@@ -109,18 +109,19 @@ Result<std::unique_ptr<LibvirtGateway>> LibvirtGateway::open(const Config& confi
   if (!config.group.empty()) {
     if (auto given = give_to_group(path, config.group, 0660); !given) return pass_on(given);
   }
-  return std::unique_ptr<LibvirtGateway>(new LibvirtGateway(config, peer, routes, std::move(*listener)));
+  std::unique_ptr<LibvirtGateway> gateway(new LibvirtGateway(config, peer, routes, std::move(*listener)));
+  auto accepts = start_thread([&opened = *gateway] {
+    serve_callers(opened.listener_, kEndSilence, opened.connections_,
+                  [&opened](const Fd& client) { opened.serve(client); });
+  });
+  if (!accepts) return pass_on(accepts);
+  gateway->acceptor_ = std::move(*accepts);
+  return gateway;
 }
 
 LibvirtGateway::~LibvirtGateway() {
   listener_.stop();
-  acceptor_.join();
-}
-
-void LibvirtGateway::accept() {
-  while (auto client = listener_.accept(kEndSilence)) {
-    connections_.serve(std::move(*client), [this](const Fd& connection) { serve(connection); });
-  }
+  if (acceptor_.joinable()) acceptor_.join();
 }
 
 void LibvirtGateway::serve(const Fd& client) {
@@ -150,7 +151,8 @@ void LibvirtGateway::serve(const Fd& client) {
     made.push_back(std::move(*made_route));
     return "unix://" + path;
   };
-  Passage(client.get(), far->socket->fd(), route).run();
+  if (auto passed = Passage(client.get(), far->socket->fd(), route).run(); !passed)
+    spdlog::warn("libvirt of {}: {}", peer_.name, passed.error().message);
   for (const Route& each : made) routes_.drop(each);
 }
 

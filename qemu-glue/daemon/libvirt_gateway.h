@@ -27,7 +27,6 @@ class LibvirtGateway {
 
  private:
   LibvirtGateway(const Config& config, const Peer& peer, Routes& routes, Listener listener);
-  void accept();
   void serve(const Fd& client);
 
   const Config& config_;

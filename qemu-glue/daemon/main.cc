@@ -5,9 +5,9 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <csignal>
 #include <filesystem>
-#include <future>
 
 #include "qemu-glue/daemon/arrivals.h"
 #include "qemu-glue/daemon/door.h"
@@ -16,13 +16,18 @@
 #include "qemu-glue/daemon/notify.h"
 #include "qemu-glue/daemon/routes.h"
 #include "qemu-glue/daemon/runtime_dir.h"
+#include "qemu-glue/daemon/serve_callers.h"
 #include "qemu-glue/interrupt.h"
+#include "transport/reserve.h"
+#include "transport/start_thread.h"
 
 namespace wherry::daemon {
 namespace {
 
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
+// The descriptors that a route takes while it is made. With fewer left, all who call would wait in vain.
+constexpr size_t kLeast = 16;
 
 struct Options {
   std::string file;
@@ -99,15 +104,16 @@ class Daemon {
       auto door = Door::open(config_, arrivals_);
       if (!door) return pass_on(door);
       door_ = std::move(*door);
-      spdlog::info("listening on {}", door_->where().str());
     }
-    acceptor_ = std::thread([this] {
-      while (auto connection = errand_listener_->accept(std::chrono::seconds(0))) {
-        errands_.serve(std::move(*connection), [this](const Fd& fd) {
-          serve_errands(fd, [this](const nlohmann::json& asked) { return answer(asked); });
-        });
-      }
+    auto accepts = start_thread([this] {
+      serve_callers(*errand_listener_, std::chrono::seconds(0), errands_, [this](const Fd& fd) {
+        serve_errands(fd, [this](const nlohmann::json& asked) { return answer(asked); });
+      });
     });
+    if (!accepts) return pass_on(accepts);
+    acceptor_ = std::move(*accepts);
+    if (auto room = Reserve().keep(kLeast); !room) return room;
+    if (door_) spdlog::info("listening on {}", door_->where().str());
     return {};
   }
 
@@ -170,15 +176,18 @@ int run(const Options& options) {
     return kUsage;
   }
   if (options.check) return 0;
-  Event stopped;
-  Interrupt interrupt([&](int) { stopped.raise(); });
+  std::atomic<bool> stopped = false;
+  Interrupt interrupt([&](int) {
+    stopped = true;
+    stopped.notify_all();
+  });
   Daemon daemon(std::move(*config));
   if (auto opened = daemon.open(); !opened) {
     spdlog::error("{}", opened.error().message);
     return kFailed;
   }
   notify("READY=1");
-  stopped.wait();
+  stopped.wait(false);
   spdlog::info("the end");
   notify("STOPPING=1");
   return 0;

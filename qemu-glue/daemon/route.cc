@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "transport/random_key.h"
+#include "transport/socket.h"
 
 namespace wherry::daemon {
 namespace {
@@ -41,6 +42,19 @@ Result<Route> Route::parse(std::string_view text) {
 Result<Route> Route::make(std::string_view host) {
   if (!is_host(host)) return fail("\"{}\" is no host name", host);
   return Route{std::string(host), fmt::format("{:02x}", fmt::join(random_key<8>(), ""))};
+}
+
+std::string Route::longest_path(const std::string& runtime_dir) const {
+  std::string memory = path(runtime_dir);
+  std::string disks = disks_path(runtime_dir);
+  return memory.size() > disks.size() ? memory : disks;
+}
+
+Result<> Route::check_paths(const std::string& runtime_dir) const {
+  const std::string longest = longest_path(runtime_dir);
+  if (longest.size() <= kLongestSocketPath) return {};
+  return fail("the socket path {} has {} bytes, {} are allowed: set a shorter runtime_dir, on all hosts",
+              longest, longest.size(), kLongestSocketPath);
 }
 
 }  // namespace wherry::daemon

@@ -31,6 +31,11 @@ struct Route {
     return directory(runtime_dir) + "/" + id + "-nbd.sock";
   }
 
+  // The longest of them. It may be longer than kLongestSocketPath.
+  std::string longest_path(const std::string& runtime_dir) const;
+  // An Error if it is.
+  Result<> check_paths(const std::string& runtime_dir) const;
+
   bool operator==(const Route&) const = default;
 };
 

@@ -9,6 +9,7 @@
 #include "qemu-glue/convergence/vcpu_quota.h"
 #include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/daemon/runtime_dir.h"
+#include "transport/start_thread.h"
 
 namespace wherry::daemon {
 namespace {
@@ -65,7 +66,8 @@ Result<Route> Routes::make(const std::string& text) {
   if (!uri) return pass_on(uri);
   if (!uri->route.empty()) return fail("{}: a migration URI names no route; wherryd makes one", text);
   auto route = Route::make(uri->hosts.front().host);
-  if (!route) return fail("{}: {}", text, route.error().message);
+  auto sound = route ? route->check_paths(config_.runtime_dir) : pass_on(route);
+  if (!sound) return fail("{}: {}", text, sound.error().message);
   if (auto peer = config_.peers.find(route->host); peer != config_.peers.end())
     uri->hosts = peer->second.hosts;
   if (auto made = make_directory(route->directory(config_.runtime_dir), config_.group); !made)
@@ -85,9 +87,11 @@ Result<Route> Routes::make(const std::string& text) {
   const std::string path = route->path(config_.runtime_dir);
   spdlog::info("route {} is open (process {}) for {}", path, leaving->child->pid(), text);
   std::lock_guard lock(mutex_);
-  Leaving& kept = *(leaving_[path] = std::move(leaving));
+  auto watches = start_thread([this, kept = leaving.get()] { watch(*kept); });
+  if (!watches) return fail("no route to {}: {}", route->host, watches.error().message);
+  leaving->thread = std::move(*watches);
+  leaving_[path] = std::move(leaving);
   share_out();
-  kept.thread = std::thread([this, &kept] { watch(kept); });
   return *route;
 }
 

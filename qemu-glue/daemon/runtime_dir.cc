@@ -23,6 +23,7 @@ void remove_stale_sockets(const std::string& runtime_dir) {
   // Asked of the kernel: a connection to find out would count as a channel for a QEMU that waits.
   std::set<std::string> listened_on;
   std::ifstream sockets("/proc/net/unix");
+  if (!sockets) return;  // then nothing shows who listens
   for (std::string line; std::getline(sockets, line);) {
     if (const size_t path = line.find('/'); path != std::string::npos) listened_on.insert(line.substr(path));
   }

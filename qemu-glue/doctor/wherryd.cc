@@ -2,7 +2,6 @@
 
 #include <grp.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -110,18 +109,17 @@ Finding runtime_directory(const std::string& directory, const std::string& group
 }
 
 Finding socket_paths(const std::string& directory, const std::vector<std::string>& hosts) {
-  constexpr size_t kRoom = sizeof(sockaddr_un::sun_path);  // with a zero at its end
   std::string longest;
   for (const std::string& host : hosts) {
     const auto route = daemon::Route::make(host);
     if (!route) continue;  // such a name is never asked for
-    std::string path = route->path(directory);
+    std::string path = route->longest_path(directory);
     if (path.size() > longest.size()) longest = std::move(path);
   }
-  if (longest.size() < kRoom)
-    return ok("socket paths", fmt::format("up to {} of {} bytes", longest.size(), kRoom - 1));
+  if (longest.size() <= kLongestSocketPath)
+    return ok("socket paths", fmt::format("up to {} of {} bytes", longest.size(), kLongestSocketPath));
   return problem("socket paths",
-                 fmt::format("{} has {} bytes, {} are allowed", longest, longest.size(), kRoom - 1),
+                 fmt::format("{} has {} bytes, {} are allowed", longest, longest.size(), kLongestSocketPath),
                  "a shorter runtime_dir in wherry.toml, on all hosts");
 }
 

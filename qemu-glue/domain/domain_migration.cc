@@ -8,6 +8,7 @@
 
 #include "qemu-glue/daemon/errands.h"
 #include "qemu-glue/domain/eta.h"
+#include "transport/start_thread.h"
 
 namespace wherry::domain {
 namespace {
@@ -60,9 +61,16 @@ Result<> DomainMigration::run() {
   Outcome outcome = Outcome::failed;  // unless more is known
   if (done) {
     const auto begin = Clock::now();
-    auto migrating = std::async(std::launch::async, [this] { return migrate(); });
-    look_after(migrating);
-    done = migrating.get();
+    std::packaged_task<Result<>()> migrates([this] { return migrate(); });
+    auto migrating = migrates.get_future();
+    auto thread = start_thread(std::move(migrates));
+    if (thread) {
+      look_after(migrating);
+      done = migrating.get();
+      thread->join();
+    } else {
+      done = pass_on(thread);
+    }
     const Ended ended = done ? Ended{Outcome::completed, ""} : where_the_guest_is();
     outcome = ended.outcome;
     if (done) read_final_stats(Clock::now() - begin);

@@ -2,15 +2,18 @@
 
 #include <libvirt/libvirt.h>
 
+#include "transport/start_thread.h"
+
 namespace wherry::domain {
 
 EventLoop::EventLoop() {
   // Without it, connections work as well, but are not kept alive.
   if (virInitialize() < 0 || virEventRegisterDefaultImpl() < 0) return;
-  thread_ = std::thread([this] {
+  auto loops = start_thread([this] {
     while (!stopped_ && virEventRunDefaultImpl() == 0) {
     }
   });
+  if (loops) thread_ = std::move(*loops);
 }
 
 EventLoop::~EventLoop() {

@@ -68,9 +68,8 @@ Result<std::unique_ptr<Qmp>> Qmp::connect(const std::string& path, milliseconds 
   auto deadline = deadline_after(timeout);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path) {
-    return fail("the QMP path '{}' must have 1 to {} bytes", path, sizeof address.sun_path - 1);
-  }
+  if (path.empty() || path.size() > kLongestSocketPath)
+    return fail("the QMP path '{}' must have 1 to {} bytes", path, kLongestSocketPath);
   std::memcpy(address.sun_path, path.data(), path.size());
 
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

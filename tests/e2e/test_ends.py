@@ -294,6 +294,12 @@ class NotThere(End):
                 self.assertFalse(os.path.exists(path))
                 self.assertEqual(sender.report['status'], 'failed')
 
+    def test_one_that_takes_the_connection_and_says_nothing(self):
+        with socket.create_server(('127.0.0.1', 0)) as silent:
+            address = f'127.0.0.1:{silent.getsockname()[1]}'
+            with Wherry.send(os.path.join(scratch(), 'out'), f'wherry://{address}') as sender:
+                self.check_exit(sender, 1, rf'{address} .*no answer within 10 s .*is it a Wherry that listens there', 30)
+
     def check_nothing_left_the_source(self, pair, says):
         """Not a page: the pair's link is the bottleneck, and a guest that is sent at all is noticed."""
         pair.migrate()

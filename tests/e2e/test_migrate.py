@@ -63,9 +63,10 @@ class Migrating:
 
 
 class Migrate(unittest.TestCase):
-    def migrate(self, src, dst, uri, report):
+    def migrate(self, src, dst, uri, report, **environment):
         return subprocess.Popen([wherry_binary(), 'migrate', '--from', f'qmp:{src.qmp_path}', '--to', f'qmp:{dst.qmp_path}',
-                                 '--via', uri, '--report', report], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                 '--via', uri, '--report', report], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                env={**os.environ, **environment})
 
     def test_the_guest_moves_and_its_downtime_is_accounted_for(self):
         for version in ('7.2', '10.0'):
@@ -103,6 +104,18 @@ class Migrate(unittest.TestCase):
                     self.assertEqual(process.returncode, 0, said)
                 with open(path, encoding='utf-8') as file:
                     starts.append(json.load(file)['downtime']['measured']['start'])
+
+    def test_a_directory_for_temporary_files_that_is_too_long_for_sockets_or_none(self):
+        too_long = os.path.join(scratch(), 'd' * 200)
+        os.mkdir(too_long)
+        for directory in (too_long, '/nonexistent'):
+            with self.subTest(directory), Guest('10.0', append=GUEST) as src, Guest('10.0', append=GUEST, incoming=True) as dst:
+                src.wait_ready()
+                report = os.path.join(scratch(), 'report')
+                with self.migrate(src, dst, 'wherry://127.0.0.1:0', report, TMPDIR=directory) as process:
+                    _, said = process.communicate(timeout=60)
+                self.assertEqual((process.returncode, os.listdir(too_long)), (0, []), said)
+                self.assertEqual(dst.status(), 'running')
 
     def test_what_was_set_at_the_source_is_set_back(self):
         with Guest('10.0', append=GUEST) as src, Guest('10.0', append=GUEST, incoming=True) as dst:

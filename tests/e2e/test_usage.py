@@ -1,8 +1,9 @@
 """The command line: what is wrong is refused at once, with exit code 2 and a message that names it."""
+import os
 import subprocess
 import unittest
 
-from lab import wherry_binary
+from lab import scratch, wherry_binary
 
 SEND = ['send', '--qemu', 'unix:/nonexistent/out', '--to']
 RECEIVE = ['receive', '--qemu', 'unix:/nonexistent/in', '--listen']
@@ -79,6 +80,22 @@ class Usage(unittest.TestCase):
                                'streams=4': 'streams=4: expected bandwidth=', 'bandwidth': 'expected bandwidth='}.items():
             with self.subTest(setting):
                 self.check(['set', '/run/wherry/hostb/0.sock', setting], 2, [named])
+
+    def test_a_runtime_directory_has_room_for_the_longest_socket(self):
+        """wherryd's own check, and the doctor: 107 bytes, for RUNTIME_DIR/hostb/ID-nbd.sock as well."""
+        for length, says in ((107, None), (108, 'has 108 bytes, 107 are allowed'), (111, 'has 111 bytes'), (112, '112 bytes')):
+            with self.subTest(length):
+                directory = '/' + 'd' * (length - len('//hostb/0123456789abcdef-nbd.sock'))
+                config = os.path.join(scratch(), 'wherry.toml')
+                with open(config, 'w', encoding='ascii') as file:
+                    file.write(f'runtime_dir = "{directory}"\n[peers.hostb]\naddress = "127.0.0.1:1"\n')
+                checked = subprocess.run([wherry_binary('wherryd'), '--check', '--config', config], capture_output=True,
+                                         text=True, timeout=10)
+                self.assertEqual(checked.returncode, 2 if says else 0, checked)
+                self.assertIn(says or '', checked.stderr)
+                doctor = subprocess.run([wherry_binary(), 'doctor', '--config', config], capture_output=True, text=True,
+                                        timeout=30).stdout
+                self.assertIn(says or 'up to 107 of 107 bytes', doctor)
 
     def test_help_and_version(self):
         self.check(['--help'], 0, ['send', 'receive'])

@@ -17,7 +17,8 @@ class WayBackTest : public testing::Test {
  protected:
   WayBackTest() : watchdog_("a way back") {
     std::tie(wherry_, qemu_) = wherry::test::socket_pair();
-    way_.emplace(wherry_.get());
+    way_.emplace(wherry_.get(), [](const Error& why) { ADD_FAILURE() << why.message; });
+    EXPECT_TRUE(way_->start());
   }
   wherry::test::Watchdog watchdog_;
   Fd wherry_;

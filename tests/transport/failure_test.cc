@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/transport/support.h"
+
 namespace wherry {
 namespace {
 
@@ -24,6 +26,17 @@ TEST(Failure, KeepsTheFirstError) {
   failure.fail({"second"});
   EXPECT_TRUE(failure.failed());
   EXPECT_EQ(failure.first()->message, "first");
+}
+
+TEST(Failure, ThatNobodyCouldHearOfHasComeAlready) {
+  const test::FewDescriptors none(0);
+  Failure failure;
+  ASSERT_TRUE(failure.failed());
+  EXPECT_NE(failure.first()->message.find("Too many open files"), std::string::npos)
+      << failure.first()->message;
+  bool closed = false;
+  const auto guard = failure.on_fail([&] { closed = true; });
+  EXPECT_TRUE(closed);
 }
 
 TEST(Failure, RunsEachCloserOnceAndKnowsTheErrorThen) {

@@ -110,5 +110,13 @@ TEST_F(FirstFrameTest, ABodyThatIsNoMapIsAnError) {
   expect_error("");
 }
 
+// "Resource temporarily unavailable", as the kernel says, tells nobody anything.
+TEST_F(FirstFrameTest, AWelcomeThatDoesNotComeIsMissedByWhomAndForHowLong) {
+  peer_->set_patience(milliseconds(200));
+  EXPECT_ERROR(read_welcome(*peer_), "receiving from here failed: no answer within 0.2 s (is it a Wherry");
+  ours_.reset();
+  EXPECT_ERROR(read_welcome(*peer_), "here closed the connection instead of an answer (is it a Wherry");
+}
+
 }  // namespace
 }  // namespace wherry

@@ -208,11 +208,91 @@ TEST(UnixListener, StopEndsAccept) {
 TEST(TcpListener, AcceptWaitingDoesNotWait) {
   auto listener = Listener::open(tcp("127.0.0.1", 0));
   ASSERT_TRUE(listener);
-  EXPECT_FALSE(listener->accept_waiting());
+  const auto comes = [&] {
+    auto connection = listener->accept_waiting();
+    return connection && *connection;
+  };
+  EXPECT_FALSE(comes());
   auto client = connect_to(listener->where(), seconds(10), seconds(30));
   ASSERT_TRUE(client);
-  EXPECT_TRUE(listener->accept_waiting());
-  EXPECT_FALSE(listener->accept_waiting());
+  EXPECT_TRUE(comes());
+  EXPECT_FALSE(comes());
+}
+
+constexpr const char* kNoMore = "Too many open files (ulimit -n, LimitNOFILE)";
+
+TEST(TcpListener, NoRoomForACallerIsAnErrorAndHeIsNotLost) {
+  test::Watchdog watchdog("accept() without a descriptor");
+  auto listener = Listener::open(tcp("127.0.0.1", 0));
+  ASSERT_TRUE(listener);
+  auto client = connect_to(listener->where(), seconds(10), seconds(30));
+  ASSERT_TRUE(client);
+  {
+    const test::FewDescriptors none(0);
+    EXPECT_ERROR(listener->accept(seconds(30)), kNoMore);
+    EXPECT_ERROR(listener->accept_waiting(), kNoMore);
+    EXPECT_FALSE(listener->stopped());
+    listener->back_off();
+  }
+  auto server = listener->accept(seconds(30));
+  EXPECT_TRUE(server && *server);
+  listener->stop();
+  EXPECT_TRUE(listener->stopped());
+}
+
+TEST(UnixListener, WithoutADescriptorNobodyCanTellWhetherAPathIsInUse) {
+  test::TempDir dir;
+  auto first = Listener::open(unix_at(dir.at("a.sock")));
+  ASSERT_TRUE(first);
+  const test::FewDescriptors none(0);
+  EXPECT_ERROR(Listener::open(unix_at(dir.at("a.sock"))), kNoMore);
+  EXPECT_TRUE(exists(dir.at("a.sock")));
+}
+
+TEST(HandedOver, AConnectionThatDoesNotFitIsAnError) {
+  test::Watchdog watchdog("a connection that is handed over");
+  auto [ours, theirs] = test::socket_pair();
+  auto listener = Listener::handed_over(std::move(ours));
+  const auto connection = test::socket_pair();
+  ASSERT_TRUE(hand_over(theirs.get(), connection.first));
+  {
+    const test::FewDescriptors none(0);
+    EXPECT_ERROR(listener.accept(seconds(30)), kNoMore);
+    EXPECT_FALSE(listener.stopped());
+  }
+  ASSERT_TRUE(hand_over(theirs.get(), connection.first));
+  auto taken = listener.accept(seconds(30));
+  EXPECT_TRUE(taken && *taken);
+  theirs.reset();
+  EXPECT_ERROR(listener.accept(seconds(30)), "no longer listening");
+  EXPECT_TRUE(listener.stopped());
+}
+
+TEST(ConnectTo, SaysWhatThereIsTooLittleOf) {
+  auto listener = Listener::open(tcp("127.0.0.1", 0));
+  ASSERT_TRUE(listener);
+  const Event cancel;
+  for (size_t more = 0; more < 2; ++more) {  // looking up takes one, and so does the connection
+    const test::FewDescriptors few(more);
+    auto made = connect_to(listener->where(), seconds(10), seconds(30), &cancel);
+    if (!made) EXPECT_ERROR(made, kNoMore);
+  }
+  const test::FewDescriptors none(0);
+  EXPECT_ERROR(connect_to(listener->where(), seconds(10), seconds(30), &cancel), kNoMore);
+  EXPECT_ERROR(connect_to(tcp("no-such-host.invalid", 1), seconds(10), seconds(30)), kNoMore);
+}
+
+TEST(ConnectTo, NamesTheTimeThatAStuckListenerHad) {
+  test::TempDir dir;
+  auto listener = Listener::open(unix_at(dir.at("a.sock")));
+  ASSERT_TRUE(listener);
+  std::vector<Fd> waiting;
+  Result<Fd> one;
+  do {
+    one = connect_to(unix_at(dir.at("a.sock")), std::chrono::milliseconds(50), seconds(1));
+    if (one) waiting.push_back(std::move(*one));
+  } while (one && waiting.size() < 10'000);
+  EXPECT_ERROR(one, "has taken nobody for 0.05 s");
 }
 
 TEST(ConnectTo, NamesTheAddressThatNobodyListensOn) {
@@ -277,8 +357,36 @@ TEST(SendAndReceive, SendingToNobodyIsAnErrorAndNoSignal) {
   EXPECT_ERROR(send_all(a.get(), test::bytes_of("x")), "Broken pipe");
 }
 
+TEST(SendWhileTaken, IsNoErrorTowardsWhoHasLeft) {
+  auto [a, b] = test::socket_pair();
+  auto sent = send_while_taken(a.get(), test::bytes_of("x"));
+  EXPECT_TRUE(sent && *sent);
+  b.reset();
+  sent = send_while_taken(a.get(), test::bytes_of("x"));
+  EXPECT_TRUE(sent && !*sent);
+  EXPECT_ERROR(send_while_taken(-1, test::bytes_of("x")), "Bad file descriptor");
+}
+
 TEST(Reason, IsWhatTheSystemCallsIt) {
   EXPECT_EQ(reason(ECONNREFUSED), "Connection refused");
+}
+
+TEST(Reason, NamesTheLimit) {
+  EXPECT_EQ(reason(EMFILE), kNoMore);
+  EXPECT_EQ(reason(ENFILE), "Too many open files in system (sysctl fs.file-max)");
+}
+
+TEST(Reason, NamesTheTimeThatHasRunOut) {
+  auto [a, b] = test::socket_pair();
+  EXPECT_EQ(reason(EAGAIN, a.get()), "Resource temporarily unavailable") << "not here";
+  const timeval patience{0, 200'000};
+  ASSERT_EQ(::setsockopt(a.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+  EXPECT_EQ(reason(EAGAIN, a.get()), "no answer within 0.2 s");
+  std::vector<uint8_t> byte(1);
+  EXPECT_ERROR(recv_all(a.get(), byte), "no answer within 0.2 s");
+  const Fd tcp_socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  tune_tcp(tcp_socket.get(), seconds(30));
+  EXPECT_EQ(reason(ETIMEDOUT, tcp_socket.get()), "Connection timed out: no answer within 30 s");
 }
 
 TEST(TcpSocket, TellsWhatItHasNotSentAndWhatThePeerDoesNotHave) {

@@ -1,8 +1,11 @@
 // What the tests of transport/ share.
 #pragma once
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -65,6 +68,42 @@ class TempDir {
  private:
   std::string path_;
 };
+
+// As long as this lives, the process may have so many more descriptors than it has.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(size_t more) {
+    std::vector<Fd> free;  // the lowest numbers; the last is the first that must not be given
+    while (free.size() <= more) free.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    rlimit few{};
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    few = before_;
+    few.rlim_cur = static_cast<rlim_t>(free.back().get());
+    free.clear();
+    ::setrlimit(RLIMIT_NOFILE, &few);
+  }
+  ~FewDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  FewDescriptors(const FewDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+// What the process must not do itself: runs in another. True: it did, and said so with true.
+template <class Body>
+bool in_a_child(Body&& body) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(body() ? 0 : 1);
+  int status = 0;
+  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+// For a child: no further processes or threads.
+inline void forbid_threads() {
+  if (::geteuid() == 0 && ::setuid(65534) != 0) std::abort();  // root may have any number
+  const rlimit none{};
+  ::setrlimit(RLIMIT_NPROC, &none);
+}
 
 inline std::pair<Fd, Fd> socket_pair() {
   int fds[2];

@@ -60,6 +60,15 @@ TEST_F(QemuMarkTest, WithItsQemuItGoes) {
   EXPECT_TRUE(is_empty());
 }
 
+TEST_F(QemuMarkTest, WhatCannotBeLookedAtIsNotGone) {
+  leave(::getpid());
+  {
+    const test::FewDescriptors one(1);  // for the directory
+    EXPECT_TRUE(QemuMark::abandoned(where_).empty());
+  }
+  EXPECT_EQ(QemuMark::abandoned(where_).size(), 1u);
+}
+
 TEST_F(QemuMarkTest, AProcessThatHasTheNumberLaterIsAnother) {
   leave(::getpid());
   const auto left = QemuMark::abandoned(where_);

@@ -11,6 +11,7 @@
 
 #include "tests/qemu-glue/convergence/alone.h"
 #include "tests/qemu-glue/convergence/idler.h"
+#include "tests/transport/support.h"
 
 namespace wherry::convergence {
 namespace {
@@ -43,6 +44,19 @@ TEST_F(VcpuQuotaTest, AThreadHasAGroupOfItsOwnUntilTheEnd) {
       EXPECT_TRUE(set) << set.error().message;
     }
     EXPECT_TRUE(VcpuQuota::abandoned().empty()) << "its owner lives";
+  }
+  EXPECT_EQ(groups(idler), before);
+}
+
+TEST_F(VcpuQuotaTest, TheWayBackNeedsNoMoreDescriptors) {
+  const Idler idler;
+  const std::string before = groups(idler);
+  {
+    auto quota = VcpuQuota::take(idler.pid(), {idler.pid()});
+    ASSERT_TRUE(quota) << quota.error().message;
+    ASSERT_TRUE((*quota)->throttle(0.9));
+    const test::FewDescriptors none(0);
+    quota->reset();
   }
   EXPECT_EQ(groups(idler), before);
 }

@@ -1,6 +1,7 @@
 #include "qemu-glue/daemon/child.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <csignal>
 #include <filesystem>
@@ -80,6 +81,30 @@ TEST(Child, EndsWithItsOwnerUnlessItIsLetGo) {
   free.reset();
   EXPECT_FALSE(gone(goes_on));
   ::kill(goes_on, SIGKILL);
+}
+
+// In a world of its own: a signal to a child that does not exist would go to every process there is.
+TEST(Child, NoDescriptorForOneIsAnErrorAndHarmsNobody) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  const auto in_its_world = [] {
+    const pid_t bystander = ::fork();
+    if (bystander == 0) {
+      ::pause();
+      ::_exit(0);
+    }
+    bool sound = true;
+    bool started = false;
+    for (size_t more = 0; !started && more < 20; ++more) {
+      const test::FewDescriptors few(more);
+      auto child = Child::spawn({"/bin/sleep", "1000"});
+      started = child.has_value();
+      if (!started && child.error().message.find("Too many open files") == std::string::npos) sound = false;
+    }
+    return sound && started && ::waitpid(bystander, nullptr, WNOHANG) == 0;
+  };
+  EXPECT_TRUE(test::in_a_child([&] {
+    return ::unshare(CLONE_NEWPID) == 0 && test::in_a_child([&] { return test::in_a_child(in_its_world); });
+  }));
 }
 
 TEST(Child, AProgramThatIsNotThereIsAnError) {

@@ -102,6 +102,9 @@ TEST_F(ConfigTest, MistakesAreNamedWithTheirLine) {
   expect_error("bandwidth = \"8\"", "bandwidth: expected a rate like 5Gbps");
   expect_error("others = \"all\"", "others: expected \"manage\"");
   expect_error("libvirt = \"xen:///\"", "libvirt: xen:///");
+  expect_error(
+      fmt::format("runtime_dir = \"/{}\"\n[peers.abc]\naddress = \"127.0.0.1\"", std::string(107 - 30, 'd')),
+      "peer abc: the socket path");
   expect_error("[peers.hostb]\naddres = \"a\"", "unknown key \"peers.hostb.addres\"");
   expect_error("[peers.hostb]\naddress = \"a\"\nuri = \"tcp://a\"", "expected wherry://");
   expect_error("[peers.hostb]\n", "peer hostb=: expected NAME=ADDRESS");

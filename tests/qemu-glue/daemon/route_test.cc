@@ -17,6 +17,22 @@ TEST(Route, IsReadFromItsText) {
   EXPECT_EQ(Route::parse("hostb/17")->path("/run/wherry"), "/run/wherry/hostb/17.sock");
 }
 
+TEST(Route, BothOfItsPathsHaveRoomUpToTheLastByte) {
+  // Behind the directory: "/hostb/17" and "-nbd.sock", which is longer than ".sock".
+  const auto route = Route::parse("hostb/17");
+  ASSERT_TRUE(route);
+  const std::string fits = "/" + std::string(107 - 18 - 1, 'd');
+  EXPECT_EQ(route->longest_path(fits), route->disks_path(fits));
+  EXPECT_TRUE(route->check_paths(fits));
+  for (size_t more = 1; more <= 5; ++more) {
+    auto checked = route->check_paths(fits + std::string(more, 'd'));
+    ASSERT_FALSE(checked);
+    EXPECT_NE(checked.error().message.find(fmt::format("has {} bytes, 107 are allowed", 107 + more)),
+              std::string::npos)
+        << checked.error().message;
+  }
+}
+
 TEST(Route, NoTextLeadsOutOfTheRuntimeDirectory) {
   for (const std::string text :
        {"", "/", "hostb", "hostb/", "/1", "../1", "./1", ".hidden/1", "hostb/..", "hostb/../1", "hostb/a/b",

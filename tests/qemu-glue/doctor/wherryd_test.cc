@@ -55,8 +55,8 @@ TEST(DoctorWherryd, RuntimeDirectory) {
 }
 
 TEST(DoctorWherryd, SocketPathsHaveRoomUpToTheLastByte) {
-  // Behind the directory: a slash, the name of three bytes, a slash, sixteen digits, ".sock".
-  const std::string fits = "/" + std::string(107 - 26 - 1, 'd');
+  // Behind the directory: a slash, the name of three bytes, a slash, sixteen digits, "-nbd.sock".
+  const std::string fits = "/" + std::string(107 - 30 - 1, 'd');
   expect(socket_paths(fits, {"h", "abc"}), Level::ok, "107 of 107");
   expect(socket_paths(fits + "d", {"abc", "h"}), Level::problem, "has 108 bytes", "runtime_dir");
   expect(socket_paths("/run/wherry", {std::string(64, 'h')}), Level::ok, "of 107");
