@@ -49,8 +49,8 @@ class Migration {
   Result<> connect();
   Result<> prepare();
   Result<> carry();
-  Result<> migrate(const std::string& directory);
-  Result<Endpoint> destination_socket(const std::string& directory);
+  Result<> migrate(const std::string& outgoing);
+  Result<Endpoint> destination_socket(const std::string& incoming);
   Result<> wait_source(convergence::Convergence& converging);
   Result<> resume_destination();
   void undo();
@@ -60,6 +60,8 @@ class Migration {
   std::unique_ptr<Qmp> source_;
   std::unique_ptr<Qmp> destination_;
   std::unique_ptr<Settings> settings_;  // the source's, as they were
+  uid_t source_user_ = 0;               // as whom the two QEMUs run
+  uid_t destination_user_ = 0;
   bool was_running_ = false;
   std::atomic<bool> begun_ = false;
   std::atomic<bool> gone_ = false;  // the source's QEMU has given the guest up

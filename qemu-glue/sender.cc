@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "qemu-glue/qemu_socket.h"
+
 namespace wherry {
 namespace {
 
@@ -49,20 +51,20 @@ Result<> Sender::open_session() {
   return {};
 }
 
-Result<> Sender::open() {
+Result<> Sender::open(std::optional<uid_t> user) {
   if (auto opened = open_session(); !opened) {
     failure_.fail(opened.error());  // unless it was ended for another reason
     return tl::make_unexpected(*failure_.first());
   }
   say_transport();
-  auto listener = Listener::open(options_.qemu);
+  auto listener = listen_for_qemu(options_.qemu, user);
   if (!listener) {
     failure_.fail(listener.error());
     return pass_on(listener);
   }
   listener_ = std::move(*listener);
   if (options_.disks) {
-    auto disks = Listener::open(*options_.disks);
+    auto disks = listen_for_qemu(*options_.disks, user);
     if (!disks) {
       failure_.fail(disks.error());
       return pass_on(disks);

@@ -11,6 +11,7 @@
 #include "qemu-glue/memory/find_guest_ram.h"
 #include "qemu-glue/monitor/own_monitor.h"
 #include "qemu-glue/receiver.h"
+#include "transport/addresses.h"
 
 namespace wherry::cli {
 namespace {
@@ -102,7 +103,10 @@ int receive(const ReceiveOptions& options) {
       print_failure(*file, receiver.report(), opened.error(), false);
       return interruption.exit_status(Outcome::failed);
     }
-    spdlog::info("listening on {}", receiver.where().str());
+    spdlog::info("listening on {}", receiver.listener().str());
+    for (const Endpoint& host : uri->hosts) {
+      if (auto why = unreachable_because(host.host); !why.empty()) spdlog::warn("{}", why);
+    }
   }
   auto ended = receiver.run();
   const Report report = receiver.report();

@@ -15,6 +15,7 @@
 #include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/domain/event_loop.h"
 #include "qemu-glue/domain/libvirt_monitor.h"
+#include "qemu-glue/monitor/qemu_process.h"
 #include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/sender.h"
 
@@ -185,7 +186,11 @@ int send(const SendOptions& options) {
     }
     converging = std::move(*begun);
   }
-  if (auto opened = sender.open(); !opened) return give_up(opened.error());
+  std::optional<uid_t> user;
+  if (qmp) {
+    if (const auto known = user_of(qmp->peer_pid())) user = *known;
+  }
+  if (auto opened = sender.open(user); !opened) return give_up(opened.error());
   spdlog::info("ready: migrate QEMU to {}", options.qemu);
   std::optional<domain::EventLoop> events;
   std::unique_ptr<Monitor> libvirt;
