@@ -1,5 +1,8 @@
 #include "qemu-glue/migration.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <array>
 #include <cstring>
 #include <filesystem>
@@ -8,6 +11,7 @@
 #include "qemu-glue/kept_stopped.h"
 #include "qemu-glue/memory/find_guest_ram.h"
 #include "qemu-glue/monitor/migration_status.h"
+#include "qemu-glue/monitor/qemu_process.h"
 #include "qemu-glue/monitor/run_state.h"
 #include "transport/start_thread.h"
 
@@ -28,18 +32,37 @@ constexpr const char* kCut =
 constexpr const char* kIncoming = "/incoming";
 constexpr const char* kOutgoing = "/outgoing";
 
-// A directory of our own for the sockets, gone with its owner. TMPDIR may be too long for a socket's path, or
-// no directory.
+// A directory of our own for the sockets, gone with its owner: one at which the source's QEMU is listened
+// for, and one that the destination's makes. Each of them has to reach its own, and no other user either.
 class SocketDirectory {
  public:
-  static Result<SocketDirectory> make() {
-    SocketDirectory directory;
+  // `source`, `destination`: as whom they run. Only root can make sockets for others.
+  static Result<SocketDirectory> make(uid_t source, uid_t destination) {
+    const auto is_other = [](uid_t user) { return user != ::geteuid() && user != 0; };
+    const bool for_others = is_other(source) || is_other(destination);
+    if (for_others && ::geteuid() != 0) {
+      return fail(
+          "the QEMUs run as users {} and {}, this is user {}: run wherry as root, or as the same user",
+          source, destination, ::geteuid());
+    }
+    // What TMPDIR names may be for this user alone, too long for a socket's path, or no directory.
     std::error_code none;
     const auto temporary = std::filesystem::absolute(std::filesystem::temp_directory_path(none), none);
     std::string name = (temporary / "wherry-XXXXXX").string();
-    if (none || name.size() + std::strlen(kIncoming) > kLongestSocketPath) name = "/tmp/wherry-XXXXXX";
+    if (for_others) {
+      name = "/run/wherry-XXXXXX";
+    } else if (none || name.size() + std::strlen(kIncoming) > kLongestSocketPath) {
+      name = "/tmp/wherry-XXXXXX";
+    }
     if (!mkdtemp(name.data())) return fail("cannot make the directory {}: {}", name, reason(errno));
+    SocketDirectory directory;
     directory.path_ = name;
+    const std::string incoming = name + kIncoming;
+    // Nobody else can write there, so these names are what they were made as.
+    if ((for_others && ::chmod(name.c_str(), 0711) != 0) || ::mkdir(incoming.c_str(), 0700) != 0 ||
+        (is_other(destination) && ::lchown(incoming.c_str(), destination, static_cast<gid_t>(-1)) != 0))
+      return fail("cannot make the directory {} for user {}, as whom the destination's QEMU runs: {}",
+                  incoming, destination, reason(errno));
     return directory;
   }
   SocketDirectory(SocketDirectory&& other) noexcept : path_(std::exchange(other.path_, "")) {}
@@ -48,9 +71,11 @@ class SocketDirectory {
     std::error_code ignored;
     if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
   }
-  const std::string& path() const { return path_; }
+  std::string outgoing() const { return path_ + "/outgoing"; }
+  std::string incoming() const { return path_ + kIncoming + "/qemu"; }
 
  private:
+  static constexpr const char* kIncoming = "/incoming";
   SocketDirectory() = default;
   std::string path_;
 };
@@ -92,10 +117,12 @@ Result<> Migration::run() {
 }
 
 Result<> Migration::connect() {
-  for (auto [path, qmp] : {std::pair{&options_.from, &source_}, std::pair{&options_.to, &destination_}}) {
+  for (auto [path, qmp, user] : {std::tuple{&options_.from, &source_, &source_user_},
+                                 std::tuple{&options_.to, &destination_, &destination_user_}}) {
     auto connected = Qmp::connect(*path);
     if (!connected) return pass_on(connected);
     *qmp = std::move(*connected);
+    *user = user_of((*qmp)->peer_pid()).value_or(::geteuid());
   }
   auto here = status(*source_);
   if (!here) return pass_on(here);
@@ -124,12 +151,19 @@ Result<> Migration::prepare() {
 }
 
 // A QEMU that was started with -incoming defer is told where to wait; another waits already.
-Result<Endpoint> Migration::destination_socket(const std::string& directory) {
+Result<Endpoint> Migration::destination_socket(const std::string& incoming) {
   Endpoint at;
   auto known = destination_->execute("query-migrate");
   if (!known) return pass_on(known);
   for (const json& address : known->value("socket-address", json::array())) {
-    if (address.value("type", "") == "unix") at.path = address.value("path", "");
+    if (address.value("type", "") == "unix") {
+      const std::string path = address.value("path", "");
+      at.path = path_of(destination_->peer_pid(), path);
+      if (::access(at.path.c_str(), F_OK) != 0) {
+        return fail("the QEMU at {} waits at {}, but not at {} ({}): give it an absolute path", options_.to,
+                    path, at.path, reason(errno));
+      }
+    }
     if (address.value("type", "") == "inet") {
       at.host = address.value("host", "");
       at.port = static_cast<uint16_t>(std::strtoul(address.value("port", "0").c_str(), nullptr, 10));
@@ -138,19 +172,19 @@ Result<Endpoint> Migration::destination_socket(const std::string& directory) {
     }
     if (at.is_unix() || at.port != 0) return at;
   }
-  at.path = directory + kIncoming;
+  at.path = incoming;
   auto told = destination_->execute("migrate-incoming", {{"uri", "unix:" + at.path}});
   if (!told) return pass_on(told);
   return at;
 }
 
 Result<> Migration::carry() {
-  auto directory = SocketDirectory::make();
+  auto directory = SocketDirectory::make(source_user_, destination_user_);
   if (!directory) return pass_on(directory);
   if (options_.paused) {
     if (auto stopped = stop(); !stopped) return stopped;
   }
-  auto socket = destination_socket(directory->path());
+  auto socket = destination_socket(directory->incoming());
   if (!socket) return pass_on(socket);
   auto memory = find_guest_ram(*destination_);
   {
@@ -166,7 +200,7 @@ Result<> Migration::carry() {
     if (auto received = receiver_->run(); !received) failure_.fail(received.error());
   });
   if (!receiving) return pass_on(receiving);
-  auto migrated = migrate(directory->path());
+  auto migrated = migrate(directory->outgoing());
   if (!migrated) failure_.fail(migrated.error());
   receiving->join();
   // The first error is the cause; what QEMU says of it is a consequence.
@@ -174,17 +208,16 @@ Result<> Migration::carry() {
   return migrated;
 }
 
-Result<> Migration::migrate(const std::string& directory) {
-  Endpoint outgoing;
-  outgoing.path = directory + kOutgoing;
+Result<> Migration::migrate(const std::string& outgoing) {
   Uri to = options_.via;
-  for (Endpoint& host : to.hosts) host.port = receiver_->where().port;
+  to.hosts = receiver_->listener().everywhere();
   {
     std::lock_guard lock(mutex_);
-    sender_ = std::make_unique<Sender>(Sender::Options{.qemu = outgoing, .uri = to}, failure_);
+    sender_ = std::make_unique<Sender>(
+        Sender::Options{.qemu = {.path = outgoing, .host = {}, .port = 0}, .uri = to}, failure_);
   }
   sender_->ask_page_size(*source_);
-  if (auto opened = sender_->open(); !opened) return opened;
+  if (auto opened = sender_->open(source_user_); !opened) return opened;
   auto converging = convergence::Convergence::begin(*source_, source_->peer_pid(), options_.via,
                                                     [this] { return sender_->lanes(); });
   if (!converging) return pass_on(converging);

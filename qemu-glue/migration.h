@@ -50,8 +50,8 @@ class Migration {
   Result<> prepare();
   Result<> stop();
   Result<> carry();
-  Result<> migrate(const std::string& directory);
-  Result<Endpoint> destination_socket(const std::string& directory);
+  Result<> migrate(const std::string& outgoing);
+  Result<Endpoint> destination_socket(const std::string& incoming);
   Result<> wait_source(convergence::Convergence& converging);
   Result<> begin_postcopy();
   Result<> resume_destination();
@@ -66,6 +66,8 @@ class Migration {
   bool stopped_ = false;  // by us
   bool resumed_ = false;  // at the destination, if it is to go on
   bool cancelled_by_others_ = false;
+  uid_t source_user_ = 0;  // as whom the two QEMUs run
+  uid_t destination_user_ = 0;
   std::atomic<bool> begun_ = false;
   std::atomic<bool> gone_ = false;  // the source's QEMU has given the guest up
   std::optional<double> stop_s_;    // when the guest stopped at the source, and went on at the destination

@@ -28,7 +28,7 @@ Receiver::Receiver(Options options, Failure& failure)
 Receiver::~Receiver() = default;
 
 Result<> Receiver::open() {
-  auto listener = Listener::open(options_.listen.hosts.front());
+  auto listener = Listener::open(options_.listen.hosts);
   if (!listener) return pass_on(listener);
   open(std::move(*listener));
   return {};

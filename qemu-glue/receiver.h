@@ -29,8 +29,8 @@ namespace wherry {
 class Receiver : public LandingSite {
  public:
   struct Options {
-    Uri listen;     // its first host is where to listen; its placement is this side's wish
-    Endpoint qemu;  // where the destination's QEMU waits for a migration
+    Uri listen;                          // its hosts are where to listen; its placement is this side's wish
+    Endpoint qemu;                       // where the destination's QEMU waits for a migration
     std::optional<Endpoint> disks = {};  // and where for copies of its disks (NBD)
     // Finds the guest's memory, for direct placement; asked when QEMU is dialled. `process` is QEMU's, or -1.
     std::function<Result<GuestRam>(pid_t process)> memory;
@@ -48,7 +48,7 @@ class Receiver : public LandingSite {
   Result<> open();
   // Or takes the connections that come to this listener.
   void open(Listener listener);
-  const Endpoint& where() const { return listener_->where(); }
+  const Listener& listener() const { return *listener_; }
   // Returns when the migration is over. One that has not completed, as far as is known, is an Error, with the
   // cause; the report has the Outcome.
   Result<> run();

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "qemu-glue/monitor/guest_page.h"
+#include "qemu-glue/qemu_socket.h"
 #include "transport/start_thread.h"
 
 namespace wherry {
@@ -52,7 +53,7 @@ Result<> Sender::open_session() {
   return {};
 }
 
-Result<> Sender::open() {
+Result<> Sender::open(std::optional<uid_t> user) {
   if (const int error = left_.error())
     failure_.fail({fmt::format("cannot make an event: {}", reason(error))});
   if (auto opened = open_session(); !opened) {
@@ -60,14 +61,14 @@ Result<> Sender::open() {
     return tl::make_unexpected(*failure_.first());
   }
   say_transport();
-  auto listener = Listener::open(options_.qemu);
+  auto listener = listen_for_qemu(options_.qemu, user);
   if (!listener) {
     failure_.fail(listener.error());
     return pass_on(listener);
   }
   listener_ = std::move(*listener);
   if (options_.disks) {
-    auto disks = Listener::open(*options_.disks);
+    auto disks = listen_for_qemu(*options_.disks, user);
     if (!disks) {
       failure_.fail(disks.error());
       return pass_on(disks);

@@ -43,8 +43,9 @@ class Sender {
   Sender(Options options, Failure& failure);
   ~Sender();
 
-  // Connects to the receiver, then listens for QEMU: from its return on QEMU may connect.
-  Result<> open();
+  // Connects to the receiver, then listens for QEMU: from its return on QEMU may connect. `user`: as whom
+  // QEMU runs, where that is known.
+  Result<> open(std::optional<uid_t> user = {});
   const Endpoint& where() const { return listener_->where(); }
   // Returns when the migration is over. One that has not completed, as far as is known, is an Error, with the
   // cause; the report has the Outcome.

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <map>
 
+#include "transport/addresses.h"
+
 namespace wherry {
 namespace {
 
@@ -30,13 +32,30 @@ std::optional<double> quantity(std::string_view text, std::initializer_list<Unit
   return std::nullopt;
 }
 
+// What stands between the brackets of an IPv6 address.
+Result<std::string> parse_ipv6(std::string_view text) {
+  const size_t percent = text.find('%');
+  std::string address(text.substr(0, percent));
+  if (percent == std::string_view::npos) {
+    if (!lacks_interface(address)) return address;
+    return fail("the address [{0}] is one of a link: say of which interface, like [{0}%25eth0]", address);
+  }
+  std::string_view interface = text.substr(percent + 1);
+  if (interface.starts_with("25")) interface.remove_prefix(2);  // the percent sign of RFC 6874
+  if (interface.empty() || interface.find('%') != std::string_view::npos)
+    return fail("the address [{}] names no interface, like [fe80::1%25eth0]", text);
+  return fmt::format("{}%{}", address, interface);
+}
+
 Result<Endpoint> parse_host(std::string_view text) {
   Endpoint host;
   std::string_view port;
   if (text.starts_with('[')) {
     const size_t end = text.find(']');
     if (end == std::string_view::npos) return fail("the address {} lacks its ]", text);
-    host.host = text.substr(1, end - 1);
+    auto address = parse_ipv6(text.substr(1, end - 1));
+    if (!address) return pass_on(address);
+    host.host = std::move(*address);
     std::string_view rest = text.substr(end + 1);
     if (!rest.empty() && !rest.starts_with(':')) return fail("the address {} is malformed", text);
     port = rest.empty() ? rest : rest.substr(1);

@@ -3,8 +3,9 @@
 // Schemes: wherry (RDMA where both ends can, else TCP), wherry+rdma, wherry+tcp. `provider` is one of
 // libfabric's, and verbs if not given.
 //
-// Several hosts are several network paths to the same receiver. An IPv6 address stands in brackets. A key
-// that is unknown or a value out of range is an error that names it.
+// Several hosts are several network paths to the same receiver. An IPv6 address stands in brackets, one of a
+// link with its interface, as RFC 6874 writes it ([fe80::1%25eth0]) or as getnameinfo(3) does
+// ([fe80::1%eth0]). A key that is unknown or a value out of range is an error that names it.
 #pragma once
 
 #include <chrono>

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
+#include <linux/un.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -19,12 +20,14 @@
 #include <mutex>
 #include <system_error>
 
+#include "transport/addresses.h"
 #include "transport/start_thread.h"
 #include "transport/wait_ready.h"
 
 namespace wherry {
 namespace {
 
+using Clock = std::chrono::steady_clock;
 // Until who has no room for one more looks again.
 constexpr std::chrono::milliseconds kBackOff{100};
 
@@ -36,7 +39,7 @@ using AddrInfo = std::unique_ptr<addrinfo, AddrInfoFree>;
 Result<AddrInfo> resolve(const Endpoint& at, bool passive) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_ADDRCONFIG | (passive ? AI_PASSIVE : 0);
+  hints.ai_flags = passive ? AI_PASSIVE : AI_ADDRCONFIG;
   addrinfo* found = nullptr;
   const std::string port = std::to_string(at.port);
   const char* host = at.host.empty() ? nullptr : at.host.c_str();
@@ -111,6 +114,14 @@ Result<int> finish_connect(int fd, std::chrono::milliseconds timeout, const Even
   return error;
 }
 
+// What an address that is tried has of the time: the same as each of those behind it.
+std::chrono::milliseconds part_of(Clock::time_point until, const addrinfo& address) {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
+  int count = 0;
+  for (const addrinfo* at = &address; at; at = at->ai_next) ++count;
+  return std::max(left / count, std::chrono::milliseconds(0));
+}
+
 void set_blocking(int fd) {
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 }
@@ -132,6 +143,82 @@ Result<Fd> connect_unix(const Endpoint& to, std::chrono::milliseconds timeout) {
   wait = {};
   setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
   return fd;
+}
+
+bool same_address(const addrinfo& a, const addrinfo& b) {
+  return a.ai_addrlen == b.ai_addrlen && std::memcmp(a.ai_addr, b.ai_addr, a.ai_addrlen) == 0;
+}
+
+uint16_t& port_of(sockaddr* address) {
+  return address->sa_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(address)->sin6_port
+                                        : reinterpret_cast<sockaddr_in*>(address)->sin_port;
+}
+
+// Listens at one address; an errno where it cannot be. `port` becomes the one that it has then.
+int listen_at(const addrinfo& at, bool takes_ipv4, uint16_t& port, Fd& fd) {
+  fd = Fd(::socket(at.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return errno;
+  const int on = 1;
+  setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (at.ai_family == AF_INET6 && !takes_ipv4)
+    setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  port_of(at.ai_addr) = htons(port);
+  if (::bind(fd.get(), at.ai_addr, at.ai_addrlen) != 0 || ::listen(fd.get(), SOMAXCONN) != 0) return errno;
+  sockaddr_storage bound{};
+  socklen_t length = sizeof bound;
+  getsockname(fd.get(), reinterpret_cast<sockaddr*>(&bound), &length);
+  port = ntohs(port_of(reinterpret_cast<sockaddr*>(&bound)));
+  return 0;
+}
+
+// "WHY (ADDRESS)" of an address that is not as the user has it.
+std::string of_address(std::string why, const std::string& address, const Endpoint& at) {
+  return address == at.host ? std::move(why) : fmt::format("{} ({})", why, address);
+}
+
+struct HostSockets {
+  std::vector<Fd> fds;
+  std::vector<std::string> addresses;  // those that they listen at
+  std::string left_out;                // why not at the others
+  uint16_t port = 0;
+};
+
+// Listens at each address of a host, at the same port. As QEMU does, it leaves out those that this host has
+// not (now), as long as there is another; but not one whose port is taken, where peers would find somebody
+// else. `alone`: "::" may take IPv4 as well.
+Result<HostSockets> listen_at_all(const Endpoint& at, const addrinfo& first, bool alone) {
+  std::vector<const addrinfo*> each;
+  for (const addrinfo* next = &first; next; next = next->ai_next) {
+    // glibc gives 127.0.0.1 twice where /etc/hosts has localhost for ::1 as well.
+    const auto same = [next](const addrinfo* other) { return same_address(*next, *other); };
+    if (std::none_of(each.begin(), each.end(), same)) each.push_back(next);
+  }
+  HostSockets sockets{.fds = {}, .addresses = {}, .left_out = {}, .port = at.port};
+  for (const addrinfo* next : each) {
+    const std::string address = numeric_address(next->ai_addr, next->ai_addrlen);
+    Fd fd;
+    const int error = listen_at(*next, alone && each.size() == 1, sockets.port, fd);
+    if (error == 0) {
+      sockets.fds.push_back(std::move(fd));
+      sockets.addresses.push_back(address);
+    } else if (error == EADDRNOTAVAIL || error == EAFNOSUPPORT) {
+      sockets.left_out += (sockets.left_out.empty() ? "" : ", ") + of_address(reason(error), address, at);
+    } else {
+      return fail("cannot listen on {}: {}", at.str(), of_address(reason(error), address, at));
+    }
+  }
+  if (sockets.fds.empty()) return fail("cannot listen on {}: {}", at.str(), sockets.left_out);
+  return sockets;
+}
+
+// Gives the file of a socket that has a path to a user. By its own descriptor: at the path there may be
+// something else by now, if the directory is somebody's who wants that to be his.
+Result<> give_to(const Fd& socket, const std::string& path, uid_t user) {
+  if (user == ::geteuid() || user == 0) return {};
+  const Fd file(::ioctl(socket.get(), SIOCUNIXFILE));
+  if (file && ::fchownat(file.get(), "", user, static_cast<gid_t>(-1), AT_EMPTY_PATH) == 0) return {};
+  return fail("cannot give {} to user {}, who is to connect there: {} (that takes root)", path, user,
+              reason(errno));
 }
 
 // Drops what is sent already from the front of the pieces.
@@ -263,16 +350,9 @@ uint64_t unacknowledged_bytes(int fd) {
 std::string numeric_address(int fd, End end) {
   sockaddr_storage address{};
   socklen_t length = sizeof address;
-  char host[NI_MAXHOST];
   const auto ask = end == End::here ? ::getsockname : ::getpeername;
-  if (ask(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0 ||
-      getnameinfo(reinterpret_cast<sockaddr*>(&address), length, host, sizeof host, nullptr, 0,
-                  NI_NUMERICHOST) != 0) {
-    return {};
-  }
-  std::string text = host;
-  if (text.starts_with("::ffff:")) text.erase(0, 7);
-  return text;
+  if (ask(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return {};
+  return numeric_address(reinterpret_cast<sockaddr*>(&address), length);
 }
 
 std::string peer_address(int fd) {
@@ -289,17 +369,12 @@ std::string peer_address(int fd) {
 }
 
 bool Endpoint::is_loopback() const {
-  if (is_unix() || host == "localhost") return true;
-  in_addr v4{};
-  if (inet_pton(AF_INET, host.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
-  in6_addr v6{};
-  return inet_pton(AF_INET6, host.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+  return is_unix() || host == "localhost" || is_loopback_address(host);
 }
 
 std::string Endpoint::str() const {
   if (is_unix()) return path;
-  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
-                                             : fmt::format("[{}]:{}", host, port);
+  return fmt::format("{}:{}", in_uri(host), port);
 }
 
 void tune_tcp(int fd, std::chrono::seconds silence) {
@@ -319,105 +394,131 @@ Result<Fd> connect_to(const Endpoint& to, std::chrono::milliseconds timeout, std
   if (to.is_unix()) return connect_unix(to, timeout);
   auto found = resolve(to, cancel);
   if (!found) return pass_on(found);
-  std::string why = reason(EADDRNOTAVAIL);
-  for (addrinfo* at = found->get(); at; at = at->ai_next) {
+  const auto until = Clock::now() + timeout;
+  std::string why;
+  for (const addrinfo* at = found->get(); at; at = at->ai_next) {
     Fd fd(::socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     Result<int> error = fd && ::connect(fd.get(), at->ai_addr, at->ai_addrlen) == 0 ? 0 : errno;
-    if (*error == EINPROGRESS) error = finish_connect(fd.get(), timeout, cancel);
+    if (fd && *error == EINPROGRESS) error = finish_connect(fd.get(), part_of(until, *at), cancel);
     if (error && *error == 0) {
       set_blocking(fd.get());
       tune_tcp(fd.get(), silence);
       return fd;
     }
-    why = error ? reason(*error) : error.error().message;
+    const std::string address = numeric_address(at->ai_addr, at->ai_addrlen);
+    why +=
+        (why.empty() ? "" : ", ") + of_address(error ? reason(*error) : error.error().message, address, to);
     if (error && *error == ECANCELED) break;
   }
   return fail("cannot connect to {}: {}", to.str(), why);
 }
 
 Result<Listener> Listener::open(const Endpoint& at) {
+  return open(std::vector{at});
+}
+
+Result<Listener> Listener::open(const std::vector<Endpoint>& at) {
   Listener listener;
-  if (at.is_unix()) {
-    auto address = unix_address(at.path);
-    if (!address) return pass_on(address);
-    struct stat left {};
-    if (::lstat(at.path.c_str(), &left) == 0) {
-      if (!S_ISSOCK(left.st_mode)) return fail("{} exists and is no socket", at.path);
-      // Only a path that nobody listens on any more is replaced. A full queue (EAGAIN) is somebody's.
-      const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-      if (!probe) return fail("cannot make a socket: {}", reason(errno));
-      const bool there = ::connect(probe.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) == 0;
-      if (there || errno == EAGAIN) return fail("{} is in use: another process listens there", at.path);
-      if (errno != ECONNREFUSED) return fail("cannot tell whether {} is in use: {}", at.path, reason(errno));
-      ::unlink(at.path.c_str());
-    }
-    listener.fd_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!listener.fd_) return fail("cannot make a socket: {}", reason(errno));
-    // The mode is set on the socket before it has a name, so nobody else can connect in between.
-    ::fchmod(listener.fd_.get(), 0600);
-    if (::bind(listener.fd_.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) != 0) {
-      return fail("cannot listen on {}: {}", at.path, reason(errno));
-    }
-    ::chmod(at.path.c_str(), 0600);
-    listener.where_ = at;
-  } else {
-    auto found = resolve(at, true);
-    if (!found) return pass_on(found);
-    int error = EADDRNOTAVAIL;
-    for (addrinfo* entry = found->get(); entry; entry = entry->ai_next) {
-      Fd fd(::socket(entry->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-      int on = 1;
-      if (fd) setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-      if (fd && ::bind(fd.get(), entry->ai_addr, entry->ai_addrlen) == 0) {
-        listener.fd_ = std::move(fd);
-        break;
-      }
-      error = errno;
-    }
-    if (!listener.fd_) return fail("cannot listen on {}: {}", at.str(), reason(error));
-    sockaddr_storage bound{};
-    socklen_t length = sizeof bound;
-    getsockname(listener.fd_.get(), reinterpret_cast<sockaddr*>(&bound), &length);
-    listener.where_ = at;
-    listener.where_.port =
-        ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
-                                          : reinterpret_cast<sockaddr_in&>(bound).sin_port);
-  }
-  if (::listen(listener.fd_.get(), SOMAXCONN) != 0) {
-    return fail("cannot listen on {}: {}", at.str(), reason(errno));
+  for (const Endpoint& each : at) {
+    auto added =
+        each.is_unix() ? listener.add_path(each, ::geteuid()) : listener.add_host(each, at.size() == 1);
+    if (!added) return pass_on(added);
   }
   return listener;
 }
 
+Result<Listener> Listener::open_for(const Endpoint& at, uid_t user) {
+  Listener listener;
+  if (auto added = listener.add_path(at, user); !added) return pass_on(added);
+  return listener;
+}
+
+Result<> Listener::add_path(const Endpoint& at, uid_t user) {
+  auto address = unix_address(at.path);
+  if (!address) return pass_on(address);
+  struct stat left {};
+  if (::lstat(at.path.c_str(), &left) == 0) {
+    if (!S_ISSOCK(left.st_mode)) return fail("{} exists and is no socket", at.path);
+    // Only a path that nobody listens on any more is replaced. A full queue (EAGAIN) is somebody's.
+    const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!probe) return fail("cannot make a socket: {}", reason(errno));
+    const bool there = ::connect(probe.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) == 0;
+    if (there || errno == EAGAIN) return fail("{} is in use: another process listens there", at.path);
+    if (errno != ECONNREFUSED) return fail("cannot tell whether {} is in use: {}", at.path, reason(errno));
+    ::unlink(at.path.c_str());
+  }
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return fail("cannot make a socket: {}", reason(errno));
+  // The mode is set on the socket before it has a name, so nobody else can connect in between.
+  ::fchmod(fd.get(), 0600);
+  if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) != 0)
+    return fail("cannot listen on {}: {}", at.path, reason(errno));
+  fds_.push_back(std::move(fd));
+  where_.push_back(at);
+  told_ = at.str();
+  if (auto given = give_to(fds_.back(), at.path, user); !given) return given;
+  if (::listen(fds_.back().get(), SOMAXCONN) != 0)
+    return fail("cannot listen on {}: {}", at.path, reason(errno));
+  return {};
+}
+
+// `alone`: nothing else is listened on.
+Result<> Listener::add_host(Endpoint at, bool alone) {
+  auto found = resolve(at, true);
+  if (!found) return pass_on(found);
+  auto sockets = listen_at_all(at, **found, alone);
+  // What the kernel gives at one address may be taken at another.
+  constexpr int kTries = 10;
+  for (int tries = 1; !sockets && at.port == 0 && tries < kTries; ++tries)
+    sockets = listen_at_all(at, **found, alone);
+  if (!sockets) return pass_on(sockets);
+  at.port = sockets->port;
+  std::string behind;
+  for (const std::string& address : sockets->addresses) {
+    if (address != at.host) behind += (behind.empty() ? "" : ", ") + address;
+  }
+  if (!sockets->left_out.empty()) behind += (behind.empty() ? "" : "; ") + ("not: " + sockets->left_out);
+  told_ += (told_.empty() ? "" : ", ") + at.str() + (behind.empty() ? "" : fmt::format(" ({})", behind));
+  std::move(sockets->fds.begin(), sockets->fds.end(), std::back_inserter(fds_));
+  where_.push_back(std::move(at));
+  return {};
+}
+
 Listener::~Listener() {
-  if (fd_ && where_.is_unix()) ::unlink(where_.path.c_str());
+  if (!fds_.empty() && where().is_unix()) ::unlink(where().path.c_str());
 }
 
 Result<Fd> Listener::accept(std::chrono::seconds silence) const {
+  std::vector<pollfd> ready;
+  for (const Fd& fd : fds_) ready.push_back({fd.get(), POLLIN, 0});
   for (;;) {
     auto fd = accept_waiting();
     if (!fd) return fd;
     if (*fd) {
-      if (!where_.is_unix()) tune_tcp(fd->get(), silence);
+      if (!where().is_unix()) tune_tcp(fd->get(), silence);
       return fd;
     }
-    pollfd ready{fd_.get(), POLLIN, 0};
-    if (auto waited = wait_ready({&ready, 1}); !waited) return pass_on(waited);
-    if (ready.revents & (POLLHUP | POLLERR | POLLNVAL))
-      return fail("no longer listening on {}", where_.str());
+    if (auto waited = wait_ready(ready); !waited) return pass_on(waited);
+    for (const pollfd& each : ready) {
+      if (each.revents & (POLLHUP | POLLERR | POLLNVAL)) return fail("no longer listening on {}", told_);
+    }
   }
 }
 
 Result<Fd> Listener::accept_waiting() const {
-  if (handed_over_) return receive_descriptor(fd_.get());
-  Fd fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!fd && !is_nobody(errno)) return fail("cannot take who calls at {}: {}", where_.str(), reason(errno));
-  return fd;
+  if (handed_over_) return receive_descriptor(fds_.front().get());
+  for (const Fd& listening : fds_) {
+    Fd fd(::accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (fd) return fd;
+    if (!is_nobody(errno)) return fail("cannot take who calls at {}: {}", told_, reason(errno));
+  }
+  return Fd();
 }
 
 Listener Listener::handed_over(Fd from) {
   Listener listener;
-  listener.fd_ = std::move(from);
+  listener.fds_.push_back(std::move(from));
+  listener.where_.emplace_back();
   listener.handed_over_ = true;
   return listener;
 }
@@ -443,15 +544,15 @@ Result<> hand_over(int to, const Fd& connection) {
 }
 
 void Listener::stop() const {
-  ::shutdown(fd_.get(), SHUT_RDWR);
+  for (const Fd& fd : fds_) ::shutdown(fd.get(), SHUT_RDWR);
 }
 
 bool Listener::stopped() const {
-  return takes_nothing(fd_.get());
+  return takes_nothing(fds_.front().get());
 }
 
 void Listener::back_off() const {
-  pollfd shut{fd_.get(), 0, 0};
+  pollfd shut{fds_.front().get(), 0, 0};
   (void)wait_ready({&shut, 1}, std::chrono::steady_clock::now() + kBackOff);
 }
 

@@ -4,6 +4,7 @@
 // long as one thread reads and one writes a socket. Errors name the address.
 #pragma once
 
+#include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 
@@ -32,29 +33,37 @@ struct Endpoint {
   bool is_unix() const { return !path.empty(); }
   // Whether the address is this machine's own (127.0.0.0/8, ::1, localhost, a unix socket).
   bool is_loopback() const;
+  // As a URI has it: [fe80::1%25eth0]:16520.
   std::string str() const;
 };
 
-// Connects within `timeout`. TCP sockets come without Nagle's delay, and with keepalive and TCP_USER_TIMEOUT
+// Connects within `timeout`. Of several addresses that a host has, each has its part of it, one after the
+// other. TCP sockets come without Nagle's delay, and with keepalive and TCP_USER_TIMEOUT
 // set so that a peer that vanished is noticed after `silence`. Given `cancel`, it fails as soon as that is
 // raised, but for a unix socket.
 Result<Fd> connect_to(const Endpoint& to, std::chrono::milliseconds timeout, std::chrono::seconds silence,
                       const Event* cancel = nullptr);
 
-// A listening socket, and the path to remove when its owner goes; or a socket over which another process
+// Listening sockets, and the path to remove when their owner goes; or a socket over which another process
 // hands over the connections that it has accepted.
 class Listener {
  public:
   // A unix path left behind by a dead process is replaced; one that somebody listens on is an error. The
-  // socket's mode is 0600.
+  // socket's mode is 0600. A host is listened on at all addresses that it has; some of them may not be this
+  // host's.
   static Result<Listener> open(const Endpoint& at);
+  // On several hosts.
+  static Result<Listener> open(const std::vector<Endpoint>& at);
+  // At a unix path, for the processes of a user: the socket is his, unless he is root, who needs not own it.
+  static Result<Listener> open_for(const Endpoint& at, uid_t user);
   // Connections come from hand_over() at the other end of `from`.
   static Listener handed_over(Fd from);
   Listener(Listener&&) = default;
   Listener& operator=(Listener&& other) noexcept {
     const Listener old = std::move(*this);  // removes its path
-    fd_ = std::move(other.fd_);
+    fds_ = std::move(other.fds_);
     where_ = std::move(other.where_);
+    told_ = std::move(other.told_);
     handed_over_ = other.handed_over_;
     return *this;
   }
@@ -71,13 +80,20 @@ class Listener {
   bool stopped() const;
   // For who goes on listening although there is no room: waits for a moment, or until stop().
   void back_off() const;
-  // Where it listens; a port 0 was replaced by the one the kernel gave.
-  const Endpoint& where() const { return where_; }
+  // Where it listens: the first, or each that was asked for. A port 0 was replaced by the one the kernel
+  // gave.
+  const Endpoint& where() const { return where_.front(); }
+  const std::vector<Endpoint>& everywhere() const { return where_; }
+  // The same for people, with the addresses behind a name, and those that are not listened on.
+  const std::string& str() const { return told_; }
 
  private:
   Listener() = default;
-  Fd fd_;
-  Endpoint where_;
+  Result<> add_path(const Endpoint& at, uid_t user);
+  Result<> add_host(Endpoint at, bool alone);
+  std::vector<Fd> fds_;
+  std::vector<Endpoint> where_;
+  std::string told_;
   bool handed_over_ = false;
 };
 

@@ -9,10 +9,12 @@
 
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/daemon/config.h"
+#include "qemu-glue/daemon/this_host.h"
 #include "qemu-glue/doctor/host.h"
 #include "qemu-glue/doctor/libvirt.h"
 #include "qemu-glue/doctor/peer.h"
 #include "qemu-glue/doctor/qemu.h"
+#include "qemu-glue/doctor/qemu_user.h"
 #include "qemu-glue/doctor/wherryd.h"
 
 namespace wherry::cli {
@@ -47,7 +49,9 @@ Findings examine_wherryd(const std::string& file, const Result<daemon::Config>& 
                doctor::runtime_directory(config.runtime_dir, config.group),
                doctor::socket_paths(config.runtime_dir, hosts), running};
   if (read) all.push_back(doctor::secrecy(config));
-  if (config.listen) all.push_back(doctor::port(config.listen->hosts.front(), runs));
+  if (config.listen) {
+    for (const Endpoint& host : config.listen->hosts) all.push_back(doctor::port(host, runs));
+  }
   return all;
 }
 
@@ -63,8 +67,13 @@ Findings examine_peers(const std::map<std::string, daemon::Peer>& peers) {
 }
 
 int examine(const DoctorOptions& options) {
-  const auto read = daemon::Config::read(options.config);
-  daemon::Config config = read ? *read : daemon::Config();
+  Findings all = doctor::examine_host();
+  auto read = daemon::Config::read(options.config);
+  if (read) {
+    for (const std::string& name : daemon::leave_out_this_host(*read))
+      all.push_back(doctor::ok("peer " + name, "is this host"));
+  }
+  const daemon::Config config = read ? *read : daemon::Config();
   std::map<std::string, daemon::Peer> peers = config.peers;
   if (!options.uri.empty()) {
     auto uri = Uri::parse(options.uri);
@@ -73,12 +82,15 @@ int examine(const DoctorOptions& options) {
       return kUsage;
     }
     // As in a migration URI, the host may be the name of a peer, which is among them already.
-    const std::string name = uri->hosts.front().host;
-    peers.try_emplace(name, daemon::Peer{.name = name, .hosts = uri->hosts});
+    const daemon::Peer peer{.name = uri->hosts.front().host, .hosts = uri->hosts};
+    if (is_this_host(peer, config))
+      all.push_back(doctor::note("peer " + peer.name, "is this host", "name another"));
+    else
+      peers.try_emplace(peer.name, peer);
   }
-  Findings all = doctor::examine_host();
   all.push_back(doctor::examine_qemu());
   all.push_back(doctor::libvirt(config.libvirt));
+  if (config.listen) add(all, doctor::examine_qemu_user(config.libvirt, config.group));
   add(all, examine_wherryd(options.config, read, config));
   add(all, examine_peers(peers));
   if (options.json) {

@@ -13,6 +13,7 @@
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/own_monitor.h"
 #include "qemu-glue/receiver.h"
+#include "transport/addresses.h"
 
 namespace wherry::cli {
 namespace {
@@ -121,7 +122,10 @@ int receive(const ReceiveOptions& options) {
       print_failure(*file, receiver.report(), outcome, opened.error(), false);
       return interruption.exit_status(outcome);
     }
-    spdlog::info("listening on {}", receiver.where().str());
+    spdlog::info("listening on {}", receiver.listener().str());
+    for (const Endpoint& host : uri->hosts) {
+      if (auto why = unreachable_because(host.host); !why.empty()) spdlog::warn("{}", why);
+    }
   }
   auto ended = receiver.run();
   Report report = receiver.report();

@@ -17,6 +17,7 @@
 #include "qemu-glue/domain/libvirt_monitor.h"
 #include "qemu-glue/kept_stopped.h"
 #include "qemu-glue/monitor/migration_status.h"
+#include "qemu-glue/monitor/qemu_process.h"
 #include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/sender.h"
 #include "transport/start_thread.h"
@@ -208,7 +209,11 @@ int send(const SendOptions& options) {
     converging = std::move(*begun);
     sender.ask_page_size(*qmp);
   }
-  if (auto opened = sender.open(); !opened) return give_up(opened.error());
+  std::optional<uid_t> user;
+  if (qmp) {
+    if (const auto known = user_of(qmp->peer_pid())) user = *known;
+  }
+  if (auto opened = sender.open(user); !opened) return give_up(opened.error());
   spdlog::info("ready: migrate QEMU to {}", options.qemu);
   std::optional<domain::EventLoop> events;
   std::unique_ptr<domain::LibvirtMonitor> libvirt;

@@ -40,9 +40,10 @@ Result<> Arrivals::begin(const Route& route, const std::string& peer) {
   if (arriving_.size() >= kMostArrivals)
     return fail("too many migrations come here at once ({})", kMostArrivals);
   // Names of hosts that this one sends to: their paths are ours to listen on, not QEMU's.
-  if (config_.peers.contains(route.host)) return fail("this host is not {}", route.host);
+  if (config_.peers.contains(route.host))
+    return fail("this host is not {0}: its wherryd knows {0} as a peer", route.host);
   if (auto fits = route.check_paths(config_.runtime_dir); !fits) return fits;
-  if (auto made = make_directory(route.directory(config_.runtime_dir), config_.group); !made) return made;
+  if (auto made = make_directory_for(config_.group, route.directory(config_.runtime_dir)); !made) return made;
   auto child = Child::spawn({wherry_, "receive", "--handed-over", std::to_string(kChildSocket), "--qemu",
                              "unix:" + route.path(config_.runtime_dir), "--disks",
                              "unix:" + route.disks_path(config_.runtime_dir)});

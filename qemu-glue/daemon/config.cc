@@ -153,15 +153,18 @@ Result<Config> Config::read(const std::string& file) {
   return config;
 }
 
+bool Config::crosses_network() const {
+  const auto exposed = [](const std::vector<Endpoint>& hosts) {
+    return std::any_of(hosts.begin(), hosts.end(), [](const Endpoint& host) { return !host.is_loopback(); });
+  };
+  return (listen && exposed(listen->hosts)) || std::any_of(peers.begin(), peers.end(), [&](const auto& peer) {
+           return exposed(peer.second.hosts);
+         });
+}
+
 Result<> Config::check() const {
   if (!listen && peers.empty()) return fail("nothing to do: neither listen nor a peer is given");
-  if (listen && listen->hosts.size() != 1) return fail("listen: expected one address");
-  const auto exposed = [](const Endpoint& host) { return !host.is_loopback(); };
-  bool network = listen && exposed(listen->hosts.front());
-  for (const auto& [name, peer] : peers) {
-    network = network || std::any_of(peer.hosts.begin(), peer.hosts.end(), exposed);
-  }
-  if (network && !insecure) {
+  if (crosses_network() && !insecure) {
     return fail(
         "guest memory would cross the network in the clear, open to anyone on it. Give --insecure, or set "
         "insecure = true, if that network is trusted (sealing does not exist yet)");

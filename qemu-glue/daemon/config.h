@@ -39,6 +39,8 @@ struct Config {
   std::map<std::string, Peer> peers;
 
   static Result<Config> read(const std::string& file);
+  // Whether anything goes beyond this host's loopback.
+  bool crosses_network() const;
   // Whether it can be run with.
   Result<> check() const;
 };

@@ -41,7 +41,7 @@ Result<> welcome(FrameSocket& socket, const nlohmann::json& map) {
 }  // namespace
 
 Result<std::unique_ptr<Door>> Door::open(const Config& config, Arrivals& arrivals) {
-  auto listener = Listener::open(config.listen->hosts.front());
+  auto listener = Listener::open(config.listen->hosts);
   if (!listener) return pass_on(listener);
   std::unique_ptr<Door> door(new Door(config, arrivals, std::move(*listener)));
   auto accepts = start_thread([&opened = *door] {

@@ -25,7 +25,7 @@ class Door {
   static Result<std::unique_ptr<Door>> open(const Config& config, Arrivals& arrivals);
   ~Door();
 
-  const Endpoint& where() const { return listener_.where(); }
+  const Listener& listener() const { return listener_; }
   // How many use libvirt from afar.
   size_t libvirt_connections() const { return libvirt_connections_; }
 

@@ -1,10 +1,8 @@
 #include "qemu-glue/daemon/libvirt_access.h"
 
-#include <netdb.h>
-#include <sys/socket.h>
-
 #include <algorithm>
 
+#include "transport/addresses.h"
 #include "transport/socket.h"
 
 namespace wherry::daemon {
@@ -15,18 +13,8 @@ constexpr std::chrono::seconds kConnect{10};
 // Whether a host of a peer's has that address.
 bool has_address(const Endpoint& host, const std::string& address) {
   if (host.host == address) return true;
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (::getaddrinfo(host.host.c_str(), nullptr, &hints, &found) != 0) return false;
-  bool same = false;
-  for (const addrinfo* at = found; at && !same; at = at->ai_next) {
-    char text[NI_MAXHOST];
-    same = ::getnameinfo(at->ai_addr, at->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST) == 0 &&
-           text == address;
-  }
-  ::freeaddrinfo(found);
-  return same;
+  const auto all = addresses_of(host.host);
+  return all && std::find(all->begin(), all->end(), address) != all->end();
 }
 
 }  // namespace

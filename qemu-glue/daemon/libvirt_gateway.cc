@@ -10,6 +10,7 @@
 #include "qemu-glue/daemon/serve_callers.h"
 #include "qemu-glue/daemon/service.h"
 #include "qemu-glue/gateway/rpc_gateway.h"
+#include "transport/addresses.h"
 #include "transport/frame_socket.h"
 #include "transport/start_thread.h"
 
@@ -40,7 +41,7 @@ std::optional<std::string> uri_of(const libvirt::MigrationRequest& request, cons
   if (request.flags & kCopiesStorage) return std::nullopt;
   const bool ours = !request.uri || (!peer.uri.empty() && request.uri->starts_with("tcp:"));
   if (!ours) return std::nullopt;
-  return peer.uri.empty() ? "wherry://" + peer.name : peer.uri;
+  return peer.uri.empty() ? "wherry://" + in_uri(peer.name) : peer.uri;
 }
 
 // Lets a client's first call fail with a sentence, which it shows as libvirt's own.
@@ -101,14 +102,12 @@ LibvirtGateway::LibvirtGateway(const Config& config, const Peer& peer, Routes& r
 Result<std::unique_ptr<LibvirtGateway>> LibvirtGateway::open(const Config& config, const Peer& peer,
                                                              Routes& routes) {
   const std::string directory = config.runtime_dir + "/" + peer.name;
-  if (auto made = make_directory(directory, config.group); !made) return pass_on(made);
+  if (auto made = make_directory(directory); !made) return pass_on(made);
   const std::string path = directory + "/libvirt-sock";
   auto listener = Listener::open({.path = path, .host = {}, .port = 0});
   if (!listener) return pass_on(listener);
   // Whoever connects there can do at the peer what libvirt lets this host do.
-  if (!config.group.empty()) {
-    if (auto given = give_to_group(path, config.group, 0660); !given) return pass_on(given);
-  }
+  if (auto given = give_socket(path, config.group); !given) return pass_on(given);
   std::unique_ptr<LibvirtGateway> gateway(new LibvirtGateway(config, peer, routes, std::move(*listener)));
   auto accepts = start_thread([&opened = *gateway] {
     serve_callers(opened.listener_, kEndSilence, opened.connections_,

@@ -17,7 +17,9 @@
 #include "qemu-glue/daemon/routes.h"
 #include "qemu-glue/daemon/runtime_dir.h"
 #include "qemu-glue/daemon/serve_callers.h"
+#include "qemu-glue/daemon/this_host.h"
 #include "qemu-glue/interrupt.h"
+#include "transport/addresses.h"
 #include "transport/reserve.h"
 #include "transport/start_thread.h"
 
@@ -86,15 +88,12 @@ class Daemon {
         arrivals_(config_, wherry_program()) {}
 
   Result<> open() {
-    if (auto made = make_directory(config_.runtime_dir, config_.group); !made) return made;
+    if (auto made = make_directory(config_.runtime_dir); !made) return made;
     remove_stale_sockets(config_.runtime_dir);
     auto listener = Listener::open({.path = errand_socket(config_.runtime_dir), .host = {}, .port = 0});
     if (!listener) return pass_on(listener);
     errand_listener_ = std::move(*listener);
-    if (!config_.group.empty()) {
-      auto given = give_to_group(errand_socket(config_.runtime_dir), config_.group, 0660);
-      if (!given) return given;
-    }
+    if (auto given = give_socket(errand_socket(config_.runtime_dir), config_.group); !given) return given;
     for (const auto& [name, peer] : config_.peers) {
       auto gateway = LibvirtGateway::open(config_, peer, routes_);
       if (!gateway) return pass_on(gateway);
@@ -113,7 +112,12 @@ class Daemon {
     if (!accepts) return pass_on(accepts);
     acceptor_ = std::move(*accepts);
     if (auto room = Reserve().keep(kLeast); !room) return room;
-    if (door_) spdlog::info("listening on {}", door_->where().str());
+    if (door_) {
+      spdlog::info("listening on {}", door_->listener().str());
+      for (const Endpoint& host : config_.listen->hosts) {
+        if (auto why = unreachable_because(host.host); !why.empty()) spdlog::warn("{}", why);
+      }
+    }
     return {};
   }
 
@@ -176,6 +180,7 @@ int run(const Options& options) {
     return kUsage;
   }
   if (options.check) return 0;
+  for (const std::string& name : leave_out_this_host(*config)) spdlog::info("peer {} is this host", name);
   std::atomic<bool> stopped = false;
   Interrupt interrupt([&](int) {
     stopped = true;
@@ -205,7 +210,7 @@ int main(int argc, char** argv) {
   wherry::daemon::Options options;
   app.add_option("--config", options.file, "Configuration file (/etc/wherry/wherry.toml)");
   app.add_flag("--check", options.check, "Only check the configuration");
-  app.add_option("--listen", options.listen, "Where to listen: wherry://ADDR[:PORT]");
+  app.add_option("--listen", options.listen, "Where to listen: wherry://ADDR[:PORT][,ADDR2…]");
   app.add_option("--runtime-dir", options.runtime_dir, "Directory of the sockets (/run/wherry)");
   app.add_option("--group", options.group, "Group that may use them, as QEMU's");
   app.add_option("--peer", options.peers,

@@ -40,6 +40,7 @@ Result<Route> Route::parse(std::string_view text) {
 }
 
 Result<Route> Route::make(std::string_view host) {
+  host = host.substr(0, host.find('%'));
   if (!is_host(host)) return fail("\"{}\" is no host name", host);
   return Route{std::string(host), fmt::format("{:02x}", fmt::join(random_key<8>(), ""))};
 }

@@ -17,7 +17,8 @@ struct Route {
 
   // Of its text "HOST/ID", which may come from a peer: no part may lead out of the runtime directory.
   static Result<Route> parse(std::string_view text);
-  // A new one; its id cannot be guessed.
+  // A new one; its id cannot be guessed. The interface of a link's address is this host's affair, and no part
+  // of it.
   static Result<Route> make(std::string_view host);
 
   std::string text() const { return host + "/" + id; }

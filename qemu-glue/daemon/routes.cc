@@ -9,6 +9,7 @@
 #include "qemu-glue/convergence/vcpu_quota.h"
 #include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/daemon/runtime_dir.h"
+#include "qemu-glue/daemon/this_host.h"
 #include "transport/start_thread.h"
 
 namespace wherry::daemon {
@@ -70,8 +71,10 @@ Result<Route> Routes::make(const std::string& text) {
   if (!sound) return fail("{}: {}", text, sound.error().message);
   if (auto peer = config_.peers.find(route->host); peer != config_.peers.end())
     uri->hosts = peer->second.hosts;
-  if (auto made = make_directory(route->directory(config_.runtime_dir), config_.group); !made)
-    return pass_on(made);
+  // A session with itself would take the path that it listens on for QEMU's.
+  if (is_this_host({.name = route->host, .hosts = uri->hosts}, config_))
+    return fail("{} is this host", route->host);
+  if (auto made = make_directory(route->directory(config_.runtime_dir)); !made) return pass_on(made);
   auto child = start(*route, *uri);
   if (!child) return pass_on(child);
   auto progress = first_progress(**child);

@@ -1,5 +1,6 @@
 #include "qemu-glue/daemon/runtime_dir.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,15 +9,47 @@
 #include <fstream>
 #include <set>
 
+#include "transport/fd.h"
 #include "transport/socket.h"
 
 namespace wherry::daemon {
+namespace {
 
-Result<> make_directory(const std::string& path, const std::string& group) {
+// The group that stays as it is.
+constexpr auto kSame = static_cast<gid_t>(-1);
+
+Result<gid_t> group_named(const std::string& group) {
+  if (group.empty()) return kSame;
+  if (const ::group* entry = ::getgrnam(group.c_str())) return entry->gr_gid;
+  return fail("there is no group {} on this host", group);
+}
+
+// What was there may be a link of somebody's who wants another directory to be opened.
+Result<> make(const std::string& path, gid_t group, mode_t mode) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   if (error) return fail("cannot make the directory {}: {}", path, error.message());
-  return give_to_group(path, group, group.empty() ? 0711 : 0771);
+  const Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!directory) return fail("cannot use the directory {}: {}", path, reason(errno));
+  struct stat at {};
+  ::fstat(directory.get(), &at);
+  if (at.st_uid != ::geteuid()) return fail("the directory {} is user {}'s: remove it", path, at.st_uid);
+  if (::fchown(directory.get(), static_cast<uid_t>(-1), group) != 0)
+    return fail("cannot give {} to group {}: {}", path, group, reason(errno));
+  if (::fchmod(directory.get(), mode) != 0) return fail("cannot set the mode of {}: {}", path, reason(errno));
+  return {};
+}
+
+}  // namespace
+
+Result<> make_directory(const std::string& path) {
+  return make(path, kSame, 0711);
+}
+
+Result<> make_directory_for(const std::string& group, const std::string& path) {
+  auto id = group_named(group);
+  if (!id) return pass_on(id);
+  return make(path, *id, group.empty() ? 0700 : 0730);
 }
 
 void remove_stale_sockets(const std::string& runtime_dir) {
@@ -29,7 +62,7 @@ void remove_stale_sockets(const std::string& runtime_dir) {
   }
   std::error_code ignored;
   for (const auto& host : std::filesystem::directory_iterator(runtime_dir, ignored)) {
-    if (!host.is_directory(ignored)) continue;
+    if (!host.is_directory(ignored) || host.is_symlink(ignored)) continue;
     for (const auto& file : std::filesystem::directory_iterator(host.path(), ignored)) {
       if (!file.is_socket(ignored) || listened_on.contains(file.path().string())) continue;
       std::filesystem::remove(file.path(), ignored);
@@ -37,15 +70,13 @@ void remove_stale_sockets(const std::string& runtime_dir) {
   }
 }
 
-Result<> give_to_group(const std::string& path, const std::string& group, unsigned mode) {
-  if (!group.empty()) {
-    const ::group* entry = ::getgrnam(group.c_str());
-    if (!entry) return fail("there is no group {} on this host", group);
-    if (::chown(path.c_str(), static_cast<uid_t>(-1), entry->gr_gid) != 0) {
-      return fail("cannot give {} to the group {}: {}", path, group, reason(errno));
-    }
-  }
-  if (::chmod(path.c_str(), mode) != 0) return fail("cannot set the mode of {}: {}", path, reason(errno));
+Result<> give_socket(const std::string& path, const std::string& group) {
+  if (group.empty()) return {};
+  auto id = group_named(group);
+  if (!id) return pass_on(id);
+  if (::lchown(path.c_str(), static_cast<uid_t>(-1), *id) != 0)
+    return fail("cannot give {} to the group {}: {}", path, group, reason(errno));
+  if (::chmod(path.c_str(), 0660) != 0) return fail("cannot set the mode of {}: {}", path, reason(errno));
   return {};
 }
 

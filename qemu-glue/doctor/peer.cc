@@ -2,12 +2,12 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <netdb.h>
 
 #include <algorithm>
 #include <chrono>
 
 #include "qemu-glue/daemon/service.h"
+#include "transport/addresses.h"
 #include "transport/path_mtu.h"
 
 namespace wherry::doctor {
@@ -17,11 +17,14 @@ constexpr std::chrono::seconds kPeerPatience{2};
 // A wherryd takes no longer first frame than 16 KiB.
 constexpr uint32_t kMostPadding = 15 * 1024;
 
-bool resolves(const std::string& host) {
-  addrinfo* found = nullptr;
-  if (::getaddrinfo(host.c_str(), nullptr, nullptr, &found) != 0) return false;
-  ::freeaddrinfo(found);
-  return true;
+// Where it has to listen to be found: a name may be other addresses over there.
+std::string as_listen(const std::vector<std::string>& addresses, uint16_t port) {
+  std::string uri = "wherry://";
+  for (const std::string& address : addresses) {
+    if (&address != &addresses.front()) uri += ",";
+    uri += Endpoint{.path = {}, .host = address, .port = port}.str();
+  }
+  return uri;
 }
 
 }  // namespace
@@ -36,17 +39,17 @@ Result<bool> ask_alive(Fd connection, const Endpoint& at) {
 
 Finding peer(const std::string& name, const Endpoint& at) {
   const std::string about = "peer " + name;
-  if (!resolves(at.host)) {
+  const auto addresses = addresses_of(at.host);
+  if (!addresses) {
     return problem(about, "cannot resolve " + at.host,
                    fmt::format("put {} into /etc/hosts or DNS, or give an address instead", at.host));
   }
   const auto begin = std::chrono::steady_clock::now();
   auto connection = connect_to(at, kPeerPatience, kPeerPatience);
   if (!connection) {
-    return problem(
-        about, connection.error().message,
-        fmt::format("start wherryd there, with listen = \"wherry://{}\", and open TCP port {} to this host",
-                    at.str(), at.port));
+    return problem(about, connection.error().message,
+                   fmt::format("start wherryd there, with listen = \"{}\", and open TCP port {} to this host",
+                               as_listen(*addresses, at.port), at.port));
   }
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
   const Fd kept(::fcntl(connection->get(), F_DUPFD_CLOEXEC, 0));  // to ask the kernel about it

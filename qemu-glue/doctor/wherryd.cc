@@ -1,5 +1,6 @@
 #include "qemu-glue/doctor/wherryd.h"
 
+#include <fmt/ranges.h>
 #include <grp.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "qemu-glue/daemon/route.h"
 #include "qemu-glue/doctor/peer.h"
 #include "qemu-glue/doctor/unix_door.h"
+#include "transport/addresses.h"
 
 namespace wherry::doctor {
 namespace {
@@ -58,6 +60,31 @@ std::string listener_at(uint16_t port) {
   return "a process that only root can name";
 }
 
+// What comes of asking a wherryd at each address of the host that it listens on.
+struct Answers {
+  std::vector<std::string> heard;
+  std::vector<std::string> silent;
+  std::vector<std::string> elsewhere;  // they are not this host's
+};
+
+Answers ask_all(const Endpoint& listen) {
+  Answers answers;
+  const auto addresses = addresses_of(listen.host);
+  if (!addresses) return answers;
+  for (const std::string& address : *addresses) {
+    Endpoint at{.path = {}, .host = address, .port = 0};
+    if (!Listener::open(at)) {
+      answers.elsewhere.push_back(address);
+      continue;
+    }
+    at.port = listen.port;
+    auto connection = connect_to(at, kHostPatience, kHostPatience);
+    const bool alive = connection && ask_alive(std::move(*connection), at);
+    (alive ? answers.heard : answers.silent).push_back(address);
+  }
+  return answers;
+}
+
 }  // namespace
 
 Finding configuration(const std::string& file, const Result<daemon::Config>& config, bool runs) {
@@ -88,22 +115,16 @@ Finding runtime_directory(const std::string& directory, const std::string& group
                    fmt::format("rm {}, then start wherryd", directory));
   const std::string found =
       fmt::format("{} has mode {:04o} and owner {}", directory, at.st_mode & 07777, at.st_uid);
-  if ((at.st_mode & S_IWOTH) != 0) {
-    return problem("directory", found + ": anyone can put a socket there",
-                   fmt::format("chmod o-w {}", directory));
+  if ((at.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return problem("directory", found + ": others than root can put something there",
+                   fmt::format("chmod go-w {}", directory));
   }
   // One that runs it as himself is as good as root.
   if (at.st_uid != 0 && at.st_uid != ::geteuid())
     return problem("directory", found + ": it is not root's", fmt::format("chown root {}", directory));
-  if (!group.empty()) {
-    const ::group* entry = ::getgrnam(group.c_str());
-    if (!entry)
-      return problem("directory", fmt::format("there is no group {}", group),
-                     "set group in wherry.toml to QEMU's");
-    if (at.st_gid != entry->gr_gid || (at.st_mode & S_IWGRP) == 0) {
-      return problem("directory", fmt::format("{}: the group {} cannot make sockets there", found, group),
-                     fmt::format("chgrp {0} {1} && chmod 0771 {1}", group, directory));
-    }
+  if (!group.empty() && !::getgrnam(group.c_str())) {
+    return problem("directory", fmt::format("there is no group {}", group),
+                   "set group in wherry.toml to QEMU's");
   }
   return ok("directory", found);
 }
@@ -146,30 +167,46 @@ Finding running(const std::string& directory) {
 }
 
 Finding secrecy(const daemon::Config& config) {
-  const auto exposed = [](const Endpoint& host) { return !host.is_loopback(); };
-  bool network = config.listen && exposed(config.listen->hosts.front());
-  for (const auto& [name, peer] : config.peers)
-    network = network || std::any_of(peer.hosts.begin(), peer.hosts.end(), exposed);
-  if (!network) return ok("secrecy", "nothing leaves this host");
+  if (!config.crosses_network()) return ok("secrecy", "nothing leaves this host");
   return note("secrecy",
               "insecure = true: guests cross the network in the clear, for anyone there to read and change",
               "give migrations a network of their own; there are no credentials and no encryption yet");
 }
 
 Finding port(const Endpoint& listen, bool runs) {
-  auto connection = connect_to(listen, kHostPatience, kHostPatience);
-  if (connection && ask_alive(std::move(*connection), listen))
-    return ok("port", "wherryd answers at " + listen.str());
-  if (const auto listener = Listener::open(listen); listener) {
-    if (!runs) return ok("port", listen.str() + " is free");
-    return problem("port", "nobody listens at " + listen.str(),
-                   "restart wherryd, so that it takes the listen of its file");
-  } else if (listener_inode(listen.port) == 0) {
-    return problem("port", listener.error().message, "set listen in wherry.toml to an address of this host");
-  } else {
-    return problem("port", fmt::format("{}: {} has it", listener.error().message, listener_at(listen.port)),
-                   "stop that, or set another port with listen in wherry.toml");
+  const Answers answers = ask_all(listen);
+  if (answers.heard.empty()) {
+    const auto listener = Listener::open(listen);
+    if (!listener && listener_inode(listen.port) == 0)
+      return problem("port", listener.error().message,
+                     "set listen in wherry.toml to an address of this host");
+    if (!listener) {
+      return problem("port", fmt::format("{}: {} has it", listener.error().message, listener_at(listen.port)),
+                     "stop that, or set another port with listen in wherry.toml");
+    }
+    if (runs) {
+      return problem("port", "nobody listens at " + listen.str(),
+                     "restart wherryd, so that it takes the listen of its file");
+    }
+  } else if (!answers.silent.empty()) {
+    return problem("port",
+                   fmt::format("wherryd answers at {} of {}, but not at {}", fmt::join(answers.heard, ", "),
+                               listen.str(), fmt::join(answers.silent, ", ")),
+                   "restart wherryd, so that it listens at all of them");
   }
+  const std::string found =
+      answers.heard.empty() ? listen.str() + " is free" : "wherryd answers at " + listen.str();
+  if (is_loopback_name(listen.host)) {
+    return problem(
+        "port",
+        fmt::format("{}, but no other host reaches that: here {} is a loopback address", found, listen.host),
+        fmt::format("set listen in wherry.toml to an address of this host, or mend {} in /etc/hosts",
+                    listen.host));
+  }
+  if (answers.elsewhere.empty()) return ok("port", found);
+  return note("port",
+              fmt::format("{}; {} is no address of this host", found, fmt::join(answers.elsewhere, ", ")),
+              fmt::format("mend {} in /etc/hosts or DNS", listen.host));
 }
 
 }  // namespace wherry::doctor

@@ -19,7 +19,7 @@ Finding socket_paths(const std::string& directory, const std::vector<std::string
 Finding running(const std::string& directory);
 // Who can read what is sent.
 Finding secrecy(const daemon::Config& config);
-// Whether wherryd listens where it is told to, or could. Asks it.
+// Whether wherryd listens where it is told to, at all addresses of that host, or could. Asks it.
 Finding port(const Endpoint& listen, bool runs);
 
 }  // namespace wherry::doctor

@@ -1,5 +1,7 @@
 #include "qemu-glue/domain/destination.h"
 
+#include "transport/addresses.h"
+
 namespace wherry::domain {
 namespace {
 
@@ -30,7 +32,7 @@ Result<Destination> Destination::parse(std::string_view text, std::string_view r
         "such as qemu+ssh://hostb/system",
         text);
   }
-  to.host = text;
+  to.host = in_uri(std::string(text));
   to.is_peer = true;
   to.peers_socket = fmt::format("{}/{}/libvirt-sock", runtime_dir, text);
   to.libvirt = "qemu+unix:///system?socket=" + to.peers_socket;

@@ -13,7 +13,7 @@ namespace wherry::domain {
 
 struct Destination {
   std::string libvirt;       // the URI of its libvirt
-  std::string host;          // as the URI has it, without user and port; empty where the URI names none
+  std::string host;          // as a URI has it, without user and port; empty where the URI names none
   bool is_peer = false;      // it was a NAME
   std::string peers_socket;  // of the gateway to it
 

@@ -1,6 +1,7 @@
 #include "qemu-glue/monitor/own_monitor.h"
 
 #include "qemu-glue/monitor/command_line.h"
+#include "qemu-glue/monitor/qemu_process.h"
 
 namespace wherry {
 
@@ -16,7 +17,7 @@ Result<std::string> own_monitor(pid_t qemu) {
   if (!command_line) return pass_on(command_line);
   std::string path = qmp_argument(*command_line);
   if (path.empty()) return fail("the QEMU of process {} has no monitor of its own (-qmp unix:PATH)", qemu);
-  return path;
+  return path_of(qemu, path);
 }
 
 }  // namespace wherry

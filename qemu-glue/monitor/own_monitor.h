@@ -11,7 +11,7 @@
 
 namespace wherry {
 
-// Its path, of the process' command line in /proc.
+// Its path from here, of the process' command line in /proc.
 Result<std::string> own_monitor(pid_t qemu);
 
 // The same of a command line as /proc has it: arguments that each end with a zero byte. Empty if there is

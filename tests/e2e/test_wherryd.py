@@ -446,6 +446,28 @@ uri = "wherry://{other}?streams=3"
     def test_tls(self):
         self.check('--tls', '--tls-destination', 'hostb')
 
+    def test_directories_are_for_who_makes_sockets_there_and_nobody_else(self):
+        self.check()
+        for host, path, group, mode in ((self.hosts.b, '', 'root', 0o711), (self.hosts.b, '/hostb', 'libvirt-qemu', 0o730),
+                                        (self.hosts.b, '/hosta', 'root', 0o711), (self.hosts.a, '/hostb', 'root', 0o711),
+                                        (self.hosts.a, '/hostb/libvirt-sock', 'libvirt-qemu', 0o660)):
+            with self.subTest(f'{host.name} {path}'):
+                found = host.run(['stat', '--format', '%U %G %a', f'/run/wherry{path}'])
+                self.assertEqual(found, f'root {group} {mode:o}')
+
+    def test_doctor_says_whether_qemu_can_make_its_sockets(self):
+        config = self.hosts.b.path('/run/wherry.toml').read_text()
+        for group, level in (('libvirt-qemu', 'ok'), ('', 'problem'), ('daemon', 'problem')):
+            with self.subTest(group):
+                self.hosts.b.path('/run/group.toml').write_text(config.replace('group = "libvirt-qemu"', f'group = "{group}"'))
+                done = subprocess.run(self.hosts.b.inside([wherry_binary(), 'doctor', '--json', '--config', '/run/group.toml']),
+                                      capture_output=True, text=True, timeout=60)
+                [found] = [each for each in json.loads(done.stdout) if each['about'] == 'qemu user']
+                self.assertEqual(found['level'], level, found)
+                self.assertIn('libvirt runs QEMU as libvirt-qemu', found['found'])
+                if level == 'problem':
+                    self.assertIn('group = "libvirt-qemu"', found['remedy'])
+
 
 if __name__ == '__main__':
     unittest.main()

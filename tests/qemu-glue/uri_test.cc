@@ -27,6 +27,22 @@ TEST(Uri, TheProviderIsANameOfLibfabrics) {
   }
 }
 
+TEST(Uri, ALinksAddressHasItsInterface) {
+  for (const char* text : {"wherry://[fe80::1%25eth0]", "wherry://[fe80::1%eth0]:16520"}) {
+    auto uri = Uri::parse(text);
+    ASSERT_TRUE(uri) << uri.error().message;
+    EXPECT_EQ(uri->hosts.front().host, "fe80::1%eth0");
+    EXPECT_EQ(uri->hosts.front().str(), "[fe80::1%25eth0]:16520");
+  }
+  EXPECT_EQ(Uri::parse("wherry://[fe80::1%2525]")->hosts.front().host, "fe80::1%25") << "the 25th";
+  for (const char* text :
+       {"wherry://[fe80::1]", "wherry://[fe80::1%]", "wherry://[fe80::1%25]", "wherry://[fe80::1%25a%b]"}) {
+    auto uri = Uri::parse(text);
+    ASSERT_FALSE(uri) << text;
+    EXPECT_THAT(uri.error().message, testing::HasSubstr("like [fe80::1%25eth0]"));
+  }
+}
+
 TEST(Uri, BandwidthIsARateOrOff) {
   EXPECT_EQ(Uri::parse("wherry://hostb")->bandwidth, 0u);
   EXPECT_EQ(Uri::parse("wherry://hostb?bandwidth=off")->bandwidth, 0u);

@@ -78,9 +78,10 @@ class WherryPair {
     auto listens = receiver_.open();
     EXPECT_TRUE(listens) << listens.error().message;
     receiving_ = std::async(std::launch::async, [this] { (void)receiver_.run(); });
-    sender_ = std::make_unique<Sender>(
-        Sender::Options{.qemu = {.path = from, .host = {}}, .uri = pair_uri(receiver_.where().port, place)},
-        sender_failure_);
+    sender_ =
+        std::make_unique<Sender>(Sender::Options{.qemu = {.path = from, .host = {}},
+                                                 .uri = pair_uri(receiver_.listener().where().port, place)},
+                                 sender_failure_);
     auto opened = sender_->open();
     EXPECT_TRUE(opened) << opened.error().message;
     sending_ = std::async(std::launch::async, [this] { (void)sender_->run(); });
@@ -125,7 +126,7 @@ class WherryProcesses {
           {.listen = pair_uri(0, place), .qemu = {.path = to, .host = {}}, .memory = open_scripted_ram},
           failure);
       if (!receiver.open()) return;
-      say(receiver.where().port);
+      say(receiver.listener().where().port);
       (void)receiver.run();
     });
     const uint16_t port = hear();

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "tests/transport/support.h"
+#include "transport/addresses.h"
 
 namespace wherry {
 namespace {
@@ -35,7 +36,8 @@ TEST(Endpoint, WritesAddressesAsPeopleDo) {
   EXPECT_EQ(unix_at("/run/a.sock").str(), "/run/a.sock");
   EXPECT_EQ(tcp("host.example", 16520).str(), "host.example:16520");
   EXPECT_EQ(tcp("10.0.0.1", 1).str(), "10.0.0.1:1");
-  EXPECT_EQ(tcp("fe80::1", 16520).str(), "[fe80::1]:16520");
+  EXPECT_EQ(tcp("fd98::1", 16520).str(), "[fd98::1]:16520");
+  EXPECT_EQ(tcp("fe80::1%eth0", 16520).str(), "[fe80::1%25eth0]:16520");
 }
 
 TEST(Endpoint, KnowsItsOwnMachine) {
@@ -177,6 +179,44 @@ TEST(TcpListener, Port0IsReplacedByTheOneItGot) {
     EXPECT_EQ(::fcntl(fd->get(), F_GETFL) & O_NONBLOCK, 0) << "sessions use blocking sockets";
     EXPECT_NE(::fcntl(fd->get(), F_GETFD) & FD_CLOEXEC, 0);
   }
+}
+
+TEST(TcpListener, ListensOnEachHost) {
+  auto listener = Listener::open({tcp("127.0.0.1", 0), tcp("127.0.0.2", 0)});
+  ASSERT_TRUE(listener) << listener.error().message;
+  const auto& everywhere = listener->everywhere();
+  ASSERT_EQ(everywhere.size(), 2u);
+  EXPECT_EQ(listener->str(), everywhere[0].str() + ", " + everywhere[1].str());
+  for (const Endpoint& where : everywhere) {
+    auto client = connect_to(where, seconds(10), seconds(30));
+    ASSERT_TRUE(client) << client.error().message;
+    auto server = listener->accept(seconds(30));
+    ASSERT_TRUE(server);
+    EXPECT_EQ(numeric_address(server->get(), End::here), where.host);
+  }
+}
+
+TEST(TcpListener, ListensOnAllAddressesOfAName) {
+  auto listener = Listener::open(tcp("localhost", 0));
+  ASSERT_TRUE(listener) << listener.error().message;
+  const auto all = addresses_of("localhost");
+  ASSERT_TRUE(all);
+  for (const std::string& address : *all) {
+    if (!Listener::open(tcp(address, 0))) continue;  // this host has no IPv6
+    EXPECT_TRUE(connect_to(tcp(address, listener->where().port), seconds(10), seconds(30))) << address;
+    EXPECT_NE(listener->str().find(address), std::string::npos) << listener->str();
+  }
+}
+
+TEST(TcpListener, StopEndsAllOfThem) {
+  test::Watchdog watchdog("accept() after stop()");
+  auto listener = Listener::open({tcp("127.0.0.1", 0), tcp("127.0.0.2", 0)});
+  ASSERT_TRUE(listener);
+  std::thread accepting([&] { EXPECT_FALSE(listener->accept(seconds(30))); });
+  listener->stop();
+  accepting.join();
+  for (const Endpoint& where : listener->everywhere())
+    EXPECT_ERROR(connect_to(where, seconds(10), seconds(30)), "refused");
 }
 
 TEST(TcpListener, APortInUseIsRefusedByName) {

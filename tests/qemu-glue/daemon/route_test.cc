@@ -53,6 +53,7 @@ TEST(Route, EachThatIsMadeIsAnother) {
     EXPECT_TRUE(ids.insert(route->id).second);
   }
   EXPECT_FALSE(Route::make("../etc"));
+  EXPECT_EQ(Route::make("fe80::1%eth0")->host, "fe80::1") << "its path is one on the other host as well";
 }
 
 }  // namespace

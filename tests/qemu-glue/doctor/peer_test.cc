@@ -17,7 +17,8 @@ TEST(DoctorPeer, AWherrydGivesASignOfLife) {
   daemon::Arrivals arrivals(config, "/nonexistent/wherry");
   auto door = daemon::Door::open(config, arrivals);
   ASSERT_TRUE(door) << door.error().message;
-  expect(peer("hostb", (*door)->where()), Level::ok, "wherryd answers at " + (*door)->where().str());
+  expect(peer("hostb", (*door)->listener().where()), Level::ok,
+         "wherryd answers at " + (*door)->listener().where().str());
 }
 
 TEST(DoctorPeer, APeerThatLetsNoGuestComeIsAProblem) {
@@ -26,7 +27,8 @@ TEST(DoctorPeer, APeerThatLetsNoGuestComeIsAProblem) {
   daemon::Arrivals arrivals(config, "/nonexistent/wherry");
   auto door = daemon::Door::open(config, arrivals);
   ASSERT_TRUE(door) << door.error().message;
-  expect(peer("hostb", (*door)->where()), Level::problem, "lets no guest come", "name this host there");
+  expect(peer("hostb", (*door)->listener().where()), Level::problem, "lets no guest come",
+         "name this host there");
 }
 
 TEST(DoctorPeer, WhatIsNotThereIsNamed) {

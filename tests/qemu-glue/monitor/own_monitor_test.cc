@@ -5,6 +5,8 @@
 
 #include <initializer_list>
 
+#include "qemu-glue/daemon/child.h"
+
 namespace wherry {
 namespace {
 
@@ -31,6 +33,17 @@ TEST(OwnMonitor, IsNoOtherArgument) {
   EXPECT_EQ(qmp_of({"qemu", "-name", "-qmp,unix:/a", "-qmp"}), "");
   EXPECT_EQ(qmp_argument(std::string_view("-qmp\0unix:/cut", 14)), "/cut")
       << "without a zero byte at the end";
+}
+
+TEST(OwnMonitor, ARelativePathBeginsAtItsDirectory) {
+  // It waits for us, by the socket that it has from us.
+  auto child = daemon::Child::spawn({"/bin/sh", "-c", "echo up; read x <&3", "-qmp", "unix:a.qmp"});
+  ASSERT_TRUE(child);
+  std::string line;
+  ASSERT_EQ((*child)->read_line(line, std::chrono::seconds(30)), daemon::Child::Said::line);
+  auto of_child = own_monitor((*child)->pid());
+  ASSERT_TRUE(of_child) << of_child.error().message;
+  EXPECT_EQ(*of_child, fmt::format("/proc/{}/cwd/a.qmp", (*child)->pid()));
 }
 
 TEST(OwnMonitor, IsReadFromTheProcess) {

@@ -1,0 +1,54 @@
+#include "qemu-glue/daemon/this_host.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <future>
+
+#include "transport/addresses.h"
+
+namespace wherry::daemon {
+namespace {
+
+bool listens_at(const Config& config, uint16_t port) {
+  return !config.listen || std::any_of(config.listen->hosts.begin(), config.listen->hosts.end(),
+                                       [&](const Endpoint& host) { return host.port == port; });
+}
+
+bool is_here(const std::string& host) {
+  if (is_loopback_name(host)) return true;  // which Debian makes of a host's own name
+  const auto all = addresses_of(host);
+  if (!all) return false;
+  const auto own = own_addresses();
+  return std::any_of(all->begin(), all->end(), [&](const std::string& address) {
+    return !is_loopback_address(address) && std::find(own.begin(), own.end(), address) != own.end();
+  });
+}
+
+}  // namespace
+
+bool is_this_host(const Peer& peer, const Config& config) {
+  std::array<char, 256> name{};
+  ::gethostname(name.data(), name.size() - 1);
+  if (peer.name == name.data()) return true;
+  return std::any_of(peer.hosts.begin(), peer.hosts.end(), [&](const Endpoint& host) {
+    return listens_at(config, host.port) && is_here(host.host);
+  });
+}
+
+// All at once: a name that cannot be resolved takes its time.
+std::vector<std::string> leave_out_this_host(Config& config) {
+  std::vector<std::pair<std::string, std::future<bool>>> asked;
+  for (const auto& [name, peer] : config.peers)
+    asked.emplace_back(name, std::async(std::launch::async, is_this_host, peer, config));
+  std::vector<std::string> left_out;
+  for (auto& [name, here] : asked) {
+    if (!here.get()) continue;
+    config.peers.erase(name);
+    left_out.push_back(name);
+  }
+  return left_out;
+}
+
+}  // namespace wherry::daemon
