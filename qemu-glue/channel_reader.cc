@@ -165,7 +165,6 @@ void ChannelReader::open(Kind kind) {
     ::shutdown(connection_.get(), SHUT_RDWR);
     return;
   }
-  way_back_ = std::make_unique<WayBack>(connection_.get());
   const std::string name = kind == Kind::multifd     ? fmt::format("multifd ({})", channel_->number())
                            : as == ChannelKind::main ? "main"
                                                      : fmt::format("unknown ({})", channel_->number());

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
-#include <linux/un.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -211,11 +210,14 @@ Result<HostSockets> listen_at_all(const Endpoint& at, const addrinfo& first, boo
   return sockets;
 }
 
+// SIOCUNIXFILE of <linux/un.h>, which does not go with <sys/un.h>.
+constexpr unsigned long kFileOfSocket = SIOCPROTOPRIVATE;
+
 // Gives the file of a socket that has a path to a user. By its own descriptor: at the path there may be
 // something else by now, if the directory is somebody's who wants that to be his.
 Result<> give_to(const Fd& socket, const std::string& path, uid_t user) {
   if (user == ::geteuid() || user == 0) return {};
-  const Fd file(::ioctl(socket.get(), SIOCUNIXFILE));
+  const Fd file(::ioctl(socket.get(), kFileOfSocket));
   if (file && ::fchownat(file.get(), "", user, static_cast<gid_t>(-1), AT_EMPTY_PATH) == 0) return {};
   return fail("cannot give {} to user {}, who is to connect there: {} (that takes root)", path, user,
               reason(errno));

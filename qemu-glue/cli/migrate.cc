@@ -54,7 +54,7 @@ int migrate_between_monitors(const MigrateOptions& options) {
   {
     Progress progress([&] { return migration.report(); }, options.json);
     if (auto started = progress.start(); !started) {
-      print_failure(*file, migration.report(), started.error(), options.json);
+      print_failure(*file, migration.report(), Outcome::failed, started.error(), options.json);
       return kFailed;
     }
     done = migration.run();
