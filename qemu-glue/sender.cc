@@ -376,7 +376,7 @@ Ended Sender::finish() {
   if (!failure_.failed() && options_.departed) known = agree(known, departed());
   nlohmann::json own = to_account(known);
   if (guest_.ending().left_without_word()) own[kLeftWithoutWord] = true;
-  auto account = session_->finish(std::move(own));
+  auto account = session_->finish(own);
   auto ended = account ? read_account(*account) : pass_on(account);
   if (!ended) return when_failed(ended.error());
   drain();

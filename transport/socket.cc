@@ -304,7 +304,7 @@ uint64_t queued(int fd, unsigned long question) {
 }  // namespace
 
 std::string reason(int error) {
-  const std::string text = std::system_category().message(error);
+  std::string text = std::system_category().message(error);
   switch (error) {
     case EMFILE:
       return text + " (ulimit -n, LimitNOFILE)";
