@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
 
 #include "qemu-glue/stream/formats.h"
 
@@ -111,11 +110,9 @@ bool MultifdReader::know_blocks() {
 }
 
 size_t MultifdReader::packet(std::span<uint8_t> bytes) {
-  if (std::exchange(zeros_ahead_, false)) {
-    // No packet begins with one.
-    const size_t zeros = leading_zeros(bytes);
-    zeros_ahead_ = zeros == bytes.size();
-    if (zeros > 0) return keep(bytes, zeros);
+  if (zeros_ahead_) {
+    if (const size_t zeros = leading_zeros(bytes)) return keep(bytes, zeros);
+    zeros_ahead_ = false;  // no packet begins with one
   }
   if (bytes.size() < kCommonHeader) return 0;
   if (be32(&bytes[0]) != kMultifdMagic || be32(&bytes[4]) != kMultifdVersion)
@@ -130,9 +127,9 @@ size_t MultifdReader::packet(std::span<uint8_t> bytes) {
   const uint32_t zero = be32(&bytes[kZeroAt]);
   size_t header = header_length();
   if (be32(&bytes[kSlotsAt]) == 0 && normal == 0 && zero == 0) {
-    // QEMU from 9.1 on leaves the number of slots out, and zeros in all of them.
-    header = kOffsetsAt + leading_zeros(bytes.subspan(kOffsetsAt));
-    zeros_ahead_ = header == bytes.size();
+    // Newer QEMUs (10.0, 11.1) leave out how many slots there are, and zeros in all of them.
+    header = kOffsetsAt;
+    zeros_ahead_ = true;
   } else if (be32(&bytes[kSlotsAt]) != slots()) {
     return give_up("multifd packets of another page size than the RAM blocks'");
   }

@@ -5,8 +5,8 @@
 // that packet on.
 //
 // Headers are read to their end and no further, so that page data is received where it stays. How long a
-// header is follows from the guest's page size, which is not certain where nobody has named it: so one
-// without pages is taken to end where the next begins. Not thread-safe.
+// header is follows from the guest's page size, which is not certain where nobody has named it: so what only
+// fills one up goes on as it comes. Not thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -186,7 +186,7 @@ TEST(MultifdReader, TakesPageSizesOtherThan4K) {
   EXPECT_EQ(seen.pages.size(), 8u);
 }
 
-// QEMU from 9.1 on does not say in a SYNC how many slots it has, and zeroes them.
+// QEMU 10.0 and 11.1 do not say in a SYNC how many slots it has, and zero them.
 TEST(MultifdReader, TakesASyncThatDoesNotSayHowLongItIs) {
   for (const uint32_t slots : {128, 64, 32}) {
     const auto sync = [=] {
