@@ -3,11 +3,11 @@
 #include <chrono>
 #include <thread>
 
+#include "qemu-glue/monitor/run_state.h"
+
 namespace wherry {
 namespace {
 
-// A QEMU that goes on has this status for a moment as well.
-constexpr const char* kStopped = "finish-migrate";
 constexpr std::chrono::milliseconds kSoon{20};
 constexpr int kLooks = 50;
 
@@ -16,8 +16,8 @@ constexpr int kLooks = 50;
 std::optional<std::string> kept_stopped(Monitor& qemu) {
   for (int looks = 0; looks < kLooks; ++looks) {
     if (looks > 0) std::this_thread::sleep_for(kSoon);
-    const auto status = qemu.execute("query-status");
-    if (!status || status->value("status", "") != kStopped) return std::nullopt;
+    // A QEMU that goes on says that for a moment as well.
+    if (qemu::ask_run_state(qemu) != qemu::RunState::leaves) return std::nullopt;
   }
   return "the source's QEMU keeps the guest stopped (finish-migrate), for the destination's holds the locks "
          "of its "

@@ -255,10 +255,10 @@ void Migration::watch_source(std::chrono::milliseconds moment) {
     stop_s_.reset();
     if (event->name == "RESUME") {
       live_ = true;
-    } else if (qemu::ask_run_state(*source_).value_or(RunState::leaves) == RunState::leaves) {
-      stop_s_ = event->time_s;
-    } else {
+    } else if (qemu::stopped_by_others(*source_)) {
       live_ = false;
+    } else {
+      stop_s_ = event->time_s;
     }
   }
 }

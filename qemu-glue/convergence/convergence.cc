@@ -168,7 +168,7 @@ Result<std::chrono::milliseconds> Convergence::look(const json& query_migrate) {
   if (qemu::phase_of(query_migrate) != qemu::MigrationPhase::active) return kAway;
   const json ram = query_migrate.value("ram", json::object());
   const auto passes = static_cast<uint64_t>(number_member(ram, "dirty-sync-count"));
-  if (stopped_ && !passes_then_ && !leaves()) forget_stop();
+  if (stopped_ && !passes_then_ && qemu::stopped_by_others(qemu_)) forget_stop();
   if (stopped_) {
     // For the switchover QEMU begins at most one pass more. A guest that somebody has let go on begins
     // others.
@@ -252,11 +252,6 @@ void Convergence::stopped(double ago) {
   const double t = now() - ago;
   if (const auto predicted = controller_->stopped(t, ran(t).first, lanes_().on_way))
     state_.predicted = predicted;
-}
-
-// Whether it was QEMU that stopped the guest, for the switchover. Where that cannot be asked, it was.
-bool Convergence::leaves() {
-  return qemu::ask_run_state(qemu_).value_or(qemu::RunState::leaves) == qemu::RunState::leaves;
 }
 
 // Of a guest that somebody else has stopped nothing is to be slowed, and its absence is not the switchover's.

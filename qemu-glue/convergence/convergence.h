@@ -82,7 +82,6 @@ class Convergence {
   Convergence(Monitor& qemu, pid_t process, const Uri& uri, std::function<Lanes()> lanes, const Door& door);
   bool next_throttle();
   void stopped(double ago);
-  bool leaves();
   void forget_stop();
   double now() const;
   std::pair<double, double> ran(double now);

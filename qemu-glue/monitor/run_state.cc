@@ -25,9 +25,14 @@ constexpr auto kRunStates = std::to_array<std::pair<std::string_view, RunState>>
     {"restore-vm", RunState::stopped},  // the same
     {"colo", RunState::stopped},
     {"finish-migrate", RunState::leaves},
-    {"postmigrate", RunState::leaves},
+    {"postmigrate", RunState::left},
     {"inmigrate", RunState::awaited},
 });
+
+std::optional<RunState> state_of(const Result<nlohmann::json>& query_status) {
+  const std::string* status = query_status ? text_member(*query_status, "status") : nullptr;
+  return status != nullptr ? run_state_named(*status) : std::nullopt;
+}
 
 }  // namespace
 
@@ -39,9 +44,12 @@ std::optional<RunState> run_state_named(std::string_view name) {
 }
 
 std::optional<RunState> ask_run_state(Monitor& qemu) {
-  auto answer = qemu.execute("query-status", {}, kSwitchoverTimeout);
-  const std::string* status = answer ? text_member(*answer, "status") : nullptr;
-  return status != nullptr ? run_state_named(*status) : std::nullopt;
+  return state_of(qemu.execute("query-status"));
+}
+
+bool stopped_by_others(Monitor& qemu) {
+  const auto now = state_of(qemu.execute("query-status", {}, kSwitchoverTimeout));
+  return now == RunState::stopped || now == RunState::live;  // or it goes on already
 }
 
 }  // namespace wherry::qemu

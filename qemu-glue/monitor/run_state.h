@@ -12,12 +12,16 @@ enum class RunState {
   live,     // it runs, or sleeps (ACPI S3): it goes on at the destination
   stopped,  // by somebody or something, or it has not begun yet: it stays so at the destination
   leaves,   // QEMU has stopped it for a migration away from here. What it was before, this does not tell
+  left,     // the same of a migration that is over
   awaited,  // it is to come from elsewhere
 };
 
 // Nothing: no QEMU that was known when this was written says that.
 std::optional<RunState> run_state_named(std::string_view name);
-// Asks QEMU; it may take as long as a switchover. Nothing also if it does not say.
+// Asks QEMU. Nothing also if it does not say.
 std::optional<RunState> ask_run_state(Monitor& qemu);
+// Of a guest that has just stopped: whether not QEMU itself has stopped it, for the switchover. Where that
+// cannot be asked, it was QEMU. It may take as long as the switchover.
+bool stopped_by_others(Monitor& qemu);
 
 }  // namespace wherry::qemu

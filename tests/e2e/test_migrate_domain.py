@@ -102,7 +102,8 @@ class MigrateDomain(unittest.TestCase):
         with Domain(self.hosts) as vm:
             process = self.start(vm, '--bandwidth', '4')
             self.hosts.a.virsh('domjobabort', vm.name)
-            self.check_failed(process, f'(?s)({ABORTED}).*; the guest runs on at the source')
+            end = self.check_failed(process, f'(?s)({ABORTED}).*; the guest runs on at the source')
+            self.assertEqual(end['status'], 'cancelled' if 'canceled by client' in end['error'] else 'failed')
             vm.check_runs_on(self.hosts.a)
 
     def test_timeout_suspends(self):

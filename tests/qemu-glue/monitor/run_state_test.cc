@@ -32,7 +32,7 @@ TEST(RunState, WhoeverStoppedItItStays) {
 
 TEST(RunState, AMigrationsOwnSaysNothingOfTheGuest) {
   EXPECT_EQ(run_state_named("finish-migrate"), RunState::leaves);
-  EXPECT_EQ(run_state_named("postmigrate"), RunState::leaves);
+  EXPECT_EQ(run_state_named("postmigrate"), RunState::left);
   EXPECT_EQ(run_state_named("inmigrate"), RunState::awaited);
 }
 
@@ -42,15 +42,28 @@ TEST(RunState, WhatIsNotKnownIsNone) {
 }
 
 TEST(RunState, IsAskedFor) {
-  const auto asked = [](Result<json> answer) {
-    Saying qemu(std::move(answer));
-    return ask_run_state(qemu);
+  Saying paused(json{{"status", "paused"}});
+  EXPECT_EQ(ask_run_state(paused), RunState::stopped);
+  for (const json& answer : {json{{"status", "new"}}, json{{"status", 1}}, json::object()}) {
+    Saying qemu(answer);
+    EXPECT_FALSE(ask_run_state(qemu)) << answer;
+    EXPECT_FALSE(stopped_by_others(qemu)) << answer;
+  }
+  Saying ended(fail("it has ended"));
+  EXPECT_FALSE(ask_run_state(ended));
+  EXPECT_FALSE(stopped_by_others(ended));
+}
+
+TEST(RunState, SaysWhoStoppedTheGuest) {
+  const auto by_others = [](const char* status) {
+    Saying qemu(json{{"status", status}});
+    return stopped_by_others(qemu);
   };
-  EXPECT_EQ(asked(json{{"status", "paused"}}), RunState::stopped);
-  EXPECT_FALSE(asked(json{{"status", "new"}}));
-  EXPECT_FALSE(asked(json{{"status", 1}}));
-  EXPECT_FALSE(asked(json::object()));
-  EXPECT_FALSE(asked(fail("it has ended")));
+  EXPECT_TRUE(by_others("paused"));
+  EXPECT_TRUE(by_others("shutdown"));
+  EXPECT_TRUE(by_others("running")) << "it goes on already";
+  EXPECT_FALSE(by_others("finish-migrate"));
+  EXPECT_FALSE(by_others("postmigrate"));
 }
 
 }  // namespace
