@@ -25,6 +25,10 @@ using qemu::RunState;
 // Between two looks at a source whose migration is being cancelled.
 constexpr std::chrono::milliseconds kLook{100};
 
+constexpr const char* kBound =
+    "the guest was stopped by a debugger or for a snapshot, and no QEMU takes such a guest over: let it go "
+    "on "
+    "first (cont)";
 constexpr const char* kCut =
     "postcopy stopped half-way, and the guest's memory is on both hosts: go on with migrate-recover at the "
     "destination's QEMU and migrate with resume at the source's";
@@ -132,7 +136,9 @@ Result<> Migration::connect() {
     return fail("the QEMU at {} does not wait for a migration (it is {}): start it with -incoming defer",
                 options_.to, *there);
   }
-  live_ = qemu::run_state_named(*here) == RunState::live;
+  const auto state = qemu::run_state_named(*here);
+  if (state == RunState::bound) return fail("{} (it is {})", kBound, *here);
+  live_ = state == RunState::live;
   return {};
 }
 
@@ -251,15 +257,15 @@ Result<> Migration::stop() {
 // stopped it for the destination. Somebody else may stop it and let it go on at any time.
 void Migration::watch_source(std::chrono::milliseconds moment) {
   for (auto event = source_->next_event(moment); event; event = source_->next_event({})) {
-    if (event->name != "STOP" && event->name != "RESUME") continue;
-    stop_s_.reset();
     if (event->name == "RESUME") {
       live_ = true;
-    } else if (qemu::stopped_by_others(*source_)) {
-      live_ = false;
-    } else {
-      stop_s_ = event->time_s;
+      stop_s_.reset();
     }
+    if (event->name != "STOP") continue;
+    const auto by_others = qemu::stopped_by_others(*source_);
+    live_ = live_ && !by_others;
+    stop_s_ = by_others ? std::nullopt : std::optional(event->time_s);
+    if (by_others == RunState::bound) (void)cancel(kBound);  // unless it is too late for that
   }
 }
 

@@ -20,10 +20,10 @@ constexpr auto kRunStates = std::to_array<std::pair<std::string_view, RunState>>
     {"internal-error", RunState::stopped},
     {"guest-panicked", RunState::stopped},
     {"watchdog", RunState::stopped},
-    {"debug", RunState::stopped},
-    {"save-vm", RunState::stopped},     // for a snapshot, which no migration begins in
-    {"restore-vm", RunState::stopped},  // the same
     {"colo", RunState::stopped},
+    {"debug", RunState::bound},
+    {"save-vm", RunState::bound},
+    {"restore-vm", RunState::bound},
     {"finish-migrate", RunState::leaves},
     {"postmigrate", RunState::left},
     {"inmigrate", RunState::awaited},
@@ -47,9 +47,9 @@ std::optional<RunState> ask_run_state(Monitor& qemu) {
   return state_of(qemu.execute("query-status"));
 }
 
-bool stopped_by_others(Monitor& qemu) {
+std::optional<RunState> stopped_by_others(Monitor& qemu) {
   const auto now = state_of(qemu.execute("query-status", {}, kSwitchoverTimeout));
-  return now == RunState::stopped || now == RunState::live;  // or it goes on already
+  return now == RunState::leaves || now == RunState::left ? std::nullopt : now;
 }
 
 }  // namespace wherry::qemu

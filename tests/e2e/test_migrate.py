@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import unittest
 
@@ -14,6 +15,16 @@ GUEST = 'pages=16384 rate=3000 verify=2000'
 
 def capabilities(guest):
     return {each['capability'] for each in guest.execute('query-migrate-capabilities') if each['state']}
+
+
+def debug(guest):
+    """A debugger stops the guest, and has it take one step."""
+    path = guest.path('gdb')
+    guest.execute('human-monitor-command', command_line=f'gdbserver unix:{path},server=on,wait=off')
+    guest.debugger = socket.socket(socket.AF_UNIX)
+    guest.debugger.connect(path)
+    guest.debugger.sendall(b'+$s#73')
+    wait_until(lambda: guest.status() == 'debug', 5, 'guest that was stopped by its debugger')
 
 
 class Migrating:
@@ -191,6 +202,16 @@ class GivenUp(unittest.TestCase):
             migrating.process.send_signal(signal.SIGINT)
             migrating.end(130)
             wait_until(lambda: migrating.src.status() == 'running', 5, 'guest that goes on at the source')
+
+    def test_stopped_by_a_debugger(self):
+        """No QEMU takes such a guest over."""
+        with Migrating(source=debug) as migrating:
+            self.assertRegex(migrating.end(1)['error'], 'debugger')
+            self.assertEqual((migrating.src.status(), migrating.dst.status()), ('debug', 'inmigrate'))
+        with Migrating(rate='64Mbps') as migrating:
+            debug(migrating.src)
+            self.assertRegex(migrating.end(1)['error'], 'debugger')
+            self.assertEqual(migrating.src.status(), 'debug')
 
     def test_in_postcopy_it_goes_on_before_all_of_its_memory_is_there(self):
         for version in '7.2', '11.1':

@@ -63,6 +63,12 @@ class MigrateDomain(unittest.TestCase):
         with Domain(self.hosts) as vm:
             self.migrate(vm, 'hostb', '--p2p', live=False)
             vm.check_runs_on(self.hosts.b)
+        with Domain(self.hosts) as vm:
+            self.hosts.a.virsh('suspend', vm.name)
+            self.migrate(vm, 'hostb', '--p2p', live=False)
+            self.assertEqual(vm.state(self.hosts.b), 'paused')
+            self.hosts.b.virsh('resume', vm.name)
+            vm.check_runs_on(self.hosts.b)
 
     def test_storage_moves_along(self):
         with Domain(self.hosts, disk=8 << 20) as vm:

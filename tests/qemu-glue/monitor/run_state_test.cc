@@ -30,6 +30,11 @@ TEST(RunState, WhoeverStoppedItItStays) {
     EXPECT_EQ(run_state_named(name), RunState::stopped) << name;
 }
 
+TEST(RunState, WhatNoDestinationTakesIsBoundToItsQemu) {
+  for (const char* name : {"debug", "save-vm", "restore-vm"})
+    EXPECT_EQ(run_state_named(name), RunState::bound) << name;
+}
+
 TEST(RunState, AMigrationsOwnSaysNothingOfTheGuest) {
   EXPECT_EQ(run_state_named("finish-migrate"), RunState::leaves);
   EXPECT_EQ(run_state_named("postmigrate"), RunState::left);
@@ -59,9 +64,9 @@ TEST(RunState, SaysWhoStoppedTheGuest) {
     Saying qemu(json{{"status", status}});
     return stopped_by_others(qemu);
   };
-  EXPECT_TRUE(by_others("paused"));
-  EXPECT_TRUE(by_others("shutdown"));
-  EXPECT_TRUE(by_others("running")) << "it goes on already";
+  EXPECT_EQ(by_others("paused"), RunState::stopped);
+  EXPECT_EQ(by_others("debug"), RunState::bound);
+  EXPECT_EQ(by_others("running"), RunState::live) << "it goes on already";
   EXPECT_FALSE(by_others("finish-migrate"));
   EXPECT_FALSE(by_others("postmigrate"));
 }
