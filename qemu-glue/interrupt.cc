@@ -31,7 +31,7 @@ Interrupt::Interrupt(std::function<void(int signal)> act) {
 Interrupt::~Interrupt() {
   if (!thread_.joinable()) return;
   over_ = true;
-  pthread_kill(thread_.native_handle(), SIGTERM);
+  pthread_kill(thread_.native_handle(), SIGINT);
   thread_.join();
 }
 

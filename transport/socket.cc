@@ -510,6 +510,11 @@ Result<Fd> Listener::accept(std::chrono::seconds silence) const {
 Result<Fd> Listener::accept_waiting() const {
   if (handed_over_) return receive_descriptor(fds_.front().get());
   for (const Fd& listening : fds_) {
+    // accept4() finds that there is no descriptor before it finds that nobody calls.
+    pollfd ready{listening.get(), POLLIN, 0};
+    auto calls = wait_ready({&ready, 1}, Clock::time_point());
+    if (!calls) return pass_on(calls);
+    if (!*calls) continue;
     Fd fd(::accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (fd) return fd;
     if (!is_nobody(errno)) return fail("cannot take who calls at {}: {}", told_, reason(errno));

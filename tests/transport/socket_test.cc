@@ -265,6 +265,11 @@ TEST(TcpListener, NoRoomForACallerIsAnErrorAndHeIsNotLost) {
   test::Watchdog watchdog("accept() without a descriptor");
   auto listener = Listener::open(tcp("127.0.0.1", 0));
   ASSERT_TRUE(listener);
+  {
+    const test::FewDescriptors none(0);
+    auto nobody = listener->accept_waiting();
+    EXPECT_TRUE(nobody && !*nobody) << "nobody calls, and nobody is missed";
+  }
   auto client = connect_to(listener->where(), seconds(10), seconds(30));
   ASSERT_TRUE(client);
   {
