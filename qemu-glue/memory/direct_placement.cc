@@ -6,8 +6,7 @@ namespace wherry {
 
 Result<std::unique_ptr<DirectPlacement>> DirectPlacement::make(GuestRam& ram, const GuestBlocks& blocks) {
   if (!blocks.page_size_named && ram.page_size() != blocks.page_size) {
-    return fail(
-        "nobody says how large the guest's pages are; `wherry send` can ask its QEMU, with that one's --qmp");
+    return fail("nobody says how large the guest's pages are: give `wherry send` its QEMU's monitor (--qmp)");
   }
   std::unique_ptr<DirectPlacement> placement(new DirectPlacement(ram));
   uint64_t largest = 0;
