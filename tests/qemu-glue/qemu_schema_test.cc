@@ -81,9 +81,11 @@ TEST(QemuSchema, HasNothingThatWherryDoesNotKnow) {
     ASSERT_TRUE(entries);
     const Schema schema(*entries);
     const json status = schema.answer_of("query-status"), migration = schema.answer_of("query-migrate");
-    for (const std::string name : schema.type_of(status, "status")["values"])
+    const json statuses = schema.type_of(status, "status");
+    for (const std::string name : statuses["values"])
       EXPECT_TRUE(qemu::run_state_named(name)) << "run state " << name;
-    for (const std::string name : schema.type_of(migration, "status")["values"])
+    const json phases = schema.type_of(migration, "status");
+    for (const std::string name : phases["values"])
       EXPECT_TRUE(qemu::phase_named(name)) << "status of a migration " << name;
     for (const auto& name : members(migration))
       EXPECT_TRUE(is_known_figure(name)) << "figure of a migration " << name;
