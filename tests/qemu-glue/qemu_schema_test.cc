@@ -90,7 +90,8 @@ TEST(QemuSchema, HasNothingThatWherryDoesNotKnow) {
     for (const auto& name : members(migration))
       EXPECT_TRUE(is_known_figure(name)) << "figure of a migration " << name;
     const json capability = schema.element_of(schema.answer_of("query-migrate-capabilities"));
-    for (const std::string name : schema.type_of(capability, "capability")["values"])
+    const json capabilities = schema.type_of(capability, "capability");
+    for (const std::string name : capabilities["values"])
       EXPECT_TRUE(is_known_capability(name)) << "capability " << name;
     for (const auto& name : members(schema.answer_of("query-migrate-parameters")))
       EXPECT_TRUE(is_known_parameter(name)) << "parameter " << name;
