@@ -284,7 +284,9 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
       // An Error means that somebody else has told it.
       (void)source_->execute("migrate-continue", {{"state", (*info)["status"]}});
     }
-    if (phase == MigrationPhase::shared && !gone_.exchange(true)) {
+    // QEMU 7.2 says so a moment before it has stopped the guest.
+    if (phase == MigrationPhase::shared && !gone_ && qemu::ask_run_state(*source_) == RunState::leaves) {
+      gone_ = true;
       if (auto begun = begin_postcopy(); !begun) return begun;
     }
     // Nothing comes behind the last state, and the guest is away.
