@@ -1,5 +1,6 @@
 #include "qemu-glue/qemu_sink.h"
 
+#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -58,9 +59,21 @@ Result<> QemuSink::dial() {
   return {};
 }
 
+// What comes of that is the QEMUs' affair: to the source's, this one has closed the channel.
+void QemuSink::never_dialled(const Error& why) {
+  spdlog::error("channel {}: {}", channel_, why.message);
+  if (connection_) ::shutdown(connection_.get(), SHUT_RDWR);
+  takes_ = false;
+  ended_ = true;
+  (void)session_.close_back(channel_, true);
+}
+
 Result<> QemuSink::record(std::span<const uint8_t> bytes, uint16_t flags) {
-  if (!connection_) {
-    if (auto dialled = dial(); !dialled) return dialled;
+  if (!connection_ && takes_) {
+    auto dialled = dial();
+    if (!dialled && (kind_ == ChannelKind::main || guest_.ending().state() == Ending::State::cannot))
+      return dialled;
+    if (!dialled) never_dialled(dialled.error());
   }
   if (kind_ == ChannelKind::main && (flags & kAsksHow)) guest_.ending().will_say();
   if (kind_ == ChannelKind::main && (flags & kOpaque) && !guest_.ending().may_have_it())
@@ -72,6 +85,7 @@ Result<> QemuSink::record(std::span<const uint8_t> bytes, uint16_t flags) {
 }
 
 Result<> QemuSink::pages(const PageBatch& batch, bool placed) {
+  if (!takes_) return {};
   if (!connection_) return fail("channel {} begins with pages", channel_);
   if (!writer_) {
     writer_ =

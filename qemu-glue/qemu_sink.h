@@ -35,6 +35,7 @@ class QemuSink : public ChannelSink {
 
  private:
   Result<> dial();
+  void never_dialled(const Error& why);
   Result<> write(std::span<iovec> pieces);
   void listen();
   void hear(std::span<const uint8_t> bytes);

@@ -61,6 +61,7 @@ Result<> Receiver::run() {
 }
 
 Ended Receiver::carry() {
+  if (auto kept = reserve_.keep(1); !kept) return {Outcome::failed, kept.error().message};
   auto session = DestinationSession::accept(
       *listener_, *this, [this](const nlohmann::json& source) { return account(source); }, failure_);
   if (!session) return {Outcome::failed, session.error().message};
@@ -106,6 +107,7 @@ Ended Receiver::when_failed(const Error& why) {
 void Receiver::ask() {
   std::lock_guard lock(asking_);
   if (!options_.arrived || guest_.ending().state() != qemu::Ending::State::may) return;
+  reserve_.release();
   if (const auto arrived = options_.arrived(guest_.process())) guest_.ending().asked(*arrived);
 }
 

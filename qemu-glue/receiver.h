@@ -23,6 +23,7 @@
 #include "qemu-glue/uri.h"
 #include "transport/destination_session.h"
 #include "transport/failure.h"
+#include "transport/reserve.h"
 
 namespace wherry {
 
@@ -81,6 +82,7 @@ class Receiver : public LandingSite {
   qemu::DestinationGuest guest_;
   std::unique_ptr<DestinationSession> session_;
   std::mutex asking_;  // QEMU's monitor has one client at a time
+  Reserve reserve_;    // for that
   mutable std::mutex mutex_;
   Report report_;
   Failure::Guard closer_;

@@ -56,6 +56,7 @@ Result<> Sender::open_session() {
 Result<> Sender::open(std::optional<uid_t> user) {
   if (const int error = left_.error())
     failure_.fail({fmt::format("cannot make an event: {}", reason(error))});
+  if (auto kept = reserve_.keep(1); !kept) failure_.fail(std::move(kept.error()));
   if (auto opened = open_session(); !opened) {
     failure_.fail(opened.error());  // unless it was ended for another reason
     return tl::make_unexpected(*failure_.first());
@@ -235,7 +236,7 @@ void Sender::stop_accepting() {
 }
 
 // A connection that cannot be taken is missed by QEMU, which waits for it, perhaps with a guest that stands
-// still.
+// still. So it ends the migration; or, where that is the QEMUs' affair, ends itself, as they have to know.
 void Sender::accept(const Listener& listener, qemu::ChannelReader::Carries carries) {
   for (;;) {
     auto connection = listener.accept(options_.uri.resume);
@@ -248,8 +249,23 @@ void Sender::accept(const Listener& listener, qemu::ChannelReader::Carries carri
     } else {
       added = pass_on(connection);
     }
-    if (!added) return failure_.fail(std::move(added.error()));
+    if (added) continue;
+    if (guest_.ending().state() == qemu::Ending::State::cannot)
+      return failure_.fail(std::move(added.error()));
+    spdlog::error("{}", added.error().message);
+    if (!connection) turn_away(listener);
   }
+}
+
+void Sender::turn_away(const Listener& listener) {
+  Result<> kept;
+  {
+    std::lock_guard lock(mutex_);
+    reserve_.release();
+    (void)listener.accept_waiting();
+    kept = reserve_.keep(1);
+  }
+  if (!kept) listener.back_off();  // somebody else was quicker
 }
 
 // Called with the lock held.

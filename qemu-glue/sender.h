@@ -25,6 +25,7 @@
 #include "qemu-glue/stream/return_path.h"
 #include "qemu-glue/uri.h"
 #include "transport/failure.h"
+#include "transport/reserve.h"
 #include "transport/source_session.h"
 
 namespace wherry {
@@ -74,6 +75,7 @@ class Sender {
   void hear_close(uint16_t channel, bool both_ways);
   qemu::WayBack* way_back(uint16_t channel);
   void accept(const Listener& listener, qemu::ChannelReader::Carries carries);
+  void turn_away(const Listener& listener);
   Result<> add_channel(qemu::ChannelReader::Carries carries, Fd connection);
   uint32_t settle();
   Result<uint32_t> settle_all();
@@ -109,6 +111,7 @@ class Sender {
   Event left_;  // nobody waits for the destination's word any more
   std::thread acceptor_;
   std::thread disk_acceptor_;
+  Reserve reserve_;  // for who is turned away
   Failure::Guard closer_;
 };
 
