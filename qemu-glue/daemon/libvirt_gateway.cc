@@ -137,8 +137,8 @@ void LibvirtGateway::serve(const Fd& client) {
     if (only_reads) {
       return fail(
           "wherry: {} lets this host only look at its libvirt; for migrations its wherry.toml must name this "
-          "host under [peers], with libvirt = \"manage\"",
-          peer_.name);
+          "host ({}) under [peers], with libvirt = \"manage\"",
+          peer_.name, numeric_address(far->socket->fd(), End::here));
     }
     if (request.flags & kTunnelled) return std::nullopt;
     const auto uri = uri_of(request, peer_);

@@ -68,8 +68,11 @@ Finding peer(const std::string& name, const Endpoint& at) {
         fmt::format("see what listens at {} there; it must be a wherryd as new as this one", at.str()));
   }
   if (!*manages) {
-    return problem(about, fmt::format("wherryd at {} lets no guest come from this host", at.str()),
-                   "name this host there, under [peers] of wherry.toml or with --peer");
+    const std::string from = numeric_address(kept.get(), End::here);
+    return problem(
+        about, fmt::format("wherryd at {} lets no guest come from {}, which is this host", at.str(), from),
+        fmt::format("name this host there, with the address {}, under [peers] of wherry.toml or with --peer",
+                    in_uri(from)));
   }
   std::string found = fmt::format("wherryd answers at {}, connected in {:.1f} ms", at.str(), took.count());
   if (const PacketSize packet = packet_size(kept.get()); packet.payload <= kMostPadding)

@@ -27,7 +27,7 @@ TEST(DoctorPeer, APeerThatLetsNoGuestComeIsAProblem) {
   daemon::Arrivals arrivals(config, "/nonexistent/wherry");
   auto door = daemon::Door::open(config, arrivals);
   ASSERT_TRUE(door) << door.error().message;
-  expect(peer("hostb", (*door)->listener().where()), Level::problem, "lets no guest come",
+  expect(peer("hostb", (*door)->listener().where()), Level::problem, "lets no guest come from 127.0.0.1",
          "name this host there");
 }
 
