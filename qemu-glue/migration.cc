@@ -12,7 +12,9 @@ namespace {
 using nlohmann::json;
 
 // Between two looks at a source whose migration is being cancelled.
-constexpr std::chrono::milliseconds kLook{100};
+constexpr std::chrono::milliseconds kWhileCancelled{100};
+// Two QEMUs' monitors are asked before the guest goes on (bench/downtime --door migrate).
+constexpr convergence::Door kByMonitors{.takes = {.start = 0.001}};
 // No limit, for every QEMU.
 constexpr uint64_t kUnlimited = 10'000'000'000'000;
 
@@ -213,8 +215,8 @@ Result<> Migration::migrate(const std::string& directory) {
     sender_ = std::make_unique<Sender>(Sender::Options{.qemu = outgoing, .uri = to}, failure_);
   }
   if (auto opened = sender_->open(); !opened) return opened;
-  auto converging = convergence::Convergence::begin(*source_, source_->peer_pid(), options_.via,
-                                                    [this] { return sender_->lanes(); });
+  auto converging = convergence::Convergence::begin(
+      *source_, source_->peer_pid(), options_.via, [this] { return sender_->lanes(); }, kByMonitors);
   if (!converging) return pass_on(converging);
   std::thread sending([this] {
     if (auto sent = sender_->run(); !sent) failure_.fail(sent.error());
@@ -249,7 +251,7 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
     const std::string state = info->value("status", "");
     const bool over = state == "completed" || state == "failed" || state == "cancelled";
     // Nothing comes behind the last state, and the guest is away.
-    std::chrono::milliseconds look_in = over ? std::chrono::milliseconds(0) : kLook;
+    std::chrono::milliseconds look_in = over ? std::chrono::milliseconds(0) : kWhileCancelled;
     if (!over && !cancelled_) {
       auto looked = converging.look(*info);
       if (looked) {

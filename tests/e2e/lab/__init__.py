@@ -2,7 +2,7 @@
 
 Guest (a QEMU with our test guest), Qmp, Link (a network), Wherry (send, receive), Pair (all of these, ready to
 migrate), native_migrate (the control), compare_ram; Hosts (two hosts with libvirt), Domain (our test guest on them);
-Certificates (for TLS between the QEMUs); measure (one migration's figures, for benchmarks).
+Certificates (for TLS between the QEMUs); measure, measure_domain (one migration's figures, for benchmarks).
 Everything is a context manager that leaves nothing behind; each module's text says how to use it.
 """
 from .certificates import Certificates
@@ -11,12 +11,13 @@ from .guest import VERSIONS, Guest, guest_kernel, qemu_path
 from .hosts import Hosts
 from .link import Link
 from .measure import Way, measure
+from .measure_domain import QemuEvents, measure_domain
 from .migration import compare_ram, downtime_ms, native_migrate, page_hashes
 from .pair import PAGES, Pair
 from .process import scratch, spawn, wait_until
 from .qmp import Qmp, QmpError
 from .wherry import DEFAULT_PORT, Wherry, wherry_binary
 
-__all__ = ['ABORTED', 'Certificates', 'DEFAULT_PORT', 'Domain', 'Guest', 'Hosts', 'Link', 'PAGES', 'Pair', 'Qmp', 'QmpError',
-           'VERSIONS', 'Way', 'Wherry', 'compare_ram', 'downtime_ms', 'guest_kernel', 'measure', 'native_migrate', 'page_hashes',
-           'qemu_path', 'scratch', 'spawn', 'wait_until', 'wherry_binary']
+__all__ = ['ABORTED', 'Certificates', 'DEFAULT_PORT', 'Domain', 'Guest', 'Hosts', 'Link', 'PAGES', 'Pair', 'QemuEvents',
+           'Qmp', 'QmpError', 'VERSIONS', 'Way', 'Wherry', 'compare_ram', 'downtime_ms', 'guest_kernel', 'measure',
+           'measure_domain', 'native_migrate', 'page_hashes', 'qemu_path', 'scratch', 'spawn', 'wait_until', 'wherry_binary']
