@@ -14,6 +14,7 @@ QEMU's word at the source that the migration has completed); if the migration we
 log has: what downtime was predicted, and messages. If it did not complete: `failure`, a text, and what is known besides; of
 one that took too long waiting_percent, what of a processor Wherry's processes took meanwhile, those of both hosts.
 """
+import contextlib
 import json
 import os
 import re
@@ -58,14 +59,13 @@ class QemuEvents:
 
 
 def _wherry_seconds(hosts):
-    seconds = 0
+    """Of each of Wherry's processes."""
+    seconds = {}
     for pid in set().union(*(host.processes() for host in hosts)):
-        try:
+        with contextlib.suppress(OSError):  # it has just ended
             name, fields = Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)
-        except OSError:  # it has just ended
-            continue
-        if name.split('(', 1)[1] in ('wherry', 'wherryd'):
-            seconds += sum(map(int, fields.split()[11:13])) / _TICK
+            if name.split('(', 1)[1] in ('wherry', 'wherryd'):
+                seconds[pid] = sum(map(int, fields.split()[11:13])) / _TICK
     return seconds
 
 
@@ -79,12 +79,12 @@ def measure_domain(hosts, events, command, *, ram_kib, guest, downtime_ms, timeo
 
 
 def _migrate(hosts, events, command, vm, timeout):
-    logged, waiting, began = len(hosts.a.log('wherryd')), _wherry_seconds(hosts), time.monotonic()
+    logged, before, began = len(hosts.a.log('wherryd')), _wherry_seconds(hosts), time.monotonic()
     process = hosts.a.popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         said, _ = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        waiting = _wherry_seconds(hosts) - waiting
+        waiting = sum(seconds - before.get(pid, 0) for pid, seconds in _wherry_seconds(hosts).items())
         hosts.a.virsh('domjobabort', vm.name)
         process.communicate(timeout=30)
         return {'failure': f'did not finish in {timeout:g} s', 'waiting_percent': waiting / timeout * 100}
