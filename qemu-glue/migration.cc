@@ -24,6 +24,8 @@ using qemu::RunState;
 
 // Between two looks at a source whose migration is being cancelled.
 constexpr std::chrono::milliseconds kLook{100};
+// Two QEMUs' monitors are asked before the guest goes on (bench/downtime --door migrate).
+constexpr convergence::Door kByMonitors{.takes = {.start = 0.001}};
 
 constexpr const char* kBound =
     "the guest was stopped by a debugger or for a snapshot, and no QEMU takes such a guest over: let it go "
@@ -224,8 +226,8 @@ Result<> Migration::migrate(const std::string& outgoing) {
   }
   sender_->ask_page_size(*source_);
   if (auto opened = sender_->open(source_user_); !opened) return opened;
-  auto converging = convergence::Convergence::begin(*source_, source_->peer_pid(), options_.via,
-                                                    [this] { return sender_->lanes(); });
+  auto converging = convergence::Convergence::begin(
+      *source_, source_->peer_pid(), options_.via, [this] { return sender_->lanes(); }, kByMonitors);
   if (!converging) return pass_on(converging);
   auto sending = start_thread([this] {
     if (auto sent = sender_->run(); !sent) failure_.fail(sent.error());

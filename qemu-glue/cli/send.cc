@@ -28,7 +28,7 @@ namespace {
 constexpr std::chrono::milliseconds kLook{100};
 // libvirt stops the guest itself, and when QEMU is done tells the other host's, which lets the guest go on
 // (bench/downtime --door libvirt --workload idle).
-constexpr convergence::Door kLibvirt{.takes = {.pages = 0.0005, .start = 0.004}, .round_trips = 1};
+constexpr convergence::Door kByLibvirt{.takes = {.pages = 0.0005, .start = 0.004}, .round_trips = 1};
 // libvirt's word comes when both hosts have agreed how it went.
 constexpr int kLooksAtTheEnd = 20;
 
@@ -137,7 +137,7 @@ std::unique_ptr<domain::LibvirtMonitor> converge_by_libvirt(const std::string& l
   auto monitor = domain::LibvirtMonitor::open(libvirt, sender.qemu_process());
   if (!monitor) return leave(monitor.error());
   auto begun = convergence::Convergence::begin(
-      **monitor, sender.qemu_process(), uri, [&sender] { return sender.lanes(); }, kLibvirt);
+      **monitor, sender.qemu_process(), uri, [&sender] { return sender.lanes(); }, kByLibvirt);
   if (!begun) return leave(begun.error());
   converge(**monitor, **begun, sender, over, [&](std::chrono::milliseconds longest) {
     // A guest that has stopped libvirt hands over, and who asks it meanwhile is in its way.

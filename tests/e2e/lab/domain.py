@@ -5,6 +5,7 @@
         vm.check_runs_on(hosts.b)
 
 append      the guest's command line
+ram_kib     of the guest
 own_qmp     whether QEMU has a monitor besides libvirt's
 disk        bytes of random content that it has as a disk of its own on host a, and as many zeros on host b
 
@@ -49,17 +50,19 @@ _DISK = '''
   <driver name='qemu' type='raw'/><source file='{}'/><target dev='vda' bus='virtio'/>
 </disk>
 '''
-# libvirt rounds RAM up to whole MiB, and with such a size QEMU 7.2 under TCG loses dirty pages (see Guest). So QEMU is
-# told of RAM of another size, behind libvirt's back.
-_RAM_KIB = 131080
-_RAM = ['-object', f'memory-backend-memfd,id=guest.ram,size={_RAM_KIB}K,share=on', '-machine', 'memory-backend=guest.ram',
-        '-m', f'{_RAM_KIB}k']
 _KERNEL = '/var/lib/libvirt/guest.elf'  # where QEMU can read it whatever its user
 _count = itertools.count(1)
 
 
+def _ram(kib):
+    """libvirt rounds RAM up to whole MiB, and with such a size QEMU 7.2 under TCG loses dirty pages (see Guest). So QEMU is
+    told of RAM of another size, behind libvirt's back."""
+    return ['-object', f'memory-backend-memfd,id=guest.ram,size={kib}K,share=on', '-machine', 'memory-backend=guest.ram',
+            '-m', f'{kib}k']
+
+
 class Domain:
-    def __init__(self, hosts, append=f'pages={PAGES} rate=2000 verify=30000', disk=0, own_qmp=False):
+    def __init__(self, hosts, append=f'pages={PAGES} rate=2000 verify=30000', disk=0, own_qmp=False, ram_kib=131080):
         self.hosts, self.name = hosts, f'vm{next(_count)}'
         console = self._log('console')
         self.console = {host: Console(host.path(console), self._check_alive) for host in hosts}
@@ -68,8 +71,8 @@ class Domain:
             hosts.a.path(self._image).write_bytes(os.urandom(disk))
             with open(hosts.b.path(self._image), 'wb') as copy:
                 copy.truncate(disk)
-        arguments = [*_RAM, *(['-qmp', f'unix:/run/{self.name}.qmp,server=on,wait=off'] if own_qmp else [])]
-        xml = _XML.format(name=self.name, ram_kib=_RAM_KIB, kernel=_KERNEL, append=append, console=console,
+        arguments = [*_ram(ram_kib), *(['-qmp', f'unix:/run/{self.name}.qmp,server=on,wait=off'] if own_qmp else [])]
+        xml = _XML.format(name=self.name, ram_kib=ram_kib, kernel=_KERNEL, append=append, console=console,
                           disk=_DISK.format(self._image) if disk else '',
                           arguments=''.join(f"<qemu:arg value='{argument}'/>" for argument in arguments))
         for host in hosts:

@@ -175,8 +175,11 @@ class Host:
     def _log(self, name):
         return self.path(f'/run/{name}.log')
 
+    def virsh_command(self, *arguments):
+        return [*self._with_libvirt, 'virsh', '--quiet', '--connect', 'qemu:///system', *arguments]
+
     def virsh(self, *arguments, **run_args):
-        return self.run([*self._with_libvirt, 'virsh', '--quiet', '--connect', 'qemu:///system', *arguments], **run_args)
+        return self.run(self.virsh_command(*arguments), **run_args)
 
     def wait_up(self):
         self.wait_listening('virtlogd', '/run/libvirt/virtlogd-sock')

@@ -80,12 +80,12 @@ class Link:
         for name in ('ip_forward', 'conf.to-a.proxy_arp', 'conf.to-b.proxy_arp'):
             subprocess.run(in_namespace(router, ['sysctl', '-qw', f'net.ipv4.{name}=1']), check=True)
 
-    def set_rate(self, side, rate):
-        """The rate at which `side` sends. A burst is 1 ms or one GSO packet; at most 20 ms wait in the queue."""
+    def set_rate(self, side, rate, device='cable'):
+        """The rate at which `side` sends there. A burst is 1 ms or one GSO packet; at most 20 ms wait in the queue."""
         bits = float(rate[:-4]) * _UNITS[rate[-4:]] * _COUNTED
         burst = int(max(bits / 8 * 0.001, 66000))
         queue = int(burst + bits / 8 * 0.02)
-        subprocess.run(['tc', '-n', self.netns(side), 'qdisc', 'replace', 'dev', 'cable', 'root', 'tbf',
+        subprocess.run(['tc', '-n', self.netns(side), 'qdisc', 'replace', 'dev', device, 'root', 'tbf',
                         'rate', f'{bits:.0f}bit', 'burst', str(burst), 'limit', str(queue)], check=True)
 
     def __enter__(self):

@@ -6,10 +6,15 @@
 rate     of the link, as Link has it        guest    command line of tests/guest
 paused   stops the guest first              timeout  seconds; a migration that takes longer is cancelled
 
+Wherry's door is `wherry send` and `wherry receive`, or `wherry migrate` between the two monitors. Both ends of that are on
+host a: there the rate is loopback's.
+
 Figures: total_s, wire_mb, cpu_s_per_gb (of all processes, a running guest's own work too); of a guest that runs
 downtime_ms (from STOP at the source to RESUME at the destination), touches_per_s (before the migration), work_per_s (touches
 for each second of the migration), work_part (that, as a part of touches_per_s) and lost_s (the rest of it, in seconds of the
-guest's work before); Wherry's sender's `report`. If it did not complete: `failure`, a text, and what is known besides.
+guest's work before); Wherry's `report`, the sender's, and start_ms, the part of the downtime behind all pages and devices.
+If it did not complete: `failure`, a text, and what is known besides; of one that took too long waiting_percent, what of a
+processor Wherry took meanwhile.
 """
 import os
 import resource
@@ -32,6 +37,7 @@ class Way(NamedTuple):
     keys: str | None = None  # Wherry's, in the URI; None for QEMU alone
     capabilities: tuple = ()
     parameters: dict = {}
+    door: str = 'send'       # Wherry's: send, migrate
 
 
 def _processor_seconds(process):
@@ -45,8 +51,8 @@ def _children_seconds():
     return usage.ru_utime + usage.ru_stime
 
 
-def _sent_bytes(link):
-    counter = ['ip', 'netns', 'exec', link.netns('a'), 'cat', '/sys/class/net/cable/statistics/tx_bytes']
+def _sent_bytes(link, device):
+    counter = ['ip', 'netns', 'exec', link.netns('a'), 'cat', f'/sys/class/net/{device}/statistics/tx_bytes']
     return int(subprocess.check_output(counter))
 
 
@@ -74,8 +80,10 @@ def _cancel(src, wherries):
 def measure(way, *, version, rate, ram_kib, guest, downtime_ms, timeout, paused=False):
     with Link(rate) as link, \
             Guest(version, ram='private', ram_kib=ram_kib, append=guest, netns=link.netns('a')) as src, \
-            Guest(version, ram='memfd', ram_kib=ram_kib, append=guest, incoming=True, autostart=True,
+            Guest(version, ram='memfd', ram_kib=ram_kib, append=guest, incoming=True, autostart=way.door == 'send',
                   netns=link.netns('b')) as dst:
+        if way.door == 'migrate':
+            link.set_rate('a', rate, 'lo')
         src.wait_ready()
         if paused:
             src.stop()
@@ -90,13 +98,16 @@ def measure(way, *, version, rate, ram_kib, guest, downtime_ms, timeout, paused=
 
 
 def _transfer(way, link, src, dst, downtime_ms, timeout, paused):
-    wherries = []
+    wherries, device, uri = [], 'lo' if way.door == 'migrate' else 'cable', None
     try:
         for guest in (src, dst):
             guest.configure_migration(way.channels, way.capabilities, downtime_limit=downtime_ms, **way.parameters)
         if way.keys is None:
             uri = f"tcp:{link.address('b')}:4444"
             dst.execute('migrate-incoming', uri=uri)
+        elif way.door == 'migrate':
+            via = f'wherry://127.0.0.1:0?{way.keys}&downtime={downtime_ms}ms'
+            wherries.append(Wherry.migrate(src.qmp_path, dst.qmp_path, via, netns=link.netns('a')))
         else:
             dst.execute('migrate-incoming', uri=f"unix:{dst.path('in')}")
             wherries.append(Wherry.receive(f"wherry://{link.address('b')}", dst.path('in'), qmp=dst.qmp_path,
@@ -108,16 +119,20 @@ def _transfer(way, link, src, dst, downtime_ms, timeout, paused):
             uri = f"unix:{src.path('out')}"
         before = _processor_seconds(src.process) + _processor_seconds(dst.process)
         children = _children_seconds()
-        wire = _sent_bytes(link)
+        waiting = sum(_processor_seconds(wherry.process) for wherry in wherries)
+        wire = _sent_bytes(link, device)
         touched = src.touched()
-        src.execute('migrate', uri=uri)
+        if uri:
+            src.execute('migrate', uri=uri)
         try:
             info = src.wait_migrated(timeout, every=0.1)  # each look costs QEMU, too
         except TimeoutError:
-            figures = {'wire_mb': (_sent_bytes(link) - wire) / 1e6, 'work_per_s': (src.touched() - touched) / timeout}
+            waiting = sum(_processor_seconds(wherry.process) for wherry in wherries) - waiting
+            figures = {'wire_mb': (_sent_bytes(link, device) - wire) / 1e6,
+                       'work_per_s': (src.touched() - touched) / timeout, 'waiting_percent': waiting / timeout * 100}
             also = _cancel(src, wherries)
             if wherries and not also:
-                figures['report'] = wherries[1].report
+                figures['report'] = wherries[-1].report
             return {'failure': f'did not finish in {timeout:g} s{also}', **figures}
         if any([wherry.wait() for wherry in wherries]):
             raise RuntimeError('the guest has moved, but Wherry ended with an error')
@@ -127,7 +142,7 @@ def _transfer(way, link, src, dst, downtime_ms, timeout, paused):
         dst.wait_console(lambda _: dst.status() != 'inmigrate', 10, 'destination that has loaded')
         pages = info['ram']['normal'] + info.get('xbzrle-cache', {}).get('pages', 0)
         total_s = info['total-time'] / 1000
-        figures = {'total_s': total_s, 'wire_mb': (_sent_bytes(link) - wire) / 1e6,
+        figures = {'total_s': total_s, 'wire_mb': (_sent_bytes(link, device) - wire) / 1e6,
                    'cpu_s_per_gb': seconds / (pages * 4096 / 1e9)}
         if not paused:
             figures['downtime_ms'] = downtime_ms_of(src, dst, info)
@@ -136,7 +151,10 @@ def _transfer(way, link, src, dst, downtime_ms, timeout, paused):
             if bad := src.bad() + dst.bad():
                 raise RuntimeError(f'the guest found {bad[:3]}')
         if wherries:
-            figures['report'] = wherries[1].report
+            figures['report'] = wherries[-1].report
+        if wherries and not paused:
+            measured = figures['report']['downtime']['measured']
+            figures['start_ms'] = figures['downtime_ms'] - measured['pages'] - measured['placed']
         return figures
     except (RuntimeError, QmpError, TimeoutError, ConnectionError) as error:
         also = [text for text in (dst.stderr(), *[wherry.stderr for wherry in wherries]) if text not in str(error)]

@@ -6,6 +6,7 @@
 
 The way to QEMU is a path or 'tcp:HOST:PORT'. Both run in the network namespace `netns` or on a `host` of Hosts, with
 --insecure unless `insecure=False`, see control groups unless `cgroups=False`, and write a report, to `report` if given.
+`Wherry.migrate` is both in one process, between two monitors.
 After `wait()`: `returncode`, `report` (dict), `stderr` (text).
 """
 import contextlib
@@ -55,6 +56,10 @@ class Wherry:
     def receive(cls, listen, qemu, *, qmp=None, extra=(), **options):
         return cls(['receive', '--listen', listen, '--qemu', _endpoint(qemu),
                     *(['--qmp', f'unix:{qmp}'] if qmp else []), *extra], **options)
+
+    @classmethod
+    def migrate(cls, from_qmp, to_qmp, via, **options):
+        return cls(['migrate', '--from', f'qmp:{from_qmp}', '--to', f'qmp:{to_qmp}', '--via', via], **options)
 
     def __enter__(self):
         return self
