@@ -103,7 +103,7 @@ bool Ending::give_up() {
     state_ = State::has_not;
     given_up_ = true;
   }
-  return state_ == State::has_not || state_ == State::shares;
+  return state_ == State::has_not;
 }
 
 Ending::State Ending::state() const {

@@ -57,7 +57,8 @@ class Ending {
   // The destination says that its QEMU has not had the bytes, and will not.
   void never();
   // Wherry cannot go on. True: QEMU's connections are to be closed at once, for no guest can be lost or
-  // doubled by that. False: QEMU is to notice nothing until the destination's has said its word.
+  // doubled by that. False: the source's QEMU is to notice nothing until the destination's has said its word,
+  // or has left without one.
   bool give_up();
 
   State state() const;

@@ -35,6 +35,10 @@ constexpr const char* kCut =
     "postcopy stopped half-way, and the guest's memory is on both hosts: go on with migrate-recover at the "
     "destination's QEMU and migrate with resume at the source's";
 
+constexpr const char* kGoneByPostcopy =
+    "the guest had gone to the destination by postcopy, and stays stopped here: ask the destination's QEMU "
+    "(query-migrate) whether it has all of it";
+
 constexpr const char* kIncoming = "/incoming";
 constexpr const char* kOutgoing = "/outgoing";
 
@@ -310,9 +314,20 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
     if (phase == MigrationPhase::cut) return fail("{}", kCut);
     if (!is_over(phase)) continue;
     if (phase == MigrationPhase::cancelled && !cancelled_) cancelled_by_others_ = true;
-    return fail("the source's QEMU says: {}{}", info->value("status", ""),
-                info->contains("error-desc") ? ", " + info->value("error-desc", "") : "");
+    const std::string says =
+        fmt::format("the source's QEMU says: {}{}", info->value("status", ""),
+                    info->contains("error-desc") ? ", " + info->value("error-desc", "") : "");
+    if (!gone_) return fail("{}", says);
+    stay_away();
+    return fail("{}; {}", says, kGoneByPostcopy);
   }
+}
+
+// A QEMU that has sent all of a guest by postcopy, and is not told that it has arrived, lets it go on (10.0
+// and 11.1).
+void Migration::stay_away() {
+  if (!kept_stopped(*source_) && qemu::ask_run_state(*source_) == RunState::live)
+    (void)source_->execute("stop");
 }
 
 // The guest goes on while the rest of its memory comes. QEMU would start even one that was stopped.

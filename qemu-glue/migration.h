@@ -54,6 +54,7 @@ class Migration {
   Result<Endpoint> destination_socket(const std::string& incoming);
   Result<> wait_source(convergence::Convergence& converging);
   Result<> begin_postcopy();
+  void stay_away();
   Result<> resume_destination();
   void undo();
   void watch_source(std::chrono::milliseconds moment);

@@ -91,11 +91,10 @@ Ended Receiver::outcome(const nlohmann::json& source) {
 }
 
 Ended Receiver::when_failed(const Error& why) {
-  const Guest guest = give_up();
-  if (guest == Guest::may_be_here)
+  if (give_up() == Guest::may_be_here)
     spdlog::warn("{}; QEMU's word is kept for {} s, for a sender that comes back", why.message,
                  session_->silence().count());
-  const bool told = session_->keep_word(guest);
+  const bool told = session_->keep_word();
   ask();
   Ended ended = guest_.ending().ended(told);
   if (ended.outcome == Outcome::failed) ended.detail = why.message;
@@ -112,7 +111,7 @@ void Receiver::ask() {
 }
 
 bool Receiver::interrupt(const std::string& why) {
-  if (give_up() == Guest::may_be_here) return false;
+  if (give_up() != Guest::not_here) return false;
   failure_.fail({why});
   return true;
 }
@@ -183,8 +182,11 @@ void Receiver::lane_lost(size_t lane, const std::string& why) {
 }
 
 LandingSite::Guest Receiver::give_up() {
-  if (!guest_.ending().give_up()) return Guest::may_be_here;
-  return guest_.ending().state() == qemu::Ending::State::shares ? Guest::in_part : Guest::not_here;
+  qemu::Ending& ending = guest_.ending();
+  if (ending.give_up()) return Guest::not_here;
+  // A QEMU that pauses has no word to keep, and its next connections are others'.
+  const bool paused = ending.state() == qemu::Ending::State::shares && ending.over();
+  return paused ? Guest::in_part : Guest::may_be_here;
 }
 
 nlohmann::json Receiver::account(const nlohmann::json& source) {

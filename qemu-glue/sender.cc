@@ -223,7 +223,7 @@ bool Sender::over() const {
 // The session has failed, but QEMU is to notice nothing yet. Called with the lock held.
 bool Sender::held() const {
   const auto state = guest_.ending().state();
-  return failure_.failed() && (state == qemu::Ending::State::may || state == qemu::Ending::State::has);
+  return failure_.failed() && state != qemu::Ending::State::cannot && state != qemu::Ending::State::has_not;
 }
 
 void Sender::stop_accepting() {
@@ -426,10 +426,11 @@ Result<Ended> Sender::read_account(const nlohmann::json& account) {
 // come, it is waited for. Only then are QEMU's connections closed.
 Ended Sender::when_failed(const Error& why) {
   qemu::Ending& ending = guest_.ending();
-  const bool may = ending.state() == qemu::Ending::State::may;
+  const auto state = ending.state();
+  const bool may = state == qemu::Ending::State::may || state == qemu::Ending::State::shares;
   if (may) spdlog::warn("{}; asking the destination how the migration went", why.message);
   std::optional<Ended> told;
-  if (may || ending.state() == qemu::Ending::State::has) {
+  if (may || state == qemu::Ending::State::has) {
     const auto until = std::chrono::steady_clock::now() + (may ? options_.uri.resume : kConfirm);
     if (auto account = session_->last_word(until, left_)) {
       auto read = read_account(*account);

@@ -487,11 +487,18 @@ Result<> DestinationSession::close_back(uint16_t channel, bool both_ways) {
 }
 
 // A source that vanished may have begun to hold on just then, and comes back soon, if at all.
-bool DestinationSession::keep_word(LandingSite::Guest guest) {
+bool DestinationSession::keep_word() {
+  const auto until = std::chrono::steady_clock::now() + silence_;
+  LandingSite::Guest guest = site_.give_up();
+  if (guest == LandingSite::Guest::may_be_here) {
+    word_.wait_closed(until);
+    guest = site_.give_up();
+  }
   const bool holds = source_holds_ && guest != LandingSite::Guest::in_part;
-  if (guest == LandingSite::Guest::may_be_here || holds) return word_.wait_told(silence_);
+  if (guest == LandingSite::Guest::may_be_here || holds) return word_.wait_told(until);
   if (!source_vanished_ && !word_.asked()) return false;
-  return word_.wait_told(std::min(silence_, kComesBack)) || (word_.asked() && word_.wait_told(silence_));
+  return word_.wait_told(std::min(until, std::chrono::steady_clock::now() + kComesBack)) ||
+         (word_.asked() && word_.wait_told(until));
 }
 
 Result<nlohmann::json> DestinationSession::finish() {

@@ -73,7 +73,7 @@ class DestinationSession {
   Result<nlohmann::json> finish();
   // After that has failed: waits for a source that comes back to ask what the VMM has said on the main
   // channel, as long as one may; whether it was told.
-  bool keep_word(LandingSite::Guest guest);
+  bool keep_word();
   std::chrono::seconds silence() const { return silence_; }
   // Ends that.
   void leave() { word_.stop(); }

@@ -74,11 +74,12 @@ class LandingSite {
   // A lane was lost, by its thread; the session goes on without it.
   virtual void lane_lost(size_t lane, const std::string& why) = 0;
 
-  // The session has failed: where is the guest? Must not block.
+  // The session has failed: where is the guest? Asked again when the VMM has closed the main channel. Must
+  // not block.
   enum class Guest {
     not_here,     // and nothing will be written to the VMM any more
     may_be_here,  // what the VMM says is awaited
-    in_part,      // both VMMs have a part of it, and it stands still
+    in_part,      // both VMMs have a part of it, and wait for another session
   };
   virtual Guest give_up() = 0;
 };

@@ -91,9 +91,14 @@ bool LastWord::asked() const {
   return asked_;
 }
 
-bool LastWord::wait_told(std::chrono::seconds longest) {
+void LastWord::wait_closed(std::chrono::steady_clock::time_point until) {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, longest, [this] { return told_ || stopped_; });
+  changed_.wait_until(lock, until, [this] { return closed_ || told_ || stopped_; });
+}
+
+bool LastWord::wait_told(std::chrono::steady_clock::time_point until) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_until(lock, until, [this] { return told_ || stopped_; });
   return told_;
 }
 

@@ -37,8 +37,11 @@ class LastWord {
   Result<> tell(FrameSocket& source, uint64_t heard, const std::function<nlohmann::json()>& account);
   // Whether a source has come back, and is being told or was.
   bool asked() const;
-  // Waits until a source was told, for at most that long; whether it was.
-  bool wait_told(std::chrono::seconds longest);
+  // Both wait until then at most, or for stop(): until the VMM has closed the main channel, or a source was
+  // told;
+  void wait_closed(std::chrono::steady_clock::time_point until);
+  // until a source was told; whether it was.
+  bool wait_told(std::chrono::steady_clock::time_point until);
   void stop();
 
  private:

@@ -23,10 +23,10 @@ Interruption::Interruption(Answers answers)
 std::string Interruption::monitors(const std::string& destination, const std::string& source) {
   return fmt::format(
       "Ask the destination's QEMU first ({}): if its query-migrate says completed, the guest is there: quit "
-      "the "
-      "source's QEMU, then let the guest run (cont). If it says anything else, or nothing, quit it, then ask "
-      "the "
-      "source's QEMU ({}): the guest is there, and runs or wants a cont",
+      "the source's QEMU, then let the guest run (cont). If it says postcopy-…, the guest is there without "
+      "some of its memory: quit neither, and go on with migrate-recover there and migrate with resume at the "
+      "source's. If it says anything else, or nothing, quit it, then ask the source's QEMU ({}): the guest "
+      "is there, and runs or wants a cont",
       destination, source);
 }
 

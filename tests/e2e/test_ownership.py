@@ -13,6 +13,7 @@ import unittest
 
 from lab import Link, Wherry, scratch, wait_until
 
+ASKS_FOR_PAGES = struct.pack('>HHQI', 4, 12, 0, 4096)  # in postcopy
 SHUT = {0: struct.pack('>HHI', 1, 4, 0), 1: struct.pack('>HHI', 1, 4, 1)}
 
 
@@ -51,6 +52,11 @@ class Window:
 
     def __exit__(self, *_):
         self._stack.close()
+
+    def share(self):
+        """Postcopy: the destination runs the guest, and fetches what it lacks."""
+        self.destination.sendall(ASKS_FOR_PAGES)
+        assert self.source.recv(len(ASKS_FOR_PAGES), socket.MSG_WAITALL) == ASKS_FOR_PAGES
 
     def say(self, word):
         """The destination's last word, or None: it closes without one."""
@@ -109,6 +115,37 @@ class Ownership(unittest.TestCase):
             self.assertEqual(window.heard(), b'')
             self.check_ended(window.sender, 3, 'unknown', 'query-migrate')
             self.check_ended(window.receiver, 3, 'unknown', 'query-migrate')
+
+    def test_the_word_of_postcopy(self):
+        """A source that has sent all pages, and is not told that they have arrived, would run the guest as well."""
+        with Window() as window:
+            window.share()
+            window.link.reset_all()
+            window.wait_said(window.sender, 'asking the destination')
+            self.assertTrue(window.quiet())
+            self.assertEqual(window.destination.recv(1), b'', 'no more pages come')
+            window.say(0)
+            self.check_word_arrives(window, 0)
+
+    def test_postcopy_that_lacks_pages_pauses_at_both_hosts(self):
+        with Window() as window:
+            window.share()
+            window.link.reset_all()
+            window.wait_said(window.sender, 'asking the destination')
+            window.say(None)
+            self.assertEqual(window.heard(), b'')
+            for wherry in window.sender, window.receiver:
+                self.check_ended(wherry, 3, 'unknown', 'migrate-recover')
+
+    def test_postcopy_interrupted(self):
+        for name in ('sender', 'receiver'):
+            with self.subTest(name), Window() as window:
+                window.share()
+                getattr(window, name).process.send_signal(signal.SIGINT)
+                window.wait_said(getattr(window, name), 'may be there already')
+                self.assertTrue(window.quiet())
+                window.say(0)
+                self.check_word_arrives(window, 0)
 
     def test_receiver_killed(self):
         with Window(resume='2s') as window:

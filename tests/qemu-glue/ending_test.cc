@@ -218,7 +218,7 @@ TEST(Ending, InPostcopyBothHaveAPart) {
   Ending ending;
   EXPECT_TRUE(ending.may_have_it());
   ending.fetches();
-  EXPECT_TRUE(ending.give_up()) << "both QEMUs pause, and go on later";
+  EXPECT_FALSE(ending.give_up()) << "a source that has sent all would run the guest as well";
   EXPECT_EQ(ending.state(), State::shares);
   ending.left(true);
   EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);

@@ -127,9 +127,10 @@ class _Judge:
                 return 'at the source, loaded at the destination'
             return 'at the source' if dst.migration in (*ENDED, 'dead') else 'at the source, destination loads for ever'
         if not src.dead and src.migration not in ENDED:
-            # Where the sender was killed the kernel has closed all that QEMU had of it: then QEMU is stuck by itself (10.0,
-            # multifd, killed just behind STOP).
-            if 'sender' not in killed:
+            # Once the sender has ended, the kernel has closed all that QEMU had of it. Where it was killed then, or QEMU's
+            # main loop hangs, QEMU is stuck by itself (10.0, multifd, closed just behind STOP).
+            by_itself = 'sender' in killed or (src.status == 'mute' and self.codes['sender'] is not None)
+            if not by_itself:
                 self.wrong(f'the source is stuck: {src}')
             return 'stuck'
         if dst.migration == 'completed' and not dst.dead:

@@ -145,7 +145,7 @@ TEST_F(DestinationTest, ASourceThatComesBackGetsTheLastWord) {
   ASSERT_TRUE(done);
   EXPECT_EQ(done->map(), (json{{"side", "destination"}}));
   ASSERT_TRUE(back.send(FrameType::done, json::object()));
-  EXPECT_TRUE(session_->keep_word(site_.guest));
+  EXPECT_TRUE(session_->keep_word());
 }
 
 // Its connections may be dead for it alone.
@@ -170,23 +170,25 @@ TEST_F(DestinationTest, ASourceThatMayHoldIsAwaitedAlsoWhereTheVmmNeverHadTheGue
   EXPECT_TRUE(back.receive(FrameType::reverse_close));
   ASSERT_TRUE(back.receive(FrameType::done));
   ASSERT_TRUE(back.send(FrameType::done, json::object()));
-  EXPECT_TRUE(session_->keep_word(site_.guest));
+  EXPECT_TRUE(session_->keep_word());
 }
 
 TEST_F(DestinationTest, ASourceThatWasToldIsNotAwaited) {
   establish(1);
   failure_.fail({"no room"});
   EXPECT_ERROR(session_->finish(), "no room");
-  EXPECT_FALSE(session_->keep_word(site_.guest));
+  EXPECT_FALSE(session_->keep_word());
 }
 
-TEST_F(DestinationTest, AGuestThatIsInPartHereIsNotSaidToBeElsewhere) {
-  site_.guest = LandingSite::Guest::in_part;
+TEST_F(DestinationTest, WhereBothVmmsWaitToBeJoinedNobodyIsAwaitedForLong) {
+  site_.guest = LandingSite::Guest::may_be_here;
   establish(1);
+  ASSERT_TRUE(source_->control.send({.type = FrameType::may_be_there}));
   failure_.fail({"no room"});
-  auto failed = source_->control.receive(FrameType::failed);
-  ASSERT_TRUE(failed);
-  EXPECT_EQ(failed->head.header.aux, 0u);
+  EXPECT_ERROR(session_->finish(), "no room");
+  site_.guest = LandingSite::Guest::in_part;  // by the time that the VMM has left
+  ASSERT_TRUE(session_->close_back(0, true));
+  EXPECT_FALSE(session_->keep_word());
 }
 
 TEST_F(DestinationTest, WhereTheVmmNeverHadTheGuestTheSourceIsToldSo) {
