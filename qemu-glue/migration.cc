@@ -39,6 +39,10 @@ constexpr const char* kGoneByPostcopy =
     "the guest had gone to the destination by postcopy, and stays stopped here: ask the destination's QEMU "
     "(query-migrate) whether it has all of it";
 
+constexpr const char* kAlone =
+    "the destination's QEMU has the guest, and the source's does not answer: see that it has ended, then let "
+    "the guest go on at the destination (cont)";
+
 constexpr const char* kIncoming = "/incoming";
 constexpr const char* kOutgoing = "/outgoing";
 
@@ -107,6 +111,7 @@ Result<> Migration::run() {
   auto done = connect();
   if (done) done = prepare();
   if (done) done = carry();
+  if (!done && !gone_) look_for_guest(done);
   if (!done && !gone_) undo();
   const auto kept = done || gone_ || !source_ ? std::nullopt : kept_stopped(*source_);
   if (kept) done = fail("{}; {}", done.error().message, *kept);
@@ -235,6 +240,7 @@ Result<> Migration::migrate(const std::string& outgoing) {
   if (!converging) return pass_on(converging);
   auto sending = start_thread([this] {
     if (auto sent = sender_->run(); !sent) failure_.fail(sent.error());
+    sent_ = true;
   });
   if (!sending) return pass_on(sending);
   auto started = source_->execute("migrate", {{"uri", "unix:" + sender_->where().path}});
@@ -277,6 +283,8 @@ void Migration::watch_source(std::chrono::milliseconds moment) {
 
 Result<> Migration::wait_source(convergence::Convergence& converging) {
   bool told = false;
+  Result<> begun;  // postcopy
+  std::optional<std::chrono::steady_clock::time_point> stuck_at;
   for (;;) {
     if (cancelled_ && !std::exchange(told, true)) {
       // An Error means that there is nothing to cancel any more.
@@ -293,7 +301,7 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
     // QEMU 7.2 says so a moment before it has stopped the guest.
     if (phase == MigrationPhase::shared && !gone_ && qemu::ask_run_state(*source_) == RunState::leaves) {
       gone_ = true;
-      if (auto begun = begin_postcopy(); !begun) return begun;
+      begun = begin_postcopy();
     }
     // Nothing comes behind the last state, and the guest is away.
     std::chrono::milliseconds look_in = is_over(phase) ? std::chrono::milliseconds(0) : kLook;
@@ -309,15 +317,19 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
     sender_->note(converging.state());
     if (phase == MigrationPhase::completed) {
       gone_ = true;
-      return {};
+      return begun;
     }
     if (phase == MigrationPhase::cut) return fail("{}", kCut);
-    if (!is_over(phase)) continue;
+    // Some never get to an end (7.2, cancelled in postcopy, or by the destination's death).
+    const auto now = std::chrono::steady_clock::now();
+    if ((phase == MigrationPhase::gives_up || sent_) && !stuck_at) stuck_at = now + options_.via.resume;
+    if (!is_over(phase) && (!stuck_at || now < *stuck_at)) continue;
     if (phase == MigrationPhase::cancelled && !cancelled_) cancelled_by_others_ = true;
     const std::string says =
         fmt::format("the source's QEMU says: {}{}", info->value("status", ""),
                     info->contains("error-desc") ? ", " + info->value("error-desc", "") : "");
-    if (!gone_) return fail("{}", says);
+    if (gone_ && !ran_there_ && is_over(phase)) gone_ = false;
+    if (!gone_) return fail("{}", begun ? says : begun.error().message);
     stay_away();
     return fail("{}; {}", says, kGoneByPostcopy);
   }
@@ -344,15 +356,26 @@ Result<> Migration::resume_destination() {
   if (!now) return pass_on(now);
   // QEMU that still loads the guest takes "cont" for later. One that was started without -S has gone on by
   // itself.
-  if (qemu::run_state_named(*now) != RunState::live) {
+  ran_there_ = qemu::run_state_named(*now) == RunState::live;
+  if (!ran_there_) {
     if (auto resumed = destination_->execute("cont"); !resumed) return pass_on(resumed);
   }
   while (auto event = destination_->next_event(kMonitorTimeout)) {
     if (event->name != "RESUME") continue;
     resume_s_ = event->time_s;
+    ran_there_ = true;
     break;
   }
   return {};
+}
+
+// Where the source's QEMU has ended, what it said last tells nothing of the destination's.
+void Migration::look_for_guest(Result<>& done) {
+  if (!source_ || !destination_ || source_->execute("query-status")) return;
+  const auto there = destination_->execute("query-migrate");
+  if (!there || qemu::phase_of(*there) != MigrationPhase::completed) return;
+  gone_ = true;
+  done = fail("{}; {}", done.error().message, kAlone);
 }
 
 // The guest stays at the source: as it was, with the settings that it had.

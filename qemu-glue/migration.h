@@ -56,6 +56,7 @@ class Migration {
   Result<> begin_postcopy();
   void stay_away();
   Result<> resume_destination();
+  void look_for_guest(Result<>& done);
   void undo();
   void watch_source(std::chrono::milliseconds moment);
 
@@ -63,14 +64,16 @@ class Migration {
   std::unique_ptr<Qmp> source_;
   std::unique_ptr<Qmp> destination_;
   std::optional<MigrationSettings> before_;  // the source's
-  bool live_ = false;     // whether the guest is to go on: at the source now, or when that gave it up
-  bool stopped_ = false;  // by us
-  bool resumed_ = false;  // at the destination, if it is to go on
+  bool live_ = false;       // whether the guest is to go on: at the source now, or when that gave it up
+  bool stopped_ = false;    // by us
+  bool resumed_ = false;    // at the destination, if it is to go on
+  bool ran_there_ = false;  // as that QEMU has said
   bool cancelled_by_others_ = false;
   uid_t source_user_ = 0;  // as whom the two QEMUs run
   uid_t destination_user_ = 0;
   std::atomic<bool> begun_ = false;
   std::atomic<bool> gone_ = false;  // the source's QEMU has given the guest up
+  std::atomic<bool> sent_ = false;  // the sender has ended
   std::optional<double> stop_s_;    // when the guest stopped at the source, and went on at the destination
   std::optional<double> resume_s_;
 

@@ -92,7 +92,8 @@ Result<> ask_qemu(Monitor& qemu, const Pause& pause, bool of_both, bool lost, Re
   }
   if (told && report.outcome == Outcome::failed && told->outcome == Outcome::cancelled)
     report.outcome = Outcome::cancelled;
-  if (report.outcome != Outcome::completed) {
+  // One that waits for postcopy's recovery is stopped for another reason, and must not be quit.
+  if (report.outcome != Outcome::completed && qemu::phase_of(*answer) != qemu::MigrationPhase::cut) {
     if (const auto kept = kept_stopped(qemu)) {
       report.outcome = Outcome::unknown;
       report.error += "; " + *kept;

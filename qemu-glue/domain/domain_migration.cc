@@ -225,6 +225,8 @@ Ended DomainMigration::where_the_guest_is() const {
                 "virsh migrate --postcopy --postcopy-resume"};
       }
       return {Outcome::failed, "the guest is paused at the source"};
+    case VIR_DOMAIN_PMSUSPENDED:
+      return {Outcome::failed, "the guest sleeps at the source"};
     default:
       return {Outcome::unknown, "at the source the domain does not run"};
   }

@@ -68,6 +68,17 @@ class Postcopy(unittest.TestCase):
             return self.finish(pair)
 
 
+    def test_a_source_that_waits_to_be_recovered_is_not_to_be_quit(self):
+        options = self.options('10.0', preempt=False)
+        with Pair(**options, sender_qmp=True, keys='resume=2s') as pair:
+            self.start(pair)
+            pair.receiver.kill()
+            self.assertEqual(pair.sender.wait(20), 3)
+            self.assertRegex(pair.sender.report['error'], 'migrate-recover')
+            self.assertNotRegex(pair.sender.report['error'], 'quit')
+            self.wait_status(pair.src, 'postcopy-paused')
+
+
 for version in VERSIONS:
     for preempt in (False, True):
         name = f"{version.replace('.', '_')}{'_preempt' if preempt else ''}"
