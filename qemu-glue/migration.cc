@@ -43,6 +43,9 @@ constexpr const char* kAlone =
     "the destination's QEMU has the guest, and the source's does not answer: see that it has ended, then let "
     "the guest go on at the destination (cont)";
 
+constexpr const char* kTwice =
+    "the destination's QEMU has the guest as well, and lets it run: stop it on one host at once";
+
 constexpr const char* kIncoming = "/incoming";
 constexpr const char* kOutgoing = "/outgoing";
 
@@ -369,13 +372,16 @@ Result<> Migration::resume_destination() {
   return {};
 }
 
-// Where the source's QEMU has ended, what it said last tells nothing of the destination's.
+// What the source's QEMU says does not count where it has ended, nor if it was cancelled as it gave the guest
+// up, and the destination's was started without -S: that one may have the guest, or have it as well.
 void Migration::look_for_guest(Result<>& done) {
-  if (!source_ || !destination_ || source_->execute("query-status")) return;
+  if (!source_ || !destination_) return;
   const auto there = destination_->execute("query-migrate");
   if (!there || qemu::phase_of(*there) != MigrationPhase::completed) return;
+  const bool alone = !source_->execute("query-status");
+  if (!alone && qemu::ask_run_state(*destination_) != RunState::live) return;
   gone_ = true;
-  done = fail("{}; {}", done.error().message, kAlone);
+  done = fail("{}; {}", done.error().message, alone ? kAlone : kTwice);
 }
 
 // The guest stays at the source: as it was, with the settings that it had.

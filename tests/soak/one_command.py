@@ -124,7 +124,7 @@ class _Judge:
         self.verdict.outcome = self.where()
         self.check_once()
         self.check_code()
-        # QEMU 11.1 fails at postcopy by itself where all pages are sent as it begins (findings/), and the guest stays.
+        # QEMU 11.1 fails at postcopy by itself where all pages are sent as it begins, and the guest stays.
         if self.played.never_came and not (self.case.postcopy and self.src.runs and self.code == 1):
             self.wrong(f'the moment never came: {self.played.never_came}')
         self.note()
