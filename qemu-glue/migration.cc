@@ -322,7 +322,10 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
       gone_ = true;
       return begun;
     }
-    if (phase == MigrationPhase::cut) return fail("{}", kCut);
+    if (phase == MigrationPhase::cut) {
+      gone_ = true;
+      return fail("{}", kCut);
+    }
     // Some never get to an end (7.2, cancelled in postcopy, or by the destination's death).
     const auto now = std::chrono::steady_clock::now();
     if ((phase == MigrationPhase::gives_up || sent_) && !stuck_at) stuck_at = now + options_.via.resume;

@@ -92,8 +92,10 @@ Result<> ask_qemu(Monitor& qemu, const Pause& pause, bool of_both, bool lost, Re
   }
   if (told && report.outcome == Outcome::failed && told->outcome == Outcome::cancelled)
     report.outcome = Outcome::cancelled;
-  // One that waits for postcopy's recovery is stopped for another reason, and must not be quit.
-  if (report.outcome != Outcome::completed && qemu::phase_of(*answer) != qemu::MigrationPhase::cut) {
+  // In postcopy, also one that was cut, it is stopped for another reason and must not be quit.
+  const auto phase = qemu::phase_of(*answer);
+  const bool stays = phase == qemu::MigrationPhase::failed || phase == qemu::MigrationPhase::cancelled;
+  if (report.outcome != Outcome::completed && stays) {
     if (const auto kept = kept_stopped(qemu)) {
       report.outcome = Outcome::unknown;
       report.error += "; " + *kept;
