@@ -5,7 +5,7 @@
 #include "compression/batch_decoder.h"
 #include "compression/batch_encoder.h"
 #include "compression/batch_table.h"
-#include "transport/frame.h"
+#include "transport/wire/frame.h"
 
 namespace wherry {
 namespace {

@@ -15,8 +15,8 @@
 #include <string>
 #include <vector>
 
-#include "transport/destination_session.h"
-#include "transport/source_session.h"
+#include "transport/destination/destination_session.h"
+#include "transport/source/source_session.h"
 
 namespace wherry::bench {
 

@@ -16,7 +16,7 @@
 #include "compression/batch_encoder.h"
 #include "compression/copy_mirror.h"
 #include "compression/page_batch.h"
-#include "compression/result.h"
+#include "base/result.h"
 
 namespace wherry {
 

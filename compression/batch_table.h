@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "compression/page_batch.h"
-#include "compression/result.h"
+#include "base/result.h"
 
 namespace wherry {
 

@@ -10,7 +10,7 @@
 #include <mutex>
 #include <vector>
 
-#include "compression/result.h"
+#include "base/result.h"
 
 namespace wherry {
 

@@ -20,7 +20,7 @@
 #include <cstdint>
 #include <span>
 
-#include "compression/result.h"
+#include "base/result.h"
 
 namespace wherry {
 

@@ -4,7 +4,7 @@
 
 #include <csignal>
 
-#include "transport/start_thread.h"
+#include "base/start_thread.h"
 
 namespace wherry {
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <map>
 
-#include "transport/addresses.h"
+#include "transport/socket/addresses.h"
 
 namespace wherry {
 namespace {

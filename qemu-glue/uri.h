@@ -16,9 +16,9 @@
 #include <vector>
 
 #include "compression/compression.h"
-#include "compression/result.h"
-#include "transport/fabric_wish.h"
-#include "transport/socket.h"
+#include "base/result.h"
+#include "transport/fabric/fabric_wish.h"
+#include "transport/socket/socket.h"
 
 namespace wherry {
 

@@ -4,9 +4,9 @@
 #include <optional>
 #include <string>
 
-#include "compression/result.h"
+#include "base/result.h"
 #include "qemu-glue/uri.h"
-#include "transport/socket.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::cli {
 

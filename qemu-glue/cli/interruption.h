@@ -16,7 +16,7 @@
 #include <string>
 
 #include "qemu-glue/interrupt.h"
-#include "qemu-glue/outcome.h"
+#include "qemu-glue/outcome/outcome.h"
 
 namespace wherry::cli {
 

@@ -10,7 +10,7 @@
 #include "qemu-glue/cli/interruption.h"
 #include "qemu-glue/cli/migrate_domain.h"
 #include "qemu-glue/cli/progress.h"
-#include "qemu-glue/migration.h"
+#include "qemu-glue/steering/migration.h"
 
 namespace wherry::cli {
 namespace {

@@ -7,7 +7,7 @@
 #include <cstdio>
 
 #include "qemu-glue/look/units.h"
-#include "transport/start_thread.h"
+#include "base/start_thread.h"
 
 namespace wherry::cli {
 namespace {

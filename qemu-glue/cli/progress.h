@@ -9,7 +9,7 @@
 #include <string>
 #include <thread>
 
-#include "qemu-glue/report.h"
+#include "qemu-glue/outcome/report.h"
 
 namespace wherry::cli {
 

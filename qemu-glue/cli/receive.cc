@@ -12,8 +12,8 @@
 #include "qemu-glue/memory/find_guest_ram.h"
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/own_monitor.h"
-#include "qemu-glue/receiver.h"
-#include "transport/addresses.h"
+#include "qemu-glue/destination/receiver.h"
+#include "transport/socket/addresses.h"
 
 namespace wherry::cli {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/look/page.h"
-#include "transport/socket.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::cli {
 namespace {

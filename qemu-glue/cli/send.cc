@@ -15,12 +15,12 @@
 #include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/domain/event_loop.h"
 #include "qemu-glue/domain/libvirt_monitor.h"
-#include "qemu-glue/kept_stopped.h"
+#include "qemu-glue/steering/kept_stopped.h"
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/qemu_process.h"
 #include "qemu-glue/monitor/qmp.h"
-#include "qemu-glue/sender.h"
-#include "transport/start_thread.h"
+#include "qemu-glue/source/sender.h"
+#include "base/start_thread.h"
 
 namespace wherry::cli {
 namespace {

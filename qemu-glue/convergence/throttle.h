@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "compression/result.h"
+#include "base/result.h"
 
 namespace wherry::convergence {
 

@@ -10,7 +10,7 @@
 #include <fstream>
 #include <optional>
 
-#include "transport/socket.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::convergence {
 namespace {

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "qemu-glue/convergence/throttle.h"
-#include "transport/reserve.h"
+#include "base/reserve.h"
 
 namespace wherry::convergence {
 

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "transport/fd.h"
+#include "base/fd.h"
 
 namespace wherry::convergence {
 

@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include "qemu-glue/daemon/runtime_dir.h"
-#include "transport/control.h"
-#include "transport/socket.h"
-#include "transport/start_thread.h"
+#include "transport/wire/control.h"
+#include "transport/socket/socket.h"
+#include "base/start_thread.h"
 
 namespace wherry::daemon {
 namespace {

@@ -15,7 +15,7 @@
 #include "qemu-glue/daemon/child.h"
 #include "qemu-glue/daemon/config.h"
 #include "qemu-glue/daemon/route.h"
-#include "transport/first_frame.h"
+#include "transport/wire/first_frame.h"
 
 namespace wherry::daemon {
 

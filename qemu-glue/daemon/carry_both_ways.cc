@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <vector>
 
-#include "transport/start_thread.h"
+#include "base/start_thread.h"
 
 namespace wherry {
 namespace {

@@ -7,7 +7,7 @@
 #include <functional>
 #include <span>
 
-#include "compression/result.h"
+#include "base/result.h"
 
 namespace wherry {
 

@@ -8,8 +8,8 @@
 #include <array>
 #include <csignal>
 
-#include "transport/socket.h"
-#include "transport/wait_ready.h"
+#include "transport/socket/socket.h"
+#include "base/wait_ready.h"
 
 namespace wherry::daemon {
 namespace {

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "compression/result.h"
-#include "transport/fd.h"
+#include "base/result.h"
+#include "base/fd.h"
 
 namespace wherry::daemon {
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "compression/result.h"
+#include "base/result.h"
 #include "qemu-glue/uri.h"
 
 namespace wherry::daemon {

@@ -5,9 +5,9 @@
 #include "qemu-glue/daemon/carry_both_ways.h"
 #include "qemu-glue/daemon/libvirt_access.h"
 #include "qemu-glue/daemon/serve_callers.h"
-#include "transport/control.h"
-#include "transport/frame_socket.h"
-#include "transport/start_thread.h"
+#include "transport/wire/control.h"
+#include "transport/wire/frame_socket.h"
+#include "base/start_thread.h"
 
 namespace wherry::daemon {
 namespace {

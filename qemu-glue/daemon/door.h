@@ -11,11 +11,11 @@
 #include <memory>
 #include <thread>
 
-#include "compression/result.h"
+#include "base/result.h"
 #include "qemu-glue/daemon/arrivals.h"
 #include "qemu-glue/daemon/config.h"
-#include "transport/connections.h"
-#include "transport/socket.h"
+#include "transport/socket/connections.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::daemon {
 

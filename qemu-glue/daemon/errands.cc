@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "transport/socket.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::daemon {
 namespace {

@@ -14,8 +14,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "compression/result.h"
-#include "transport/fd.h"
+#include "base/result.h"
+#include "base/fd.h"
 
 namespace wherry::daemon {
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "transport/addresses.h"
-#include "transport/socket.h"
+#include "transport/socket/addresses.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::daemon {
 namespace {

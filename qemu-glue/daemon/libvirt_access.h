@@ -4,9 +4,9 @@
 
 #include <string>
 
-#include "compression/result.h"
+#include "base/result.h"
 #include "qemu-glue/daemon/config.h"
-#include "transport/fd.h"
+#include "base/fd.h"
 
 namespace wherry::daemon {
 

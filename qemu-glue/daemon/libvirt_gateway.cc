@@ -10,9 +10,9 @@
 #include "qemu-glue/daemon/serve_callers.h"
 #include "qemu-glue/daemon/service.h"
 #include "qemu-glue/gateway/rpc_gateway.h"
-#include "transport/addresses.h"
-#include "transport/frame_socket.h"
-#include "transport/start_thread.h"
+#include "transport/socket/addresses.h"
+#include "transport/wire/frame_socket.h"
+#include "base/start_thread.h"
 
 namespace wherry::daemon {
 namespace {

@@ -9,11 +9,11 @@
 #include <string>
 #include <thread>
 
-#include "compression/result.h"
+#include "base/result.h"
 #include "qemu-glue/daemon/config.h"
 #include "qemu-glue/daemon/routes.h"
-#include "transport/connections.h"
-#include "transport/socket.h"
+#include "transport/socket/connections.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::daemon {
 

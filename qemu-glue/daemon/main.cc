@@ -19,9 +19,9 @@
 #include "qemu-glue/daemon/serve_callers.h"
 #include "qemu-glue/daemon/this_host.h"
 #include "qemu-glue/interrupt.h"
-#include "transport/addresses.h"
-#include "transport/reserve.h"
-#include "transport/start_thread.h"
+#include "transport/socket/addresses.h"
+#include "base/reserve.h"
+#include "base/start_thread.h"
 
 namespace wherry::daemon {
 namespace {

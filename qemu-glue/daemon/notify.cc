@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "transport/fd.h"
+#include "base/fd.h"
 
 namespace wherry::daemon {
 

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "transport/random_key.h"
-#include "transport/socket.h"
+#include "base/random_key.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::daemon {
 namespace {

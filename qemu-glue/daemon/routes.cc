@@ -10,7 +10,7 @@
 #include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/daemon/runtime_dir.h"
 #include "qemu-glue/daemon/this_host.h"
-#include "transport/start_thread.h"
+#include "base/start_thread.h"
 
 namespace wherry::daemon {
 namespace {

@@ -9,8 +9,8 @@
 #include <fstream>
 #include <set>
 
-#include "transport/fd.h"
-#include "transport/socket.h"
+#include "base/fd.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::daemon {
 namespace {

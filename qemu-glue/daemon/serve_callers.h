@@ -7,8 +7,8 @@
 #include <chrono>
 #include <functional>
 
-#include "transport/connections.h"
-#include "transport/socket.h"
+#include "transport/socket/connections.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::daemon {
 

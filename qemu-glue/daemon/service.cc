@@ -1,6 +1,6 @@
 #include "qemu-glue/daemon/service.h"
 
-#include "transport/first_frame.h"
+#include "transport/wire/first_frame.h"
 
 namespace wherry::daemon {
 

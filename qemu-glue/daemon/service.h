@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "compression/result.h"
-#include "transport/fd.h"
-#include "transport/frame_socket.h"
+#include "base/result.h"
+#include "base/fd.h"
+#include "transport/wire/frame_socket.h"
 
 namespace wherry::daemon {
 

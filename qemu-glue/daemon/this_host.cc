@@ -6,7 +6,7 @@
 #include <array>
 #include <future>
 
-#include "transport/addresses.h"
+#include "transport/socket/addresses.h"
 
 namespace wherry::daemon {
 namespace {

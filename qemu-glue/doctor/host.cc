@@ -21,8 +21,8 @@
 #include "qemu-glue/convergence/vcpu_quota.h"
 #include "qemu-glue/doctor/shared_ram.h"
 #include "qemu-glue/uri.h"
-#include "transport/fd.h"
-#include "transport/socket.h"
+#include "base/fd.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::doctor {
 namespace {

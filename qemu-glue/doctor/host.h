@@ -11,10 +11,10 @@
 #include <string_view>
 #include <vector>
 
-#include "compression/result.h"
+#include "base/result.h"
 #include "qemu-glue/convergence/qemu_mark.h"
 #include "qemu-glue/doctor/finding.h"
-#include "transport/rdma_ports.h"
+#include "transport/fabric/rdma_ports.h"
 
 namespace wherry::doctor {
 

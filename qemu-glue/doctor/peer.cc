@@ -7,8 +7,8 @@
 #include <chrono>
 
 #include "qemu-glue/daemon/service.h"
-#include "transport/addresses.h"
-#include "transport/path_mtu.h"
+#include "transport/socket/addresses.h"
+#include "transport/socket/path_mtu.h"
 
 namespace wherry::doctor {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "compression/result.h"
+#include "base/result.h"
 #include "qemu-glue/doctor/finding.h"
 
 namespace wherry::doctor {

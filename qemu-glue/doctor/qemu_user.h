@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "compression/result.h"
+#include "base/result.h"
 #include "qemu-glue/doctor/finding.h"
 
 namespace wherry::doctor {

@@ -4,7 +4,7 @@
 
 #include <cerrno>
 
-#include "transport/socket.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::doctor {
 

@@ -14,7 +14,7 @@
 #include "qemu-glue/daemon/route.h"
 #include "qemu-glue/doctor/peer.h"
 #include "qemu-glue/doctor/unix_door.h"
-#include "transport/addresses.h"
+#include "transport/socket/addresses.h"
 
 namespace wherry::doctor {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "compression/result.h"
+#include "base/result.h"
 #include "qemu-glue/daemon/config.h"
 #include "qemu-glue/doctor/finding.h"
 

@@ -1,6 +1,6 @@
 #include "qemu-glue/domain/destination.h"
 
-#include "transport/addresses.h"
+#include "transport/socket/addresses.h"
 
 namespace wherry::domain {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "qemu-glue/daemon/errands.h"
 #include "qemu-glue/domain/eta.h"
-#include "transport/start_thread.h"
+#include "base/start_thread.h"
 
 namespace wherry::domain {
 namespace {

@@ -21,7 +21,7 @@
 #include "qemu-glue/domain/job_stats.h"
 #include "qemu-glue/domain/libvirt.h"
 #include "qemu-glue/domain/migrate_call.h"
-#include "qemu-glue/outcome.h"
+#include "qemu-glue/outcome/outcome.h"
 
 namespace wherry::domain {
 

@@ -2,7 +2,7 @@
 
 #include <libvirt/libvirt.h>
 
-#include "transport/start_thread.h"
+#include "base/start_thread.h"
 
 namespace wherry::domain {
 

@@ -8,7 +8,7 @@
 #include <memory>
 #include <string>
 
-#include "compression/result.h"
+#include "base/result.h"
 
 namespace wherry::domain {
 

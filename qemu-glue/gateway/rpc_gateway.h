@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-#include "compression/result.h"
+#include "base/result.h"
 #include "qemu-glue/gateway/message_splitter.h"
 #include "qemu-glue/gateway/prepare_call.h"
 

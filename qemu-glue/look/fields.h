@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "compression/result.h"
+#include "base/result.h"
 
 namespace wherry::look {
 

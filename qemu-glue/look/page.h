@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "compression/result.h"
+#include "base/result.h"
 
 namespace wherry::look {
 

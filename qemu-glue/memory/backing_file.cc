@@ -10,7 +10,7 @@
 #include <cstring>
 #include <limits>
 
-#include "transport/socket.h"
+#include "transport/socket/socket.h"
 
 namespace wherry {
 

@@ -34,9 +34,9 @@
 #include <string_view>
 #include <vector>
 
-#include "compression/result.h"
+#include "base/result.h"
 #include "qemu-glue/memory/ram_blocks.h"
-#include "transport/fd.h"
+#include "base/fd.h"
 
 namespace wherry {
 

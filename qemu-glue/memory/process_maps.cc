@@ -15,7 +15,7 @@
 #include <string_view>
 #include <utility>
 
-#include "transport/socket.h"
+#include "transport/socket/socket.h"
 
 namespace wherry {
 

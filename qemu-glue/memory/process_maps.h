@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "compression/result.h"
-#include "transport/fd.h"
+#include "base/result.h"
+#include "base/fd.h"
 
 namespace wherry {
 

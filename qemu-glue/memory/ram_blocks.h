@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-#include "compression/result.h"
+#include "base/result.h"
 #include "qemu-glue/monitor/monitor.h"
 
 namespace wherry {

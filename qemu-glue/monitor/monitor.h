@@ -10,7 +10,7 @@
 #include <string_view>
 #include <utility>
 
-#include "compression/result.h"
+#include "base/result.h"
 
 namespace wherry {
 

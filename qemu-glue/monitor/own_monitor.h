@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "compression/result.h"
+#include "base/result.h"
 
 namespace wherry {
 

@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "compression/result.h"
+#include "base/result.h"
 
 namespace wherry {
 

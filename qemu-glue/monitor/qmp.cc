@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "qemu-glue/monitor/json_member.h"
-#include "transport/socket.h"
+#include "transport/socket/socket.h"
 
 namespace wherry {
 

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "qemu-glue/stream/stream_events.h"
-#include "transport/source_session.h"
+#include "transport/source/source_session.h"
 
 namespace wherry::qemu {
 

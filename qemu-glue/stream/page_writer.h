@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "compression/page_batch.h"
-#include "transport/channel.h"
+#include "transport/wire/channel.h"
 
 namespace wherry::qemu {
 

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "transport/channel.h"
+#include "transport/wire/channel.h"
 
 namespace wherry::qemu {
 

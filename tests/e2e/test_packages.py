@@ -14,7 +14,7 @@ TREE = Path('/var/cache/wherry-tests/bookworm')
 
 PROGRAM = '''
 #include <cstdio>
-#include "transport/source_session.h"
+#include "transport/source/source_session.h"
 int main() {
   wherry::SourceSession::Options options;
   options.peers.push_back({.path = "/nonexistent"});

@@ -13,7 +13,7 @@
 
 #include "qemu-glue/stream/stream_events.h"
 #include "qemu-glue/stream/stream_reader.h"
-#include "transport/slots.h"
+#include "transport/lane/slots.h"
 
 namespace wherry::qemu {
 

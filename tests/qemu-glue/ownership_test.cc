@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-#include "tests/byte_relay.h"
+#include "tests/transport/socket/byte_relay.h"
 #include "tests/qemu-glue/scripted_destination.h"
 #include "tests/qemu-glue/scripted_source.h"
 #include "tests/qemu-glue/wherry_pair.h"

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "qemu-glue/migration_settings.h"
+#include "qemu-glue/steering/migration_settings.h"
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/run_state.h"
 #include "tests/qemu-glue/real_qemu.h"

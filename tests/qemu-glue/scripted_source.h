@@ -25,7 +25,7 @@
 #include <thread>
 
 #include "tests/qemu-glue/scripted_stream.h"
-#include "transport/fd.h"
+#include "base/fd.h"
 
 namespace wherry::qemu::test {
 

@@ -16,8 +16,8 @@
 #include <string>
 #include <thread>
 
-#include "qemu-glue/receiver.h"
-#include "qemu-glue/sender.h"
+#include "qemu-glue/destination/receiver.h"
+#include "qemu-glue/source/sender.h"
 #include "tests/qemu-glue/scripted_source.h"
 
 namespace wherry::qemu::test {

@@ -9,10 +9,10 @@
 #include <thread>
 
 #include "tests/transport/far_end.h"
-#include "tests/transport/model_site.h"
+#include "tests/transport/destination/model_site.h"
 #include "tests/transport/path.h"
 #include "tests/transport/support.h"
-#include "transport/source_session.h"
+#include "transport/source/source_session.h"
 
 namespace wherry {
 namespace {

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "tests/transport/support.h"
-#include "transport/first_frame.h"
-#include "transport/socket.h"
+#include "transport/wire/first_frame.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::test {
 

@@ -16,10 +16,10 @@
 #include <vector>
 
 #include "tests/transport/cutting_proxy.h"
-#include "tests/transport/model_site.h"
+#include "tests/transport/destination/model_site.h"
 #include "tests/transport/path.h"
 #include "tests/transport/support.h"
-#include "transport/destination_session.h"
+#include "transport/destination/destination_session.h"
 
 namespace wherry::test {
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "transport/fabric_handshake.h"
-#include "transport/socket.h"
+#include "transport/fabric/fabric_handshake.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::test {
 

@@ -19,8 +19,8 @@
 #include <utility>
 #include <vector>
 
-#include "transport/fd.h"
-#include "transport/frame_socket.h"
+#include "base/fd.h"
+#include "transport/wire/frame_socket.h"
 
 namespace wherry::test {
 

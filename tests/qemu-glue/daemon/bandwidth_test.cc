@@ -10,7 +10,7 @@
 #include <random>
 
 #include "tests/transport/support.h"
-#include "transport/fd.h"
+#include "base/fd.h"
 
 namespace wherry::daemon {
 namespace {

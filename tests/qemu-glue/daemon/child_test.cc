@@ -7,7 +7,7 @@
 #include <filesystem>
 
 #include "tests/transport/support.h"
-#include "transport/socket.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::daemon {
 namespace {

@@ -1,7 +1,7 @@
 #include "qemu-glue/doctor/libvirt.h"
 
 #include "tests/qemu-glue/doctor/support.h"
-#include "transport/socket.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::doctor {
 namespace {

@@ -5,7 +5,7 @@
 #include "qemu-glue/daemon/arrivals.h"
 #include "qemu-glue/daemon/door.h"
 #include "tests/qemu-glue/doctor/support.h"
-#include "tests/transport/narrow_socket.h"
+#include "tests/transport/socket/narrow_socket.h"
 
 namespace wherry::doctor {
 namespace {

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "qemu-glue/report.h"
+#include "qemu-glue/outcome/report.h"
 
 namespace wherry::look {
 namespace {

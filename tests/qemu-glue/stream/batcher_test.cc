@@ -6,9 +6,9 @@
 #include <optional>
 #include <thread>
 
-#include "tests/transport/model_site.h"
+#include "tests/transport/destination/model_site.h"
 #include "tests/transport/support.h"
-#include "transport/destination_session.h"
+#include "transport/destination/destination_session.h"
 
 namespace wherry::qemu {
 namespace {

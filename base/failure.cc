@@ -1,0 +1,81 @@
+#include "base/failure.h"
+
+#include <utility>
+
+#include "transport/socket/socket.h"
+
+namespace wherry {
+
+// Without the event nobody could be called back who waits in poll(): it has failed already.
+Failure::Failure() {
+  if (const int error = event_.error()) first_ = {fmt::format("cannot make an event: {}", reason(error))};
+}
+
+Failure::Guard::Guard(Guard&& other) noexcept
+    : failure_(std::exchange(other.failure_, nullptr)), at_(other.at_) {}
+
+Failure::Guard& Failure::Guard::operator=(Guard&& other) noexcept {
+  std::swap(failure_, other.failure_);
+  std::swap(at_, other.at_);
+  return *this;
+}
+
+Failure::Guard::~Guard() {
+  if (!failure_) return;
+  std::unique_lock lock(failure_->mutex_);
+  failure_->closed_.wait(lock, [this] { return !failure_->closing_; });
+  failure_->closers_.erase(at_);
+}
+
+void Failure::fail(Error error) {
+  {
+    std::lock_guard lock(mutex_);
+    if (first_) return;
+    std::optional<Error> cause = cause_ ? cause_() : std::nullopt;
+    first_ = cause ? std::move(*cause) : std::move(error);
+    closing_ = true;
+    closed_.notify_all();
+  }
+  event_.raise();
+  // Nobody changes the list until closing_ falls.
+  for (const Closer& close : closers_) close();
+  std::lock_guard lock(mutex_);
+  closing_ = false;
+  closed_.notify_all();
+}
+
+Failure::Guard Failure::on_fail(Closer closer) {
+  Guard guard;
+  guard.failure_ = this;
+  bool late = false;
+  {
+    std::unique_lock lock(mutex_);
+    closed_.wait(lock, [this] { return !closing_; });
+    late = first_.has_value();
+    guard.at_ = closers_.insert(closers_.end(), std::move(closer));
+  }
+  if (late) (*guard.at_)();
+  return guard;
+}
+
+bool Failure::failed() const {
+  std::lock_guard lock(mutex_);
+  return first_.has_value();
+}
+
+void Failure::explain(std::function<std::optional<Error>()> cause) {
+  std::lock_guard lock(mutex_);
+  cause_ = std::move(cause);
+}
+
+void Failure::await_cause(std::chrono::milliseconds longest) {
+  std::unique_lock lock(mutex_);
+  closed_.wait_for(lock, longest, [this] { return first_.has_value(); });
+}
+
+std::optional<Error> Failure::first() const {
+  std::lock_guard lock(mutex_);
+  return first_;
+}
+
+}  // namespace wherry

@@ -1,0 +1,28 @@
+// Descriptors that are kept for a moment at which there may be no others left. Not thread-safe.
+#pragma once
+
+#include <vector>
+
+#include "base/result.h"
+#include "base/event.h"
+#include "transport/socket/socket.h"
+
+namespace wherry {
+
+class Reserve {
+ public:
+  Result<> keep(size_t descriptors) {
+    kept_ = std::vector<Event>(descriptors);  // the cheapest there are
+    for (const Event& each : kept_) {
+      if (each.error()) return fail("cannot keep descriptors in reserve: {}", reason(each.error()));
+    }
+    return {};
+  }
+  // Makes room for as many others.
+  void release() { kept_.clear(); }
+
+ private:
+  std::vector<Event> kept_;
+};
+
+}  // namespace wherry

@@ -1,0 +1,21 @@
+// A thread, if there is room for one more: std::thread's constructor throws where there is none.
+#pragma once
+
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "base/result.h"
+
+namespace wherry {
+
+template <class Thread = std::thread, class Body>
+Result<Thread> start_thread(Body&& body) {
+  try {
+    return Thread(std::forward<Body>(body));
+  } catch (const std::system_error& error) {
+    return fail("cannot start a thread: {} (ulimit -u, TasksMax)", error.code().message());
+  }
+}
+
+}  // namespace wherry

@@ -1,0 +1,91 @@
+// One migration's end at the destination: takes a session and gives its channels to the destination's QEMU.
+//
+//   open() ─▶ run(): wait for a source ─▶ dial QEMU ─▶ learn where guest RAM is ─▶ land ─▶ outcome
+//
+// QEMU is dialled once for each channel, the main one first, and only with that channel's first bytes in
+// hand: a silent or a probing connection would count as a channel. Whatever fails before QEMU can have the
+// guest, all connections are closed, so that it gives up what it has loaded. Later its word is awaited, and
+// kept for a sender that comes back. Thread-safe: report(), interrupt(), leave() and the Failure may be used
+// by others while run() runs.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "qemu-glue/destination/direct_placement.h"
+#include "qemu-glue/memory/guest_ram.h"
+#include "qemu-glue/destination/qemu_sink.h"
+#include "qemu-glue/outcome/report.h"
+#include "qemu-glue/uri.h"
+#include "transport/destination/destination_session.h"
+#include "base/failure.h"
+#include "base/reserve.h"
+
+namespace wherry {
+
+class Receiver : public LandingSite {
+ public:
+  struct Options {
+    Uri listen;                          // its hosts are where to listen; its placement is this side's wish
+    Endpoint qemu;                       // where the destination's QEMU waits for a migration
+    std::optional<Endpoint> disks = {};  // and where for copies of its disks (NBD)
+    // Finds the guest's memory, for direct placement; asked when QEMU is dialled. `process` is QEMU's, or -1.
+    std::function<Result<GuestRam>(pid_t process)> memory;
+    // Whether QEMU itself says that it has the guest; asked where the stream does not tell. Nothing: it
+    // cannot be asked. May be empty.
+    std::function<std::optional<bool>(pid_t process)> arrived = {};
+    // Called when a sender has come with all of its lanes. May be empty.
+    std::function<void()> begun = {};
+  };
+
+  Receiver(Options options, Failure& failure);
+  ~Receiver() override;
+
+  // Listens: from its return on a sender may connect.
+  Result<> open();
+  // Or takes the connections that come to this listener.
+  void open(Listener listener);
+  const Listener& listener() const { return *listener_; }
+  // Returns when the migration is over. One that has not completed, as far as is known, is an Error, with the
+  // cause; the report has the Outcome.
+  Result<> run();
+  Report report() const;
+  // Ends the migration, unless QEMU may have the guest by now: false. Then leave() ends the waiting for its
+  // word.
+  bool interrupt(const std::string& why);
+  void leave();
+
+  Result<std::unique_ptr<ChannelSink>> open(uint16_t channel, ChannelKind kind) override;
+  Result<std::unique_ptr<Placement>> blocks(const GuestBlocks& blocks) override;
+  void lane_lost(size_t lane, const std::string& why) override;
+  Guest give_up() override;
+
+ private:
+  void choose_mode();
+  Result<GuestRam> find_memory() const;
+  Ended carry();
+  Ended when_failed(const Error& why);
+  Ended outcome(const nlohmann::json& source);
+  void ask();
+  nlohmann::json account(const nlohmann::json& source);
+
+  const Options options_;
+  Failure& failure_;
+  const std::chrono::steady_clock::time_point start_;
+  std::optional<Listener> listener_;
+  std::optional<GuestRam> ram_;
+  PlacementMode mode_ = PlacementMode::automatic;  // both sides' wishes in one
+  qemu::DestinationGuest guest_;
+  std::unique_ptr<DestinationSession> session_;
+  std::mutex asking_;  // QEMU's monitor has one client at a time
+  Reserve reserve_;    // for that
+  mutable std::mutex mutex_;
+  Report report_;
+  Failure::Guard closer_;
+};
+
+}  // namespace wherry

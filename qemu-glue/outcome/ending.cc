@@ -1,0 +1,162 @@
+#include "qemu-glue/outcome/ending.h"
+
+namespace wherry::qemu {
+namespace {
+
+constexpr const char* kSourceLeft =
+    "the source's QEMU ended the migration before the destination had the guest (cancelled, or failed: "
+    "query-migrate there says why)";
+constexpr const char* kDestinationLeft =
+    "the destination's QEMU closed the migration before it had the guest; its log says why";
+constexpr const char* kCouldNotLoad = "the destination's QEMU could not load the guest; its log says why";
+constexpr const char* kNotTold =
+    "the destination's QEMU has loaded the guest, but the source's may not have been told, and have kept it: "
+    "ask "
+    "that first (query-migrate), and let the guest run on one host only";
+constexpr const char* kShared =
+    "postcopy stopped half-way, and the guest's memory is on both hosts: go on with migrate-recover there "
+    "and migrate with resume here";
+constexpr const char* kSilent =
+    "the stream does not tell how the migration ended (it is encrypted, or the capability return-path is "
+    "off): ask the destination's QEMU, then the source's, with query-migrate";
+constexpr const char* kUnheard =
+    "what the destination's QEMU made of the guest was not heard: ask it, then the source's, with "
+    "query-migrate, and let the guest run on one host only";
+
+}  // namespace
+
+void Ending::will_say() {
+  std::lock_guard lock(mutex_);
+  says_ = Says::yes;
+}
+
+void Ending::will_not_say() {
+  std::lock_guard lock(mutex_);
+  if (says_ == Says::not_known) says_ = Says::no;
+}
+
+bool Ending::may_have_it() {
+  std::lock_guard lock(mutex_);
+  if (state_ == State::cannot) state_ = State::may;
+  return !given_up_;
+}
+
+void Ending::fetches() {
+  std::lock_guard lock(mutex_);
+  if (state_ == State::cannot || state_ == State::may) state_ = State::shares;
+}
+
+// A QEMU whose stream ends within the description of its devices, which it does not need, has the guest and
+// says that there was an error (savevm.c:qemu_loadvm_state, seen with 11.1).
+void Ending::said(uint32_t shut) {
+  std::lock_guard lock(mutex_);
+  if (shut != 0 && cut_ && state_ == State::may) {
+    doubtful_ = true;
+    return;
+  }
+  if (shut != 0 && first_to_leave_ != First::source) could_not_load_ = true;
+  if (state_ != State::has_not) state_ = shut == 0 ? State::has : State::has_not;
+}
+
+void Ending::asked(bool has_it) {
+  std::lock_guard lock(mutex_);
+  if (state_ == State::may) state_ = has_it ? State::has : State::has_not;
+}
+
+void Ending::leaves() {
+  std::lock_guard lock(mutex_);
+  if (first_to_leave_ == First::nobody) first_to_leave_ = First::destination;
+}
+
+void Ending::left(bool both_ways) {
+  if (both_ways) leaves();
+  std::lock_guard lock(mutex_);
+  if (!both_ways && says_ != Says::yes) return;
+  if (first_to_leave_ == First::nobody) first_to_leave_ = First::destination;
+  left_ = true;
+  const bool would_have_said = state_ == State::may && says_ == Says::yes && !doubtful_;
+  if (state_ == State::cannot || would_have_said) state_ = State::has_not;
+}
+
+void Ending::source_left(Heard heard) {
+  std::lock_guard lock(mutex_);
+  const bool answered = state_ == State::has || left_;
+  const bool perhaps = heard == Heard::perhaps && says_ == Says::not_known;
+  if (heard == Heard::nothing || (!answered && !perhaps)) source_left_ = true;
+  if (first_to_leave_ == First::nobody && !answered) first_to_leave_ = First::source;
+  cut_ = true;
+}
+
+void Ending::cut() {
+  std::lock_guard lock(mutex_);
+  cut_ = true;
+}
+
+void Ending::never() {
+  std::lock_guard lock(mutex_);
+  if (state_ == State::cannot || state_ == State::may) state_ = State::has_not;
+}
+
+bool Ending::give_up() {
+  std::lock_guard lock(mutex_);
+  if (state_ == State::cannot) {
+    state_ = State::has_not;
+    given_up_ = true;
+  }
+  return state_ == State::has_not;
+}
+
+Ending::State Ending::state() const {
+  std::lock_guard lock(mutex_);
+  return state_;
+}
+
+bool Ending::over() const {
+  std::lock_guard lock(mutex_);
+  return left_;
+}
+
+bool Ending::left_without_word() const {
+  std::lock_guard lock(mutex_);
+  return source_left_;
+}
+
+std::optional<Ended> Ending::known(bool told) const {
+  std::lock_guard lock(mutex_);
+  switch (state_) {
+    case State::has:
+      // A source's QEMU that left without the word takes the guest for its own, unless it was to wait for
+      // none.
+      if (!told || doubtful_ || (source_left_ && says_ != Says::no)) return Ended{Outcome::unknown, kNotTold};
+      return Ended{Outcome::completed, ""};
+    case State::shares:
+      return Ended{Outcome::unknown, kShared};
+    case State::may:
+      return std::nullopt;
+    case State::cannot:
+    case State::has_not:
+      break;
+  }
+  return Ended{Outcome::failed, why_not()};
+}
+
+Ended Ending::ended(bool told) const {
+  if (auto known = this->known(told)) return *known;
+  std::lock_guard lock(mutex_);
+  return {Outcome::unknown, says_ == Says::yes ? kUnheard : kSilent};
+}
+
+// Called with the lock held.
+const char* Ending::why_not() const {
+  if (could_not_load_) return kCouldNotLoad;
+  return first_to_leave_ == First::destination ? kDestinationLeft : kSourceLeft;
+}
+
+std::optional<Error> Ending::cause() const {
+  std::lock_guard lock(mutex_);
+  const bool without = state_ == State::cannot || state_ == State::has_not;
+  if (!without || first_to_leave_ == First::nobody) return std::nullopt;
+  return Error{why_not()};
+}
+
+}  // namespace wherry::qemu

@@ -1,0 +1,327 @@
+#include "qemu-glue/source/channel_reader.h"
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "qemu-glue/stream/formats.h"
+#include "qemu-glue/stream/main_reader.h"
+#include "qemu-glue/stream/multifd_reader.h"
+#include "transport/socket/socket.h"
+#include "base/start_thread.h"
+#include "base/wait_ready.h"
+
+namespace wherry::qemu {
+namespace {
+
+// Between two looks whether a lane is free. QEMU writes some 32 KiB at a time; where the lanes have enough to
+// do, its pages may wait for more: a large batch costs the lanes hardly more than a small one.
+constexpr std::chrono::milliseconds kLanesBusy{1};
+
+// Carries bytes that nobody here understands.
+class OpaqueReader : public StreamReader {
+ public:
+  explicit OpaqueReader(StreamEvents& events) : events_(events) {}
+  size_t read(std::span<uint8_t> bytes) override {
+    events_.record(bytes);
+    return bytes.size();
+  }
+  Want wants(std::span<const uint8_t>) const override { return {1, SIZE_MAX}; }
+
+ private:
+  StreamEvents& events_;
+};
+
+// Who wrote the byte that waits: libvirt may have made the connection that QEMU writes to. SO_PASSCRED was
+// set after that where QEMU connected itself and was quick; then it is who connected. 0: it is no unix
+// socket.
+pid_t writer_of(int connection) {
+  char byte = 0;
+  iovec piece{&byte, 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(ucred))> control{};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ucred writer{};
+  if (::recvmsg(connection, &message, MSG_PEEK) > 0) {
+    const cmsghdr* told = CMSG_FIRSTHDR(&message);
+    if (told && told->cmsg_level == SOL_SOCKET && told->cmsg_type == SCM_CREDENTIALS)
+      std::memcpy(&writer, CMSG_DATA(told), sizeof writer);
+  }
+  socklen_t size = sizeof writer;
+  if (writer.pid <= 0) ::getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &writer, &size);
+  return writer.pid;
+}
+
+void tell_writers(int connection, int whether) {
+  ::setsockopt(connection, SOL_SOCKET, SO_PASSCRED, &whether, sizeof whether);
+}
+
+}  // namespace
+
+ChannelReader::ChannelReader(Carries carries, Fd connection, SourceSession& session, SourceGuest& guest,
+                             Failure& failure, std::function<void()> ended)
+    : carries_(carries),
+      connection_(std::move(connection)),
+      session_(session),
+      guest_(guest),
+      on_end_(std::move(ended)),
+      way_back_(connection_.get(), [&failure](Error why) { failure.fail(std::move(why)); }) {}
+
+ChannelReader::~ChannelReader() {
+  if (thread_.joinable()) thread_.join();
+}
+
+Result<> ChannelReader::start() {
+  tell_writers(connection_.get(), 1);
+  if (auto started = way_back_.start(); !started) return started;
+  auto reads = start_thread([this] { run(); });
+  if (!reads) return pass_on(reads);
+  thread_ = std::move(*reads);
+  return {};
+}
+
+WayBack* ChannelReader::way_back(uint16_t channel) {
+  std::lock_guard lock(mutex_);
+  return channel_ && channel_->number() == channel ? &way_back_ : nullptr;
+}
+
+void ChannelReader::drain(std::chrono::seconds longest) {
+  way_back_.drain(longest);
+}
+
+void ChannelReader::shut() {
+  ::shutdown(connection_.get(), SHUT_RDWR);
+  way_back_.stop();
+}
+
+bool ChannelReader::in_epochs() const {
+  std::lock_guard lock(mutex_);
+  return kind_ == Kind::main || kind_ == Kind::multifd;
+}
+
+bool ChannelReader::is_main() const {
+  std::lock_guard lock(mutex_);
+  return channel_ && channel_->kind() == ChannelKind::main;
+}
+
+uint32_t ChannelReader::passes() const {
+  std::lock_guard lock(mutex_);
+  return batcher_ ? batcher_->passes() : 0;
+}
+
+void ChannelReader::settle(bool urgent_if_silent) {
+  int waiting = 0;
+  ::ioctl(connection_.get(), FIONREAD, &waiting);
+  if (waiting == 0 && urgent_if_silent) open(Kind::urgent);
+  std::unique_lock lock(mutex_);
+  if (waiting > 0) kind_known_.wait(lock, [this] { return kind_.has_value() || ended_; });
+}
+
+// Looks at the first four bytes without taking them. Nothing: the connection ended before.
+std::optional<ChannelReader::Kind> ChannelReader::first_bytes() {
+  std::array<uint8_t, 4> first{};
+  ssize_t got = -1;
+  do {
+    got = ::recv(connection_.get(), first.data(), first.size(), MSG_PEEK | MSG_WAITALL);
+  } while (got < 0 && errno == EINTR);
+  if (got <= 0) return std::nullopt;
+  guest_.note_process(writer_of(connection_.get()));
+  tell_writers(connection_.get(), 0);
+  const uint32_t magic = got == 4 ? be32(first.data()) : 0;
+  if (magic == kFileMagic) return Kind::main;
+  if (magic == kMultifdMagic) return Kind::multifd;
+  recovers_ = first[0] == kCommand;
+  return guest_.postcopy() ? Kind::urgent : Kind::opaque;
+}
+
+// The first connection that is no multifd channel is the main one, even if it is opaque: TLS, or a postcopy
+// migration that is being recovered.
+void ChannelReader::open(Kind kind) {
+  std::lock_guard lock(mutex_);
+  if (kind_) return;
+  ChannelKind as = kind == Kind::urgent ? ChannelKind::urgent
+                   : kind == Kind::disk ? ChannelKind::disk
+                                        : ChannelKind::data;
+  if (kind == Kind::main || kind == Kind::opaque) {
+    if (guest_.claim_main()) {
+      as = ChannelKind::main;
+    } else if (kind == Kind::main) {
+      kind = Kind::opaque;
+    }
+  }
+  channel_ = session_.open_channel(as);
+  if (!channel_) {
+    spdlog::warn("one connection too many: a session has at most {}, copies of disks that have ended too",
+                 kMaxChannels);
+    ::shutdown(connection_.get(), SHUT_RDWR);
+    return;
+  }
+  const std::string name = kind == Kind::multifd     ? fmt::format("multifd ({})", channel_->number())
+                           : as == ChannelKind::main ? "main"
+                                                     : fmt::format("unknown ({})", channel_->number());
+  batcher_ = std::make_unique<Batcher>(
+      *channel_, Batcher::Notices{
+                     .blocks =
+                         [this](const GuestBlocks& blocks) {
+                           channel_->await_landed();
+                           guest_.publish(blocks);
+                         },
+                     .participants = [this] { return is_main() ? guest_.participants() : 0; },
+                     .opaque =
+                         [this, name, as](const std::string& why) {
+                           if (as == ChannelKind::main) guest_.give_up();
+                           guest_.note_opaque(name, why);
+                         },
+                     .answers = [this] { guest_.ending().will_say(); },
+                     // Nobody sees in it what makes the destination's QEMU complete.
+                     .unparsed =
+                         [this, as] {
+                           if (as != ChannelKind::main) return;
+                           (void)guest_.ending().may_have_it();
+                           session_.say_may_have_it();
+                         },
+                     .pages_done = [this] { guest_.note_pages_done(); },
+                     .postcopy = [this] { guest_.note_postcopy(); },
+                 });
+  switch (kind) {
+    case Kind::main:
+      reader_ = std::make_unique<MainReader>(*batcher_, [this] { return guest_.page_size(); });
+      break;
+    case Kind::multifd:
+      reader_ = std::make_unique<MultifdReader>(
+          *batcher_, [this] { return guest_.wait(); }, guest_.repeated_pages());
+      break;
+    case Kind::opaque:
+      batcher_->opaque("neither a migration stream nor a multifd channel (TLS?)", true);
+      reader_ = std::make_unique<OpaqueReader>(*batcher_);
+      break;
+    case Kind::urgent:
+    case Kind::disk:
+      reader_ = std::make_unique<OpaqueReader>(*batcher_);
+      break;
+  }
+  kind_ = kind;
+  kind_known_.notify_all();
+}
+
+void ChannelReader::run() {
+  if (is_disk()) {
+    open(Kind::disk);
+  } else if (auto kind = first_bytes()) {
+    open(*kind);
+    if (recovers_ && is_main()) {
+      guest_.ending().fetches();
+      // The destination answers on the main channel only when it has the preempt channel, which is silent
+      // till then.
+      guest_.note_postcopy();
+      (void)guest_.participants();
+    }
+  }
+  bool opened = false;
+  {
+    std::lock_guard lock(mutex_);
+    opened = kind_.has_value();  // by settle(), perhaps, without a byte
+  }
+  if (opened) carry();
+  if (is_main()) {
+    guest_.give_up();
+    guest_.note_dialled();
+  }
+  if (qemu_left_ && (in_epochs() || is_main()))
+    guest_.ending().source_left(is_main() ? heard_ : Ending::Heard::not_known);
+  {
+    std::lock_guard lock(mutex_);
+    ended_ = true;
+    kind_known_.notify_all();
+  }
+  on_end_();
+}
+
+size_t ChannelReader::receive(std::span<uint8_t> where) {
+  pollfd ready{connection_.get(), POLLIN, 0};
+  int more = poll(&ready, 1, 0);
+  while (more == 0 && batcher_->may_grow() && channel_->lanes_busy(2 * kLanesBusy))
+    more = poll(&ready, 1, kLanesBusy.count());
+  if (more <= 0) {
+    batcher_->flush();
+    (void)wait_ready({&ready, 1});  // recv() finds what there is
+  }
+  size_t room = channel_->take_room(where.size(), false);
+  if (room == 0) {
+    // What is still open must be on its way before its acknowledgement can make room.
+    batcher_->flush();
+    room = channel_->take_room(where.size(), true);
+    if (room == 0) return 0;
+  }
+  ssize_t got = -1;
+  do {
+    got = ::recv(connection_.get(), where.data(), room, 0);
+  } while (got < 0 && errno == EINTR);
+  // A reset ends the stream like a close: QEMU's other side, or QEMU itself, says what it means.
+  const size_t received = got > 0 ? static_cast<size_t>(got) : 0;
+  qemu_left_ = received == 0 && !way_back_.closed_both_ways();
+  if (received > 0) {
+    given_ = way_back_.given();
+  } else if (got < 0 && errno == ECONNRESET) {
+    heard_ = Ending::Heard::nothing;  // a unix socket that is closed with bytes unread
+  } else if (way_back_.given() > given_) {
+    heard_ = Ending::Heard::perhaps;
+  }
+  channel_->give_back(room - received);
+  return received;
+}
+
+// A QEMU that gives up meanwhile has nothing to wait for.
+void ChannelReader::await_dialled() {
+  if (is_main()) {
+    batcher_->flush();
+    channel_->await_landed();
+    guest_.note_dialled();
+  } else if (channel_->kind() == ChannelKind::data) {
+    pollfd either[] = {{guest_.dialled().fd(), POLLIN, 0}, {connection_.get(), POLLRDHUP, 0}};
+    while (poll(either, 2, -1) < 0 && errno == EINTR) {
+    }
+  }
+}
+
+void ChannelReader::carry() {
+  bool dialled = false;
+  Slot slot;
+  size_t parsed = 0;  // [0, parsed) is reported, [parsed, filled) waits for more
+  size_t filled = 0;
+  for (;;) {
+    const std::span<uint8_t> remained(slot.get() + parsed, filled - parsed);
+    const StreamReader::Want want = reader_->wants(remained);
+    if (!slot || kSlotBytes - parsed < want.contiguous || filled == kSlotBytes) {
+      Slot next = session_.take_slot();
+      if (!next) return;
+      batcher_->flush();
+      if (!remained.empty()) std::memcpy(next.get(), remained.data(), remained.size());
+      filled = remained.size();
+      parsed = 0;
+      slot = std::move(next);
+      batcher_->set_memory(slot);
+    }
+    const size_t got = receive({slot.get() + filled, std::min(want.at_most, kSlotBytes - filled)});
+    if (got == 0) break;
+    filled += got;
+    const size_t took = reader_->read({slot.get() + parsed, filled - parsed});
+    parsed += took;
+    if (took > 0 && !std::exchange(dialled, true)) await_dialled();
+  }
+  // An element that was cut off is passed on as it is: the destination's QEMU will say what it thinks of it.
+  if (filled > parsed) batcher_->record({slot.get() + parsed, filled - parsed});
+  batcher_->flush();
+  channel_->close(takes_nothing(connection_.get()));
+}
+
+}  // namespace wherry::qemu

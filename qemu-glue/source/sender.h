@@ -1,0 +1,118 @@
+// One migration's end at the source: takes the connections of the source's QEMU and carries them to a
+// receiver.
+//
+//   open() ─▶ run(): accept channels … all have ended ─▶ take leave ─▶ outcome
+//
+// Whatever fails before the destination's QEMU can have the guest, every connection of QEMU's is closed
+// promptly, so that QEMU reports a failed migration and its guest runs on. Later they are held, for as long
+// as `resume` says, until the destination's QEMU has said its word. Thread-safe: report(), interrupt(),
+// leave() and the Failure may be used by others while run() runs.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "qemu-glue/source/channel_reader.h"
+#include "qemu-glue/convergence/convergence.h"
+#include "qemu-glue/monitor/monitor.h"
+#include "qemu-glue/outcome/report.h"
+#include "qemu-glue/source/source_guest.h"
+#include "qemu-glue/stream/return_path.h"
+#include "qemu-glue/uri.h"
+#include "base/failure.h"
+#include "base/reserve.h"
+#include "transport/source/source_session.h"
+
+namespace wherry {
+
+class Sender {
+ public:
+  struct Options {
+    Endpoint qemu;                       // where to listen for the source's QEMU
+    std::optional<Endpoint> disks = {};  // and for its connections to copies of its disks (NBD)
+    Uri uri;                             // of the receiver
+    // How it went, as QEMU itself says; asked where the stream does not tell. Nothing: it does not know. May
+    // be empty.
+    std::function<std::optional<Ended>()> departed = {};
+  };
+
+  Sender(Options options, Failure& failure);
+  ~Sender();
+
+  // Connects to the receiver, then listens for QEMU: from its return on QEMU may connect. `user`: as whom
+  // QEMU runs, where that is known.
+  Result<> open(std::optional<uid_t> user = {});
+  const Endpoint& where() const { return listener_->where(); }
+  // Returns when the migration is over. One that has not completed, as far as is known, is an Error, with the
+  // cause; the report has the Outcome.
+  Result<> run();
+  // Ends the migration, unless the destination's QEMU may have the guest by now: false. Then leave() ends the
+  // waiting for its word.
+  bool interrupt(const std::string& why);
+  void leave();
+  // What happened so far.
+  Report report() const;
+  // After open(): bytes a second that all lanes send at most from now on; 0: no limit.
+  void set_bandwidth(uint64_t bandwidth) { session_->set_bandwidth(bandwidth); }
+  // The source's QEMU, once it has come over a unix socket; else 0.
+  pid_t qemu_process() const { return guest_.process(); }
+  // How large the guest's pages are, where its stream does not say it: asked of QEMU's monitor before QEMU
+  // comes, and heard in its answers then.
+  void ask_page_size(Monitor& qemu);
+  void hear_page_size(const nlohmann::json& query_migrate);
+  // For the convergence controller: what the lanes are at, and what it makes of that, for the report.
+  convergence::Lanes lanes() const;
+  void note(convergence::State state);
+
+ private:
+  Result<> open_session();
+  void hear(uint16_t channel, std::vector<uint8_t> bytes);
+  void hear_close(uint16_t channel, bool both_ways);
+  qemu::WayBack* way_back(uint16_t channel);
+  void accept(const Listener& listener, qemu::ChannelReader::Carries carries);
+  void turn_away(const Listener& listener);
+  Result<> add_channel(qemu::ChannelReader::Carries carries, Fd connection);
+  uint32_t settle();
+  Result<uint32_t> settle_all();
+  bool left_early() const;
+  bool main_closed() const;
+  bool over() const;
+  bool held() const;
+  void stop_accepting();
+  void say_transport() const;
+  void sample();
+  void measure();
+  Ended finish();
+  std::optional<Ended> departed() const;
+  Ended when_failed(const Error& why);
+  Result<Ended> read_account(const nlohmann::json& account);
+  void drain();
+
+  const Options options_;
+  Failure& failure_;
+  const std::chrono::steady_clock::time_point start_;
+  qemu::SourceGuest guest_;
+  qemu::ReturnPath return_path_;  // read along; by one thread after the other
+  std::unique_ptr<SourceSession> session_;
+  std::optional<Listener> listener_;
+  std::optional<Listener> disk_listener_;
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable channel_ended_;
+  std::vector<std::unique_ptr<qemu::ChannelReader>> channels_;
+  bool settled_ = false;
+  Report report_;
+  convergence::State convergence_;
+  Event left_;  // nobody waits for the destination's word any more
+  std::thread acceptor_;
+  std::thread disk_acceptor_;
+  Reserve reserve_;  // for who is turned away
+  Failure::Guard closer_;
+};
+
+}  // namespace wherry

@@ -1,0 +1,75 @@
+#include "qemu-glue/source/source_guest.h"
+
+namespace wherry::qemu {
+namespace {
+
+// The monitor is looked at many times a second, and tells when QEMU is past its setup, which waits for
+// nobody.
+constexpr std::chrono::seconds kPageSizePatience{2};
+
+}  // namespace
+
+void SourceGuest::publish(const GuestBlocks& blocks) {
+  ending_.will_not_say();  // or has been asked to, ahead of them
+  std::lock_guard lock(mutex_);
+  blocks_ = blocks;
+  have_blocks_ = true;
+  known_.notify_all();
+}
+
+void SourceGuest::give_up() {
+  std::lock_guard lock(mutex_);
+  gave_up_ = true;
+  known_.notify_all();
+}
+
+const GuestBlocks* SourceGuest::wait() {
+  std::unique_lock lock(mutex_);
+  known_.wait(lock, [this] { return have_blocks_ || gave_up_; });
+  return have_blocks_ ? &blocks_ : nullptr;
+}
+
+void SourceGuest::note_page_size(uint32_t bytes) {
+  std::lock_guard lock(mutex_);
+  page_size_ = bytes;
+  known_.notify_all();
+}
+
+void SourceGuest::expect_page_size() {
+  std::lock_guard lock(mutex_);
+  expects_page_size_ = true;
+}
+
+std::optional<uint32_t> SourceGuest::page_size() {
+  std::unique_lock lock(mutex_);
+  known_.wait_for(lock, kPageSizePatience, [this] { return page_size_ || !expects_page_size_ || gave_up_; });
+  return page_size_;
+}
+
+uint32_t SourceGuest::participants() {
+  // Only the main channel's thread comes here, so what settle_ does needs no lock.
+  if (!participants_) participants_ = settle_();
+  return *participants_;
+}
+
+void SourceGuest::note_pages_done() {
+  std::lock_guard lock(mutex_);
+  pages_done_ = std::chrono::steady_clock::now();
+}
+
+std::optional<std::chrono::steady_clock::time_point> SourceGuest::pages_done() const {
+  std::lock_guard lock(mutex_);
+  return pages_done_;
+}
+
+void SourceGuest::note_opaque(const std::string& channel, const std::string& why) {
+  std::lock_guard lock(mutex_);
+  opaque_.emplace(channel, why);
+}
+
+std::map<std::string, std::string> SourceGuest::opaque() const {
+  std::lock_guard lock(mutex_);
+  return opaque_;
+}
+
+}  // namespace wherry::qemu

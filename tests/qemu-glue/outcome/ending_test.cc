@@ -1,0 +1,239 @@
+#include "qemu-glue/outcome/ending.h"
+
+#include <gtest/gtest.h>
+
+namespace wherry::qemu {
+namespace {
+
+using State = Ending::State;
+using Heard = Ending::Heard;
+
+TEST(Ending, WithoutTheLastBytesNobodyHasIt) {
+  Ending ending;
+  EXPECT_EQ(ending.state(), State::cannot);
+  EXPECT_TRUE(ending.give_up());
+  EXPECT_EQ(ending.state(), State::has_not);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::failed);
+}
+
+TEST(Ending, OnceGivenUpTheLastBytesMustNotGo) {
+  Ending ending;
+  EXPECT_TRUE(ending.give_up());
+  EXPECT_FALSE(ending.may_have_it());
+  EXPECT_EQ(ending.state(), State::has_not);
+}
+
+TEST(Ending, WithThemOnlyQemuKnows) {
+  Ending ending;
+  ending.will_say();
+  EXPECT_TRUE(ending.may_have_it());
+  EXPECT_FALSE(ending.give_up());
+  EXPECT_EQ(ending.state(), State::may);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
+  EXPECT_TRUE(ending.may_have_it()) << "more of them";
+}
+
+TEST(Ending, ItsWordCounts) {
+  for (const uint32_t shut : {0u, 1u}) {
+    Ending ending;
+    EXPECT_TRUE(ending.may_have_it());
+    ending.said(shut);
+    ending.left(true);
+    EXPECT_EQ(ending.state(), shut == 0 ? State::has : State::has_not);
+    EXPECT_EQ(ending.ended(true).outcome, shut == 0 ? Outcome::completed : Outcome::failed);
+  }
+}
+
+TEST(Ending, AWordThatTheSourceWasNotToldIsNoCompletion) {
+  Ending ending;
+  EXPECT_TRUE(ending.may_have_it());
+  ending.said(0);
+  EXPECT_FALSE(ending.give_up()) << "QEMU at the source has to hear it";
+  EXPECT_EQ(ending.ended(false).outcome, Outcome::unknown);
+  EXPECT_NE(ending.ended(false).detail.find("may not have been told"), std::string::npos);
+}
+
+TEST(Ending, ASourceThatLeftBeforeTheWordHasTheGuestToo) {
+  Ending ending;
+  ending.will_say();
+  EXPECT_TRUE(ending.may_have_it());
+  ending.source_left(Heard::not_known);
+  ending.said(0);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
+}
+
+// Several channels were closed there before, as it does when it is done.
+TEST(Ending, ASourceThatLeftBeforeTheWordIsSeenBehindClosedChannels) {
+  Ending ending;
+  ending.will_say();
+  EXPECT_TRUE(ending.may_have_it());
+  ending.leaves();
+  ending.source_left(Heard::not_known);
+  ending.said(0);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
+}
+
+TEST(Ending, ASourceThatLeavesTheWordUnreadWasNotTold) {
+  Ending ending;
+  ending.will_say();
+  EXPECT_TRUE(ending.may_have_it());
+  ending.said(0);
+  ending.source_left(Heard::nothing);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
+}
+
+TEST(Ending, AMonitorKnowsWhatTheStreamDoesNotTell) {
+  for (const bool has_it : {true, false}) {
+    Ending ending;
+    EXPECT_TRUE(ending.may_have_it());
+    EXPECT_FALSE(ending.known(true));
+    ending.left(true);
+    ending.source_left(Heard::not_known);
+    ending.asked(has_it);
+    EXPECT_EQ(ending.ended(true).outcome, has_it ? Outcome::completed : Outcome::failed);
+  }
+}
+
+TEST(Ending, WhereASourceWaitsForNoWordItMayLeaveFirst) {
+  for (const bool says_nothing : {true, false}) {
+    Ending ending;
+    if (says_nothing) ending.will_not_say();
+    EXPECT_TRUE(ending.may_have_it());
+    ending.source_left(Heard::not_known);
+    ending.left(true);
+    ending.asked(true);
+    EXPECT_EQ(ending.ended(true).outcome, says_nothing ? Outcome::completed : Outcome::unknown);
+  }
+}
+
+TEST(Ending, WhereTheWordCannotBeReadOneThatMayHaveBeenItCounts) {
+  for (const Heard heard : {Heard::perhaps, Heard::not_known, Heard::nothing}) {
+    Ending ending;
+    EXPECT_TRUE(ending.may_have_it());
+    ending.source_left(heard);
+    ending.left(true);
+    ending.asked(true);
+    EXPECT_EQ(ending.ended(true).outcome, heard == Heard::perhaps ? Outcome::completed : Outcome::unknown);
+  }
+}
+
+// A QEMU whose stream ends behind the last that it needs says that there was an error, and has the guest.
+TEST(Ending, AnErrorOfAStreamThatWasCutIsNoRefusal) {
+  for (const bool by_source : {true, false}) {
+    Ending ending;
+    ending.will_say();
+    EXPECT_TRUE(ending.may_have_it());
+    if (by_source) {
+      ending.source_left(Heard::not_known);
+    } else {
+      ending.cut();
+    }
+    ending.said(1);
+    ending.left(true);
+    EXPECT_EQ(ending.state(), State::may);
+    EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
+    ending.asked(true);
+    EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown) << "the source has failed of that word";
+  }
+}
+
+TEST(Ending, AMonitorCanSayThatItWasARefusal) {
+  Ending ending;
+  ending.will_say();
+  EXPECT_TRUE(ending.may_have_it());
+  ending.cut();
+  ending.said(1);
+  ending.asked(false);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::failed);
+}
+
+TEST(Ending, WhatIsKnownLaterCounts) {
+  Ending ending;
+  ending.will_not_say();
+  ending.will_say();
+  ending.will_not_say();
+  EXPECT_TRUE(ending.may_have_it());
+  ending.left(true);
+  EXPECT_EQ(ending.state(), State::has_not);
+}
+
+TEST(Ending, ASourceThatLeavesBehindTheWordIsUsual) {
+  Ending ending;
+  EXPECT_TRUE(ending.may_have_it());
+  ending.said(0);
+  ending.source_left(Heard::not_known);
+  ending.left(true);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::completed);
+}
+
+TEST(Ending, WhoCloses) {
+  struct Case {
+    bool sent;
+    bool says;
+    State state;
+    Outcome outcome;
+  };
+  for (const Case& each :
+       {Case{false, true, State::has_not, Outcome::failed},
+        Case{false, false, State::has_not, Outcome::failed},
+        // A QEMU that would have said so, had it the guest.
+        Case{true, true, State::has_not, Outcome::failed}, Case{true, false, State::may, Outcome::unknown}}) {
+    Ending ending;
+    if (each.says) ending.will_say();
+    if (each.sent) {
+      EXPECT_TRUE(ending.may_have_it());
+    }
+    EXPECT_FALSE(ending.over());
+    ending.left(true);
+    EXPECT_TRUE(ending.over());
+    EXPECT_EQ(ending.state(), each.state) << each.sent << each.says;
+    EXPECT_EQ(ending.ended(true).outcome, each.outcome) << each.sent << each.says;
+  }
+}
+
+TEST(Ending, AQemuThatSaysNothingEndsNothingInItsDirection) {
+  Ending silent;
+  silent.left(false);
+  EXPECT_EQ(silent.state(), State::cannot);
+  EXPECT_FALSE(silent.over());
+  Ending saying;
+  saying.will_say();
+  saying.left(false);
+  EXPECT_EQ(saying.state(), State::has_not);
+  EXPECT_TRUE(saying.over());
+}
+
+TEST(Ending, TheFirstToLeaveIsTheCause) {
+  Ending source;
+  source.source_left(Heard::not_known);
+  source.left(true);
+  EXPECT_NE(source.ended(true).detail.find("the source's QEMU ended"), std::string::npos);
+  Ending destination;
+  destination.left(true);
+  destination.source_left(Heard::not_known);
+  EXPECT_NE(destination.ended(true).detail.find("the destination's QEMU closed"), std::string::npos);
+}
+
+TEST(Ending, InPostcopyBothHaveAPart) {
+  Ending ending;
+  EXPECT_TRUE(ending.may_have_it());
+  ending.fetches();
+  EXPECT_FALSE(ending.give_up()) << "a source that has sent all would run the guest as well";
+  EXPECT_EQ(ending.state(), State::shares);
+  ending.left(true);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
+  EXPECT_NE(ending.ended(true).detail.find("migrate-recover"), std::string::npos);
+  ending.said(0);
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::completed);
+}
+
+TEST(Ending, TheDestinationCanSayThatItNeverWill) {
+  Ending ending;
+  EXPECT_TRUE(ending.may_have_it());
+  ending.never();
+  EXPECT_TRUE(ending.give_up());
+  EXPECT_EQ(ending.ended(true).outcome, Outcome::failed);
+}
+
+}  // namespace
+}  // namespace wherry::qemu

@@ -1,0 +1,189 @@
+#include "transport/flow/flight_window.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <barrier>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "compression/page_batch.h"
+#include "transport/lane/slots.h"
+
+namespace wherry {
+namespace {
+
+constexpr size_t kShare = kSlotBytes;  // what each lane and each channel may always have in flight
+
+FlightWindow::Limits limits(size_t lanes, size_t cap = 64 * kShare) {
+  return {.lanes = lanes, .downtime = std::chrono::milliseconds(300), .cap = cap};
+}
+
+TEST(FlightWindow, IsNeverLessThanASlotALane) {
+  FlightWindow window(limits(4));
+  EXPECT_EQ(window.state().bound, 4 * kShare);
+  window.open(0);
+  EXPECT_EQ(window.try_take(0, 100 * kShare), 4 * kShare) << "one channel may use all";
+  EXPECT_EQ(window.try_take(0, 1), 0u);
+  EXPECT_EQ(window.state().in_flight, 4 * kShare);
+}
+
+TEST(FlightWindow, IsNeverLessThanASlotAChannel) {
+  FlightWindow window(limits(1));
+  for (uint16_t channel = 0; channel < 8; ++channel) window.open(channel);
+  EXPECT_EQ(window.state().bound, 8 * kShare);
+  for (uint16_t channel = 0; channel < 8; ++channel) EXPECT_EQ(window.try_take(channel, 9 * kShare), kShare);
+  for (uint16_t channel = 0; channel < 8; ++channel) EXPECT_EQ(window.try_take(channel, 1), 0u);
+}
+
+TEST(FlightWindow, AChannelLeavesASlotToEachOther) {
+  FlightWindow window(limits(6));
+  for (uint16_t channel = 0; channel < 3; ++channel) window.open(channel);
+  EXPECT_EQ(window.try_take(0, 100 * kShare), 4 * kShare);
+  EXPECT_EQ(window.try_take(1, 100 * kShare), kShare);
+  EXPECT_EQ(window.try_take(2, 100), 100u);
+  EXPECT_EQ(window.try_take(1, 1), 0u) << "the rest of channel 2's slot is kept for it";
+  EXPECT_EQ(window.try_take(2, 100 * kShare), kShare - 100);
+}
+
+TEST(FlightWindow, TakeAndGiveBack) {
+  FlightWindow window(limits(1));
+  window.open(0);
+  EXPECT_EQ(window.take(0, 1000), 1000u);
+  EXPECT_EQ(window.take(0, kShare), kShare - 1000);
+  window.give_back(0, 500);
+  EXPECT_EQ(window.state().in_flight, kShare - 500);
+  EXPECT_EQ(window.try_take(0, kShare), 500u);
+  window.acknowledge(0, kShare);
+  EXPECT_EQ(window.state().in_flight, 0u);
+  EXPECT_EQ(window.state().most_in_flight, kShare);
+}
+
+TEST(FlightWindow, TakeWaitsForAnAcknowledgement) {
+  FlightWindow window(limits(1));
+  window.open(0);
+  ASSERT_EQ(window.take(0, kShare), kShare);
+  std::atomic<size_t> got = 0;
+  std::thread waiter([&] { got = window.take(0, 10); });
+  window.acknowledge(0, 7);
+  waiter.join();
+  EXPECT_EQ(got, 7u);
+}
+
+TEST(FlightWindow, TakeWaitsForBytesGivenBackByAnother) {
+  FlightWindow window(limits(2));
+  window.open(0);
+  window.open(1);
+  ASSERT_EQ(window.take(0, kShare), kShare);
+  ASSERT_EQ(window.take(1, kShare), kShare);
+  std::atomic<size_t> got = 0;
+  std::thread waiter([&] { got = window.take(0, kShare); });
+  window.close(1);
+  waiter.join();
+  EXPECT_EQ(got, kShare);
+}
+
+TEST(FlightWindow, StopEndsEveryTakeForEver) {
+  FlightWindow window(limits(1));
+  window.open(0);
+  ASSERT_EQ(window.take(0, kShare), kShare);
+  std::atomic<int> ended = 0;
+  std::vector<std::thread> waiters;
+  for (int i = 0; i < 3; ++i) {
+    waiters.emplace_back([&] {
+      if (window.take(0, 1) == 0) ++ended;
+    });
+  }
+  window.stop();
+  for (std::thread& waiter : waiters) waiter.join();
+  EXPECT_EQ(ended, 3);
+  window.acknowledge(0, kShare);
+  EXPECT_EQ(window.take(0, 1), 0u);
+}
+
+TEST(FlightWindow, AClosedChannelsBytesAreNoLongerInFlight) {
+  FlightWindow window(limits(1));
+  window.open(0);
+  window.open(1);
+  ASSERT_EQ(window.take(1, 1000), 1000u);
+  window.close(1);
+  EXPECT_EQ(window.state().in_flight, 0u);
+  EXPECT_EQ(window.state().bound, kShare);
+  window.acknowledge(1, 1000);  // too late, but no harm
+  EXPECT_EQ(window.state().in_flight, 0u);
+  window.close(1);
+}
+
+TEST(FlightWindow, TheCapHoldsWhateverTheGoodput) {
+  FlightWindow window(limits(1, 3 * kShare));
+  window.open(0);
+  // A round trip of ten hours: any goodput at all asks for more than the cap.
+  window.set_round_trip(std::chrono::hours(10));
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (window.state().goodput == 0 && std::chrono::steady_clock::now() < until) {
+    const size_t taken = window.take(0, kShare);
+    window.acknowledge(0, taken);
+  }
+  EXPECT_GT(window.state().goodput, 0);
+  EXPECT_EQ(window.state().bound, 3 * kShare);
+  EXPECT_EQ(window.try_take(0, 100 * kShare), 3 * kShare);
+}
+
+// Many channels at random, and one that starves: there is never more in flight than the largest bound that
+// ever held, and whoever has less than a slot in flight gets the rest of it at once.
+TEST(FlightWindow, HoldsItsPromisesUnderRandomLoad) {
+  constexpr uint16_t kChannels = 6;
+  FlightWindow window(limits(9));
+  for (uint16_t channel = 0; channel < kChannels; ++channel) window.open(channel);
+  std::atomic<int> over = 0;
+  std::atomic<int> starved = 0;
+  std::barrier together(kChannels);
+  std::vector<std::thread> threads;
+  for (uint16_t channel = 0; channel < kChannels; ++channel) {
+    threads.emplace_back([&, channel] {
+      std::mt19937 random(channel + 1);
+      size_t mine = window.take(channel, kShare);
+      together.arrive_and_wait();  // so that they meet at all
+      for (int i = 0; i < 3000; ++i) {
+        const size_t want = 1 + random() % (2 * kShare);
+        const size_t short_of_share = mine < kShare ? kShare - mine : 0;
+        const size_t got = window.try_take(channel, want);
+        if (got > want || got < std::min(want, short_of_share)) ++starved;
+        mine += got;
+        if (random() % 4 == 0 && mine > 0) {
+          const size_t back = random() % mine + 1;
+          window.give_back(channel, back);
+          mine -= back;
+        }
+        while (mine > 0 && (got == 0 || random() % 2)) {
+          const size_t done = std::min<size_t>(mine, 1 + random() % kShare);
+          window.acknowledge(channel, done);
+          mine -= done;
+          if (random() % 3 == 0) break;
+        }
+        const FlightWindow::State state = window.state();
+        if (state.in_flight > state.largest_bound || state.most_in_flight > state.largest_bound) ++over;
+      }
+      window.acknowledge(channel, mine);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(over, 0);
+  EXPECT_EQ(starved, 0);
+  EXPECT_EQ(window.state().in_flight, 0u);
+  EXPECT_GE(window.state().most_in_flight, kChannels * kShare);
+}
+
+// A half of a lane's share, and never more than a batch may have.
+TEST(FlightWindow, BatchesAreAHalfOfALanesShare) {
+  FlightWindow two({.lanes = 2, .downtime = std::chrono::milliseconds(300), .cap = 128 << 20});
+  EXPECT_EQ(two.batch_bytes(), two.state().bound / 4);
+  FlightWindow many({.lanes = 64, .downtime = std::chrono::milliseconds(300), .cap = 1 << 20});
+  EXPECT_EQ(many.batch_bytes(), many.state().bound / 128);
+  for (uint16_t channel = 0; channel < 200; ++channel) two.open(channel);
+  EXPECT_EQ(two.batch_bytes(), kBatchBytes) << "never more than a batch holds";
+}
+
+}  // namespace
+}  // namespace wherry

@@ -1,0 +1,733 @@
+// The source's end, against a real destination on loopback and against ones made by hand.
+#include "transport/source/source_session.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include <array>
+#include <optional>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "tests/transport/far_end.h"
+#include "tests/transport/destination/model_site.h"
+#include "tests/transport/path.h"
+#include "tests/transport/wire/raw_peer.h"
+#include "tests/transport/support.h"
+
+namespace wherry {
+namespace {
+
+using nlohmann::json;
+using test::bytes_of;
+using test::kModelPage;
+using Log = test::ModelSite::Log;
+
+// What came back to the source.
+class Back {
+ public:
+  SourceSession::WayBack way() {
+    return {.bytes = [this](uint16_t channel,
+                            std::vector<uint8_t> bytes) { note(channel, test::text_of(bytes)); },
+            .closed = [this](uint16_t channel,
+                             bool both_ways) { note(channel, both_ways ? "<closed>" : "<ended>"); },
+            .never_there = [this] { note(kMainChannel, "<never there>"); }};
+  }
+  bool wait(uint16_t channel, const std::string& text) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, test::kForever, [&] { return came_[channel] == text; });
+  }
+
+ private:
+  void note(uint16_t channel, const std::string& text) {
+    std::lock_guard lock(mutex_);
+    came_[channel] += text;
+    changed_.notify_all();
+  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<uint16_t, std::string> came_;
+};
+
+// Sessions over a path.
+class SessionOverPath : public testing::Test {
+ protected:
+  explicit SessionOverPath(test::Path path) : watchdog_("a session"), path_(std::move(path)) {}
+  void establish(size_t lanes, uint64_t bandwidth = 0) {
+    far_end_.emplace(path_, setup_);
+    auto connected = SourceSession::connect({.peers = {far_end_->where()},
+                                             .lanes = lanes,
+                                             .bandwidth = bandwidth,
+                                             .fabric = path_.fabric,
+                                             .wishes = {{"wish", 1u}}},
+                                            back_.way(), failure_);
+    ASSERT_TRUE(connected) << connected.error().message;
+    source_ = std::move(*connected);
+    ASSERT_TRUE(far_end_->start());
+  }
+  // Both ends take leave in peace.
+  void expect_good_end() {
+    auto theirs = source_->finish({{"side", "source"}});
+    ASSERT_TRUE(theirs) << theirs.error().message;
+    EXPECT_EQ(*theirs, (json{{"side", "destination"}}));
+    auto ours = far_end_->finish();
+    ASSERT_TRUE(ours) << ours.error().message;
+    EXPECT_EQ(*ours, (json{{"side", "source"}}));
+    EXPECT_FALSE(failure_.failed());
+    EXPECT_FALSE(far_end_->failed());
+    const FlightWindow::State window = source_->totals().window;
+    EXPECT_EQ(window.in_flight, 0u);
+    EXPECT_LE(window.most_in_flight, window.largest_bound);
+  }
+  static void record(SourceChannel& channel, const std::string& text, uint16_t flags = 0, uint32_t aux = 0) {
+    ASSERT_EQ(channel.take_room(text.size(), true), text.size());
+    channel.record(bytes_of(text), flags, aux, text.size());
+  }
+
+  test::Watchdog watchdog_;
+  const test::Path path_;
+  test::FarEndSetup setup_;
+  std::optional<test::FarEnd> far_end_;
+  Back back_;
+  Failure failure_;
+  std::unique_ptr<SourceSession> source_;
+};
+
+class SessionTest : public SessionOverPath, public testing::WithParamInterface<test::Path> {
+ protected:
+  SessionTest() : SessionOverPath(GetParam()) {}
+};
+INSTANTIATE_TEST_SUITE_P(Over, SessionTest, testing::ValuesIn(test::all_paths(test::session_fabric_paths())),
+                         testing::PrintToStringParamName());
+
+TEST_P(SessionTest, CarriesWishesAndAccounts) {
+  establish(1);
+  EXPECT_EQ(far_end_->wishes(), (json{{"wish", 1u}}));
+  expect_good_end();
+}
+
+class SessionOverLanes : public SessionOverPath,
+                         public testing::WithParamInterface<std::tuple<test::Path, size_t>> {
+ protected:
+  SessionOverLanes() : SessionOverPath(std::get<0>(GetParam())), lanes_(std::get<1>(GetParam())) {}
+  const size_t lanes_;
+};
+
+// Channels that each send records and pages in several epochs: each arrives in its order, the guest's memory
+// ends as the source had it, and nothing lands before its time.
+TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
+  constexpr uint16_t kChannels = 4;
+  constexpr uint32_t kEpochs = 6;
+  constexpr uint64_t kPages = 64;
+  setup_.participants = kChannels;
+  establish(lanes_);
+  std::vector<std::unique_ptr<SourceChannel>> channels;
+  for (uint16_t i = 0; i < kChannels; ++i) {
+    channels.push_back(source_->open_channel(i == 0 ? ChannelKind::main : ChannelKind::data));
+    EXPECT_EQ(channels.back()->number(), i);
+  }
+  channels[0]->blocks(test::model_blocks({kPages, kPages}));
+
+  // Which channel sends which page is drawn anew for each epoch.
+  std::mt19937 draw(5);
+  std::vector<std::vector<uint16_t>> sender(kEpochs, std::vector<uint16_t>(kPages));
+  for (auto& epoch : sender) {
+    for (uint16_t& channel : epoch) channel = static_cast<uint16_t>(draw() % kChannels);
+  }
+  auto content = [](uint32_t epoch, uint64_t page) {
+    auto bytes = test::noise(kModelPage, static_cast<uint32_t>(epoch * 1000 + page));
+    bytes[0] = static_cast<uint8_t>(epoch);
+    return bytes;
+  };
+  auto is_zero = [](uint32_t epoch, uint64_t page) { return (epoch + page) % 5 == 0; };
+
+  std::vector<Log> expected(kChannels);
+  std::vector<std::thread> readers;
+  for (uint16_t number = 0; number < kChannels; ++number) {
+    readers.emplace_back([&, number] {
+      SourceChannel& channel = *channels[number];
+      for (uint32_t epoch = 0; epoch < kEpochs; ++epoch) {
+        Slot slot = source_->take_slot();
+        size_t used = 0;
+        PageBatch batch;
+        batch.page_size = kModelPage;
+        auto flush = [&] {
+          if (batch.empty()) return;
+          const size_t charge = batch.data.size() * kModelPage;
+          for (size_t taken = 0; taken < charge;) taken += channel.take_room(charge - taken, true);
+          channel.pages(batch, slot, charge);
+          batch.clear();
+        };
+        for (uint64_t page = 0; page < kPages; ++page) {
+          if (sender[epoch][page] != number) continue;
+          uint8_t* at = nullptr;
+          if (!is_zero(epoch, page)) {
+            at = slot.get() + used;
+            const auto bytes = content(epoch, page);
+            std::copy(bytes.begin(), bytes.end(), at);
+            used += kModelPage;
+          }
+          batch.add(static_cast<uint16_t>(page % 2), page / 2, at);
+          if (page % 7 == 0) flush();
+        }
+        flush();
+        const std::string end = fmt::format("channel {} epoch {}", number, epoch);
+        record(channel, end, kEpochEnd, kChannels);
+        expected[number].push_back("r" + end);
+        if (epoch == 1 && number == 0) far_end_->ready();
+      }
+      channel.close(false);
+      expected[number].push_back("c");
+    });
+  }
+  for (std::thread& reader : readers) reader.join();
+  expect_good_end();
+
+  EXPECT_EQ(far_end_->too_early(), 0);
+  for (uint16_t number = 0; number < kChannels; ++number) {
+    Log log = far_end_->log(number);
+    std::erase_if(log, [](const std::string& entry) { return entry[0] == 'p'; });
+    EXPECT_EQ(log, expected[number]);
+  }
+  const std::array blocks{far_end_->pages(0), far_end_->pages(1)};
+  for (uint64_t page = 0; page < kPages; ++page) {
+    const auto last =
+        is_zero(kEpochs - 1, page) ? std::vector<uint8_t>(kModelPage, 0) : content(kEpochs - 1, page);
+    EXPECT_EQ(blocks[page % 2][page / 2], last) << page;
+  }
+  const SourceSession::Totals totals = source_->totals();
+  EXPECT_EQ(totals.guest_bytes, kEpochs * kPages * kModelPage);
+  EXPECT_EQ(totals.pages.zero + totals.pages.same + totals.pages.delta + totals.pages.zstd + totals.pages.raw,
+            kEpochs * kPages);
+  EXPECT_GT(totals.pages.zero, 0u);
+  ASSERT_EQ(totals.lanes.size(), lanes_);
+  uint64_t on_lanes = 0;
+  for (const auto& lane : totals.lanes) {
+    on_lanes += lane.bytes;
+    EXPECT_EQ(lane.no_fabric.empty(), path_.is_fabric()) << lane.no_fabric;
+  }
+  EXPECT_GT(on_lanes, totals.pages.raw * kModelPage);
+  EXPECT_GT(totals.wire_bytes, on_lanes);
+  EXPECT_EQ(far_end_->placed_pages(), kEpochs * kPages);
+}
+
+INSTANTIATE_TEST_SUITE_P(Over, SessionOverLanes,
+                         testing::Combine(testing::ValuesIn(test::all_paths(test::session_fabric_paths())),
+                                          testing::Values(1, 2, 4)),
+                         [](const auto& info) {
+                           return fmt::format("{}{}", std::get<0>(info.param).name, std::get<1>(info.param));
+                         });
+
+TEST_P(SessionTest, AllLanesTogetherKeepToTheBandwidth) {
+  constexpr uint64_t kBandwidth = 8'000'000;
+  establish(2, kBandwidth);
+  auto main = source_->open_channel(ChannelKind::main);
+  const auto start = std::chrono::steady_clock::now();
+  const auto bytes = test::noise(64 * 1024, 1);
+  const auto send = [&](int records) {
+    for (int i = 0; i < records; ++i) {
+      for (size_t taken = 0; taken < bytes.size();) taken += main->take_room(bytes.size() - taken, true);
+      main->record(bytes, 0, 0, bytes.size());
+    }
+  };
+  send(64);
+  source_->set_bandwidth(0);
+  send(320);
+  main->close(false);
+  expect_good_end();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  // The last frames that fit the window may have been sent without a limit.
+  EXPECT_GT(took.count(), 32 * 64 * 1024.0 / kBandwidth);
+  EXPECT_EQ(far_end_->log(0).size(), 64u + 320 + 1);
+}
+
+TEST_P(SessionTest, TheWayBackArrivesInOrder) {
+  establish(2);
+  auto main = source_->open_channel(ChannelKind::main);
+  far_end_->send_back(0, "one ");
+  far_end_->send_back(0, "two ");
+  far_end_->send_back(7, "other");
+  far_end_->close_back(0, true);
+  EXPECT_TRUE(back_.wait(0, "one two <closed>"));
+  EXPECT_TRUE(back_.wait(7, "other"));
+  main->close(false);
+  expect_good_end();
+}
+
+TEST_P(SessionTest, EachDirectionEndsOnItsOwn) {
+  establish(1);
+  auto main = source_->open_channel(ChannelKind::main);
+  record(*main, "all");
+  main->close(false);
+  ASSERT_TRUE(far_end_->wait_log(0, 2));
+  EXPECT_EQ(far_end_->log(0), (Log{"rall", "c"}));
+  far_end_->send_back(0, "still here");
+  EXPECT_TRUE(back_.wait(0, "still here"));
+  expect_good_end();
+}
+
+TEST_P(SessionTest, AnUrgentChannelDoesNotWaitForPages) {
+  establish(1);
+  auto main = source_->open_channel(ChannelKind::main);
+  main->blocks(test::model_blocks({8}));
+  Slot slot = source_->take_slot();
+  PageBatch batch;
+  batch.page_size = kModelPage;
+  batch.add(0, 1, slot.get());
+  ASSERT_EQ(main->take_room(kModelPage, true), kModelPage);
+  main->pages(batch, slot, kModelPage);  // has to wait: the destination is not ready
+  record(*main, "behind");
+  auto urgent = source_->open_channel(ChannelKind::urgent);
+  EXPECT_EQ(urgent->number(), 1);
+  for (const char* text : {"a", "b", "c"}) record(*urgent, text);
+  urgent->close(false);
+  ASSERT_TRUE(far_end_->wait_log(1, 4));
+  EXPECT_EQ(far_end_->log(1), (Log{"ra", "rb", "rc", "c"}));
+  EXPECT_EQ(far_end_->kind(1), ChannelKind::urgent);
+  EXPECT_TRUE(far_end_->log(0).empty());
+  far_end_->ready();
+  main->close(false);
+  expect_good_end();
+}
+
+TEST_P(SessionTest, ADiskHasRoomOfItsOwnAndBothDirections) {
+  establish(2);
+  auto main = source_->open_channel(ChannelKind::main);
+  while (main->take_room(kSlotBytes, false) > 0) {
+  }
+  auto disk = source_->open_channel(ChannelKind::disk);
+  record(*disk, "write");
+  ASSERT_TRUE(far_end_->wait_log(1, 1));
+  EXPECT_EQ(far_end_->kind(1), ChannelKind::disk);
+  far_end_->send_back(1, "written");
+  EXPECT_TRUE(back_.wait(1, "written"));
+  disk->close(false);
+  ASSERT_TRUE(far_end_->wait_log(1, 2));
+  far_end_->send_back(1, " still");
+  far_end_->close_back(1, true);
+  EXPECT_TRUE(back_.wait(1, "written still<closed>"));
+  main->close(false);
+  expect_good_end();
+  EXPECT_EQ(source_->totals().disk_bytes, 5u);
+  EXPECT_EQ(source_->totals().guest_bytes, 0u);
+}
+
+TEST_P(SessionTest, AnErrorAtTheDestinationReachesTheSource) {
+  establish(2);
+  auto main = source_->open_channel(ChannelKind::main);
+  far_end_->fail("the disk is full");
+  main->close(false);
+  auto end = source_->finish(json::object());
+  ASSERT_FALSE(end);
+  EXPECT_FALSE(end.error().message.empty());
+  EXPECT_ERROR(far_end_->finish(), "the disk is full");
+  EXPECT_FALSE(source_->take_slot()) << "everything of the session ends";
+  EXPECT_EQ(main->take_room(1, true), 0u);
+}
+
+TEST_P(SessionTest, AnErrorAtTheSourceReachesTheDestination) {
+  establish(2);
+  auto main = source_->open_channel(ChannelKind::main);
+  failure_.fail({"the guest crashed"});
+  auto end = far_end_->finish();
+  ASSERT_FALSE(end);
+  EXPECT_FALSE(end.error().message.empty());
+  EXPECT_ERROR(source_->finish(json::object()), "the guest crashed");
+}
+
+TEST_P(SessionTest, AnAbandonedSourceEndsTheDestination) {
+  establish(2);
+  source_.reset();
+  EXPECT_FALSE(far_end_->finish());
+}
+
+// By hand
+
+class SourceTest : public testing::Test {
+ protected:
+  SourceTest() : watchdog_("a source session") {}
+  Result<std::unique_ptr<SourceSession>> connect(size_t lanes = 1) {
+    return SourceSession::connect(
+        {.peers = {raw_.where()}, .lanes = lanes, .route = "host/1", .wishes = {{"wish", 1u}}}, back_.way(),
+        failure_);
+  }
+  void establish(size_t lanes) {
+    std::thread welcoming([this] { raw_.welcome(); });
+    auto connected = connect(lanes);
+    welcoming.join();
+    ASSERT_TRUE(connected) << connected.error().message;
+    source_ = std::move(*connected);
+  }
+  // What a destination that answers the hello like this makes of it.
+  void expect_no_session(const std::function<void(test::RawConnection&)>& answer, const std::string& why) {
+    std::thread answering([&] {
+      test::RawConnection control = raw_.accept();
+      EXPECT_TRUE(control.receive(FrameType::hello));
+      answer(control);
+    });
+    auto connected = connect();
+    answering.join();
+    EXPECT_ERROR(connected, why);
+    if (!connected) {
+      EXPECT_NE(connected.error().message.find(raw_.where().str()), std::string::npos) << "it names the peer";
+    }
+  }
+
+  test::Watchdog watchdog_;
+  test::RawDestination raw_;
+  Back back_;
+  Failure failure_;
+  std::unique_ptr<SourceSession> source_;
+};
+
+TEST_F(SourceTest, SaysHelloOnEachConnection) {
+  establish(3);
+  EXPECT_EQ(raw_.hello.value("lanes", 0u), 3u);
+  EXPECT_EQ(raw_.hello.value("wishes", json()), (json{{"wish", 1u}}));
+  EXPECT_EQ(raw_.hello.value("requires", json()), json::array());
+  for (uint32_t i = 0; i < 3; ++i)
+    EXPECT_EQ(raw_.lane_hellos[i], (json{{"token", "the token"}, {"lane", i}, {"route", "host/1"}}));
+  EXPECT_EQ(raw_.hello.value("route", ""), "host/1");
+}
+
+TEST_F(SourceTest, ARefusalBecomesTheError) {
+  expect_no_session(
+      [](test::RawConnection& control) {
+        (void)control.send({.type = FrameType::refuse}, bytes_of("no\nroom"));
+      },
+      "refused: no room");
+}
+
+TEST_F(SourceTest, TheErrorIsThatOfTheFirstLaneThatHasOne) {
+  std::thread refusing([this] {
+    test::RawConnection control = raw_.accept();
+    auto hello = control.receive();
+    ASSERT_TRUE(hello);
+    raw_.hello = hello->map();
+    EXPECT_TRUE(control.send(FrameType::welcome, {{"token", "the token"}}));
+    raw_.await_lanes();
+    EXPECT_TRUE(raw_.lanes[2].send({.type = FrameType::refuse}, bytes_of("the third")));
+    EXPECT_FALSE(raw_.lanes[2].receive()) << "it hangs up";
+    EXPECT_TRUE(raw_.lanes[0].send(FrameType::welcome, json::object()));
+    EXPECT_TRUE(raw_.lanes[1].send({.type = FrameType::refuse}, bytes_of("the second")));
+    EXPECT_FALSE(raw_.lanes[0].receive()) << "it hangs up as well";
+    EXPECT_FALSE(control.receive());
+  });
+  EXPECT_ERROR(connect(3), "refused: the second");
+  refusing.join();
+}
+
+TEST_F(SourceTest, AnotherAnswerThanAWelcomeIsAnError) {
+  expect_no_session([](test::RawConnection& control) { (void)control.send({.type = FrameType::ack}); },
+                    "gave no welcome");
+}
+
+TEST_F(SourceTest, AWelcomeWithoutATokenIsAnError) {
+  std::thread answering([&] {
+    test::RawConnection control = raw_.accept();
+    EXPECT_TRUE(control.receive(FrameType::hello));
+    EXPECT_TRUE(control.send(FrameType::welcome, {{"token", 5u}}));
+    (void)control.receive();
+  });
+  EXPECT_ERROR(connect(), "lacks a sound \"token\"");
+  answering.join();
+}
+
+TEST_F(SourceTest, APeerOfAnotherVersionIsNamed) {
+  expect_no_session(
+      [](test::RawConnection& control) {
+        HeaderBytes bytes = encode_header({.type = FrameType::welcome}, {});
+        bytes[4] = 9;
+        (void)control.send_bytes(bytes);
+      },
+      "speaks version 9");
+}
+
+TEST_F(SourceTest, APeerThatHangsUpIsAnError) {
+  expect_no_session([](test::RawConnection& control) { control.shut(); },
+                    "closed the connection instead of an answer");
+}
+
+TEST_F(SourceTest, NobodyThereIsAnErrorThatHelps) {
+  raw_.listener->stop();
+  const Endpoint gone = raw_.where();
+  raw_.listener = fail("closed");
+  EXPECT_ERROR(SourceSession::connect({.peers = {gone}}, back_.way(), failure_),
+               "does `wherry receive` run there?");
+}
+
+TEST_F(SourceTest, APeerThatIsKilledEndsTheSession) {
+  establish(2);
+  auto main = source_->open_channel(ChannelKind::main);
+  raw_.control->shut();
+  for (auto& lane : raw_.lanes) lane.shut();
+  auto end = source_->finish(json::object());
+  ASSERT_FALSE(end);
+  EXPECT_FALSE(end.error().message.empty());
+  EXPECT_EQ(main->take_room(1, true), 0u);
+}
+
+TEST_F(SourceTest, TheLastLaneThatDiesEndsTheSession) {
+  establish(2);
+  auto main = source_->open_channel(ChannelKind::main);
+  for (auto& lane : raw_.lanes) lane.shut();
+  EXPECT_ERROR(source_->finish(json::object()), "the last lane was lost: the connection to ");
+}
+
+// Two lanes and a channel, whose opening the dying one has brought.
+class LostLane : public SourceTest {
+ protected:
+  void SetUp() override {
+    establish(2);
+    main_ = source_->open_channel(ChannelKind::main);
+    dying_ = lane_with_frame();
+    ASSERT_TRUE(lane(dying_).receive(FrameType::open));
+  }
+  test::RawConnection& lane(size_t i) { return raw_.lanes[i]; }
+  test::RawConnection& other() { return lane(1 - dying_); }
+  // Waits for a frame on any lane; says on which.
+  size_t lane_with_frame() {
+    std::array<pollfd, 2> lanes{pollfd{lane(0).fd(), POLLIN, 0}, pollfd{lane(1).fd(), POLLIN, 0}};
+    poll(lanes.data(), lanes.size(), std::chrono::milliseconds(test::kForever).count());
+    return lanes[0].revents ? 0 : 1;
+  }
+  void expect_lane_lost() {
+    auto lost = raw_.control->receive();
+    ASSERT_TRUE(lost) << lost.error().message;
+    EXPECT_EQ(lost->type(), FrameType::lane_lost);
+    EXPECT_EQ(lost->head.header.aux, dying_);
+  }
+  Result<> say_ended() {
+    return raw_.control->send({.type = FrameType::lane_ended, .aux = static_cast<uint32_t>(dying_)});
+  }
+  void expect_on_other(FrameType type, uint64_t sequence) {
+    auto frame = other().receive();
+    ASSERT_TRUE(frame) << frame.error().message;
+    EXPECT_EQ(frame->type(), type);
+    EXPECT_EQ(frame->head.header.sequence, sequence);
+  }
+  void acknowledge(uint64_t from, uint64_t to) {
+    for (uint64_t sequence = from; sequence <= to; ++sequence)
+      ASSERT_TRUE(raw_.control->send({.type = FrameType::ack, .sequence = sequence}));
+  }
+  // All is acknowledged, and both sides take leave.
+  void expect_good_end() {
+    std::thread leaving([&] {
+      EXPECT_TRUE(raw_.control->receive(FrameType::done));
+      EXPECT_TRUE(raw_.control->send(FrameType::done, json::object()));
+    });
+    auto ended = source_->finish(json::object());
+    leaving.join();
+    EXPECT_TRUE(ended) << ended.error().message;
+    EXPECT_FALSE(failure_.failed());
+  }
+
+  std::unique_ptr<SourceChannel> main_;
+  size_t dying_ = 0;
+};
+
+TEST_F(LostLane, GivesWhatItHadToTheOtherOnceTheDestinationIsDoneWithIt) {
+  lane(dying_).shut();
+  expect_lane_lost();
+  main_->record(bytes_of("new"), 0, 0, 0);
+  expect_on_other(FrameType::record, 1);
+  ASSERT_TRUE(say_ended());
+  expect_on_other(FrameType::open, 0);
+  acknowledge(0, 1);
+  expect_good_end();
+  const auto lanes = source_->totals().lanes;
+  EXPECT_FALSE(lanes[dying_].lost.empty());
+  EXPECT_TRUE(lanes[1 - dying_].lost.empty());
+}
+
+TEST_F(LostLane, MayBeFoundByTheDestination) {
+  ASSERT_TRUE(say_ended());
+  expect_on_other(FrameType::open, 0);
+  EXPECT_FALSE(lane(dying_).receive()) << "it is shut";
+  acknowledge(0, 0);
+  expect_good_end();
+  EXPECT_NE(source_->totals().lanes[dying_].lost.find("lost it"), std::string::npos);
+}
+
+TEST_F(LostLane, MayBeFoundInTheMiddleOfAFrame) {
+  // More than the kernel takes: whoever sends it waits.
+  constexpr uint64_t kRecords = 40;
+  for (uint64_t i = 0; i < kRecords; ++i) main_->record(test::noise(kMaxBody, 1), 0, 0, 0);
+  ASSERT_TRUE(lane(dying_).receive(FrameType::record));
+  ASSERT_TRUE(say_ended());
+  std::set<uint64_t> came;
+  while (came.size() < 1 + kRecords) {
+    auto frame = other().receive();
+    ASSERT_TRUE(frame) << frame.error().message;
+    came.insert(frame->head.header.sequence);
+  }
+  acknowledge(0, kRecords);
+  expect_good_end();
+}
+
+TEST_F(LostLane, BringsNothingThatIsAcknowledged) {
+  acknowledge(0, 0);
+  lane(dying_).shut();
+  expect_lane_lost();
+  ASSERT_TRUE(say_ended());
+  main_->record(bytes_of("new"), 0, 0, 0);
+  expect_on_other(FrameType::record, 1);
+  acknowledge(1, 1);
+  expect_good_end();
+}
+
+TEST_F(LostLane, IsNothingBehindDone) {
+  acknowledge(0, 0);
+  std::thread leaving([&] {
+    EXPECT_TRUE(raw_.control->receive(FrameType::done));
+    for (auto& lane : raw_.lanes) lane.shut();
+    EXPECT_TRUE(raw_.control->send(FrameType::done, json::object()));
+  });
+  auto ended = source_->finish(json::object());
+  leaving.join();
+  EXPECT_TRUE(ended) << ended.error().message;
+  source_.reset();
+  EXPECT_FALSE(failure_.failed());
+}
+
+TEST_F(LostLane, MakesAnAgainThatCrossesAnAckNothing) {
+  lane(dying_).shut();
+  expect_lane_lost();
+  ASSERT_TRUE(say_ended());
+  acknowledge(0, 0);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::again, .sequence = 0}));
+  expect_good_end();
+}
+
+TEST_F(SourceTest, ALaneThatIsNoneCannotEnd) {
+  establish(2);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::lane_ended, .aux = 2}));
+  EXPECT_ERROR(source_->finish(json::object()), "ended lane 2, which is none");
+}
+
+TEST_F(SourceTest, AnAgainForNothingIsRefused) {
+  establish(2);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::again, .sequence = 0}));
+  EXPECT_ERROR(source_->finish(json::object()), "asked again for a frame that it may not ask for");
+}
+
+TEST_F(SourceTest, ADestinationThatGivesUpSaysWhy) {
+  establish(1);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::failed}, bytes_of("no\x1b room")));
+  EXPECT_ERROR(source_->finish(json::object()), "the destination gave up: no  room");
+}
+
+TEST_F(SourceTest, ADestinationThatNeverHadTheGuestSaysSo) {
+  establish(1);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::failed, .aux = kNeverThere}, bytes_of("no room")));
+  EXPECT_ERROR(source_->finish(json::object()), "the destination gave up: no room");
+  EXPECT_TRUE(back_.wait(0, "<never there>"));
+}
+
+// What came over the session, and what comes over a connection of its own when that is lost, is one way back.
+TEST_F(SourceTest, TheLastWordIsAskedForAnew) {
+  establish(1);
+  auto main = source_->open_channel(ChannelKind::main);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::reverse}, bytes_of("pong ")));
+  ASSERT_TRUE(back_.wait(0, "pong "));
+  raw_.control->shut();
+  EXPECT_ERROR(source_->finish(json::object()), "");
+  std::thread answering([&] {
+    for (const bool cut : {true, false}) {
+      test::RawConnection asking = raw_.accept();
+      auto question = asking.receive(FrameType::last_word);
+      ASSERT_TRUE(question);
+      EXPECT_EQ(question->map(), (json{{"token", "the token"}, {"route", "host/1"}, {"heard", cut ? 5 : 7}}));
+      ASSERT_TRUE(asking.send(FrameType::welcome, json::object()));
+      ASSERT_TRUE(asking.send({.type = FrameType::reverse}, bytes_of(cut ? "sh" : "ut")));
+      if (cut) continue;
+      ASSERT_TRUE(asking.send({.type = FrameType::reverse_close, .aux = kBothWays}));
+      ASSERT_TRUE(asking.send(FrameType::done, {{"side", "destination"}}));
+      EXPECT_TRUE(asking.receive(FrameType::done));
+    }
+  });
+  const Event nobody;
+  auto account = source_->last_word(std::chrono::steady_clock::now() + test::kForever, nobody);
+  answering.join();
+  ASSERT_TRUE(account) << account.error().message;
+  EXPECT_EQ(*account, (json{{"side", "destination"}}));
+  EXPECT_TRUE(back_.wait(0, "pong shut<closed>"));
+}
+
+TEST_F(SourceTest, TheLastWordIsAskedForOnlySoLong) {
+  establish(1);
+  raw_.control->shut();
+  EXPECT_ERROR(source_->finish(json::object()), "");
+  raw_.listener->stop();
+  const Event nobody;
+  EXPECT_ERROR(source_->last_word(std::chrono::steady_clock::now(), nobody), "cannot connect");
+  nobody.raise();
+  EXPECT_ERROR(source_->last_word(std::chrono::steady_clock::now() + test::kForever, nobody), "");
+}
+
+TEST_F(SourceTest, AnAcknowledgementOfNothingIsRefused) {
+  establish(1);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::ack, .channel = 3, .sequence = 4}));
+  EXPECT_ERROR(source_->finish(json::object()), "acknowledged a frame that was never sent");
+}
+
+TEST_F(SourceTest, AnAcknowledgementThatComesTwiceIsRefused) {
+  establish(1);
+  auto main = source_->open_channel(ChannelKind::main);
+  ASSERT_TRUE(raw_.lanes[0].receive(FrameType::open));
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::ack}));
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::ack}));
+  main->record(bytes_of("x"), 0, 0, 0);  // so that something is still waited for
+  EXPECT_ERROR(source_->finish(json::object()), "acknowledged a frame that was never sent");
+}
+
+TEST_F(SourceTest, AFrameThatDoesNotBelongOnTheControlConnectionIsRefused) {
+  establish(1);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::open}));
+  EXPECT_ERROR(source_->finish(json::object()), "a frame of type 1 on the control connection");
+}
+
+TEST_F(SourceTest, AnAccountThatIsNoMapIsRefused) {
+  establish(1);
+  ASSERT_TRUE(raw_.control->send({.type = FrameType::done}, bytes_of("?")));
+  EXPECT_ERROR(source_->finish(json::object()), "CBOR");
+}
+
+TEST_F(SourceTest, FramesLookAsTheyShould) {
+  establish(1);
+  auto main = source_->open_channel(ChannelKind::main);
+  auto data = source_->open_channel(ChannelKind::data);
+  data->record(bytes_of("sync"), kEpochEnd, 0, 0);
+  data->record(bytes_of("more"), kOpaque, 0, 0);
+  data->close(false);
+  auto frame = raw_.lanes[0].receive();
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(frame->type(), FrameType::open);
+  EXPECT_EQ(frame->head.header.channel, 0);
+  EXPECT_EQ(frame->head.header.aux, 0u);
+  struct Expected {
+    FrameType type;
+    uint64_t sequence;
+    uint32_t epoch;
+    uint32_t aux;
+    std::string body;
+  };
+  const std::vector<Expected> expected = {{FrameType::open, 0, 0, 1, ""},
+                                          {FrameType::record, 1, 0, 0, "sync"},
+                                          {FrameType::record, 2, 1, 0, "more"},
+                                          {FrameType::close, 3, 1, 0, ""}};
+  for (const Expected& one : expected) {
+    frame = raw_.lanes[0].receive();
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(frame->type(), one.type);
+    EXPECT_EQ(frame->head.header.channel, 1);
+    EXPECT_EQ(frame->head.header.sequence, one.sequence);
+    EXPECT_EQ(frame->head.header.epoch, one.epoch);
+    EXPECT_EQ(frame->head.header.aux, one.aux);
+    EXPECT_EQ(frame->text(), one.body);
+  }
+}
+
+}  // namespace
+}  // namespace wherry

@@ -1,0 +1,122 @@
+#include "transport/wire/first_frame.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <thread>
+
+#include "tests/transport/support.h"
+#include "transport/wire/frame_socket.h"
+#include "transport/socket/socket.h"
+
+namespace wherry {
+namespace {
+
+using std::chrono::milliseconds;
+
+class FirstFrameTest : public testing::Test {
+ protected:
+  FirstFrameTest() {
+    auto listener = Listener::open({.path = {}, .host = "127.0.0.1", .port = 0});
+    auto fd = connect_to(listener->where(), test::kForever, test::kForever);
+    peer_ = std::make_unique<FrameSocket>(std::move(*fd), "here");
+    ours_ = std::move(*listener->accept(test::kForever));
+  }
+  Result<FirstFrame> peek(milliseconds patience = test::kForever) {
+    return peek_first_frame(ours_.get(), "the peer", patience);
+  }
+  void expect_error(const std::string& why, milliseconds patience = test::kForever) {
+    auto seen = peek(patience);
+    ASSERT_FALSE(seen) << "no error: " << why;
+    EXPECT_EQ(seen.error().message.find("the peer: "), 0u) << seen.error().message;
+    EXPECT_NE(seen.error().message.find(why), std::string::npos) << seen.error().message;
+  }
+  void send_bytes(std::span<const uint8_t> bytes) { ASSERT_TRUE(send_all(peer_->fd(), bytes)); }
+
+  test::Watchdog watchdog_{"a first frame"};
+  std::unique_ptr<FrameSocket> peer_;
+  Fd ours_;
+};
+
+TEST_F(FirstFrameTest, IsSeenAndStaysWhereItIs) {
+  const auto body = nlohmann::json::to_cbor({{"route", "hostb/1"}});
+  ASSERT_TRUE(peer_->send({.type = FrameType::hello}, body));
+  ASSERT_TRUE(peer_->send({.type = FrameType::open}));
+  for (int i = 0; i < 2; ++i) {
+    auto seen = peek();
+    ASSERT_TRUE(seen) << seen.error().message;
+    EXPECT_EQ(seen->type, FrameType::hello);
+    EXPECT_EQ(seen->body, (nlohmann::json{{"route", "hostb/1"}}));
+  }
+  FrameSocket socket(std::move(ours_), "the peer");
+  FrameHead head;
+  ASSERT_TRUE(socket.receive_head(head));
+  EXPECT_EQ(head.header.type, FrameType::hello);
+  EXPECT_EQ(socket.receive_body().value(), body);
+  ASSERT_TRUE(socket.receive_head(head));
+  EXPECT_EQ(head.header.type, FrameType::open);
+}
+
+TEST_F(FirstFrameTest, MayComeInPieces) {
+  const auto body = nlohmann::json::to_cbor({{"route", "hostb/1"}});
+  FrameHeader header{.type = FrameType::lane_hello, .body_length = static_cast<uint32_t>(body.size())};
+  Checksum sum;
+  sum.add(body);
+  header.body_sum = sum.value();
+  const HeaderBytes head = encode_header(header, {});
+  std::thread sending([&] {
+    for (const uint8_t& byte : head) send_bytes({&byte, 1});
+    for (const uint8_t& byte : body) send_bytes({&byte, 1});
+  });
+  auto seen = peek();
+  sending.join();
+  ASSERT_TRUE(seen) << seen.error().message;
+  EXPECT_EQ(seen->type, FrameType::lane_hello);
+}
+
+TEST_F(FirstFrameTest, SilenceIsAnError) {
+  expect_error("said nothing", milliseconds(10));
+  send_bytes(test::bytes_of("WHRY"));
+  expect_error("said nothing", milliseconds(10));
+}
+
+TEST_F(FirstFrameTest, AnEarlyEndIsAnError) {
+  send_bytes(test::bytes_of("WHRY"));
+  peer_->shut();
+  expect_error("ended in the middle");
+}
+
+TEST_F(FirstFrameTest, WhatIsNoFrameIsAnError) {
+  send_bytes(std::vector<uint8_t>(100, 'x'));
+  expect_error("wrong magic");
+}
+
+TEST_F(FirstFrameTest, ADamagedBodyIsAnError) {
+  const auto body = nlohmann::json::to_cbor({{"route", "hostb/1"}});
+  const HeaderBytes head = encode_header(
+      {.type = FrameType::hello, .body_length = static_cast<uint32_t>(body.size()), .body_sum = 1}, {});
+  send_bytes(head);
+  send_bytes(body);
+  expect_error("damaged");
+}
+
+TEST_F(FirstFrameTest, ABodyThatNoConnectionBeginsWithIsAnError) {
+  send_bytes(encode_header({.type = FrameType::hello, .body_length = 1 << 20}, {}));
+  expect_error("no connection begins like that");
+}
+
+TEST_F(FirstFrameTest, ABodyThatIsNoMapIsAnError) {
+  ASSERT_TRUE(peer_->send({.type = FrameType::hello}, test::bytes_of("hm?!")));
+  expect_error("");
+}
+
+// "Resource temporarily unavailable", as the kernel says, tells nobody anything.
+TEST_F(FirstFrameTest, AWelcomeThatDoesNotComeIsMissedByWhomAndForHowLong) {
+  peer_->set_patience(milliseconds(200));
+  EXPECT_ERROR(read_welcome(*peer_), "receiving from here failed: no answer within 0.2 s (is it a Wherry");
+  ours_.reset();
+  EXPECT_ERROR(read_welcome(*peer_), "here closed the connection instead of an answer (is it a Wherry");
+}
+
+}  // namespace
+}  // namespace wherry

@@ -1,0 +1,29 @@
+// A fabric's event queue: what its connection manager says of calls, of connections and of their ends.
+//
+// Thread-safe as libfabric's queue is.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "transport/fabric/fabric.h"
+
+namespace wherry::fabric {
+
+struct CmEvent {
+  uint32_t kind = 0;          // FI_CONNREQ, FI_CONNECTED, FI_SHUTDOWN
+  Info caller;                // of FI_CONNREQ: what an endpoint for it is made of
+  std::vector<uint8_t> data;  // what the peer said with it. Providers may hand over more bytes than he gave
+};
+
+Result<Owned<fid_eq>> open_events(fid_fabric* fabric);
+
+// How long one look at a fabric's queues may take: short enough that whoever gives up meanwhile is seen soon.
+inline constexpr std::chrono::milliseconds kEventLook{100};
+
+// The next event; nothing if none came in time. An error is what the peer or the device met with.
+Result<std::optional<CmEvent>> next_event(fid_eq* events, std::chrono::milliseconds longest);
+
+}  // namespace wherry::fabric

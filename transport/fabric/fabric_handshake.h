@@ -1,0 +1,46 @@
+// How the two ends of a lane find out, over its TCP connection, whether it can go over a fabric:
+//
+//   source                                   destination
+//   lane_hello {fabric: provider} ─────────▶ listens on that path
+//   ◀──────────── welcome {fabric: where} or {no_fabric: why}
+//   calls ═════════════════════════════════▶ accepts
+//   writes a sample where he is told to ═══▶ looks whether it is there
+//   lane_path {fabric: yes or no} ─────────▶
+//   ◀──────────── welcome {fabric: yes or no}
+//
+// A lane that cannot goes on over the TCP connection, and both ends know why. One that can keeps it beside,
+// to be told by the kernel when the peer goes. Each call returns within half a minute.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "transport/fabric/fabric_connection.h"
+#include "transport/fabric/fabric_wish.h"
+#include "transport/wire/frame_socket.h"
+#include "transport/lane/slots.h"
+
+namespace wherry {
+
+struct FabricPath {
+  std::unique_ptr<FabricConnection> connection;  // null: there is none
+  std::string why_not;
+};
+
+// Why no lane of this host can go over a fabric, whoever the peer is; empty: some may. The first call may
+// take seconds, for libfabric loads its providers: so it is to be made before a peer waits.
+std::string why_no_fabric(const FabricWish& wish);
+
+// Whether there is a way to the peer, so that the lane_hello asks for it; an error says why not.
+Result<> find_fabric(const FrameSocket& socket, const FabricWish& wish);
+
+// The source's part behind the welcome. An error is one of the TCP connection.
+Result<FabricPath> call_fabric(FrameSocket& socket, const nlohmann::json& welcome, const FabricWish& wish,
+                               FabricDomains& domains, SlotPool& pool);
+
+// The destination's part behind a lane_hello, with the welcome and, if it comes to that, all that follows.
+Result<FabricPath> answer_fabric(FrameSocket& socket, const nlohmann::json& hello, FabricDomains& domains,
+                                 SlotPool& pool);
+
+}  // namespace wherry

@@ -1,0 +1,280 @@
+#include "transport/flow/chooser.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace wherry {
+namespace {
+
+using namespace std::chrono_literals;
+
+// What a way is believed to take and to leave until it is measured.
+struct Prior {
+  std::optional<int> level;
+  double bytes_per_second;
+  double left;
+};
+constexpr std::array kLevels{
+    Prior{-5, 0.6e9, 0.60}, Prior{-1, 0.5e9, 0.55}, Prior{1, 0.4e9, 0.50},
+    Prior{3, 0.2e9, 0.48},  Prior{6, 0.08e9, 0.46}, Prior{9, 0.04e9, 0.45},
+};
+constexpr Prior kRaw{std::nullopt, 8e9, 1};
+constexpr Prior kRemembered{std::nullopt, 3e9, 1};
+constexpr double kAgain = 0.1;  // of what is left, for pages that come again
+
+constexpr int kFreeLevel = 1;  // up to here zstd may take processors that are not idle
+constexpr double kWeight = 0.2;
+constexpr double kBetter = 1.05;         // what another way must promise to be taken
+constexpr double kFreeRaw = 1.3;         // and where raw pages take no processor's time,
+constexpr uint32_t kTry = 32;            // every so many batches another way is tried,
+constexpr double kWorthTrying = 0.5;     // if it is believed to be at least that good,
+constexpr double kForget = 0.25;         // and so much of what was measured of others is forgotten
+constexpr double kForgetSlowness = 0.9;  // and this is left of zstd's slowness
+constexpr double kWindow = 0.01;         // seconds, of a measurement of the rate,
+constexpr double kFirstWindow = 0.003;   // and before there was any
+constexpr double kBusy = 0.25;  // of a window: if bytes wait for less, the network has not shown what it can
+constexpr double kNewRate = 0.4;         // how much a measurement counts
+constexpr double kDoubtfulRate = 0.02;   // and where processors, not the network, may be what is slow
+constexpr double kFirstRate = 0.5e9;     // until it is known
+constexpr double kUnknownGrowth = 1.25;  // for each window in which the network kept up, before it is known,
+constexpr double kKnownGrowth = 1.03;    // and since
+constexpr uint32_t kEnough = 5;  // measurements: the first are of a TCP that is still opening its window
+constexpr double kFastest = 1e11;
+constexpr double kSlowest = 1e3;
+constexpr auto kAskIdle = 200ms;
+
+}  // namespace
+
+Chooser::Chooser(const Compression& wish, size_t lanes, std::function<double()> idle)
+    : wish_(wish), idle_(std::move(idle)), lanes_(lanes), rate_(kFirstRate) {
+  using Mode = Compression::Mode;
+  using History = Encoding::History;
+  for (Choice& choice : choices_) {
+    const double again = &choice == &choices_.back() ? kAgain : 1;
+    const auto add = [&](History history, const Prior& prior) {
+      const double left = prior.left * (history == History::kept ? again : 1);
+      choice.ways.push_back({.encoding = {history, prior.level, wish_.verify},
+                             .usual = 1 / prior.bytes_per_second,
+                             .left = left});
+    };
+    const auto add_levels = [&](History history) {
+      if (wish_.level) return add(history, {wish_.level, 0.3e9, 0.5});
+      if (wish_.mode != Mode::automatic) return add(history, kLevels[2]);
+      for (const Prior& prior : kLevels) add(history, prior);
+    };
+    switch (wish_.mode) {
+      case Mode::automatic:
+        add(History::forgotten, kRaw);
+        add(History::kept, kRemembered);
+        add_levels(History::kept);
+        break;
+      case Mode::off:
+        add(History::forgotten, kRaw);
+        break;
+      case Mode::zstd:
+        add_levels(History::forgotten);
+        break;
+      case Mode::delta:
+        add(History::kept, kRemembered);
+        break;
+      case Mode::delta_zstd:
+        add_levels(History::kept);
+        break;
+    }
+  }
+}
+
+// Guest bytes a second of a lane that the network drains at `rate`.
+double Chooser::speed(const Way& way, const Way& present, double rate) const {
+  const double draining = way.left / rate;
+  const double speed = 1 / std::pow(std::pow(way.seconds, 4) + std::pow(draining, 4), 0.25);
+  const bool takes_idle_ones =
+      worth_of_raw_ > 1 ? !is_raw(way) : way.encoding.level && *way.encoding.level > kFreeLevel;
+  if (!takes_idle_ones) return speed;
+  const double used = present.seconds / std::max(present.seconds, present.left / rate);
+  return std::min(speed, (used + idle_processors_ / static_cast<double>(lanes_.size())) / way.seconds);
+}
+
+bool Chooser::is_raw(const Way& way) {
+  return !way.encoding.level && way.encoding.history == Encoding::History::forgotten;
+}
+
+double Chooser::part(size_t lane) const {
+  double all = 0;
+  for (const Lane& each : lanes_) all += each.recent;
+  return all > 0 ? lanes_[lane].recent / all : 1.0 / static_cast<double>(lanes_.size());
+}
+
+void Chooser::expect(double rate) {
+  std::lock_guard lock(mutex_);
+  rate_ = std::clamp(rate, kSlowest, kFastest);
+}
+
+void Chooser::raw_is_free() {
+  std::lock_guard lock(mutex_);
+  worth_of_raw_ = kFreeRaw;
+}
+
+Chooser::Pick Chooser::choose(size_t lane, Population population) {
+  std::lock_guard lock(mutex_);
+  Choice& choice = choices_[population == Population::again];
+  // A lane that got little so far may get more.
+  const double rate = rate_ * std::max(part(lane), 0.5 / static_cast<double>(lanes_.size()));
+  const auto promises = [&](size_t number) {
+    const Way& way = choice.ways[number];
+    return speed(way, choice.ways[choice.at], rate) * (is_raw(way) ? worth_of_raw_ : 1);
+  };
+  size_t best = choice.at;
+  double most = promises(best) * kBetter;
+  for (size_t way = 0; way < choice.ways.size(); ++way) {
+    if (promises(way) > most) {
+      most = promises(way);
+      best = way;
+    }
+  }
+  choice.at = best;
+  if (++choice.batches % kTry == 0) {
+    forget(choice);
+    for (size_t step = 1; step <= choice.ways.size(); ++step) {
+      const size_t other = (choice.tried + step) % choice.ways.size();
+      if (other == best || promises(other) <= kWorthTrying * promises(best)) continue;
+      best = choice.tried = other;
+      break;
+    }
+  }
+  lanes_[lane].encodes = !is_raw(choice.ways[best]);
+  return {choice.ways[best].encoding, population, best};
+}
+
+// Else a way that fared badly once, by chance, would never be tried again.
+void Chooser::forget(Choice& choice) {
+  const bool zstd_tried = std::any_of(choice.ways.begin(), choice.ways.end(),
+                                      [](const Way& way) { return way.encoding.level && way.fresh; });
+  if (!zstd_tried) slower_ = std::max(1.0, slower_ * kForgetSlowness);
+  for (Way& way : choice.ways) {
+    if (!std::exchange(way.fresh, false))
+      way.seconds += kForget * (way.usual * (way.encoding.level ? slower_ : 1) - way.seconds);
+  }
+}
+
+void Chooser::no_deltas() {
+  std::lock_guard lock(mutex_);
+  for (Choice& choice : choices_) {
+    for (Way& way : choice.ways) way.encoding.history = Encoding::History::forgotten;
+  }
+}
+
+void Chooser::encoded(const Pick& pick, uint64_t guest_bytes, uint64_t wire_bytes,
+                      std::chrono::duration<double> took) {
+  if (guest_bytes == 0) return;
+  std::lock_guard lock(mutex_);
+  Way& way = choices_[pick.population == Population::again].ways[pick.way];
+  const auto guest = static_cast<double>(guest_bytes);
+  way.seconds += kWeight * (took.count() / guest - way.seconds);
+  way.left += kWeight * (static_cast<double>(wire_bytes) / guest - way.left);
+  way.measured = way.fresh = true;
+  if (way.encoding.level) expect_of_others();
+}
+
+// A machine that is slow at some levels of zstd is slow at all of them: each need not be tried to find out.
+// One measurement may be chance, for the thread may have been without a processor.
+void Chooser::expect_of_others() {
+  size_t measured = 0;
+  double slower = std::numeric_limits<double>::max();
+  for (const Choice& choice : choices_) {
+    for (const Way& way : choice.ways) {
+      if (!way.encoding.level || !way.measured) continue;
+      ++measured;
+      slower = std::min(slower, way.seconds / way.usual);
+    }
+  }
+  if (measured < 2) return;
+  slower_ = slower;
+  for (Choice& choice : choices_) {
+    for (Way& way : choice.ways) {
+      if (way.encoding.level && !way.measured) way.seconds = way.usual * slower;
+    }
+  }
+}
+
+void Chooser::network(size_t lane, uint64_t given, uint64_t waiting, Clock::time_point now) {
+  std::lock_guard lock(mutex_);
+  if (now - idle_asked_ >= kAskIdle) {
+    idle_asked_ = now;
+    idle_processors_ = idle_();
+  }
+  Lane& told = lanes_[lane];
+  const uint64_t sent = given - std::min(given, waiting);
+  const uint64_t more = sent - std::min(sent, told.sent);
+  told.sent = sent;
+  told.waiting = waiting;
+  told.recent += static_cast<double>(more);
+  const bool any =
+      std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& each) { return each.waiting > 0; });
+  if (seen_ != Clock::time_point{} && now > seen_) {
+    measure(std::chrono::duration<double>(now - seen_).count(), more, seen_waiting_ && any);
+  }
+  seen_ = std::max(seen_, now);
+  seen_waiting_ = any;
+}
+
+void Chooser::measure(double seconds, uint64_t sent, bool busy) {
+  window_ += seconds;
+  sent_ += sent;
+  if (busy) {
+    busy_ += seconds;
+    busy_sent_ += sent;
+  }
+  if (window_ < (measured_ == 0 ? kFirstWindow : kWindow)) return;
+  if (busy_ > kBusy * window_) {
+    const double rate = static_cast<double>(busy_sent_) / busy_;
+    const bool encodes =
+        std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& each) { return each.encodes; });
+    const bool doubtful = worth_of_raw_ > 1 && encodes && rate < rate_;
+    rate_ += (doubtful ? kDoubtfulRate : kNewRate) * (rate - rate_);
+    ++measured_;
+  } else {
+    rate_ = std::max(rate_ * (measured_ < kEnough ? kUnknownGrowth : kKnownGrowth),
+                     static_cast<double>(sent_) / window_);
+  }
+  rate_ = std::clamp(rate_, kSlowest, kFastest);
+  for (Lane& lane : lanes_) lane.recent *= 0.9;
+  window_ = busy_ = 0;
+  sent_ = busy_sent_ = 0;
+}
+
+double Chooser::rate() const {
+  std::lock_guard lock(mutex_);
+  return rate_;
+}
+
+bool Chooser::knows_rate() const {
+  std::lock_guard lock(mutex_);
+  return measured_ > 0;
+}
+
+double Chooser::landing_rate() const {
+  std::lock_guard lock(mutex_);
+  const Choice& again = choices_.back();
+  const Choice& choice = again.ways[again.at].measured ? again : choices_.front();
+  const Way& way = choice.ways[choice.at];
+  const auto lanes = static_cast<double>(lanes_.size());
+  return lanes * speed(way, way, rate_ / lanes);
+}
+
+std::string Chooser::describe() const {
+  std::lock_guard lock(mutex_);
+  const auto name = [](const Choice& choice) {
+    const Encoding& encoding = choice.ways[choice.at].encoding;
+    const bool delta = encoding.history == Encoding::History::kept;
+    if (!encoding.level) return std::string(delta ? "delta" : "raw");
+    return fmt::format("{}zstd {}", delta ? "delta + " : "", *encoding.level);
+  };
+  return fmt::format("first: {}, again: {}", name(choices_[0]), name(choices_[1]));
+}
+
+}  // namespace wherry

@@ -1,0 +1,114 @@
+#include "transport/flow/flight_window.h"
+
+#include <algorithm>
+
+#include "compression/page_batch.h"
+#include "transport/lane/slots.h"
+
+namespace wherry {
+namespace {
+
+constexpr double kExcess = 0.1;      // ε: how much of the downtime target may go to bytes in flight
+constexpr double kQemuWindow = 0.1;  // W in seconds: QEMU's BUFFER_DELAY
+
+}  // namespace
+
+FlightWindow::FlightWindow(const Limits& limits) : limits_(limits) {
+  rebound();
+}
+
+void FlightWindow::rebound() {
+  const double target = std::chrono::duration<double>(limits_.downtime).count();
+  const double queued = kExcess * kQemuWindow * target / (kQemuWindow + target);
+  const double link = std::chrono::duration<double>(round_trip_).count();
+  const auto wanted = static_cast<size_t>(goodput_.bytes_per_second() * (queued + link));
+  const size_t least = std::max(limits_.lanes, of_channel_.size()) * kSlotBytes;
+  state_.bound = std::min(std::max(wanted, least), std::max(limits_.cap, least));
+  state_.largest_bound = std::max(state_.largest_bound, state_.bound);
+  state_.goodput = goodput_.bytes_per_second();
+  batch_bytes_ = std::min<size_t>(state_.bound / (2 * limits_.lanes), kBatchBytes);
+}
+
+void FlightWindow::open(uint16_t channel) {
+  std::lock_guard lock(mutex_);
+  of_channel_.emplace(channel, 0);
+  rebound();
+  freed_.notify_all();
+}
+
+void FlightWindow::close(uint16_t channel) {
+  std::lock_guard lock(mutex_);
+  auto found = of_channel_.find(channel);
+  if (found == of_channel_.end()) return;
+  state_.in_flight -= found->second;
+  of_channel_.erase(found);
+  rebound();
+  freed_.notify_all();
+}
+
+// A channel leaves to each other channel that has less than a slot in flight what that is short of a slot.
+size_t FlightWindow::room(uint16_t channel, size_t want) const {
+  size_t spoken_for = state_.in_flight;
+  for (const auto& [other, bytes] : of_channel_) {
+    if (other != channel && bytes < kSlotBytes) spoken_for += kSlotBytes - bytes;
+  }
+  const size_t own = of_channel_.at(channel);
+  size_t room = state_.bound > spoken_for ? state_.bound - spoken_for : 0;
+  if (own < kSlotBytes) room = std::max(room, kSlotBytes - own);
+  return std::min(room, want);
+}
+
+size_t FlightWindow::try_take(uint16_t channel, size_t want) {
+  std::lock_guard lock(mutex_);
+  size_t granted = room(channel, want);
+  of_channel_[channel] += granted;
+  state_.in_flight += granted;
+  state_.most_in_flight = std::max(state_.most_in_flight, state_.in_flight);
+  return granted;
+}
+
+size_t FlightWindow::take(uint16_t channel, size_t want) {
+  std::unique_lock lock(mutex_);
+  size_t granted = 0;
+  freed_.wait(lock, [&] { return stopped_ || (granted = room(channel, want)) > 0; });
+  if (stopped_) return 0;
+  of_channel_[channel] += granted;
+  state_.in_flight += granted;
+  state_.most_in_flight = std::max(state_.most_in_flight, state_.in_flight);
+  return granted;
+}
+
+void FlightWindow::give_back(uint16_t channel, size_t bytes) {
+  std::lock_guard lock(mutex_);
+  of_channel_[channel] -= bytes;
+  state_.in_flight -= bytes;
+  freed_.notify_all();
+}
+
+void FlightWindow::acknowledge(uint16_t channel, size_t bytes) {
+  std::lock_guard lock(mutex_);
+  if (auto found = of_channel_.find(channel); found != of_channel_.end()) {
+    found->second -= bytes;
+    state_.in_flight -= bytes;
+  }
+  if (goodput_.add(bytes, Goodput::Clock::now())) rebound();
+  freed_.notify_all();
+}
+
+void FlightWindow::set_round_trip(std::chrono::microseconds round_trip) {
+  std::lock_guard lock(mutex_);
+  round_trip_ = round_trip;
+}
+
+void FlightWindow::stop() {
+  std::lock_guard lock(mutex_);
+  stopped_ = true;
+  freed_.notify_all();
+}
+
+FlightWindow::State FlightWindow::state() const {
+  std::lock_guard lock(mutex_);
+  return state_;
+}
+
+}  // namespace wherry

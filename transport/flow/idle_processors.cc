@@ -1,0 +1,51 @@
+#include "transport/flow/idle_processors.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <fstream>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace wherry {
+namespace {
+
+struct Ticks {
+  uint64_t idle = 0;
+  uint64_t all = 0;
+};
+
+// The first line of /proc/stat: cpu user nice system idle iowait irq softirq steal …
+Ticks read_ticks() {
+  std::ifstream file("/proc/stat");
+  std::string name;
+  file >> name;
+  Ticks ticks;
+  uint64_t value = 0;
+  for (int column = 0; column < 8 && file >> value; ++column) {
+    ticks.all += value;
+    if (column == 3) ticks.idle = value;
+  }
+  return ticks;
+}
+
+}  // namespace
+
+double idle_processors() {
+  static std::mutex mutex;
+  static Ticks before;
+  static double share = 0;
+  std::lock_guard lock(mutex);
+  const Ticks now = read_ticks();
+  // Several sessions of a process may ask at nearly the same time: a tick or two tells nothing.
+  constexpr uint64_t kEnough = 10;
+  if (now.all >= before.all + kEnough) {
+    if (before.all > 0)
+      share = static_cast<double>(now.idle - std::min(now.idle, before.idle)) /
+              static_cast<double>(now.all - before.all);
+    before = now;
+  }
+  return share * std::max(1u, std::thread::hardware_concurrency());
+}
+
+}  // namespace wherry

@@ -1,0 +1,80 @@
+#include "transport/wire/first_frame.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "transport/wire/control.h"
+#include "transport/socket/socket.h"
+#include "base/wait_ready.h"
+
+namespace wherry {
+namespace {
+
+constexpr size_t kMostBytes = 16 * 1024;
+
+// The first bytes of a stream once so many are there.
+Result<std::vector<uint8_t>> peek(int fd, size_t bytes, std::chrono::steady_clock::time_point until) {
+  // The socket counts as readable only with that many: no need to look again and again.
+  const int enough = static_cast<int>(bytes);
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &enough, sizeof enough);
+  pollfd ready{fd, POLLIN, 0};
+  auto there = wait_ready({&ready, 1}, until);
+  const int one = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
+  if (!there) return pass_on(there);
+  if (!*there) return fail("it said nothing, or too little");
+  std::vector<uint8_t> seen(bytes);
+  const ssize_t got = ::recv(fd, seen.data(), seen.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (got < 0) return fail("{}", reason(errno));
+  if (static_cast<size_t>(got) < bytes) return fail("it ended in the middle of its first frame");
+  return seen;
+}
+
+Result<FirstFrame> first_frame(int fd, const std::string& peer, std::chrono::milliseconds patience) {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  auto seen = peek(fd, kFrameHeaderBytes, until);
+  if (!seen) return pass_on(seen);
+  HeaderBytes bytes;
+  std::copy_n(seen->begin(), bytes.size(), bytes.begin());
+  auto header = decode_header(bytes);
+  if (!header) return pass_on(header);
+  if (header->table_length != 0 || header->body_length > kMostBytes)
+    return fail("no connection begins like that");
+  if (auto sound = check_head(bytes, {}); !sound) return pass_on(sound);
+  seen = peek(fd, kFrameHeaderBytes + header->body_length, until);
+  if (!seen) return pass_on(seen);
+  const auto body = std::span<const uint8_t>(*seen).subspan(kFrameHeaderBytes);
+  Checksum sum;
+  sum.add(body);
+  if (sum.value() != header->body_sum) return fail("the first frame is damaged");
+  auto map = read_map(body, peer);
+  if (!map) return pass_on(map);
+  return FirstFrame{header->type, std::move(*map)};
+}
+
+}  // namespace
+
+Result<FirstFrame> peek_first_frame(int fd, const std::string& peer, std::chrono::milliseconds patience) {
+  auto frame = first_frame(fd, peer, patience);
+  if (!frame) return fail("{}: {}", peer, frame.error().message);
+  return frame;
+}
+
+Result<nlohmann::json> read_welcome(FrameSocket& socket) {
+  FrameHead head;
+  auto got = socket.receive_head(head);
+  constexpr const char* kLook = "is it a Wherry that listens there, and does it run? Its log may tell";
+  if (!got) return fail("{} ({})", got.error().message, kLook);
+  if (!*got) return fail("{} closed the connection instead of an answer ({})", socket.peer(), kLook);
+  auto body = socket.receive_body();
+  if (!body) return pass_on(body);
+  if (head.header.type == FrameType::refuse) {
+    return fail("{} refused: {}", socket.peer(), peer_text(*body));
+  }
+  if (head.header.type != FrameType::welcome) return fail("{} gave no welcome", socket.peer());
+  return read_map(*body, socket.peer());
+}
+
+}  // namespace wherry

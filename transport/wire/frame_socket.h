@@ -1,0 +1,77 @@
+// Frames over a stream socket: what a TCP lane and the control connection have in common.
+//
+// One thread may send and one receive at a time; shut() and await_end() come from any thread.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/fd.h"
+#include "transport/wire/frame.h"
+#include "transport/lane/lane.h"
+
+namespace wherry {
+
+class FrameSocket {
+ public:
+  FrameSocket(Fd socket, std::string peer);
+
+  // Sends a frame; fills in lengths and sums.
+  Result<> send(FrameHeader header, std::span<const uint8_t> table,
+                std::span<const std::span<const uint8_t>> body);
+  Result<> send(FrameHeader header, std::span<const uint8_t> body = {});
+
+  // Says why not, as the answer to what begins a connection, and ends it.
+  void refuse(const std::string& why);
+
+  // Receives header and table and checks them; false at the orderly end of the stream.
+  Result<bool> receive_head(FrameHead& head);
+  // Receives the body of the frame whose head came last, and checks it.
+  Result<> receive_body(std::span<iovec> where);
+  Result<std::vector<uint8_t>> receive_body();
+
+  // Whether the last call to receive found the connection itself ended or failed, which is no fault of what
+  // came over it.
+  bool lost() const { return lost_; }
+  // Waits until the connection has ended or failed, also by shut(); says why.
+  Error await_end();
+
+  // Bounds each wait of receive from now on; zero: none.
+  void set_patience(std::chrono::milliseconds longest);
+  void shut();
+  uint64_t bytes_sent() const { return bytes_sent_; }
+  const std::string& peer() const { return peer_; }
+  int fd() const { return socket_.get(); }
+
+ private:
+  Result<bool> receive(std::span<iovec> pieces);
+  // The kernel tells a failure once, to the call that asks first; those that come after get another or none.
+  // Keeps the first and returns it.
+  std::string cause(const std::string& told);
+  // With what the kernel knows besides. Called with the lock held.
+  void tell(const std::string& told);
+
+  Fd socket_;
+  const std::string peer_;
+  std::atomic<uint64_t> bytes_sent_ = 0;
+  std::vector<iovec> pieces_;
+  Checksum send_sum_;
+  Checksum receive_sum_;
+  FrameHeader received_;
+  bool lost_ = false;
+  std::mutex telling_;
+  std::condition_variable told_;
+  std::string cause_;  // under telling_
+  bool shut_ = false;  // under telling_
+};
+
+}  // namespace wherry
