@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "transport/socket/socket.h"
+#include "base/errno.h"
 
 namespace wherry {
 

@@ -5,7 +5,7 @@
 
 #include "base/result.h"
 #include "base/event.h"
-#include "transport/socket/socket.h"
+#include "base/errno.h"
 
 namespace wherry {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "transport/socket/socket.h"
+#include "base/errno.h"
 
 namespace wherry {
 

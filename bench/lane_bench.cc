@@ -21,6 +21,9 @@
 
 #include "bench/null_qemu.h"
 #include "tests/transport/path.h"
+#include "transport/socket/connect.h"
+#include "transport/socket/listener.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::bench {
 namespace {

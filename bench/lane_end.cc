@@ -12,6 +12,7 @@
 #include <cstdio>
 
 #include "bench/null_qemu.h"
+#include "transport/socket/listener.h"
 
 namespace wherry::bench {
 namespace {

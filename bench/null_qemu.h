@@ -17,6 +17,7 @@
 
 #include "transport/destination/destination_session.h"
 #include "transport/source/source_session.h"
+#include "transport/socket/listener.h"
 
 namespace wherry::bench {
 

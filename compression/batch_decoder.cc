@@ -6,18 +6,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/bytes.h"
 #include "compression/line_delta.h"
 #include "compression/page_patch.h"
 #include "compression/page_reference.h"
 
 namespace wherry {
 namespace {
-
-uint64_t get_number(const uint8_t* in, size_t bytes) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < bytes; ++i) value |= uint64_t{in[i]} << (8 * i);
-  return value;
-}
 
 // What stands ahead of a page, or of its patch.
 size_t ahead(PageKind kind) {
@@ -53,7 +48,7 @@ Result<bool> resolve_by_memory(PageKind kind, PageReference to, const uint8_t* s
   if (kind == PageKind::lines) return apply_lines(said, *base, space.page_size, page);
   if (*base != page) std::memcpy(page, *base, space.page_size);
   apply_patch(said + kSumBytes, page);
-  return XXH3_64bits(page, space.page_size) == get_number(said, kSumBytes);
+  return XXH3_64bits(page, space.page_size) == get_le(said, kSumBytes);
 }
 
 }  // namespace
@@ -124,7 +119,7 @@ Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageBases* 
     for (uint64_t index = run.first; index < run.first + run.count; ++index, ++next) {
       const uint8_t*& said = batch.data[next];
       uint8_t* page = &scratch[next * page_size];
-      const auto place = static_cast<uint32_t>(get_number(said, kPlaceBytes));
+      const auto place = static_cast<uint32_t>(get_le(said, kPlaceBytes));
       if (run.kind == PageKind::keep) {
         said += kPlaceBytes;
         auto kept = copies ? copies->keep(place, run.block, index, said) : Result<>();
@@ -132,7 +127,7 @@ Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageBases* 
         continue;
       }
       if (run.kind == PageKind::kept) {
-        const uint64_t sum = get_number(said + kPlaceBytes, kSumBytes);
+        const uint64_t sum = get_le(said + kPlaceBytes, kSumBytes);
         fits = copies->patch(place, run.block, index, said + ahead(run.kind), sum, page) && fits;
       } else {
         auto whole = resolve_by_memory(run.kind, {run.block, index, {}}, said, space, *bases, page);
@@ -153,7 +148,7 @@ Result<> check_sums(const PageBatch& batch) {
     if (run.kind == PageKind::zero) continue;
     for (uint64_t index = run.first; index < run.first + run.count; ++index, ++next) {
       if (XXH3_64bits(batch.data[next], batch.page_size) !=
-          get_number(batch.sums + next * kSumBytes, kSumBytes)) {
+          get_le(batch.sums + next * kSumBytes, kSumBytes)) {
         return fail("page {} of RAM block number {} is not what the source sent", index, run.block);
       }
     }

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstring>
 
+#include "base/bytes.h"
 #include "compression/batch_table.h"
 #include "compression/copy_mirror.h"
 #include "compression/line_delta.h"
@@ -133,7 +134,8 @@ void BatchEncoder::append_keep(uint32_t place, const uint8_t* page) {
 }
 
 void BatchEncoder::append_number(uint64_t value, size_t bytes) {
-  for (size_t i = 0; i < bytes; ++i) plain_[plain_size_++] = static_cast<uint8_t>(value >> (8 * i));
+  put_le(&plain_[plain_size_], value, bytes);
+  plain_size_ += bytes;
 }
 
 // Behind so many bytes that go ahead of it. A longer one would not pay.

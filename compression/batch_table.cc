@@ -1,26 +1,28 @@
 #include "compression/batch_table.h"
 
+#include "base/bytes.h"
+
 namespace wherry {
 namespace {
 
 // A run on the wire, little-endian: u16 block, u8 kind, u8 zero, u32 count, u64 first page.
 void put_run(const PageRun& run, uint8_t* out) {
-  for (int i = 0; i < 2; ++i) out[i] = static_cast<uint8_t>(run.block >> (8 * i));
+  put_le(out, run.block);
   out[2] = static_cast<uint8_t>(run.kind);
   out[3] = 0;
-  for (int i = 0; i < 4; ++i) out[4 + i] = static_cast<uint8_t>(run.count >> (8 * i));
-  for (int i = 0; i < 8; ++i) out[8 + i] = static_cast<uint8_t>(run.first >> (8 * i));
+  put_le(out + 4, run.count);
+  put_le(out + 8, run.first);
 }
 
 Result<PageRun> get_run(const uint8_t* in) {
   PageRun run;
-  run.block = static_cast<uint16_t>(in[0] | in[1] << 8);
+  run.block = get_le<uint16_t>(in);
   if (in[2] > static_cast<uint8_t>(kLastPageKind))
     return fail("a batch has a page of unknown kind {}", in[2]);
   if (in[3] != 0) return fail("a batch has a run whose reserved byte is {}", in[3]);
   run.kind = static_cast<PageKind>(in[2]);
-  for (int i = 0; i < 4; ++i) run.count |= static_cast<uint32_t>(in[4 + i]) << (8 * i);
-  for (int i = 0; i < 8; ++i) run.first |= static_cast<uint64_t>(in[8 + i]) << (8 * i);
+  run.count = get_le<uint32_t>(in + 4);
+  run.first = get_le<uint64_t>(in + 8);
   return run;
 }
 

@@ -8,22 +8,13 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/bytes.h"
 #include "compression/bit_runs.h"
 
 namespace wherry {
 namespace {
 
 constexpr size_t kHeadBytes = 16;
-
-void put_u64(uint64_t value, uint8_t* out) {
-  for (int i = 0; i < 8; ++i) out[i] = static_cast<uint8_t>(value >> (8 * i));
-}
-
-uint64_t get_u64(const uint8_t* in) {
-  uint64_t value = 0;
-  for (int i = 0; i < 8; ++i) value |= static_cast<uint64_t>(in[i]) << (8 * i);
-  return value;
-}
 
 // LineSize is an integer, or a constant that the hash can be unrolled for.
 template <class LineSize>
@@ -59,8 +50,8 @@ size_t lines_size(uint64_t bitmap, uint32_t page_size) {
 
 void put_lines(const uint8_t* page, uint32_t page_size, uint64_t bitmap, uint8_t* out) {
   const uint32_t line_size = page_size / kPageLines;
-  put_u64(bitmap, out);
-  put_u64(XXH3_64bits(page, page_size), out + 8);
+  put_le(out, bitmap);
+  put_le<uint64_t>(out + 8, XXH3_64bits(page, page_size));
   out += kHeadBytes;
   each_bit_run(bitmap, [&](uint32_t first, uint32_t count) {
     std::memcpy(out, page + first * line_size, count * line_size);
@@ -70,7 +61,7 @@ void put_lines(const uint8_t* page, uint32_t page_size, uint64_t bitmap, uint8_t
 
 Result<size_t> lines_length(std::span<const uint8_t> encoded, uint32_t page_size) {
   if (encoded.size() < kHeadBytes) return fail("a page sent as changed lines is cut short");
-  const size_t length = lines_size(get_u64(encoded.data()), page_size);
+  const size_t length = lines_size(get_le<uint64_t>(encoded.data()), page_size);
   if (length > encoded.size()) return fail("a page sent as changed lines is cut short");
   return length;
 }
@@ -79,11 +70,11 @@ bool apply_lines(const uint8_t* encoded, const uint8_t* base, uint32_t page_size
   const uint32_t line_size = page_size / kPageLines;
   const uint8_t* lines = encoded + kHeadBytes;
   if (out != base) std::memcpy(out, base, page_size);
-  each_bit_run(get_u64(encoded), [&](uint32_t first, uint32_t count) {
+  each_bit_run(get_le<uint64_t>(encoded), [&](uint32_t first, uint32_t count) {
     std::memcpy(out + first * line_size, lines, count * line_size);
     lines += count * line_size;
   });
-  return XXH3_64bits(out, page_size) == get_u64(encoded + 8);
+  return XXH3_64bits(out, page_size) == get_le<uint64_t>(encoded + 8);
 }
 
 }  // namespace wherry

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/bytes.h"
 #include "compression/bit_runs.h"
 #include "compression/word.h"
 
@@ -17,22 +18,13 @@ constexpr uint32_t kOpHead = 3;
 constexpr uint32_t kOpMost = 256;
 constexpr uint32_t kBlock = 64;
 
-void put_u16(size_t value, uint8_t* out) {
-  out[0] = static_cast<uint8_t>(value);
-  out[1] = static_cast<uint8_t>(value >> 8);
-}
-
-uint32_t get_u16(const uint8_t* in) {
-  return in[0] | static_cast<uint32_t>(in[1]) << 8;
-}
-
 struct Op {
   uint32_t skip;
   uint32_t count;
 };
 
 Op get_op(const uint8_t* in) {
-  return {get_u16(in), in[2] + 1u};
+  return {get_le<uint16_t>(in), in[2] + 1u};
 }
 
 // Bit i is set if byte i of the word, as it lies in memory, is not zero.
@@ -67,7 +59,7 @@ class PatchWriter {
         full_ = true;
         return;
       }
-      put_u16(from - end_, &out_[used_]);
+      put_le(&out_[used_], static_cast<uint16_t>(from - end_));
       out_[used_ + 2] = static_cast<uint8_t>(count - 1);
       std::memcpy(&out_[used_ + kOpHead], page_ + from, count);
       used_ += kOpHead + count;
@@ -79,7 +71,7 @@ class PatchWriter {
 
   size_t finish() {
     if (full_ || out_.size() < kLengthBytes) return 0;
-    put_u16(used_ - kLengthBytes, out_.data());
+    put_le(out_.data(), static_cast<uint16_t>(used_ - kLengthBytes));
     return used_;
   }
 
@@ -115,7 +107,7 @@ size_t make_patch(const uint8_t* base, const uint8_t* page, uint32_t page_size, 
 
 Result<size_t> patch_length(std::span<const uint8_t> encoded, uint32_t page_size) {
   if (encoded.size() < kLengthBytes) return fail("the patch of a page is cut short");
-  const size_t length = kLengthBytes + get_u16(encoded.data());
+  const size_t length = kLengthBytes + get_le<uint16_t>(encoded.data());
   if (length > encoded.size()) return fail("the patch of a page is cut short");
   uint32_t end = 0;
   for (size_t at = kLengthBytes; at < length;) {
@@ -130,7 +122,7 @@ Result<size_t> patch_length(std::span<const uint8_t> encoded, uint32_t page_size
 }
 
 void apply_patch(const uint8_t* encoded, uint8_t* page) {
-  const uint8_t* const end = encoded + kLengthBytes + get_u16(encoded);
+  const uint8_t* const end = encoded + kLengthBytes + get_le<uint16_t>(encoded);
   for (const uint8_t* at = encoded + kLengthBytes; at != end;) {
     const Op op = get_op(at);
     page += op.skip;

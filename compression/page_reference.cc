@@ -4,18 +4,10 @@
 
 #include <cstring>
 
+#include "base/bytes.h"
+
 namespace wherry {
 namespace {
-
-void put(uint64_t value, size_t bytes, uint8_t* out) {
-  for (size_t i = 0; i < bytes; ++i) out[i] = static_cast<uint8_t>(value >> (8 * i));
-}
-
-uint64_t get(const uint8_t* in, size_t bytes) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < bytes; ++i) value |= uint64_t{in[i]} << (8 * i);
-  return value;
-}
 
 // The page may be replaced at the same time: the copy is then of no page at all, and its hash says so.
 __attribute__((no_sanitize("thread"))) void copy_changing(const uint8_t* from, uint32_t size, uint8_t* out) {
@@ -35,14 +27,14 @@ ContentHash hash_content(const uint8_t* page, uint32_t page_size) {
 }
 
 void put_reference(const PageReference& reference, uint8_t* out) {
-  put(reference.block, 2, out);
-  put(reference.page, 6, out + 2);
-  put(reference.content.low, 8, out + 8);
-  put(reference.content.high, 8, out + 16);
+  put_le(out, reference.block, 2);
+  put_le(out + 2, reference.page, 6);
+  put_le(out + 8, reference.content.low, 8);
+  put_le(out + 16, reference.content.high, 8);
 }
 
 PageReference get_reference(const uint8_t* in) {
-  return {static_cast<uint16_t>(get(in, 2)), get(in + 2, 6), {get(in + 8, 8), get(in + 16, 8)}};
+  return {static_cast<uint16_t>(get_le(in, 2)), get_le(in + 2, 6), {get_le(in + 8, 8), get_le(in + 16, 8)}};
 }
 
 bool copy_referred(const uint8_t* from, const ContentHash& content, uint32_t page_size, uint8_t* out) {

@@ -18,7 +18,7 @@
 #include "compression/compression.h"
 #include "base/result.h"
 #include "transport/fabric/fabric_wish.h"
-#include "transport/socket/socket.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry {
 

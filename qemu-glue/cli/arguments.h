@@ -6,7 +6,7 @@
 
 #include "base/result.h"
 #include "qemu-glue/uri.h"
-#include "transport/socket/socket.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry::cli {
 

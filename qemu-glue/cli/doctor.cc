@@ -16,6 +16,7 @@
 #include "qemu-glue/doctor/qemu.h"
 #include "qemu-glue/doctor/qemu_user.h"
 #include "qemu-glue/doctor/wherryd.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry::cli {
 namespace {

@@ -14,6 +14,7 @@
 #include "qemu-glue/monitor/own_monitor.h"
 #include "qemu-glue/destination/receiver.h"
 #include "transport/socket/addresses.h"
+#include "transport/socket/listener.h"
 
 namespace wherry::cli {
 namespace {

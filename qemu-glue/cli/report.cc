@@ -8,6 +8,7 @@
 
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/look/page.h"
+#include "base/errno.h"
 #include "transport/socket/socket.h"
 
 namespace wherry::cli {

@@ -10,7 +10,7 @@
 #include <fstream>
 #include <optional>
 
-#include "transport/socket/socket.h"
+#include "base/errno.h"
 
 namespace wherry::convergence {
 namespace {

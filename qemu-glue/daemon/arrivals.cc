@@ -5,6 +5,7 @@
 
 #include "qemu-glue/daemon/runtime_dir.h"
 #include "transport/wire/control.h"
+#include "transport/socket/listener.h"
 #include "transport/socket/socket.h"
 #include "base/start_thread.h"
 

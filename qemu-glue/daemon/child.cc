@@ -8,7 +8,7 @@
 #include <array>
 #include <csignal>
 
-#include "transport/socket/socket.h"
+#include "base/errno.h"
 #include "base/wait_ready.h"
 
 namespace wherry::daemon {

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "qemu-glue/daemon/route.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry::daemon {
 namespace {

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "qemu-glue/uri.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry::daemon {
 

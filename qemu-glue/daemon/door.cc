@@ -8,6 +8,7 @@
 #include "transport/wire/control.h"
 #include "transport/wire/frame_socket.h"
 #include "base/start_thread.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::daemon {
 namespace {

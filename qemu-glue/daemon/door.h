@@ -15,7 +15,7 @@
 #include "qemu-glue/daemon/arrivals.h"
 #include "qemu-glue/daemon/config.h"
 #include "transport/socket/connections.h"
-#include "transport/socket/socket.h"
+#include "transport/socket/listener.h"
 
 namespace wherry::daemon {
 

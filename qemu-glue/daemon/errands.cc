@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "transport/socket/connect.h"
 #include "transport/socket/socket.h"
 
 namespace wherry::daemon {

@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "transport/socket/addresses.h"
-#include "transport/socket/socket.h"
+#include "transport/socket/endpoint.h"
+#include "transport/socket/connect.h"
 
 namespace wherry::daemon {
 namespace {

@@ -13,6 +13,8 @@
 #include "transport/socket/addresses.h"
 #include "transport/wire/frame_socket.h"
 #include "base/start_thread.h"
+#include "transport/socket/connect.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::daemon {
 namespace {

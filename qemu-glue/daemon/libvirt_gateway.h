@@ -13,7 +13,7 @@
 #include "qemu-glue/daemon/config.h"
 #include "qemu-glue/daemon/routes.h"
 #include "transport/socket/connections.h"
-#include "transport/socket/socket.h"
+#include "transport/socket/listener.h"
 
 namespace wherry::daemon {
 

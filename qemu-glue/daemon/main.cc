@@ -22,6 +22,7 @@
 #include "transport/socket/addresses.h"
 #include "base/reserve.h"
 #include "base/start_thread.h"
+#include "transport/socket/listener.h"
 
 namespace wherry::daemon {
 namespace {

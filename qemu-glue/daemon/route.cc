@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/random_key.h"
-#include "transport/socket/socket.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry::daemon {
 namespace {

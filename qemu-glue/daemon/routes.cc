@@ -11,6 +11,7 @@
 #include "qemu-glue/daemon/runtime_dir.h"
 #include "qemu-glue/daemon/this_host.h"
 #include "base/start_thread.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry::daemon {
 namespace {

@@ -10,7 +10,7 @@
 #include <set>
 
 #include "base/fd.h"
-#include "transport/socket/socket.h"
+#include "base/errno.h"
 
 namespace wherry::daemon {
 namespace {

@@ -8,7 +8,7 @@
 #include <functional>
 
 #include "transport/socket/connections.h"
-#include "transport/socket/socket.h"
+#include "transport/socket/listener.h"
 
 namespace wherry::daemon {
 

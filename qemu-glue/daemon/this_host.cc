@@ -7,6 +7,7 @@
 #include <future>
 
 #include "transport/socket/addresses.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry::daemon {
 namespace {

@@ -7,6 +7,7 @@
 
 #include "qemu-glue/destination/qemu_connection.h"
 #include "base/start_thread.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::qemu {
 

@@ -5,9 +5,11 @@
 
 #include <array>
 
+#include "base/bytes.h"
 #include "qemu-glue/destination/qemu_connection.h"
 #include "qemu-glue/stream/formats.h"
 #include "base/start_thread.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::qemu {
 namespace {

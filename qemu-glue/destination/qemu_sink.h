@@ -16,7 +16,7 @@
 #include "transport/destination/destination_session.h"
 #include "base/failure.h"
 #include "transport/destination/landing.h"
-#include "transport/socket/socket.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry::qemu {
 

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "qemu-glue/destination/disk_sink.h"
+#include "transport/socket/listener.h"
 
 namespace wherry {
 namespace {

@@ -24,6 +24,7 @@
 #include "transport/destination/destination_session.h"
 #include "base/failure.h"
 #include "base/reserve.h"
+#include "transport/socket/listener.h"
 
 namespace wherry {
 

@@ -22,7 +22,7 @@
 #include "qemu-glue/doctor/shared_ram.h"
 #include "qemu-glue/uri.h"
 #include "base/fd.h"
-#include "transport/socket/socket.h"
+#include "base/errno.h"
 
 namespace wherry::doctor {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "qemu-glue/doctor/finding.h"
-#include "transport/socket/socket.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry::doctor {
 

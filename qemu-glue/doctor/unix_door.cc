@@ -4,7 +4,7 @@
 
 #include <cerrno>
 
-#include "transport/socket/socket.h"
+#include "transport/socket/connect.h"
 
 namespace wherry::doctor {
 

@@ -15,6 +15,8 @@
 #include "qemu-glue/doctor/peer.h"
 #include "qemu-glue/doctor/unix_door.h"
 #include "transport/socket/addresses.h"
+#include "transport/socket/connect.h"
+#include "transport/socket/listener.h"
 
 namespace wherry::doctor {
 namespace {

@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "qemu-glue/daemon/config.h"
 #include "qemu-glue/doctor/finding.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry::doctor {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "qemu-glue/stream/formats.h"
+#include "base/bytes.h"
 
 namespace wherry::libvirt {
 namespace {
@@ -25,7 +25,7 @@ std::optional<MessageSplitter::Piece> MessageSplitter::next(std::span<const uint
   }
 
   if (!hold(bytes, kLengthBytes)) return std::nullopt;
-  const size_t length = qemu::be32(held_.data());
+  const size_t length = be32(held_.data());
   if (length < kHeadBytes || length > kLongestMessage) return hand_out_opaque();
   if (!hold(bytes, kHeadBytes)) return std::nullopt;
   const auto header = read_header(held_);
@@ -34,7 +34,7 @@ std::optional<MessageSplitter::Piece> MessageSplitter::next(std::span<const uint
   if (header->has_fds()) {
     if (length < kHeadBytes + kFdCountBytes) return hand_out_opaque();
     if (!hold(bytes, kHeadBytes + kFdCountBytes)) return std::nullopt;
-    fds = qemu::be32(&held_[kHeadBytes]);
+    fds = be32(&held_[kHeadBytes]);
     if (fds > kMostFds) return hand_out_opaque();
   }
   if (wanted_(*header)) {

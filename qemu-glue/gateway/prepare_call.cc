@@ -3,7 +3,7 @@
 #include <array>
 #include <utility>
 
-#include "qemu-glue/stream/formats.h"
+#include "base/bytes.h"
 
 namespace wherry::libvirt {
 namespace {
@@ -132,7 +132,7 @@ std::vector<uint8_t> PrepareCall::with_uri(std::string_view uri) const {
     put_optional_string(out, uri);
   } else {
     if (!request_.uri) {
-      qemu::put_be32(&out[kHeadBytes], *parameters_ + 1);
+      put_be32(&out[kHeadBytes], *parameters_ + 1);
       put_string(out, kUri);
       put_u32(out, kString);
     }

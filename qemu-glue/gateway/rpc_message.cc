@@ -1,7 +1,7 @@
 #include "qemu-glue/gateway/rpc_message.h"
 
 #include "qemu-glue/gateway/xdr.h"
-#include "qemu-glue/stream/formats.h"
+#include "base/bytes.h"
 
 namespace wherry::libvirt {
 namespace {
@@ -51,7 +51,7 @@ std::vector<uint8_t> error_reply(const MessageHeader& call, std::string_view tex
 }
 
 void put_length(std::vector<uint8_t>& message) {
-  qemu::put_be32(message.data(), static_cast<uint32_t>(message.size()));
+  put_be32(message.data(), static_cast<uint32_t>(message.size()));
 }
 
 }  // namespace wherry::libvirt

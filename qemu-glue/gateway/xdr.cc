@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "qemu-glue/stream/formats.h"
+#include "base/bytes.h"
 
 namespace wherry::libvirt {
 namespace {
@@ -24,12 +24,12 @@ std::span<const uint8_t> XdrReader::take(size_t length) {
 
 uint32_t XdrReader::u32() {
   const auto bytes = take(4);
-  return bytes.empty() ? 0 : qemu::be32(bytes.data());
+  return bytes.empty() ? 0 : be32(bytes.data());
 }
 
 uint64_t XdrReader::u64() {
   const auto bytes = take(8);
-  return bytes.empty() ? 0 : qemu::be64(bytes.data());
+  return bytes.empty() ? 0 : be64(bytes.data());
 }
 
 std::string_view XdrReader::string() {
@@ -49,7 +49,7 @@ std::optional<std::string_view> XdrReader::optional_string() {
 
 void put_u32(std::vector<uint8_t>& out, uint32_t value) {
   out.resize(out.size() + 4);
-  qemu::put_be32(&out[out.size() - 4], value);
+  put_be32(&out[out.size() - 4], value);
 }
 
 void put_string(std::vector<uint8_t>& out, std::string_view value) {

@@ -10,7 +10,7 @@
 #include <cstring>
 #include <limits>
 
-#include "transport/socket/socket.h"
+#include "base/errno.h"
 
 namespace wherry {
 

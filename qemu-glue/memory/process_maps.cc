@@ -15,7 +15,7 @@
 #include <string_view>
 #include <utility>
 
-#include "transport/socket/socket.h"
+#include "base/errno.h"
 
 namespace wherry {
 

@@ -13,7 +13,8 @@
 #include <utility>
 
 #include "qemu-glue/monitor/json_member.h"
-#include "transport/socket/socket.h"
+#include "base/errno.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry {
 

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "transport/socket/socket.h"
+#include "base/errno.h"
 
 namespace wherry {
 

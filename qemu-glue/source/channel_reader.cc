@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/bytes.h"
 #include "qemu-glue/stream/formats.h"
 #include "qemu-glue/stream/main_reader.h"
 #include "qemu-glue/stream/multifd_reader.h"

@@ -5,7 +5,8 @@
 
 #include <optional>
 
-#include "transport/socket/socket.h"
+#include "transport/socket/endpoint.h"
+#include "transport/socket/listener.h"
 
 namespace wherry {
 

@@ -7,6 +7,8 @@
 #include "qemu-glue/monitor/guest_page.h"
 #include "qemu-glue/source/qemu_socket.h"
 #include "base/start_thread.h"
+#include "base/errno.h"
+#include "transport/socket/listener.h"
 
 namespace wherry {
 namespace {

@@ -27,6 +27,7 @@
 #include "base/failure.h"
 #include "base/reserve.h"
 #include "transport/source/source_session.h"
+#include "transport/socket/listener.h"
 
 namespace wherry {
 

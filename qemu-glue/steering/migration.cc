@@ -14,6 +14,8 @@
 #include "qemu-glue/monitor/qemu_process.h"
 #include "qemu-glue/monitor/run_state.h"
 #include "base/start_thread.h"
+#include "base/errno.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry {
 namespace {

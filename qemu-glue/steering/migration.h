@@ -21,6 +21,7 @@
 #include "qemu-glue/source/sender.h"
 #include "qemu-glue/uri.h"
 #include "base/failure.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry {
 

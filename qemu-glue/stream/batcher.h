@@ -14,7 +14,8 @@
 #include <vector>
 
 #include "qemu-glue/stream/stream_events.h"
-#include "transport/source/source_session.h"
+#include "transport/lane/outgoing_channel.h"
+#include "transport/wire/frame.h"
 
 namespace wherry::qemu {
 
@@ -31,7 +32,7 @@ class Batcher : public StreamEvents {
     std::function<void()> postcopy;
   };
 
-  Batcher(SourceChannel& channel, Notices notices) : channel_(channel), notices_(std::move(notices)) {}
+  Batcher(OutgoingChannel& channel, Notices notices) : channel_(channel), notices_(std::move(notices)) {}
 
   // The views of all further events lie in `memory`. Nothing may be open.
   void set_memory(Slot memory) { memory_ = std::move(memory); }
@@ -57,7 +58,7 @@ class Batcher : public StreamEvents {
  private:
   bool is_full() const;
 
-  SourceChannel& channel_;
+  OutgoingChannel& channel_;
   const Notices notices_;
   Slot memory_;
 

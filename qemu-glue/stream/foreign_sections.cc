@@ -1,5 +1,6 @@
 #include "qemu-glue/stream/foreign_sections.h"
 
+#include "base/bytes.h"
 #include "qemu-glue/stream/formats.h"
 
 namespace wherry::qemu {

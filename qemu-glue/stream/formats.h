@@ -1,28 +1,11 @@
-// QEMU's migration stream, as far as Wherry reads it: the numbers of QEMU's migration/savevm.c, ram.c and
-// multifd.c (same in 7.2 to 11.1), and big-endian access to bytes.
+// The numbers in QEMU's migration stream that Wherry reads: those of QEMU's migration/savevm.c, ram.c and
+// multifd.c, which are the same in 7.2 to 11.1. The stream is big-endian (base/bytes.h).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 namespace wherry::qemu {
-
-inline uint16_t be16(const uint8_t* at) {
-  return static_cast<uint16_t>(at[0] << 8 | at[1]);
-}
-inline uint32_t be32(const uint8_t* at) {
-  return static_cast<uint32_t>(be16(at)) << 16 | be16(at + 2);
-}
-inline uint64_t be64(const uint8_t* at) {
-  return static_cast<uint64_t>(be32(at)) << 32 | be32(at + 4);
-}
-inline void put_be32(uint8_t* at, uint32_t value) {
-  for (int i = 0; i < 4; ++i) at[i] = static_cast<uint8_t>(value >> (24 - 8 * i));
-}
-inline void put_be64(uint8_t* at, uint64_t value) {
-  put_be32(at, static_cast<uint32_t>(value >> 32));
-  put_be32(at + 4, static_cast<uint32_t>(value));
-}
 
 // savevm.c, savevm.h
 inline constexpr uint32_t kFileMagic = 0x5145564d;  // "QEVM"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/bytes.h"
 #include "qemu-glue/stream/formats.h"
 
 namespace wherry::qemu {

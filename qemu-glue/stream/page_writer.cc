@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
 #include "qemu-glue/stream/formats.h"
 
 namespace wherry::qemu {

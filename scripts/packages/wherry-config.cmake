@@ -1,4 +1,4 @@
-# find_package(wherry): the targets wherry::transport and wherry::compression.
+# find_package(wherry): the target wherry::transport, and those that it needs.
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 find_dependency(fmt)

@@ -4,6 +4,7 @@
 
 #include "qemu-glue/gateway/rpc_gateway.h"
 #include "tests/fuzz/checked_events.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::libvirt {
 namespace {

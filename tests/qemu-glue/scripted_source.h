@@ -25,6 +25,7 @@
 #include <thread>
 
 #include "tests/qemu-glue/scripted_stream.h"
+#include "base/bytes.h"
 #include "base/fd.h"
 
 namespace wherry::qemu::test {

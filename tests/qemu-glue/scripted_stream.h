@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "tests/qemu-glue/script.h"
+#include "base/bytes.h"
 #include "tests/qemu-glue/stream/support.h"
 
 namespace wherry::qemu::test {

@@ -3,6 +3,8 @@
 //   far_end        at port kFarEndPort of all addresses; a session is at the address by which it was asked
 //   for
 #include "tests/transport/far_end.h"
+#include "transport/socket/listener.h"
+#include "transport/socket/socket.h"
 
 #include <cstdio>
 

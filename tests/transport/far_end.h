@@ -20,6 +20,9 @@
 #include "tests/transport/path.h"
 #include "tests/transport/support.h"
 #include "transport/destination/destination_session.h"
+#include "transport/socket/connect.h"
+#include "transport/socket/listener.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::test {
 

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "transport/fabric/fabric_handshake.h"
-#include "transport/socket/socket.h"
 
 namespace wherry::test {
 

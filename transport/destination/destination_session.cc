@@ -11,6 +11,7 @@
 #include "base/random_key.h"
 #include "base/start_thread.h"
 #include "transport/lane/tcp_lane.h"
+#include "transport/socket/socket.h"
 
 namespace wherry {
 namespace {

@@ -30,7 +30,7 @@
 #include "transport/wire/last_word.h"
 #include "base/reserve.h"
 #include "transport/lane/slots.h"
-#include "transport/socket/socket.h"
+#include "transport/socket/listener.h"
 
 namespace wherry {
 

@@ -1,4 +1,5 @@
 #include "transport/fabric/fabric.h"
+#include "base/errno.h"
 
 #include <array>
 #include <cstdlib>

@@ -17,6 +17,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "base/errno.h"
 
 namespace wherry::fabric {
 

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "transport/fabric/fabric_events.h"
+#include "base/errno.h"
 #include "transport/socket/socket.h"
 
 namespace wherry {

@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "base/start_thread.h"
+#include "base/errno.h"
 
 namespace wherry {
 namespace {

@@ -1,4 +1,5 @@
 #include "transport/fabric/fabric_events.h"
+#include "base/errno.h"
 
 #include <array>
 

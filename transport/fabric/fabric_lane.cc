@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "transport/lane/slots.h"
-#include "transport/socket/socket.h"
 
 namespace wherry {
 namespace {

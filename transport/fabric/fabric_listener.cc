@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "transport/fabric/fabric_events.h"
+#include "base/errno.h"
 
 namespace wherry {
 namespace {

@@ -17,7 +17,7 @@
 #include <tuple>
 
 #include "base/fd.h"
-#include "transport/socket/socket.h"
+#include "base/errno.h"
 
 namespace wherry {
 namespace {

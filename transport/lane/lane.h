@@ -19,11 +19,6 @@
 
 namespace wherry {
 
-struct FrameHead {
-  FrameHeader header;
-  std::vector<uint8_t> table;
-};
-
 class LaneSender {
  public:
   virtual ~LaneSender() = default;

@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
-#include "transport/socket/socket.h"
+#include "base/errno.h"
 #include "base/start_thread.h"
 
 namespace wherry {

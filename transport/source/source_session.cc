@@ -12,6 +12,8 @@
 #include "transport/wire/first_frame.h"
 #include "transport/wire/last_word.h"
 #include "base/start_thread.h"
+#include "transport/socket/connect.h"
+#include "transport/socket/socket.h"
 
 namespace wherry {
 namespace {

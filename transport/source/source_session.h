@@ -29,19 +29,20 @@
 #include "base/failure.h"
 #include "transport/flow/flight_window.h"
 #include "transport/lane/lane.h"
+#include "transport/lane/outgoing_channel.h"
 #include "transport/source/outbox.h"
 #include "transport/flow/pacer.h"
 #include "transport/fabric/rdma_ports.h"
 #include "base/reserve.h"
 #include "transport/lane/slots.h"
-#include "transport/socket/socket.h"
+#include "transport/socket/endpoint.h"
 #include "transport/lane/tcp_lane.h"
 
 namespace wherry {
 
 class SourceSession;
 
-class SourceChannel {
+class SourceChannel : public OutgoingChannel {
  public:
   SourceChannel(SourceSession& session, uint16_t number, ChannelKind kind)
       : session_(session), number_(number), kind_(kind) {}
@@ -49,15 +50,13 @@ class SourceChannel {
   // The right to hold up to `want` more bytes of the channel: see FlightWindow. Each byte taken is given
   // back, or charged to a frame below. 0: none now; with `wait`, the session is over.
   size_t take_room(size_t want, bool wait);
-  void give_back(size_t bytes);
+  void give_back(size_t bytes) override;
 
-  // `bytes` must stay as they are while `memory` lives. `charge` is how many bytes of the channel a frame
-  // stands for.
-  void record(std::span<const uint8_t> bytes, Slot memory, uint16_t flags, uint32_t aux, size_t charge);
-  void record(std::vector<uint8_t> bytes, uint16_t flags, uint32_t aux, size_t charge);
-  void pages(PageBatch batch, Slot memory, size_t charge);
-  // Says which blocks pages refer to; before the first pages.
-  void blocks(const GuestBlocks& blocks);
+  void record(std::span<const uint8_t> bytes, Slot memory, uint16_t flags, uint32_t aux,
+              size_t charge) override;
+  void record(std::vector<uint8_t> bytes, uint16_t flags, uint32_t aux, size_t charge) override;
+  void pages(PageBatch batch, Slot memory, size_t charge) override;
+  void blocks(const GuestBlocks& blocks) override;
   // `both_ways`: the VMM takes nothing more of it either.
   void close(bool both_ways);
   // Waits until the destination has done with the last of these, or the session is over. If that was no
@@ -67,8 +66,7 @@ class SourceChannel {
   // Whether a frame that is sent now would have to wait: for a lane, or for so long behind what the network
   // has not sent yet.
   bool lanes_busy(std::chrono::microseconds wait) const;
-  // How many bytes of pages a batch should have now; never more than kBatchBytes.
-  size_t batch_bytes() const;
+  size_t batch_bytes() const override;
 
   uint16_t number() const { return number_; }
   ChannelKind kind() const { return kind_; }

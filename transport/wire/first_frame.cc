@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "transport/wire/control.h"
-#include "transport/socket/socket.h"
+#include "base/errno.h"
 #include "base/wait_ready.h"
 
 namespace wherry {

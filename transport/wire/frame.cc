@@ -3,24 +3,14 @@
 #define XXH_STATIC_LINKING_ONLY  // for the size of its state
 #include <xxh_x86dispatch.h>
 
+#include "base/bytes.h"
+
 namespace wherry {
 namespace {
 
 // Offsets in the header.
 constexpr size_t kHeadSumAt = 48;
 constexpr size_t kBodySumAt = 56;
-
-template <class T>
-void put(HeaderBytes& bytes, size_t at, T value) {
-  for (size_t i = 0; i < sizeof(T); ++i) bytes[at + i] = static_cast<uint8_t>(value >> (8 * i));
-}
-
-template <class T>
-T get(const HeaderBytes& bytes, size_t at) {
-  T value = 0;
-  for (size_t i = 0; i < sizeof(T); ++i) value |= static_cast<T>(static_cast<T>(bytes[at + i]) << (8 * i));
-  return value;
-}
 
 bool known(uint8_t type) {
   switch (static_cast<FrameType>(type)) {
@@ -64,45 +54,45 @@ uint64_t head_sum(const HeaderBytes& bytes, std::span<const uint8_t> table) {
 
 HeaderBytes encode_header(const FrameHeader& header, std::span<const uint8_t> table) {
   HeaderBytes bytes{};
-  put(bytes, 0, kFrameMagic);
-  put(bytes, 4, kWireVersion);
-  put(bytes, 5, static_cast<uint8_t>(header.type));
-  put(bytes, 6, header.flags);
-  put(bytes, 8, header.channel);
-  put(bytes, 12, header.epoch);
-  put(bytes, 16, header.sequence);
-  put(bytes, 24, header.pages);
-  put(bytes, 28, header.table_length);
-  put(bytes, 32, header.body_length);
-  put(bytes, 36, header.aux);
-  put(bytes, 40, header.pack_length);
-  put(bytes, 44, header.plain_length);
-  put(bytes, kBodySumAt, header.body_sum);
-  put(bytes, kHeadSumAt, head_sum(bytes, table));
+  put_le(&bytes[0], kFrameMagic);
+  put_le(&bytes[4], kWireVersion);
+  put_le(&bytes[5], static_cast<uint8_t>(header.type));
+  put_le(&bytes[6], header.flags);
+  put_le(&bytes[8], header.channel);
+  put_le(&bytes[12], header.epoch);
+  put_le(&bytes[16], header.sequence);
+  put_le(&bytes[24], header.pages);
+  put_le(&bytes[28], header.table_length);
+  put_le(&bytes[32], header.body_length);
+  put_le(&bytes[36], header.aux);
+  put_le(&bytes[40], header.pack_length);
+  put_le(&bytes[44], header.plain_length);
+  put_le(&bytes[kBodySumAt], header.body_sum);
+  put_le(&bytes[kHeadSumAt], head_sum(bytes, table));
   return bytes;
 }
 
 Result<FrameHeader> decode_header(const HeaderBytes& bytes) {
-  if (get<uint32_t>(bytes, 0) != kFrameMagic) return fail("not a Wherry frame (wrong magic)");
+  if (get_le<uint32_t>(&bytes[0]) != kFrameMagic) return fail("not a Wherry frame (wrong magic)");
   if (bytes[4] != kWireVersion) {
     return fail("the peer speaks version {} of the wire format, this Wherry speaks {}", bytes[4],
                 kWireVersion);
   }
   if (!known(bytes[5])) return fail("a frame has the unknown type {}", bytes[5]);
-  if (get<uint16_t>(bytes, 10) != 0) return fail("a frame has reserved bits set");
+  if (get_le<uint16_t>(&bytes[10]) != 0) return fail("a frame has reserved bits set");
   FrameHeader header;
   header.type = static_cast<FrameType>(bytes[5]);
-  header.flags = get<uint16_t>(bytes, 6);
-  header.channel = get<uint16_t>(bytes, 8);
-  header.epoch = get<uint32_t>(bytes, 12);
-  header.sequence = get<uint64_t>(bytes, 16);
-  header.pages = get<uint32_t>(bytes, 24);
-  header.table_length = get<uint32_t>(bytes, 28);
-  header.body_length = get<uint32_t>(bytes, 32);
-  header.aux = get<uint32_t>(bytes, 36);
-  header.pack_length = get<uint32_t>(bytes, 40);
-  header.plain_length = get<uint32_t>(bytes, 44);
-  header.body_sum = get<uint64_t>(bytes, kBodySumAt);
+  header.flags = get_le<uint16_t>(&bytes[6]);
+  header.channel = get_le<uint16_t>(&bytes[8]);
+  header.epoch = get_le<uint32_t>(&bytes[12]);
+  header.sequence = get_le<uint64_t>(&bytes[16]);
+  header.pages = get_le<uint32_t>(&bytes[24]);
+  header.table_length = get_le<uint32_t>(&bytes[28]);
+  header.body_length = get_le<uint32_t>(&bytes[32]);
+  header.aux = get_le<uint32_t>(&bytes[36]);
+  header.pack_length = get_le<uint32_t>(&bytes[40]);
+  header.plain_length = get_le<uint32_t>(&bytes[44]);
+  header.body_sum = get_le<uint64_t>(&bytes[kBodySumAt]);
   if (header.table_length > kMaxTable) return fail("a frame has a table of {} bytes", header.table_length);
   if (header.body_length > kMaxBody) return fail("a frame has a body of {} bytes", header.body_length);
   if (header.pack_length > header.body_length || header.plain_length > kMaxBody ||
@@ -113,7 +103,7 @@ Result<FrameHeader> decode_header(const HeaderBytes& bytes) {
 }
 
 Result<> check_head(const HeaderBytes& bytes, std::span<const uint8_t> table) {
-  if (get<uint64_t>(bytes, kHeadSumAt) != head_sum(bytes, table)) {
+  if (get_le<uint64_t>(&bytes[kHeadSumAt]) != head_sum(bytes, table)) {
     return fail("a frame header was damaged on its way (checksum)");
   }
   return {};

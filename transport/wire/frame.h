@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "base/result.h"
 
@@ -75,6 +76,11 @@ struct FrameHeader {
   uint64_t body_sum = 0;
 
   bool operator==(const FrameHeader&) const = default;
+};
+
+struct FrameHead {
+  FrameHeader header;
+  std::vector<uint8_t> table;
 };
 
 // `aux` of close and reverse_close: the VMM takes nothing more either.

@@ -17,7 +17,6 @@
 #include "base/result.h"
 #include "base/fd.h"
 #include "transport/wire/frame.h"
-#include "transport/lane/lane.h"
 
 namespace wherry {
 

@@ -7,7 +7,7 @@
 #include <filesystem>
 
 #include "tests/transport/support.h"
-#include "transport/socket/socket.h"
+#include "transport/socket/listener.h"
 
 namespace wherry::daemon {
 namespace {

@@ -5,6 +5,9 @@
 #include <poll.h>
 
 #include "tests/transport/support.h"
+#include "transport/socket/connect.h"
+#include "transport/socket/listener.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::daemon {
 namespace {

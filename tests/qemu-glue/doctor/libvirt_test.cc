@@ -1,7 +1,7 @@
 #include "qemu-glue/doctor/libvirt.h"
 
 #include "tests/qemu-glue/doctor/support.h"
-#include "transport/socket/socket.h"
+#include "transport/socket/listener.h"
 
 namespace wherry::doctor {
 namespace {

@@ -6,6 +6,8 @@
 #include "qemu-glue/daemon/door.h"
 #include "tests/qemu-glue/doctor/support.h"
 #include "tests/transport/socket/narrow_socket.h"
+#include "transport/socket/listener.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::doctor {
 namespace {

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "tests/qemu-glue/doctor/support.h"
-#include "transport/socket/socket.h"
+#include "transport/socket/listener.h"
 
 namespace wherry::doctor {
 namespace {

@@ -9,6 +9,7 @@
 #include "qemu-glue/daemon/door.h"
 #include "qemu-glue/daemon/errands.h"
 #include "tests/qemu-glue/doctor/support.h"
+#include "transport/socket/listener.h"
 
 namespace wherry::doctor {
 namespace {

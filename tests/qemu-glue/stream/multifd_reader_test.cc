@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/bytes.h"
 #include "qemu-glue/stream/main_reader.h"
 #include "tests/qemu-glue/stream/support.h"
 

@@ -14,6 +14,7 @@
 #include "tests/transport/destination/model_site.h"
 #include "tests/transport/wire/raw_peer.h"
 #include "tests/transport/support.h"
+#include "transport/socket/listener.h"
 
 namespace wherry {
 namespace {

@@ -14,6 +14,7 @@
 #include "tests/transport/fabric/fabric_pair.h"
 #include "tests/transport/support.h"
 #include "transport/lane/slots.h"
+#include "transport/socket/socket.h"
 
 namespace wherry {
 namespace {

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
-#include "transport/socket/socket.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry::test {
 

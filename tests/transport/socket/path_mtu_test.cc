@@ -4,6 +4,9 @@
 #include <vector>
 
 #include "tests/transport/socket/narrow_socket.h"
+#include "transport/socket/connect.h"
+#include "transport/socket/listener.h"
+#include "transport/socket/socket.h"
 
 namespace wherry {
 namespace {

@@ -15,6 +15,7 @@
 #include "tests/transport/path.h"
 #include "tests/transport/wire/raw_peer.h"
 #include "tests/transport/support.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry {
 namespace {

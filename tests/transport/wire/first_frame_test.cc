@@ -7,6 +7,8 @@
 
 #include "tests/transport/support.h"
 #include "transport/wire/frame_socket.h"
+#include "transport/socket/connect.h"
+#include "transport/socket/listener.h"
 #include "transport/socket/socket.h"
 
 namespace wherry {

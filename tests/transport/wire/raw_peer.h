@@ -12,6 +12,9 @@
 #include "tests/transport/support.h"
 #include "transport/wire/control.h"
 #include "transport/wire/frame_socket.h"
+#include "transport/socket/endpoint.h"
+#include "transport/socket/connect.h"
+#include "transport/socket/listener.h"
 #include "transport/socket/socket.h"
 
 namespace wherry::test {

@@ -20,6 +20,7 @@
 #include "transport/wire/channel.h"
 #include "transport/wire/frame.h"
 #include "transport/source/source_session.h"
+#include "transport/socket/socket.h"
 
 namespace wherry {
 namespace {

@@ -1,0 +1,60 @@
+#include "transport/socket/connect.h"
+
+#include <gtest/gtest.h>
+
+
+#include "tests/transport/socket/endpoints.h"
+#include "tests/transport/support.h"
+#include "transport/socket/listener.h"
+
+namespace wherry {
+namespace {
+
+using std::chrono::seconds;
+using test::unix_at;
+using test::tcp;
+using test::kNoMore;
+
+TEST(ConnectTo, SaysWhatThereIsTooLittleOf) {
+  auto listener = Listener::open(tcp("127.0.0.1", 0));
+  ASSERT_TRUE(listener);
+  const Event cancel;
+  for (size_t more = 0; more < 2; ++more) {  // looking up takes one, and so does the connection
+    const test::FewDescriptors few(more);
+    auto made = connect_to(listener->where(), seconds(10), seconds(30), &cancel);
+    if (!made) EXPECT_ERROR(made, kNoMore);
+  }
+  const test::FewDescriptors none(0);
+  EXPECT_ERROR(connect_to(listener->where(), seconds(10), seconds(30), &cancel), kNoMore);
+  EXPECT_ERROR(connect_to(tcp("no-such-host.invalid", 1), seconds(10), seconds(30)), kNoMore);
+}
+
+TEST(ConnectTo, NamesTheTimeThatAStuckListenerHad) {
+  test::TempDir dir;
+  auto listener = Listener::open(unix_at(dir.at("a.sock")));
+  ASSERT_TRUE(listener);
+  std::vector<Fd> waiting;
+  Result<Fd> one;
+  do {
+    one = connect_to(unix_at(dir.at("a.sock")), std::chrono::milliseconds(50), seconds(1));
+    if (one) waiting.push_back(std::move(*one));
+  } while (one && waiting.size() < 10'000);
+  EXPECT_ERROR(one, "has taken nobody for 0.05 s");
+}
+
+TEST(ConnectTo, NamesTheAddressThatNobodyListensOn) {
+  Endpoint where;
+  {
+    auto listener = Listener::open(tcp("127.0.0.1", 0));
+    ASSERT_TRUE(listener);
+    where = listener->where();
+  }
+  EXPECT_ERROR(connect_to(where, seconds(10), seconds(30)), "cannot connect to " + where.str());
+}
+
+TEST(ConnectTo, NamesAHostThatDoesNotExist) {
+  EXPECT_ERROR(connect_to(tcp("256.1.1.1", 1), seconds(10), seconds(30)), "256.1.1.1");
+}
+
+}  // namespace
+}  // namespace wherry

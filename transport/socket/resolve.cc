@@ -1,0 +1,83 @@
+#include "transport/socket/resolve.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cstring>
+#include <mutex>
+
+#include "base/errno.h"
+#include "base/fd.h"
+#include "base/start_thread.h"
+#include "base/wait_ready.h"
+
+namespace wherry {
+namespace {
+
+Result<AddrInfo> resolve(const Endpoint& at, bool passive) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = passive ? AI_PASSIVE : AI_ADDRCONFIG;
+  addrinfo* found = nullptr;
+  const std::string port = std::to_string(at.port);
+  const char* host = at.host.empty() ? nullptr : at.host.c_str();
+  int error = getaddrinfo(host, port.c_str(), &hints, &found);
+  if (error == EAI_NONAME || error == EAI_ADDRFAMILY || error == EAI_NODATA) {
+    // AI_ADDRCONFIG leaves out loopback addresses where no other address is configured.
+    hints.ai_flags &= ~AI_ADDRCONFIG;
+    error = getaddrinfo(host, port.c_str(), &hints, &found);
+  }
+  if (error != 0) {
+    // It reads files and asks name servers, and does not say if it has no descriptor for that.
+    const Fd one(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    return fail("cannot resolve {}: {}", at.host, one ? gai_strerror(error) : reason(errno));
+  }
+  return AddrInfo(found);
+}
+
+}  // namespace
+
+Result<AddrInfo> resolve_to_listen(const Endpoint& at) {
+  return resolve(at, true);
+}
+
+// getaddrinfo() cannot be ended, and takes what a name server takes: so it has a thread that may be left.
+Result<AddrInfo> resolve_to_connect(const Endpoint& at, const Event* cancel) {
+  if (!cancel) return resolve(at, false);
+  struct Lookup {
+    Event done;
+    std::mutex mutex;
+    Result<AddrInfo> found;
+  };
+  auto lookup = std::make_shared<Lookup>();
+  if (const int error = lookup->done.error()) return fail("cannot resolve {}: {}", at.host, reason(error));
+  auto looks = start_thread([lookup, at] {
+    auto found = resolve(at, false);
+    std::lock_guard lock(lookup->mutex);
+    lookup->found = std::move(found);
+    lookup->done.raise();
+  });
+  if (!looks) return fail("cannot resolve {}: {}", at.host, looks.error().message);
+  looks->detach();
+  std::array<pollfd, 2> ready{pollfd{lookup->done.fd(), POLLIN, 0}, pollfd{cancel->fd(), POLLIN, 0}};
+  if (auto waited = wait_ready(ready); !waited) return pass_on(waited);
+  if (!ready[0].revents) return fail("cannot resolve {}: {}", at.host, reason(ECANCELED));
+  std::lock_guard lock(lookup->mutex);
+  return std::move(lookup->found);
+}
+
+Result<sockaddr_un> unix_address(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() > kLongestSocketPath)
+    return fail("the socket path {} is longer than {} bytes", path, kLongestSocketPath);
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+std::string of_address(std::string why, const std::string& address, const Endpoint& at) {
+  return address == at.host ? std::move(why) : fmt::format("{} ({})", why, address);
+}
+
+}  // namespace wherry
