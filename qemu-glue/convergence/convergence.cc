@@ -22,10 +22,10 @@ namespace {
 using nlohmann::json;
 using qemu::number_member;
 
-// What a switchover takes without pages: idle guests of QEMU 7.2 and 10.0 under TCG are away for 4 to 9 ms,
+// What a switchover takes without pages: idle guests of QEMU 7.2 to 11.1 under TCG are away for 4 to 9 ms,
 // mostly for 4 to 5 (bench/downtime --workload idle). Round trips come on top.
 constexpr double kFixed = 0.01;
-constexpr Downtime kUsual{.pages = 0.0024, .placed = 0.0005, .start = 0.0015};
+constexpr Downtime kUsual{.pages = 0.0024, .placed = 0.0005, .start = 0.0009};
 constexpr int kRoundTrips = 3;
 // What QEMU's windows of 0.1 s saw in so many seconds is remembered.
 constexpr double kRates = 1;
