@@ -12,8 +12,8 @@
 #include <mutex>
 #include <optional>
 
-#include "base/result.h"
 #include "base/event.h"
+#include "base/result.h"
 
 namespace wherry {
 

@@ -3,9 +3,9 @@
 
 #include <vector>
 
-#include "base/result.h"
-#include "base/event.h"
 #include "base/errno.h"
+#include "base/event.h"
+#include "base/result.h"
 
 namespace wherry {
 

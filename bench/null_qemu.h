@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "transport/destination/destination_session.h"
-#include "transport/source/source_session.h"
 #include "transport/socket/listener.h"
+#include "transport/source/source_session.h"
 
 namespace wherry::bench {
 

@@ -4,8 +4,8 @@
 #include <cstring>
 #include <string>
 
-#include "qemu-glue/stream/formats.h"
 #include "base/bytes.h"
+#include "qemu-glue/stream/formats.h"
 #include "qemu-glue/stream/main_reader.h"
 #include "qemu-glue/stream/multifd_reader.h"
 #include "qemu-glue/stream/page_writer.h"

@@ -13,10 +13,10 @@
 #include <span>
 #include <vector>
 
+#include "base/result.h"
 #include "compression/batch_encoder.h"
 #include "compression/copy_mirror.h"
 #include "compression/page_batch.h"
-#include "base/result.h"
 
 namespace wherry {
 

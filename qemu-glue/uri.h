@@ -15,8 +15,8 @@
 #include <string_view>
 #include <vector>
 
-#include "compression/compression.h"
 #include "base/result.h"
+#include "compression/compression.h"
 #include "transport/fabric/fabric_wish.h"
 #include "transport/socket/endpoint.h"
 

@@ -6,8 +6,8 @@
 
 #include <cstdio>
 
-#include "qemu-glue/look/units.h"
 #include "base/start_thread.h"
+#include "qemu-glue/look/units.h"
 
 namespace wherry::cli {
 namespace {

@@ -9,10 +9,10 @@
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/cli/interruption.h"
 #include "qemu-glue/cli/progress.h"
+#include "qemu-glue/destination/receiver.h"
 #include "qemu-glue/memory/find_guest_ram.h"
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/own_monitor.h"
-#include "qemu-glue/destination/receiver.h"
 #include "transport/socket/addresses.h"
 #include "transport/socket/listener.h"
 

@@ -6,9 +6,9 @@
 #include <fstream>
 #include <iostream>
 
+#include "base/errno.h"
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/look/page.h"
-#include "base/errno.h"
 #include "transport/socket/socket.h"
 
 namespace wherry::cli {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/start_thread.h"
 #include "qemu-glue/cli/arguments.h"
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/cli/interruption.h"
@@ -15,12 +16,11 @@
 #include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/domain/event_loop.h"
 #include "qemu-glue/domain/libvirt_monitor.h"
-#include "qemu-glue/steering/kept_stopped.h"
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/qemu_process.h"
 #include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/source/sender.h"
-#include "base/start_thread.h"
+#include "qemu-glue/steering/kept_stopped.h"
 
 namespace wherry::cli {
 namespace {

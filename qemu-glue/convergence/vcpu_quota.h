@@ -15,8 +15,8 @@
 #include <string>
 #include <vector>
 
-#include "qemu-glue/convergence/throttle.h"
 #include "base/reserve.h"
+#include "qemu-glue/convergence/throttle.h"
 
 namespace wherry::convergence {
 

@@ -3,11 +3,11 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include "base/start_thread.h"
 #include "qemu-glue/daemon/runtime_dir.h"
-#include "transport/wire/control.h"
 #include "transport/socket/listener.h"
 #include "transport/socket/socket.h"
-#include "base/start_thread.h"
+#include "transport/wire/control.h"
 
 namespace wherry::daemon {
 namespace {

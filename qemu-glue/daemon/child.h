@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "base/result.h"
 #include "base/fd.h"
+#include "base/result.h"
 
 namespace wherry::daemon {
 

@@ -2,13 +2,13 @@
 
 #include <spdlog/spdlog.h>
 
+#include "base/start_thread.h"
 #include "qemu-glue/daemon/carry_both_ways.h"
 #include "qemu-glue/daemon/libvirt_access.h"
 #include "qemu-glue/daemon/serve_callers.h"
+#include "transport/socket/socket.h"
 #include "transport/wire/control.h"
 #include "transport/wire/frame_socket.h"
-#include "base/start_thread.h"
-#include "transport/socket/socket.h"
 
 namespace wherry::daemon {
 namespace {

@@ -14,8 +14,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "base/result.h"
 #include "base/fd.h"
+#include "base/result.h"
 
 namespace wherry::daemon {
 

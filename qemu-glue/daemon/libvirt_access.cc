@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "transport/socket/addresses.h"
-#include "transport/socket/endpoint.h"
 #include "transport/socket/connect.h"
+#include "transport/socket/endpoint.h"
 
 namespace wherry::daemon {
 namespace {

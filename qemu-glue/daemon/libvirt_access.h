@@ -4,9 +4,9 @@
 
 #include <string>
 
+#include "base/fd.h"
 #include "base/result.h"
 #include "qemu-glue/daemon/config.h"
-#include "base/fd.h"
 
 namespace wherry::daemon {
 

@@ -5,16 +5,16 @@
 
 #include <array>
 
+#include "base/start_thread.h"
 #include "qemu-glue/daemon/carry_both_ways.h"
 #include "qemu-glue/daemon/runtime_dir.h"
 #include "qemu-glue/daemon/serve_callers.h"
 #include "qemu-glue/daemon/service.h"
 #include "qemu-glue/gateway/rpc_gateway.h"
 #include "transport/socket/addresses.h"
-#include "transport/wire/frame_socket.h"
-#include "base/start_thread.h"
 #include "transport/socket/connect.h"
 #include "transport/socket/socket.h"
+#include "transport/wire/frame_socket.h"
 
 namespace wherry::daemon {
 namespace {

@@ -9,6 +9,8 @@
 #include <csignal>
 #include <filesystem>
 
+#include "base/reserve.h"
+#include "base/start_thread.h"
 #include "qemu-glue/daemon/arrivals.h"
 #include "qemu-glue/daemon/door.h"
 #include "qemu-glue/daemon/errands.h"
@@ -20,8 +22,6 @@
 #include "qemu-glue/daemon/this_host.h"
 #include "qemu-glue/interrupt.h"
 #include "transport/socket/addresses.h"
-#include "base/reserve.h"
-#include "base/start_thread.h"
 #include "transport/socket/listener.h"
 
 namespace wherry::daemon {

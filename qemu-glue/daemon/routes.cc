@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/start_thread.h"
 #include "qemu-glue/convergence/vcpu_quota.h"
 #include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/daemon/runtime_dir.h"
 #include "qemu-glue/daemon/this_host.h"
-#include "base/start_thread.h"
 #include "transport/socket/endpoint.h"
 
 namespace wherry::daemon {

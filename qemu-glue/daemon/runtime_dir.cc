@@ -9,8 +9,8 @@
 #include <fstream>
 #include <set>
 
-#include "base/fd.h"
 #include "base/errno.h"
+#include "base/fd.h"
 
 namespace wherry::daemon {
 namespace {

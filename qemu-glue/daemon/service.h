@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "base/result.h"
 #include "base/fd.h"
+#include "base/result.h"
 #include "transport/wire/frame_socket.h"
 
 namespace wherry::daemon {

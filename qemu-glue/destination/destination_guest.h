@@ -9,10 +9,10 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "base/failure.h"
 #include "qemu-glue/outcome/ending.h"
 #include "qemu-glue/stream/page_writer.h"
 #include "transport/wire/channel.h"
-#include "base/failure.h"
 
 namespace wherry::qemu {
 

@@ -10,8 +10,8 @@
 
 #include "qemu-glue/memory/guest_ram.h"
 #include "qemu-glue/stream/page_writer.h"
-#include "transport/wire/channel.h"
 #include "transport/destination/landing.h"
+#include "transport/wire/channel.h"
 
 namespace wherry {
 

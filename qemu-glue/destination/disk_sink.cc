@@ -5,8 +5,8 @@
 
 #include <array>
 
-#include "qemu-glue/destination/qemu_connection.h"
 #include "base/start_thread.h"
+#include "qemu-glue/destination/qemu_connection.h"
 #include "transport/socket/socket.h"
 
 namespace wherry::qemu {

@@ -7,8 +7,8 @@
 #include <memory>
 #include <thread>
 
-#include "transport/destination/destination_session.h"
 #include "base/failure.h"
+#include "transport/destination/destination_session.h"
 #include "transport/destination/landing.h"
 #include "transport/socket/endpoint.h"
 

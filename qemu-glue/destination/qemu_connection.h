@@ -4,8 +4,8 @@
 
 #include <functional>
 
-#include "transport/socket/endpoint.h"
 #include "transport/socket/connect.h"
+#include "transport/socket/endpoint.h"
 #include "transport/socket/socket.h"
 
 namespace wherry::qemu {

@@ -6,9 +6,9 @@
 #include <array>
 
 #include "base/bytes.h"
+#include "base/start_thread.h"
 #include "qemu-glue/destination/qemu_connection.h"
 #include "qemu-glue/stream/formats.h"
-#include "base/start_thread.h"
 #include "transport/socket/socket.h"
 
 namespace wherry::qemu {

@@ -10,11 +10,11 @@
 #include <memory>
 #include <thread>
 
+#include "base/failure.h"
 #include "qemu-glue/destination/destination_guest.h"
 #include "qemu-glue/stream/page_writer.h"
 #include "qemu-glue/stream/return_path.h"
 #include "transport/destination/destination_session.h"
-#include "base/failure.h"
 #include "transport/destination/landing.h"
 #include "transport/socket/endpoint.h"
 

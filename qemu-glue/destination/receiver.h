@@ -16,14 +16,14 @@
 #include <string>
 #include <vector>
 
+#include "base/failure.h"
+#include "base/reserve.h"
 #include "qemu-glue/destination/direct_placement.h"
-#include "qemu-glue/memory/guest_ram.h"
 #include "qemu-glue/destination/qemu_sink.h"
+#include "qemu-glue/memory/guest_ram.h"
 #include "qemu-glue/outcome/report.h"
 #include "qemu-glue/uri.h"
 #include "transport/destination/destination_session.h"
-#include "base/failure.h"
-#include "base/reserve.h"
 #include "transport/socket/listener.h"
 
 namespace wherry {

@@ -16,13 +16,13 @@
 #include <fstream>
 #include <set>
 
+#include "base/errno.h"
+#include "base/fd.h"
 #include "compression/zero_scan.h"
 #include "qemu-glue/convergence/qemu_mark.h"
 #include "qemu-glue/convergence/vcpu_quota.h"
 #include "qemu-glue/doctor/shared_ram.h"
 #include "qemu-glue/uri.h"
-#include "base/fd.h"
-#include "base/errno.h"
 
 namespace wherry::doctor {
 namespace {

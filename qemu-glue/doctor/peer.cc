@@ -8,8 +8,8 @@
 
 #include "qemu-glue/daemon/service.h"
 #include "transport/socket/addresses.h"
-#include "transport/socket/path_mtu.h"
 #include "transport/socket/connect.h"
+#include "transport/socket/path_mtu.h"
 #include "transport/socket/socket.h"
 
 namespace wherry::doctor {

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "base/fd.h"
 #include "qemu-glue/doctor/finding.h"
 #include "transport/socket/endpoint.h"
 

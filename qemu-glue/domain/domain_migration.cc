@@ -6,9 +6,9 @@
 
 #include <chrono>
 
+#include "base/start_thread.h"
 #include "qemu-glue/daemon/errands.h"
 #include "qemu-glue/domain/eta.h"
-#include "base/start_thread.h"
 
 namespace wherry::domain {
 namespace {

@@ -1,7 +1,7 @@
 #include "qemu-glue/gateway/rpc_message.h"
 
-#include "qemu-glue/gateway/xdr.h"
 #include "base/bytes.h"
+#include "qemu-glue/gateway/xdr.h"
 
 namespace wherry::libvirt {
 namespace {

@@ -14,9 +14,9 @@
 #include <string>
 #include <utility>
 
+#include "base/fd.h"
 #include "base/result.h"
 #include "qemu-glue/memory/process_maps.h"
-#include "base/fd.h"
 
 namespace wherry {
 

@@ -17,9 +17,9 @@
 #include <tuple>
 #include <utility>
 
+#include "base/errno.h"
 #include "qemu-glue/memory/backing_file.h"
 #include "qemu-glue/memory/process_maps.h"
-#include "base/errno.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23  // Linux 5.14

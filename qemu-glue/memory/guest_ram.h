@@ -34,9 +34,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/result.h"
 #include "qemu-glue/memory/ram_blocks.h"
-#include "base/fd.h"
 
 namespace wherry {
 

@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/result.h"
 #include "base/fd.h"
+#include "base/result.h"
 
 namespace wherry {
 

@@ -12,8 +12,8 @@
 #include <thread>
 #include <utility>
 
-#include "qemu-glue/monitor/json_member.h"
 #include "base/errno.h"
+#include "qemu-glue/monitor/json_member.h"
 #include "transport/socket/endpoint.h"
 
 namespace wherry {

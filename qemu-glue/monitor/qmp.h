@@ -20,9 +20,9 @@
 #include <string>
 #include <string_view>
 
+#include "base/fd.h"
 #include "base/result.h"
 #include "qemu-glue/monitor/monitor.h"
-#include "base/fd.h"
 
 namespace wherry {
 

@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "compression/batch_encoder.h"
+#include "base/fd.h"
 #include "base/result.h"
+#include "compression/batch_encoder.h"
 #include "qemu-glue/convergence/controller.h"
 #include "qemu-glue/outcome/outcome.h"
-#include "base/fd.h"
 #include "transport/fabric/rdma_ports.h"
 
 namespace wherry {

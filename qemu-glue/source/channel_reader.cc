@@ -11,12 +11,12 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/start_thread.h"
+#include "base/wait_ready.h"
 #include "qemu-glue/stream/formats.h"
 #include "qemu-glue/stream/main_reader.h"
 #include "qemu-glue/stream/multifd_reader.h"
 #include "transport/socket/socket.h"
-#include "base/start_thread.h"
-#include "base/wait_ready.h"
 
 namespace wherry::qemu {
 namespace {

@@ -22,12 +22,12 @@
 #include <string>
 #include <thread>
 
-#include "qemu-glue/source/source_guest.h"
-#include "qemu-glue/stream/batcher.h"
-#include "qemu-glue/stream/stream_reader.h"
-#include "qemu-glue/source/way_back.h"
 #include "base/failure.h"
 #include "base/fd.h"
+#include "qemu-glue/source/source_guest.h"
+#include "qemu-glue/source/way_back.h"
+#include "qemu-glue/stream/batcher.h"
+#include "qemu-glue/stream/stream_reader.h"
 #include "transport/socket/socket.h"
 #include "transport/source/source_session.h"
 

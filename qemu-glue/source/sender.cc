@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
+#include "base/errno.h"
+#include "base/start_thread.h"
 #include "qemu-glue/monitor/guest_page.h"
 #include "qemu-glue/source/qemu_socket.h"
-#include "base/start_thread.h"
-#include "base/errno.h"
 #include "transport/socket/listener.h"
 
 namespace wherry {

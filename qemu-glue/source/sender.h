@@ -17,17 +17,17 @@
 #include <thread>
 #include <vector>
 
-#include "qemu-glue/source/channel_reader.h"
+#include "base/failure.h"
+#include "base/reserve.h"
 #include "qemu-glue/convergence/convergence.h"
 #include "qemu-glue/monitor/monitor.h"
 #include "qemu-glue/outcome/report.h"
+#include "qemu-glue/source/channel_reader.h"
 #include "qemu-glue/source/source_guest.h"
 #include "qemu-glue/stream/return_path.h"
 #include "qemu-glue/uri.h"
-#include "base/failure.h"
-#include "base/reserve.h"
-#include "transport/source/source_session.h"
 #include "transport/socket/listener.h"
+#include "transport/source/source_session.h"
 
 namespace wherry {
 

@@ -12,10 +12,10 @@
 #include <optional>
 #include <string>
 
+#include "base/event.h"
 #include "qemu-glue/outcome/ending.h"
 #include "qemu-glue/stream/repeated_pages.h"
 #include "transport/wire/channel.h"
-#include "base/event.h"
 
 namespace wherry::qemu {
 

@@ -2,8 +2,8 @@
 
 #include <sys/socket.h>
 
-#include "transport/socket/socket.h"
 #include "base/start_thread.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::qemu {
 namespace {

@@ -8,13 +8,13 @@
 #include <filesystem>
 #include <thread>
 
-#include "qemu-glue/steering/kept_stopped.h"
+#include "base/errno.h"
+#include "base/start_thread.h"
 #include "qemu-glue/memory/find_guest_ram.h"
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/qemu_process.h"
 #include "qemu-glue/monitor/run_state.h"
-#include "base/start_thread.h"
-#include "base/errno.h"
+#include "qemu-glue/steering/kept_stopped.h"
 #include "transport/socket/endpoint.h"
 
 namespace wherry {

@@ -14,13 +14,13 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "qemu-glue/steering/migration_settings.h"
-#include "qemu-glue/monitor/qmp.h"
+#include "base/failure.h"
 #include "qemu-glue/destination/receiver.h"
+#include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/outcome/report.h"
 #include "qemu-glue/source/sender.h"
+#include "qemu-glue/steering/migration_settings.h"
 #include "qemu-glue/uri.h"
-#include "base/failure.h"
 #include "transport/socket/endpoint.h"
 
 namespace wherry {

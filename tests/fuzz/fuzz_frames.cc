@@ -8,11 +8,11 @@
 #include "compression/batch_decoder.h"
 #include "compression/batch_encoder.h"
 #include "compression/batch_table.h"
+#include "transport/socket/socket.h"
 #include "transport/wire/channel.h"
 #include "transport/wire/control.h"
 #include "transport/wire/frame.h"
 #include "transport/wire/frame_socket.h"
-#include "transport/socket/socket.h"
 
 namespace wherry {
 namespace {

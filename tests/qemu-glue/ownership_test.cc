@@ -17,10 +17,10 @@
 #include <utility>
 #include <vector>
 
-#include "tests/transport/socket/byte_relay.h"
 #include "tests/qemu-glue/scripted_destination.h"
 #include "tests/qemu-glue/scripted_source.h"
 #include "tests/qemu-glue/wherry_pair.h"
+#include "tests/transport/socket/byte_relay.h"
 #include "tests/transport/support.h"
 
 namespace wherry::qemu::test {

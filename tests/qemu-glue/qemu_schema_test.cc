@@ -5,9 +5,9 @@
 
 #include <algorithm>
 
-#include "qemu-glue/steering/migration_settings.h"
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/run_state.h"
+#include "qemu-glue/steering/migration_settings.h"
 #include "tests/qemu-glue/real_qemu.h"
 
 namespace wherry {

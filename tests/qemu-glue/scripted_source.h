@@ -24,9 +24,9 @@
 #include <string>
 #include <thread>
 
-#include "tests/qemu-glue/scripted_stream.h"
 #include "base/bytes.h"
 #include "base/fd.h"
+#include "tests/qemu-glue/scripted_stream.h"
 
 namespace wherry::qemu::test {
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <string_view>
 
-#include "tests/qemu-glue/script.h"
 #include "base/bytes.h"
+#include "tests/qemu-glue/script.h"
 #include "tests/qemu-glue/stream/support.h"
 
 namespace wherry::qemu::test {

@@ -8,8 +8,8 @@
 #include <random>
 #include <thread>
 
-#include "tests/transport/far_end.h"
 #include "tests/transport/destination/model_site.h"
+#include "tests/transport/far_end.h"
 #include "tests/transport/path.h"
 #include "tests/transport/support.h"
 #include "transport/source/source_session.h"

@@ -14,11 +14,11 @@
 #include <vector>
 
 #include "tests/transport/support.h"
-#include "transport/wire/first_frame.h"
-#include "transport/socket/endpoint.h"
 #include "transport/socket/connect.h"
+#include "transport/socket/endpoint.h"
 #include "transport/socket/listener.h"
 #include "transport/socket/socket.h"
+#include "transport/wire/first_frame.h"
 
 namespace wherry::test {
 

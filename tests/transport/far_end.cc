@@ -3,10 +3,11 @@
 //   far_end        at port kFarEndPort of all addresses; a session is at the address by which it was asked
 //   for
 #include "tests/transport/far_end.h"
-#include "transport/socket/listener.h"
-#include "transport/socket/socket.h"
 
 #include <cstdio>
+
+#include "transport/socket/listener.h"
+#include "transport/socket/socket.h"
 
 namespace wherry::test {
 namespace {

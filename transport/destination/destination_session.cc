@@ -4,14 +4,14 @@
 
 #include <algorithm>
 
+#include "base/random_key.h"
+#include "base/start_thread.h"
 #include "compression/batch_table.h"
 #include "transport/fabric/fabric_handshake.h"
 #include "transport/fabric/fabric_lane.h"
-#include "transport/wire/first_frame.h"
-#include "base/random_key.h"
-#include "base/start_thread.h"
 #include "transport/lane/tcp_lane.h"
 #include "transport/socket/socket.h"
+#include "transport/wire/first_frame.h"
 
 namespace wherry {
 namespace {

@@ -19,18 +19,18 @@
 #include <thread>
 #include <vector>
 
-#include "compression/batch_decoder.h"
-#include "transport/wire/channel.h"
-#include "transport/socket/connections.h"
-#include "transport/wire/control.h"
-#include "transport/fabric/fabric_domain.h"
 #include "base/failure.h"
-#include "transport/destination/landing.h"
-#include "transport/lane/lane.h"
-#include "transport/wire/last_word.h"
 #include "base/reserve.h"
+#include "compression/batch_decoder.h"
+#include "transport/destination/landing.h"
+#include "transport/fabric/fabric_domain.h"
+#include "transport/lane/lane.h"
 #include "transport/lane/slots.h"
+#include "transport/socket/connections.h"
 #include "transport/socket/listener.h"
+#include "transport/wire/channel.h"
+#include "transport/wire/control.h"
+#include "transport/wire/last_word.h"
 
 namespace wherry {
 

@@ -4,8 +4,8 @@
 #include <limits>
 #include <utility>
 
-#include "compression/page_history.h"
 #include "base/start_thread.h"
+#include "compression/page_history.h"
 
 namespace wherry {
 namespace {

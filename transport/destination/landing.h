@@ -24,14 +24,14 @@
 #include <thread>
 #include <vector>
 
+#include "base/failure.h"
 #include "compression/batch_decoder.h"
 #include "compression/copy_mirror.h"
 #include "compression/page_batch.h"
-#include "transport/wire/channel.h"
 #include "transport/flow/epoch_gate.h"
-#include "base/failure.h"
-#include "transport/wire/frame.h"
 #include "transport/lane/slots.h"
+#include "transport/wire/channel.h"
+#include "transport/wire/frame.h"
 
 namespace wherry {
 

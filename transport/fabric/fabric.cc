@@ -1,10 +1,11 @@
 #include "transport/fabric/fabric.h"
-#include "base/errno.h"
 
 #include <array>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+
+#include "base/errno.h"
 
 namespace wherry::fabric {
 namespace {

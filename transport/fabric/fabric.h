@@ -16,8 +16,8 @@
 #include <memory>
 #include <string>
 
-#include "base/result.h"
 #include "base/errno.h"
+#include "base/result.h"
 
 namespace wherry::fabric {
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <array>
 
-#include "transport/fabric/fabric_events.h"
 #include "base/errno.h"
+#include "transport/fabric/fabric_events.h"
 #include "transport/socket/socket.h"
 
 namespace wherry {

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <bit>
 
-#include "base/start_thread.h"
 #include "base/errno.h"
+#include "base/start_thread.h"
 
 namespace wherry {
 namespace {

@@ -1,7 +1,8 @@
 #include "transport/fabric/fabric_events.h"
-#include "base/errno.h"
 
 #include <array>
+
+#include "base/errno.h"
 
 namespace wherry::fabric {
 namespace {

@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "transport/wire/control.h"
+#include "base/random_key.h"
 #include "transport/fabric/fabric_lane.h"
 #include "transport/fabric/fabric_listener.h"
-#include "transport/wire/first_frame.h"
-#include "base/random_key.h"
 #include "transport/socket/socket.h"
+#include "transport/wire/control.h"
+#include "transport/wire/first_frame.h"
 
 namespace wherry {
 namespace {

@@ -18,8 +18,8 @@
 
 #include "transport/fabric/fabric_connection.h"
 #include "transport/fabric/fabric_wish.h"
-#include "transport/wire/frame_socket.h"
 #include "transport/lane/slots.h"
+#include "transport/wire/frame_socket.h"
 
 namespace wherry {
 

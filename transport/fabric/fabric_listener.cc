@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "transport/fabric/fabric_events.h"
 #include "base/errno.h"
+#include "transport/fabric/fabric_events.h"
 
 namespace wherry {
 namespace {

@@ -16,8 +16,8 @@
 #include <set>
 #include <tuple>
 
-#include "base/fd.h"
 #include "base/errno.h"
+#include "base/fd.h"
 
 namespace wherry {
 namespace {

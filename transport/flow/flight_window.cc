@@ -1,6 +1,7 @@
 #include "transport/flow/flight_window.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "compression/page_batch.h"
 #include "transport/lane/slots.h"
@@ -12,6 +13,43 @@ constexpr double kExcess = 0.1;      // ε: how much of the downtime target may 
 constexpr double kQemuWindow = 0.1;  // W in seconds: QEMU's BUFFER_DELAY
 
 }  // namespace
+
+FlightRoom::FlightRoom(FlightRoom&& other) noexcept
+    : window_(other.window_), channel_(other.channel_), bytes_(std::exchange(other.bytes_, 0)) {}
+
+FlightRoom& FlightRoom::operator=(FlightRoom&& other) noexcept {
+  if (this == &other) return *this;
+  const FlightRoom old = std::move(*this);  // returns what it has
+  window_ = other.window_;
+  channel_ = other.channel_;
+  bytes_ = std::exchange(other.bytes_, 0);
+  return *this;
+}
+
+FlightRoom::~FlightRoom() {
+  if (bytes_ > 0) window_->give_back(channel_, bytes_);
+}
+
+FlightRoom FlightRoom::split(size_t bytes) {
+  FlightRoom part;
+  part.window_ = window_;
+  part.channel_ = channel_;
+  part.bytes_ = std::min(bytes, bytes_);
+  bytes_ -= part.bytes_;
+  return part;
+}
+
+void FlightRoom::add(FlightRoom other) {
+  if (bytes_ == 0) {
+    *this = std::move(other);
+  } else {
+    bytes_ += std::exchange(other.bytes_, 0);
+  }
+}
+
+void FlightRoom::landed() {
+  if (const size_t bytes = std::exchange(bytes_, 0); bytes > 0) window_->landed(channel_, bytes);
+}
 
 FlightWindow::FlightWindow(const Limits& limits) : limits_(limits) {
   rebound();
@@ -58,40 +96,43 @@ size_t FlightWindow::room(uint16_t channel, size_t want) const {
   return std::min(room, want);
 }
 
-size_t FlightWindow::try_take(uint16_t channel, size_t want) {
+FlightRoom FlightWindow::try_take(uint16_t channel, size_t want) {
   std::lock_guard lock(mutex_);
-  size_t granted = room(channel, want);
-  of_channel_[channel] += granted;
-  state_.in_flight += granted;
-  state_.most_in_flight = std::max(state_.most_in_flight, state_.in_flight);
-  return granted;
+  return grant(channel, room(channel, want));
 }
 
-size_t FlightWindow::take(uint16_t channel, size_t want) {
+FlightRoom FlightWindow::take(uint16_t channel, size_t want) {
   std::unique_lock lock(mutex_);
   size_t granted = 0;
   freed_.wait(lock, [&] { return stopped_ || (granted = room(channel, want)) > 0; });
-  if (stopped_) return 0;
-  of_channel_[channel] += granted;
-  state_.in_flight += granted;
+  if (stopped_) return {};
+  return grant(channel, granted);
+}
+
+FlightRoom FlightWindow::grant(uint16_t channel, size_t bytes) {
+  of_channel_[channel] += bytes;
+  state_.in_flight += bytes;
   state_.most_in_flight = std::max(state_.most_in_flight, state_.in_flight);
-  return granted;
+  return {*this, channel, bytes};
 }
 
 void FlightWindow::give_back(uint16_t channel, size_t bytes) {
   std::lock_guard lock(mutex_);
-  of_channel_[channel] -= bytes;
-  state_.in_flight -= bytes;
-  freed_.notify_all();
+  release(channel, bytes);
 }
 
-void FlightWindow::acknowledge(uint16_t channel, size_t bytes) {
+void FlightWindow::landed(uint16_t channel, size_t bytes) {
   std::lock_guard lock(mutex_);
+  if (goodput_.add(bytes, Goodput::Clock::now())) rebound();
+  release(channel, bytes);
+}
+
+// A channel that is closed has nothing in flight any more.
+void FlightWindow::release(uint16_t channel, size_t bytes) {
   if (auto found = of_channel_.find(channel); found != of_channel_.end()) {
     found->second -= bytes;
     state_.in_flight -= bytes;
   }
-  if (goodput_.add(bytes, Goodput::Clock::now())) rebound();
   freed_.notify_all();
 }
 

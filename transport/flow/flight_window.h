@@ -15,7 +15,10 @@
 // A batch is a half of a lane's share of that, batch_bytes(), so that a lane has one to encode while another
 // drains.
 //
-// Thread-safe.
+// Room in the window is a token, FlightRoom: it goes along with the bytes that it stands for, from the read
+// to the acknowledgement, and returns to the window when it goes.
+//
+// Thread-safe; a FlightRoom is used by one thread at a time and does not outlive its window.
 #pragma once
 
 #include <atomic>
@@ -28,6 +31,33 @@
 #include "transport/flow/goodput.h"
 
 namespace wherry {
+
+class FlightWindow;
+
+class FlightRoom {
+ public:
+  FlightRoom() = default;
+  FlightRoom(FlightRoom&& other) noexcept;
+  FlightRoom& operator=(FlightRoom&& other) noexcept;
+  ~FlightRoom();
+
+  size_t bytes() const { return bytes_; }
+  // Parts with that many bytes, or with all that there are.
+  FlightRoom split(size_t bytes);
+  // Takes over the room of the same channel.
+  void add(FlightRoom other);
+  // The bytes are placed: they count for the goodput, and the room returns to the window.
+  void landed();
+
+ private:
+  friend class FlightWindow;
+  FlightRoom(FlightWindow& window, uint16_t channel, size_t bytes)
+      : window_(&window), channel_(channel), bytes_(bytes) {}
+
+  FlightWindow* window_ = nullptr;
+  uint16_t channel_ = 0;
+  size_t bytes_ = 0;
+};
 
 class FlightWindow {
  public:
@@ -49,14 +79,10 @@ class FlightWindow {
   void open(uint16_t channel);
   void close(uint16_t channel);
 
-  // Reserves up to `want` bytes for a channel; 0 if there is no room now.
-  size_t try_take(uint16_t channel, size_t want);
+  // Up to `want` bytes for a channel; 0 if there is no room now.
+  FlightRoom try_take(uint16_t channel, size_t want);
   // Waits for room; 0 once stop() was called.
-  size_t take(uint16_t channel, size_t want);
-  // Returns a part of what was taken and not used.
-  void give_back(uint16_t channel, size_t bytes);
-  // Bytes that are placed now.
-  void acknowledge(uint16_t channel, size_t bytes);
+  FlightRoom take(uint16_t channel, size_t want);
   void set_round_trip(std::chrono::microseconds round_trip);
   void stop();
   State state() const;
@@ -64,7 +90,12 @@ class FlightWindow {
   size_t batch_bytes() const { return batch_bytes_; }
 
  private:
+  friend class FlightRoom;
   size_t room(uint16_t channel, size_t want) const;
+  FlightRoom grant(uint16_t channel, size_t bytes);
+  void give_back(uint16_t channel, size_t bytes);
+  void landed(uint16_t channel, size_t bytes);
+  void release(uint16_t channel, size_t bytes);
   void rebound();
 
   const Limits limits_;

@@ -3,9 +3,9 @@
 
 #include <memory>
 
-#include "transport/wire/frame_socket.h"
 #include "transport/lane/lane.h"
 #include "transport/socket/socket.h"
+#include "transport/wire/frame_socket.h"
 
 namespace wherry {
 

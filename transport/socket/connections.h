@@ -9,8 +9,8 @@
 #include <mutex>
 #include <thread>
 
-#include "base/result.h"
 #include "base/fd.h"
+#include "base/result.h"
 
 namespace wherry {
 

@@ -15,14 +15,14 @@ Outbox::Outbox() {
   gate_.ready();
 }
 
-Outbox::Frame Outbox::hold(OutFrame frame) {
+Outbox::Frame Outbox::hold(OutFrame frame, FlightRoom room) {
   auto held = std::make_shared<OutFrame>(std::move(frame));
   unacknowledged_.emplace(key(held->header.channel, held->header.sequence),
-                          Held{.frame = held, .lanes = {}, .copied = {}});
+                          Held{.frame = held, .room = std::move(room), .lanes = {}, .copied = {}});
   return held;
 }
 
-void Outbox::push(OutFrame frame) {
+void Outbox::push(OutFrame frame, FlightRoom room) {
   std::lock_guard lock(mutex_);
   const FrameHeader& header = frame.header;
   if (header.type == FrameType::batch) ++not_encoded_[header.epoch];
@@ -32,13 +32,13 @@ void Outbox::push(OutFrame frame) {
   if (header.type == FrameType::record && header.channel == kMainChannel && header.flags & kPagesDone)
     pages_done_ = true;
   auto& queue = frame.disk ? disk_queue_ : queue_;
-  queue.push_back(hold(std::move(frame)));
+  queue.push_back(hold(std::move(frame), std::move(room)));
   changed_.notify_all();
 }
 
-Outbox::Frame Outbox::keep(OutFrame frame) {
+Outbox::Frame Outbox::keep(OutFrame frame, FlightRoom room) {
   std::lock_guard lock(mutex_);
-  return hold(std::move(frame));
+  return hold(std::move(frame), std::move(room));
 }
 
 Outbox::Frame Outbox::pop(size_t lane) {
@@ -55,6 +55,11 @@ std::deque<Outbox::Frame>::const_iterator Outbox::find_ready() const {
   return std::find_if(queue_.begin(), queue_.end(), [this](const Frame& frame) { return ready(*frame); });
 }
 
+bool Outbox::pages_done() const {
+  std::lock_guard lock(mutex_);
+  return pages_done_;
+}
+
 bool Outbox::lanes_busy() const {
   std::lock_guard lock(mutex_);
   return find_ready() != queue_.end();
@@ -64,7 +69,7 @@ size_t Outbox::bytes_to_encode() const {
   std::lock_guard lock(mutex_);
   size_t bytes = 0;
   for (const auto& [key, held] : unacknowledged_) {
-    if (held.frame->header.type == FrameType::batch && !held.encoded) bytes += held.frame->charge;
+    if (held.frame->header.type == FrameType::batch && !held.encoded) bytes += held.room.bytes();
   }
   return bytes;
 }
@@ -157,15 +162,15 @@ bool Outbox::again(uint16_t channel, uint64_t sequence) {
   return true;
 }
 
-Outbox::Frame Outbox::acknowledge(uint16_t channel, uint64_t sequence) {
-  if (sequence >> 48 != 0) return nullptr;  // no channel has that many
+std::optional<Outbox::Acknowledged> Outbox::acknowledge(uint16_t channel, uint64_t sequence) {
+  if (sequence >> 48 != 0) return std::nullopt;  // no channel has that many
   std::lock_guard lock(mutex_);
   auto found = unacknowledged_.find(key(channel, sequence));
-  if (found == unacknowledged_.end()) return nullptr;
-  Frame frame = std::move(found->second.frame);
+  if (found == unacknowledged_.end()) return std::nullopt;
+  Acknowledged acknowledged{std::move(found->second.frame), std::move(found->second.room)};
   unacknowledged_.erase(found);
   acknowledged_.notify_all();
-  return frame;
+  return acknowledged;
 }
 
 bool Outbox::wait_acknowledged() {

@@ -23,10 +23,11 @@
 #include "compression/batch_encoder.h"
 #include "compression/content_index.h"
 #include "compression/page_batch.h"
-#include "transport/wire/channel.h"
 #include "transport/flow/epoch_gate.h"
-#include "transport/wire/frame.h"
+#include "transport/flow/flight_window.h"
 #include "transport/lane/slots.h"
+#include "transport/wire/channel.h"
+#include "transport/wire/frame.h"
 
 namespace wherry {
 
@@ -36,7 +37,6 @@ struct OutFrame {
   PageBatch pages;                 // of a batch
   Slot slot;                       // the memory behind bytes or pages
   std::vector<uint8_t> owned;      // or here
-  size_t charge = 0;               // bytes of the channel that it stands for
   bool disk = false;               // it is of a disk's channel
   bool whole = false;              // a batch that is sent once more: it refers to nothing,
   std::vector<CopiedPage> copied;  // but the destination must have made these copies with it
@@ -47,10 +47,18 @@ class Outbox {
  public:
   using Frame = std::shared_ptr<const OutFrame>;
 
+  struct Acknowledged {
+    Frame frame;
+    FlightRoom room;
+  };
+
   Outbox();
-  void push(OutFrame frame);
+  // `room`: of the bytes of the channel that the frame stands for.
+  void push(OutFrame frame, FlightRoom room = {});
   // Keeps a frame for its acknowledgement that somebody else sends.
-  Frame keep(OutFrame frame);
+  Frame keep(OutFrame frame, FlightRoom room = {});
+  // Whether the guest's last page was given to push().
+  bool pages_done() const;
   // Whether a frame, not a disk's, waits that a lane could send, but none is free to take it.
   bool lanes_busy() const;
   // Of the channels' bytes, those in batches that are not encoded yet.
@@ -70,8 +78,8 @@ class Outbox {
   void lose_order();
   // Queues a batch once more, to be sent whole; false if there is no such batch, or it was asked for before.
   bool again(uint16_t channel, uint64_t sequence);
-  // Forgets a frame; returns it, or null if there is no such frame.
-  Frame acknowledge(uint16_t channel, uint64_t sequence);
+  // Forgets a frame and returns it; nothing if there is no such frame.
+  std::optional<Acknowledged> acknowledge(uint16_t channel, uint64_t sequence);
   // Waits until everything is acknowledged, or that frame; false if stop() was called before.
   bool wait_acknowledged();
   bool wait_acknowledged(uint16_t channel, uint64_t sequence);
@@ -80,6 +88,7 @@ class Outbox {
  private:
   struct Held {
     std::shared_ptr<OutFrame> frame;
+    FlightRoom room;
     std::vector<size_t> lanes;  // that took it
     bool encoded = false;       // a batch; what it was encoded to may be lost
     std::vector<CopiedPage> copied;
@@ -87,7 +96,7 @@ class Outbox {
   };
   static uint64_t key(uint16_t channel, uint64_t sequence) { return uint64_t{channel} << 48 | sequence; }
   static Frame make_whole(Held& held);
-  Frame hold(OutFrame frame);
+  Frame hold(OutFrame frame, FlightRoom room);
   bool ready(const OutFrame& frame) const;
   std::deque<Frame>::const_iterator find_ready() const;
   Frame take_next();
@@ -98,7 +107,7 @@ class Outbox {
   std::deque<Frame> queue_;
   std::deque<Frame> disk_queue_;
   size_t since_disk_ = 0;    // frames handed out since one of a disk was
-  bool pages_done_ = false;  // behind the last page of memory
+  bool pages_done_ = false;  // the guest's last page has come
   std::unordered_map<uint64_t, Held> unacknowledged_;
   std::set<size_t> ended_;                  // lanes
   EpochGate gate_;                          // which epochs are all there

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "compression/page_batch.h"
 #include "base/result.h"
+#include "compression/page_batch.h"
 
 namespace wherry {
 

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "transport/wire/control.h"
 #include "base/errno.h"
 #include "base/wait_ready.h"
+#include "transport/wire/control.h"
 
 namespace wherry {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
+#include "base/wait_ready.h"
 #include "transport/socket/path_mtu.h"
 #include "transport/socket/socket.h"
-#include "base/wait_ready.h"
 
 namespace wherry {
 namespace {

@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "base/result.h"
 #include "base/fd.h"
+#include "base/result.h"
 #include "transport/wire/frame.h"
 
 namespace wherry {

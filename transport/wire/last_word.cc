@@ -4,9 +4,9 @@
 #include <array>
 #include <utility>
 
+#include "base/wait_ready.h"
 #include "transport/wire/control.h"
 #include "transport/wire/first_frame.h"
-#include "base/wait_ready.h"
 
 namespace wherry {
 namespace {

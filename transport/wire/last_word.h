@@ -17,8 +17,8 @@
 #include <string>
 #include <vector>
 
-#include "base/result.h"
 #include "base/event.h"
+#include "base/result.h"
 #include "transport/wire/frame_socket.h"
 
 namespace wherry {

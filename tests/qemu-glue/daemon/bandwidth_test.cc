@@ -9,8 +9,8 @@
 #include <numeric>
 #include <random>
 
-#include "tests/transport/support.h"
 #include "base/fd.h"
+#include "tests/transport/support.h"
 
 namespace wherry::daemon {
 namespace {

@@ -12,8 +12,8 @@
 #include "compression/batch_table.h"
 #include "compression/line_delta.h"
 #include "tests/transport/destination/model_site.h"
-#include "tests/transport/wire/raw_peer.h"
 #include "tests/transport/support.h"
+#include "tests/transport/wire/raw_peer.h"
 #include "transport/socket/listener.h"
 
 namespace wherry {

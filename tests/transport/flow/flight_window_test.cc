@@ -24,49 +24,75 @@ TEST(FlightWindow, IsNeverLessThanASlotALane) {
   FlightWindow window(limits(4));
   EXPECT_EQ(window.state().bound, 4 * kShare);
   window.open(0);
-  EXPECT_EQ(window.try_take(0, 100 * kShare), 4 * kShare) << "one channel may use all";
-  EXPECT_EQ(window.try_take(0, 1), 0u);
+  const FlightRoom all = window.try_take(0, 100 * kShare);
+  EXPECT_EQ(all.bytes(), 4 * kShare) << "one channel may use all";
+  EXPECT_EQ(window.try_take(0, 1).bytes(), 0u);
   EXPECT_EQ(window.state().in_flight, 4 * kShare);
 }
 
 TEST(FlightWindow, IsNeverLessThanASlotAChannel) {
   FlightWindow window(limits(1));
+  std::vector<FlightRoom> rooms;
   for (uint16_t channel = 0; channel < 8; ++channel) window.open(channel);
   EXPECT_EQ(window.state().bound, 8 * kShare);
-  for (uint16_t channel = 0; channel < 8; ++channel) EXPECT_EQ(window.try_take(channel, 9 * kShare), kShare);
-  for (uint16_t channel = 0; channel < 8; ++channel) EXPECT_EQ(window.try_take(channel, 1), 0u);
+  for (uint16_t channel = 0; channel < 8; ++channel) {
+    rooms.push_back(window.try_take(channel, 9 * kShare));
+    EXPECT_EQ(rooms.back().bytes(), kShare);
+  }
+  for (uint16_t channel = 0; channel < 8; ++channel) EXPECT_EQ(window.try_take(channel, 1).bytes(), 0u);
 }
 
 TEST(FlightWindow, AChannelLeavesASlotToEachOther) {
   FlightWindow window(limits(6));
   for (uint16_t channel = 0; channel < 3; ++channel) window.open(channel);
-  EXPECT_EQ(window.try_take(0, 100 * kShare), 4 * kShare);
-  EXPECT_EQ(window.try_take(1, 100 * kShare), kShare);
-  EXPECT_EQ(window.try_take(2, 100), 100u);
-  EXPECT_EQ(window.try_take(1, 1), 0u) << "the rest of channel 2's slot is kept for it";
-  EXPECT_EQ(window.try_take(2, 100 * kShare), kShare - 100);
+  const FlightRoom first = window.try_take(0, 100 * kShare);
+  EXPECT_EQ(first.bytes(), 4 * kShare);
+  const FlightRoom second = window.try_take(1, 100 * kShare);
+  EXPECT_EQ(second.bytes(), kShare);
+  const FlightRoom third = window.try_take(2, 100);
+  EXPECT_EQ(third.bytes(), 100u);
+  EXPECT_EQ(window.try_take(1, 1).bytes(), 0u) << "the rest of channel 2's slot is kept for it";
+  EXPECT_EQ(window.try_take(2, 100 * kShare).bytes(), kShare - 100);
 }
 
-TEST(FlightWindow, TakeAndGiveBack) {
+TEST(FlightRoom, ReturnsWithItsToken) {
   FlightWindow window(limits(1));
   window.open(0);
-  EXPECT_EQ(window.take(0, 1000), 1000u);
-  EXPECT_EQ(window.take(0, kShare), kShare - 1000);
-  window.give_back(0, 500);
+  FlightRoom room = window.take(0, 1000);
+  EXPECT_EQ(room.bytes(), 1000u);
+  room.add(window.take(0, kShare));
+  EXPECT_EQ(room.bytes(), kShare);
+  { const FlightRoom part = room.split(500); }
+  EXPECT_EQ(room.bytes(), kShare - 500);
   EXPECT_EQ(window.state().in_flight, kShare - 500);
-  EXPECT_EQ(window.try_take(0, kShare), 500u);
-  window.acknowledge(0, kShare);
+  FlightRoom rest = window.try_take(0, kShare);
+  EXPECT_EQ(rest.bytes(), 500u);
+  rest = std::move(room);
+  EXPECT_EQ(window.state().in_flight, kShare - 500) << "what it had before has returned";
+  rest.landed();
+  EXPECT_EQ(rest.bytes(), 0u);
   EXPECT_EQ(window.state().in_flight, 0u);
   EXPECT_EQ(window.state().most_in_flight, kShare);
+}
+
+TEST(FlightRoom, HasNoMoreThanWasTaken) {
+  FlightWindow window(limits(1));
+  window.open(0);
+  FlightRoom room = window.take(0, 10);
+  EXPECT_EQ(room.split(11).bytes(), 10u);
+  EXPECT_EQ(room.bytes(), 0u);
+  EXPECT_EQ(FlightRoom().split(1).bytes(), 0u);
+  EXPECT_EQ(window.state().in_flight, 0u);
 }
 
 TEST(FlightWindow, TakeWaitsForAnAcknowledgement) {
   FlightWindow window(limits(1));
   window.open(0);
-  ASSERT_EQ(window.take(0, kShare), kShare);
+  FlightRoom room = window.take(0, kShare);
+  ASSERT_EQ(room.bytes(), kShare);
   std::atomic<size_t> got = 0;
-  std::thread waiter([&] { got = window.take(0, 10); });
-  window.acknowledge(0, 7);
+  std::thread waiter([&] { got = window.take(0, 10).bytes(); });
+  room.split(7).landed();
   waiter.join();
   EXPECT_EQ(got, 7u);
 }
@@ -75,10 +101,11 @@ TEST(FlightWindow, TakeWaitsForBytesGivenBackByAnother) {
   FlightWindow window(limits(2));
   window.open(0);
   window.open(1);
-  ASSERT_EQ(window.take(0, kShare), kShare);
-  ASSERT_EQ(window.take(1, kShare), kShare);
+  const FlightRoom first = window.take(0, kShare);
+  const FlightRoom second = window.take(1, kShare);
+  ASSERT_EQ(first.bytes() + second.bytes(), 2 * kShare);
   std::atomic<size_t> got = 0;
-  std::thread waiter([&] { got = window.take(0, kShare); });
+  std::thread waiter([&] { got = window.take(0, kShare).bytes(); });
   window.close(1);
   waiter.join();
   EXPECT_EQ(got, kShare);
@@ -87,30 +114,34 @@ TEST(FlightWindow, TakeWaitsForBytesGivenBackByAnother) {
 TEST(FlightWindow, StopEndsEveryTakeForEver) {
   FlightWindow window(limits(1));
   window.open(0);
-  ASSERT_EQ(window.take(0, kShare), kShare);
+  FlightRoom room = window.take(0, kShare);
+  ASSERT_EQ(room.bytes(), kShare);
   std::atomic<int> ended = 0;
   std::vector<std::thread> waiters;
   for (int i = 0; i < 3; ++i) {
     waiters.emplace_back([&] {
-      if (window.take(0, 1) == 0) ++ended;
+      if (window.take(0, 1).bytes() == 0) ++ended;
     });
   }
   window.stop();
   for (std::thread& waiter : waiters) waiter.join();
   EXPECT_EQ(ended, 3);
-  window.acknowledge(0, kShare);
-  EXPECT_EQ(window.take(0, 1), 0u);
+  room.landed();
+  EXPECT_EQ(window.take(0, 1).bytes(), 0u);
 }
 
 TEST(FlightWindow, AClosedChannelsBytesAreNoLongerInFlight) {
   FlightWindow window(limits(1));
   window.open(0);
   window.open(1);
-  ASSERT_EQ(window.take(1, 1000), 1000u);
+  FlightRoom room = window.take(1, 1000);
+  FlightRoom another = window.take(1, 1000);
+  ASSERT_EQ(room.bytes(), 1000u);
   window.close(1);
   EXPECT_EQ(window.state().in_flight, 0u);
   EXPECT_EQ(window.state().bound, kShare);
-  window.acknowledge(1, 1000);  // too late, but no harm
+  room.landed();  // too late, but no harm
+  another = {};
   EXPECT_EQ(window.state().in_flight, 0u);
   window.close(1);
 }
@@ -121,13 +152,11 @@ TEST(FlightWindow, TheCapHoldsWhateverTheGoodput) {
   // A round trip of ten hours: any goodput at all asks for more than the cap.
   window.set_round_trip(std::chrono::hours(10));
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (window.state().goodput == 0 && std::chrono::steady_clock::now() < until) {
-    const size_t taken = window.take(0, kShare);
-    window.acknowledge(0, taken);
-  }
+  while (window.state().goodput == 0 && std::chrono::steady_clock::now() < until)
+    window.take(0, kShare).landed();
   EXPECT_GT(window.state().goodput, 0);
   EXPECT_EQ(window.state().bound, 3 * kShare);
-  EXPECT_EQ(window.try_take(0, 100 * kShare), 3 * kShare);
+  EXPECT_EQ(window.try_take(0, 100 * kShare).bytes(), 3 * kShare);
 }
 
 // Many channels at random, and one that starves: there is never more in flight than the largest bound that
@@ -143,29 +172,24 @@ TEST(FlightWindow, HoldsItsPromisesUnderRandomLoad) {
   for (uint16_t channel = 0; channel < kChannels; ++channel) {
     threads.emplace_back([&, channel] {
       std::mt19937 random(channel + 1);
-      size_t mine = window.take(channel, kShare);
+      FlightRoom mine = window.take(channel, kShare);
       together.arrive_and_wait();  // so that they meet at all
       for (int i = 0; i < 3000; ++i) {
         const size_t want = 1 + random() % (2 * kShare);
-        const size_t short_of_share = mine < kShare ? kShare - mine : 0;
-        const size_t got = window.try_take(channel, want);
-        if (got > want || got < std::min(want, short_of_share)) ++starved;
-        mine += got;
-        if (random() % 4 == 0 && mine > 0) {
-          const size_t back = random() % mine + 1;
-          window.give_back(channel, back);
-          mine -= back;
-        }
-        while (mine > 0 && (got == 0 || random() % 2)) {
-          const size_t done = std::min<size_t>(mine, 1 + random() % kShare);
-          window.acknowledge(channel, done);
-          mine -= done;
+        const size_t short_of_share = mine.bytes() < kShare ? kShare - mine.bytes() : 0;
+        FlightRoom got = window.try_take(channel, want);
+        const size_t taken = got.bytes();
+        if (taken > want || taken < std::min(want, short_of_share)) ++starved;
+        mine.add(std::move(got));
+        if (random() % 4 == 0 && mine.bytes() > 0) (void)mine.split(random() % mine.bytes() + 1);
+        while (mine.bytes() > 0 && (taken == 0 || random() % 2)) {
+          mine.split(1 + random() % kShare).landed();
           if (random() % 3 == 0) break;
         }
         const FlightWindow::State state = window.state();
         if (state.in_flight > state.largest_bound || state.most_in_flight > state.largest_bound) ++over;
       }
-      window.acknowledge(channel, mine);
+      mine.landed();
     });
   }
   for (std::thread& thread : threads) thread.join();

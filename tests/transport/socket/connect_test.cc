@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-
 #include "tests/transport/socket/endpoints.h"
 #include "tests/transport/support.h"
 #include "transport/socket/listener.h"
@@ -11,9 +10,9 @@ namespace wherry {
 namespace {
 
 using std::chrono::seconds;
-using test::unix_at;
-using test::tcp;
 using test::kNoMore;
+using test::tcp;
+using test::unix_at;
 
 TEST(ConnectTo, SaysWhatThereIsTooLittleOf) {
   auto listener = Listener::open(tcp("127.0.0.1", 0));

@@ -2,15 +2,14 @@
 
 #include <gtest/gtest.h>
 
-
 #include "tests/transport/socket/endpoints.h"
 #include "tests/transport/support.h"
 
 namespace wherry {
 namespace {
 
-using test::unix_at;
 using test::tcp;
+using test::unix_at;
 
 TEST(Endpoint, WritesAddressesAsPeopleDo) {
   EXPECT_EQ(unix_at("/run/a.sock").str(), "/run/a.sock");

@@ -13,17 +13,17 @@
 
 #include "tests/transport/socket/endpoints.h"
 #include "tests/transport/support.h"
+#include "transport/socket/addresses.h"
 #include "transport/socket/connect.h"
 #include "transport/socket/socket.h"
-#include "transport/socket/addresses.h"
 
 namespace wherry {
 namespace {
 
 using std::chrono::seconds;
-using test::unix_at;
-using test::tcp;
 using test::kNoMore;
+using test::tcp;
+using test::unix_at;
 
 bool exists(const std::string& path) {
   struct stat info {};

@@ -12,14 +12,23 @@
 namespace wherry {
 namespace {
 
-OutFrame frame(uint16_t channel, uint64_t sequence, size_t charge = 0) {
+OutFrame frame(uint16_t channel, uint64_t sequence) {
   OutFrame out;
   out.header.type = FrameType::record;
   out.header.channel = channel;
   out.header.sequence = sequence;
-  out.charge = charge;
   return out;
 }
+
+// Room for what frames stand for.
+class Rooms {
+ public:
+  Rooms() { window_.open(0); }
+  FlightRoom take(size_t bytes) { return window_.take(0, bytes); }
+
+ private:
+  FlightWindow window_{{.lanes = 1, .downtime = std::chrono::milliseconds(300), .cap = 0}};
+};
 
 TEST(Outbox, GivesFramesInTheOrderTheyCame) {
   Outbox outbox;
@@ -46,14 +55,12 @@ TEST(Outbox, LanesAreBusyWhileAFrameWaitsForOne) {
 }
 
 TEST(Outbox, BytesAreToBeEncodedUntilTheirBatchIs) {
+  Rooms rooms;
   Outbox outbox;
   OutFrame batch = frame(0, 0);
   batch.header.type = FrameType::batch;
-  batch.charge = 700;
-  outbox.push(std::move(batch));
-  OutFrame record = frame(0, 1);
-  record.charge = 20;
-  outbox.push(std::move(record));
+  outbox.push(std::move(batch), rooms.take(700));
+  outbox.push(frame(0, 1), rooms.take(20));
   EXPECT_EQ(outbox.bytes_to_encode(), 700u);
   const auto taken = outbox.pop(0);
   EXPECT_EQ(outbox.bytes_to_encode(), 700u);
@@ -91,14 +98,15 @@ TEST(Outbox, DisksComeLastBehindTheLastPage) {
 }
 
 TEST(Outbox, ForgetsAFrameOnce) {
+  Rooms rooms;
   Outbox outbox;
-  outbox.push(frame(3, 5, 77));
-  outbox.push(frame(5, 3, 88));
+  outbox.push(frame(3, 5), rooms.take(77));
+  outbox.push(frame(5, 3), rooms.take(88));
   EXPECT_FALSE(outbox.acknowledge(3, 3));
   EXPECT_FALSE(outbox.acknowledge(5, 5));
   auto acknowledged = outbox.acknowledge(3, 5);
   ASSERT_TRUE(acknowledged);
-  EXPECT_EQ(acknowledged->charge, 77u);
+  EXPECT_EQ(acknowledged->room.bytes(), 77u);
   EXPECT_FALSE(outbox.acknowledge(3, 5));
 }
 
@@ -111,7 +119,7 @@ TEST(Outbox, DoesNotTakeAnotherChannelsFrameForALargeSequence) {
 
 TEST(Outbox, KeepsWhatSomebodyElseSends) {
   Outbox outbox;
-  outbox.keep(frame(2, 0, 5));
+  outbox.keep(frame(2, 0));
   outbox.push(frame(1, 0));
   EXPECT_EQ(outbox.pop(0)->header.channel, 1) << "a kept frame is in no queue";
   EXPECT_TRUE(outbox.acknowledge(2, 0));
@@ -289,12 +297,12 @@ TEST(Outbox, WhoeverLosesTheOrderWaitsForNothing) {
 }
 
 TEST(Outbox, ABatchThatIsAskedForComesAgainWholeAndFirst) {
+  Rooms rooms;
   Outbox outbox;
   OutFrame out = batch(1, 5, 0);
-  out.charge = 77;
   out.pages.page_size = 4096;
   out.pages.add(0, 3, nullptr);
-  outbox.push(std::move(out));
+  outbox.push(std::move(out), rooms.take(77));
   const auto first = outbox.pop(0);
   EXPECT_FALSE(first->whole);
   outbox.encoded(*first);
@@ -309,7 +317,7 @@ TEST(Outbox, ABatchThatIsAskedForComesAgainWholeAndFirst) {
   EXPECT_FALSE(outbox.again(1, 5)) << "it was whole already";
   auto acknowledged = outbox.acknowledge(1, 5);
   ASSERT_TRUE(acknowledged);
-  EXPECT_EQ(acknowledged->charge, 77u);
+  EXPECT_EQ(acknowledged->room.bytes(), 77u);
   EXPECT_FALSE(outbox.again(1, 5)) << "it has landed";
   EXPECT_FALSE(outbox.acknowledge(1, 5));
 }
@@ -375,7 +383,7 @@ TEST(Outbox, AnEncodedBatchOfAnEndedLaneComesWhole) {
   outbox.encoded(*second, known);  // counts for nothing
   EXPECT_EQ(outbox.pop(0)->header.sequence, 1u);
   EXPECT_EQ(outbox.pop(0)->header.sequence, 2u) << "it was counted once";
-  EXPECT_TRUE(outbox.acknowledge(0, 0)->known.empty());
+  EXPECT_TRUE(outbox.acknowledge(0, 0)->frame->known.empty());
 }
 
 TEST(Outbox, ABatchThatComesAgainBringsItsCopies) {
@@ -489,20 +497,20 @@ TEST(Outbox, AnAcknowledgementBringsWhatTheBatchMadeKnown) {
   Outbox outbox;
   for (uint64_t sequence = 0; sequence < 4; ++sequence) outbox.push(batch(0, sequence, 0));
   outbox.encoded(*outbox.pop(0), known);
-  EXPECT_EQ(outbox.acknowledge(0, 0)->known, known);
+  EXPECT_EQ(outbox.acknowledge(0, 0)->frame->known, known);
   outbox.encoded(*outbox.pop(0), known);
   ASSERT_TRUE(outbox.again(0, 1));
   Outbox::Frame whole = outbox.pop(0);
   ASSERT_TRUE(whole->whole);
-  EXPECT_TRUE(outbox.acknowledge(0, 1)->known.empty()) << "asked for again";
+  EXPECT_TRUE(outbox.acknowledge(0, 1)->frame->known.empty()) << "asked for again";
   // By a peer that does not wait for the batch.
   Outbox::Frame third = outbox.pop(0);
-  EXPECT_TRUE(outbox.acknowledge(0, 2)->known.empty());
+  EXPECT_TRUE(outbox.acknowledge(0, 2)->frame->known.empty());
   outbox.encoded(*third, known);
   Outbox::Frame fourth = outbox.pop(0);
   ASSERT_TRUE(outbox.again(0, 3));
   outbox.encoded(*fourth, known);
-  EXPECT_TRUE(outbox.acknowledge(0, 3)->known.empty());
+  EXPECT_TRUE(outbox.acknowledge(0, 3)->frame->known.empty());
 }
 
 }  // namespace

@@ -10,11 +10,11 @@
 #include <set>
 #include <thread>
 
-#include "tests/transport/far_end.h"
 #include "tests/transport/destination/model_site.h"
+#include "tests/transport/far_end.h"
 #include "tests/transport/path.h"
-#include "tests/transport/wire/raw_peer.h"
 #include "tests/transport/support.h"
+#include "tests/transport/wire/raw_peer.h"
 #include "transport/socket/endpoint.h"
 
 namespace wherry {

@@ -6,10 +6,10 @@
 #include <thread>
 
 #include "tests/transport/support.h"
-#include "transport/wire/frame_socket.h"
 #include "transport/socket/connect.h"
 #include "transport/socket/listener.h"
 #include "transport/socket/socket.h"
+#include "transport/wire/frame_socket.h"
 
 namespace wherry {
 namespace {

@@ -10,12 +10,12 @@
 #include <vector>
 
 #include "tests/transport/support.h"
-#include "transport/wire/control.h"
-#include "transport/wire/frame_socket.h"
-#include "transport/socket/endpoint.h"
 #include "transport/socket/connect.h"
+#include "transport/socket/endpoint.h"
 #include "transport/socket/listener.h"
 #include "transport/socket/socket.h"
+#include "transport/wire/control.h"
+#include "transport/wire/frame_socket.h"
 
 namespace wherry::test {
 

@@ -15,12 +15,12 @@
 #include "compression/line_delta.h"
 #include "compression/page_patch.h"
 #include "compression/page_reference.h"
-#include "tests/transport/wire/raw_peer.h"
 #include "tests/transport/support.h"
+#include "tests/transport/wire/raw_peer.h"
+#include "transport/socket/socket.h"
+#include "transport/source/source_session.h"
 #include "transport/wire/channel.h"
 #include "transport/wire/frame.h"
-#include "transport/source/source_session.h"
-#include "transport/socket/socket.h"
 
 namespace wherry {
 namespace {

@@ -1,0 +1,19 @@
+#include "transport/source/dial.h"
+
+#include "transport/socket/connect.h"
+
+namespace wherry {
+
+Result<std::unique_ptr<FrameSocket>> dial(const Endpoint& peer, const SourceOptions& options,
+                                          std::chrono::milliseconds timeout, const Event& cancel) {
+  auto socket = connect_to(peer, timeout, options.silence, &cancel);
+  if (!socket) {
+    return fail("{} (does `{}` run there?)", socket.error().message,
+                options.route.empty() ? "wherry receive" : "wherryd");
+  }
+  auto frames = std::make_unique<FrameSocket>(std::move(*socket), peer.str());
+  frames->set_patience(timeout);
+  return frames;
+}
+
+}  // namespace wherry

@@ -1,0 +1,77 @@
+// The lanes of a session at the source, and what has become of each.
+//
+//     open ─▶ lost ─▶ over at both ends: what it had goes over the others
+//
+// A lane is lost as soon as its worker, the kernel or the destination finds it dead. What it had goes over
+// the others only when neither end does anything with it any more: a batch that was half-way could be placed
+// late, on top of newer pages.
+//
+// add() comes before all else. Thread-safe after that.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "transport/source/open_lanes.h"
+
+namespace wherry {
+
+class LaneRoster {
+ public:
+  // What a lost lane leaves behind.
+  struct Loss {
+    bool last = false;        // no lane is left
+    bool over_there = false;  // the destination knows
+  };
+  // Whose end of a lane.
+  enum class Side { source, destination };
+  struct Account {
+    std::string peer;
+    uint64_t bytes = 0;            // sent
+    std::string no_fabric;         // as in OpenLane
+    std::optional<RdmaPort> port;  // as in OpenLane
+    std::string lost;              // why; empty: it is not
+  };
+
+  LaneRoster() = default;
+  LaneRoster(const LaneRoster&) = delete;
+  LaneRoster& operator=(const LaneRoster&) = delete;
+  // Closes all at once: where a link is dead each may take a minute.
+  ~LaneRoster();
+
+  void add(std::vector<OpenLane> lanes);
+  size_t size() const { return lanes_.size(); }
+  LaneSender& sender(size_t number) { return *lanes_[number].open.sender; }
+
+  // Shuts the lane and notes why; nothing if it was lost before, or all is done.
+  std::optional<Loss> lose(size_t number, const std::string& why);
+  // That side does nothing more with the lane. True once neither does.
+  bool over(size_t number, Side side);
+  // Everything has arrived: from now on no lane is lost.
+  void done();
+  bool is_done() const;
+  bool any_lost() const;
+  void shut();
+
+  // Of all lanes that are not lost: bytes that wait for the network, and bytes that have not arrived.
+  uint64_t bytes_waiting() const;
+  uint64_t bytes_on_way() const;
+  std::vector<Account> accounts() const;
+
+ private:
+  struct Lane {
+    OpenLane open;
+    std::string lost;  // why
+    bool over_here = false;
+    bool over_there = false;
+  };
+
+  std::vector<Lane> lanes_;
+  mutable std::mutex mutex_;  // guards what is said of the lanes
+  bool done_ = false;
+};
+
+}  // namespace wherry

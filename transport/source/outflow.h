@@ -1,0 +1,48 @@
+// What lies between the channels and the lanes of a session: buffers, the windows, the outbox, the pacer, and
+// what encoding goes by.
+//
+// Thread-safe, as its members are.
+#pragma once
+
+#include <atomic>
+
+#include "compression/page_history.h"
+#include "transport/flow/chooser.h"
+#include "transport/flow/flight_window.h"
+#include "transport/flow/pacer.h"
+#include "transport/lane/slots.h"
+#include "transport/source/outbox.h"
+#include "transport/source/source_figures.h"
+#include "transport/source/source_options.h"
+#include "transport/wire/channel.h"
+
+namespace wherry {
+
+// The most bytes ever in flight: of memory, reached at 15 GB/s with the usual downtime target; and of disks.
+inline constexpr size_t kMostInFlight = 128 * 1024 * 1024;
+inline constexpr size_t kMostDiskInFlight = 32 * 1024 * 1024;
+
+struct Outflow {
+  explicit Outflow(const SourceOptions& options);
+
+  FlightWindow& window_of(ChannelKind kind) { return kind == ChannelKind::disk ? disk_window : window; }
+  // From here on batches may reach the destination's VMM out of the order of their epochs, or go there
+  // unseen.
+  void lose_order();
+  void no_deltas();
+  // Ends all calls, for good.
+  void stop();
+
+  const Compression compression;
+  SlotPool pool;
+  FlightWindow window;
+  FlightWindow disk_window;  // disks must not take the room of the guest's memory
+  Outbox outbox;
+  Pacer pacer;
+  PageHistory history;
+  Chooser chooser;
+  SourceFigures figures;
+  std::atomic<bool> blocks_sent = false;
+};
+
+}  // namespace wherry

@@ -1,0 +1,28 @@
+// How a source is to send. The values are checked by who reads them from the user (qemu-glue/uri.h).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "compression/compression.h"
+#include "transport/fabric/fabric_wish.h"
+#include "transport/socket/endpoint.h"
+
+namespace wherry {
+
+struct SourceOptions {
+  std::vector<Endpoint> peers;  // lanes are spread over them; control goes to the first
+  size_t lanes = 2;
+  std::chrono::milliseconds downtime{300};
+  std::chrono::seconds silence{30};  // how long the peer may be unreachable
+  uint64_t bandwidth = 0;            // bytes a second of all lanes together, at most; 0: no limit
+  Compression compression{};
+  FabricWish fabric{};
+  std::string route{};  // which migration, at a destination that serves several at one port
+  nlohmann::json wishes = nlohmann::json::object();  // for the other side's VMM glue, in the hello
+};
+
+}  // namespace wherry
