@@ -34,23 +34,12 @@ constexpr uint32_t kTry = 32;            // every so many batches another way is
 constexpr double kWorthTrying = 0.5;     // if it is believed to be at least that good,
 constexpr double kForget = 0.25;         // and so much of what was measured of others is forgotten
 constexpr double kForgetSlowness = 0.9;  // and this is left of zstd's slowness
-constexpr double kWindow = 0.01;         // seconds, of a measurement of the rate,
-constexpr double kFirstWindow = 0.003;   // and before there was any
-constexpr double kBusy = 0.25;  // of a window: if bytes wait for less, the network has not shown what it can
-constexpr double kNewRate = 0.4;         // how much a measurement counts
-constexpr double kDoubtfulRate = 0.02;   // and where processors, not the network, may be what is slow
-constexpr double kFirstRate = 0.5e9;     // until it is known
-constexpr double kUnknownGrowth = 1.25;  // for each window in which the network kept up, before it is known,
-constexpr double kKnownGrowth = 1.03;    // and since
-constexpr uint32_t kEnough = 5;  // measurements: the first are of a TCP that is still opening its window
-constexpr double kFastest = 1e11;
-constexpr double kSlowest = 1e3;
 constexpr auto kAskIdle = 200ms;
 
 }  // namespace
 
 Chooser::Chooser(const Compression& wish, size_t lanes, std::function<double()> idle)
-    : wish_(wish), idle_(std::move(idle)), lanes_(lanes), rate_(kFirstRate) {
+    : wish_(wish), idle_(std::move(idle)), link_(lanes), encodes_(lanes) {
   using Mode = Compression::Mode;
   using History = Encoding::History;
   for (Choice& choice : choices_) {
@@ -96,22 +85,16 @@ double Chooser::speed(const Way& way, const Way& present, double rate) const {
       worth_of_raw_ > 1 ? !is_raw(way) : way.encoding.level && *way.encoding.level > kFreeLevel;
   if (!takes_idle_ones) return speed;
   const double used = present.seconds / std::max(present.seconds, present.left / rate);
-  return std::min(speed, (used + idle_processors_ / static_cast<double>(lanes_.size())) / way.seconds);
+  return std::min(speed, (used + idle_processors_ / static_cast<double>(link_.lanes())) / way.seconds);
 }
 
 bool Chooser::is_raw(const Way& way) {
   return !way.encoding.level && way.encoding.history == Encoding::History::forgotten;
 }
 
-double Chooser::part(size_t lane) const {
-  double all = 0;
-  for (const Lane& each : lanes_) all += each.recent;
-  return all > 0 ? lanes_[lane].recent / all : 1.0 / static_cast<double>(lanes_.size());
-}
-
 void Chooser::expect(double rate) {
   std::lock_guard lock(mutex_);
-  rate_ = std::clamp(rate, kSlowest, kFastest);
+  link_.expect(rate);
 }
 
 void Chooser::raw_is_free() {
@@ -123,7 +106,7 @@ Chooser::Pick Chooser::choose(size_t lane, Population population) {
   std::lock_guard lock(mutex_);
   Choice& choice = choices_[population == Population::again];
   // A lane that got little so far may get more.
-  const double rate = rate_ * std::max(part(lane), 0.5 / static_cast<double>(lanes_.size()));
+  const double rate = link_.rate() * std::max(link_.part(lane), 0.5 / static_cast<double>(link_.lanes()));
   const auto promises = [&](size_t number) {
     const Way& way = choice.ways[number];
     return speed(way, choice.ways[choice.at], rate) * (is_raw(way) ? worth_of_raw_ : 1);
@@ -146,7 +129,7 @@ Chooser::Pick Chooser::choose(size_t lane, Population population) {
       break;
     }
   }
-  lanes_[lane].encodes = !is_raw(choice.ways[best]);
+  encodes_[lane] = !is_raw(choice.ways[best]);
   return {choice.ways[best].encoding, population, best};
 }
 
@@ -207,54 +190,18 @@ void Chooser::network(size_t lane, uint64_t given, uint64_t waiting, Clock::time
     idle_asked_ = now;
     idle_processors_ = idle_();
   }
-  Lane& told = lanes_[lane];
-  const uint64_t sent = given - std::min(given, waiting);
-  const uint64_t more = sent - std::min(sent, told.sent);
-  told.sent = sent;
-  told.waiting = waiting;
-  told.recent += static_cast<double>(more);
-  const bool any =
-      std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& each) { return each.waiting > 0; });
-  if (seen_ != Clock::time_point{} && now > seen_) {
-    measure(std::chrono::duration<double>(now - seen_).count(), more, seen_waiting_ && any);
-  }
-  seen_ = std::max(seen_, now);
-  seen_waiting_ = any;
-}
-
-void Chooser::measure(double seconds, uint64_t sent, bool busy) {
-  window_ += seconds;
-  sent_ += sent;
-  if (busy) {
-    busy_ += seconds;
-    busy_sent_ += sent;
-  }
-  if (window_ < (measured_ == 0 ? kFirstWindow : kWindow)) return;
-  if (busy_ > kBusy * window_) {
-    const double rate = static_cast<double>(busy_sent_) / busy_;
-    const bool encodes =
-        std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& each) { return each.encodes; });
-    const bool doubtful = worth_of_raw_ > 1 && encodes && rate < rate_;
-    rate_ += (doubtful ? kDoubtfulRate : kNewRate) * (rate - rate_);
-    ++measured_;
-  } else {
-    rate_ = std::max(rate_ * (measured_ < kEnough ? kUnknownGrowth : kKnownGrowth),
-                     static_cast<double>(sent_) / window_);
-  }
-  rate_ = std::clamp(rate_, kSlowest, kFastest);
-  for (Lane& lane : lanes_) lane.recent *= 0.9;
-  window_ = busy_ = 0;
-  sent_ = busy_sent_ = 0;
+  const bool encodes = std::find(encodes_.begin(), encodes_.end(), true) != encodes_.end();
+  link_.note(lane, given, waiting, now, worth_of_raw_ > 1 && encodes);
 }
 
 double Chooser::rate() const {
   std::lock_guard lock(mutex_);
-  return rate_;
+  return link_.rate();
 }
 
 bool Chooser::knows_rate() const {
   std::lock_guard lock(mutex_);
-  return measured_ > 0;
+  return link_.known();
 }
 
 double Chooser::landing_rate() const {
@@ -262,8 +209,8 @@ double Chooser::landing_rate() const {
   const Choice& again = choices_.back();
   const Choice& choice = again.ways[again.at].measured ? again : choices_.front();
   const Way& way = choice.ways[choice.at];
-  const auto lanes = static_cast<double>(lanes_.size());
-  return lanes * speed(way, way, rate_ / lanes);
+  const auto lanes = static_cast<double>(link_.lanes());
+  return lanes * speed(way, way, link_.rate() / lanes);
 }
 
 std::string Chooser::describe() const {

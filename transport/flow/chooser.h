@@ -9,11 +9,10 @@
 // t and o are measured for each way on this guest's pages, by all lanes together, apart for pages that come
 // for the first time and pages that come again; the other ways are tried in turn, now and then. Until a level
 // of zstd is, it is taken to be slower than usual by the factor of the best of those that were; what was
-// measured of a way is forgotten bit by bit while nothing new is. r is measured while bytes wait for the
-// network, and grows by itself while none do (fast, until it was measured a few times); a lane's part of it
-// is its part of what was sent. Zstd above level 1 is only taken as far as idle processors bear it. So is all
-// but raw pages where those take no processor's time; what is encoded does, to be sent as well, and a network
-// that seems slow meanwhile need not be: r hardly falls then, and raw pages measure it.
+// measured of a way is forgotten bit by bit while nothing new is. r is LinkRate's. Zstd above level 1 is only
+// taken as far as idle processors bear it. So is all but raw pages where those take no processor's time; what
+// is encoded does, to be sent as well, and a network that seems slow meanwhile need not be: r hardly falls
+// then, and raw pages measure it.
 //
 // Thread-safe.
 #pragma once
@@ -28,12 +27,13 @@
 
 #include "compression/batch_encoder.h"
 #include "compression/compression.h"
+#include "transport/flow/link_rate.h"
 
 namespace wherry {
 
 class Chooser {
  public:
-  using Clock = std::chrono::steady_clock;
+  using Clock = LinkRate::Clock;
   enum class Population { first, again };
   struct Pick {
     Encoding encoding;
@@ -84,38 +84,21 @@ class Chooser {
     size_t tried = 0;  // the last
     uint32_t batches = 0;
   };
-  struct Lane {
-    uint64_t sent = 0;
-    uint64_t waiting = 0;
-    double recent = 0;  // bytes sent lately, to tell the lanes' parts
-    bool encodes = false;
-  };
-
   static bool is_raw(const Way& way);
   void expect_of_others();
   void forget(Choice& choice);
   double speed(const Way& way, const Way& present, double rate) const;
-  double part(size_t lane) const;
-  void measure(double seconds, uint64_t sent, bool busy);
 
   const Compression wish_;
   const std::function<double()> idle_;
   mutable std::mutex mutex_;
   std::array<Choice, 2> choices_;
-  std::vector<Lane> lanes_;
-  double slower_ = 1;        // than usual, at zstd
-  double worth_of_raw_ = 1;  // its speed counts so many times
-  double rate_;              // bytes a second that the network drains
-  uint32_t measured_ = 0;    // how often that was measured
+  LinkRate link_;
+  std::vector<bool> encodes_;  // of each lane: whether its last batch takes processor time
+  double slower_ = 1;          // than usual, at zstd
+  double worth_of_raw_ = 1;    // its speed counts so many times
   double idle_processors_ = 0;
   Clock::time_point idle_asked_;
-  Clock::time_point seen_;     // when network() was last told
-  bool seen_waiting_ = false;  // whether bytes waited then
-  // The measurement that is under way: all of it, and the part in which bytes waited.
-  double window_ = 0;
-  double busy_ = 0;
-  uint64_t sent_ = 0;
-  uint64_t busy_sent_ = 0;
 };
 
 }  // namespace wherry
