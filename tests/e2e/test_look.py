@@ -127,7 +127,7 @@ class Look(unittest.TestCase):
         (self.directory / 'wrong').write_text('{"status": "completed", "role": "source", "total_s": "long"}')
         (self.directory / 'none').write_text('no JSON')
         (self.directory / 'right').write_text('{"status": "completed", "role": "source"}')
-        for arguments, says in ((['wrong'], 'wrong: total_s: expected a number, found: string'), (['none'], 'it is no JSON'),
+        for arguments, says in ((['wrong'], 'wrong: total_s: expected a number, found: string'), (['none'], 'it is not JSON'),
                                 (['absent'], 'absent: No such file'), (['.'], 'Is a directory'),
                                 (['right', '-o', '/nonexistent/page'], '/nonexistent/page: No such file'),
                                 (['right', '-o', '/dev/full'], '/dev/full: No space left')):

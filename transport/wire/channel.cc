@@ -6,6 +6,20 @@
 
 namespace wherry {
 
+std::string_view name(ChannelKind kind) {
+  switch (kind) {
+    case ChannelKind::main:
+      return "main";
+    case ChannelKind::data:
+      return "data";
+    case ChannelKind::urgent:
+      return "urgent";
+    case ChannelKind::disk:
+      return "disk";
+  }
+  return {};
+}
+
 PageSpace GuestBlocks::space() const {
   PageSpace space{.page_size = page_size, .pages_of_block = {}};
   for (const Block& block : blocks) space.pages_of_block.push_back(block.length / page_size);

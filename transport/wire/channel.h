@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -18,6 +19,9 @@ enum class ChannelKind : uint8_t {
   urgent = 2,  // small, latency-critical, outside all epochs: travels on the control connection
   disk = 3,    // storage that moves along: outside all epochs, behind the guest's memory, has a way back
 };
+
+// As above.
+std::string_view name(ChannelKind kind);
 
 inline constexpr uint16_t kMainChannel = 0;
 inline constexpr uint16_t kMaxChannels = 300;  // QEMU has at most 255 multifd channels

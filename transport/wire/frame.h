@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -48,6 +49,9 @@ enum class FrameType : uint8_t {
   lane_ended = 32,     // the destination places nothing more that comes on lane `aux`
   may_be_there = 33,   // the source sends what the VMM may be complete with, and holds to that if all is lost
 };
+
+// As in FrameType and docs/wire-format.md; empty for a number that is no type.
+std::string_view name(FrameType type);
 
 // Flags of a record, and one of a batch.
 enum FrameFlag : uint16_t {

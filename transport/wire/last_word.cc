@@ -139,8 +139,8 @@ Result<nlohmann::json> hear_last_word(FrameSocket& destination, WordAsked& asked
         return account;
       }
       default:
-        return fail("{} sent a frame of type {} instead of the VMM's word", destination.peer(),
-                    static_cast<int>(head->header.type));
+        return fail("{} sent a frame `{}` instead of the VMM's word", destination.peer(),
+                    name(head->header.type));
     }
   }
 }

@@ -172,7 +172,7 @@ TEST(Page, WhatIsNoReportIsRefused) {
   for (const char* text : {"", "{", "{\"status\": NaN}", "{\"total_s\": 1e999}", "\xff", "{} {}"}) {
     const auto made = page(text);
     ASSERT_FALSE(made) << text;
-    EXPECT_THAT(made.error().message, HasSubstr("it is no JSON: "));
+    EXPECT_THAT(made.error().message, HasSubstr("it is not JSON: "));
   }
   const auto made = page(std::string(kLargestReport + 1, ' '));
   ASSERT_FALSE(made);
