@@ -41,8 +41,8 @@ class Listener {
   }
   ~Listener();
 
-  // Waits for a connection. Fails after stop(), and if descriptors have run out. The peer does not see the
-  // latter, so the caller must not leave it waiting. `silence`: see connect_to().
+  // Waits for a connection. Fails after stop(), and if descriptors or memory have run out. The peer does not
+  // see the latter, so the caller must not leave it waiting. `silence`: see connect_to().
   Result<Fd> accept(std::chrono::seconds silence) const;
   // The next connection that is already there, or an empty Fd.
   Result<Fd> accept_waiting() const;
