@@ -57,7 +57,7 @@ enum FrameFlag : uint16_t {
   kSetupDone = 2,    // after this record the VMM can be asked whether it is past its setup
   kOpaque = 4,       // from this record on the channel is not parsed
   kPagesDone = 8,    // no page of the guest follows on this channel
-  kNeedsPages = 16,  // with kOpaque: the rest makes sense only after the channel's earlier pages
+  kNeedsPages = 16,  // with kOpaque: the rest makes sense only after the channel's pages, in the same stream
   kSums = 32,        // of a batch: its pack ends with a hash of each page that is not zero
   kAsksHow = 64,     // in this record the VMM is asked to say on the return path how it ends
 };
