@@ -83,7 +83,7 @@ TEST_F(BatchEncoderTest, FindsZeroPages) {
   }
 }
 
-// And a VMM that takes no zero page there gets it all the same.
+// The destination's VMM may not accept a zero page there.
 TEST_F(BatchEncoderTest, AZeroPageThatCameAsDataStaysDataWhereItIsNotPlaced) {
   PageHistory none{1'000'000};
   none.set_space(kSpace);
@@ -140,7 +140,7 @@ TEST_F(BatchEncoderTest, RandomPagesGoAsTheyAreBehindThePack) {
   EXPECT_EQ(plain(), text_page(1));
 }
 
-// Dull exactly where the sample is taken that looks_random() sees.
+// Compressible only where looks_random() takes its sample.
 TEST_F(BatchEncoderTest, APackThatHardlyShrinksStaysPlain) {
   constexpr uint32_t kLarge = 65536;
   Bytes page = random_page(3, kLarge);
@@ -248,7 +248,7 @@ TEST_F(BatchEncoderTest, APageThatWasZeroInBetweenIsSentWhole) {
   EXPECT_EQ(encode_one(0, page, kDelta), PageKind::raw);
   EXPECT_EQ(encode_one(0, Bytes(kPage), kDelta), PageKind::zero);
   EXPECT_EQ(encode_one(0, page, kDelta), PageKind::raw);
-  // Said by the VMM to be zero, in a run.
+  // The VMM says that these pages are zero, as one run.
   PageBatch zeros;
   zeros.page_size = kPage;
   zeros.add_run({0, PageKind::zero, 10, 0});

@@ -12,7 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// What a way is believed to take and to leave until it is measured.
+// A way's assumed speed, and the part of the bytes that it leaves, until they are measured.
 struct Prior {
   std::optional<int> level;
   double bytes_per_second;
@@ -24,16 +24,16 @@ constexpr std::array kLevels{
 };
 constexpr Prior kRaw{std::nullopt, 8e9, 1};
 constexpr Prior kRemembered{std::nullopt, 3e9, 1};
-constexpr double kAgain = 0.1;  // of what is left, for pages that come again
+constexpr double kAgain = 0.1;  // factor on Prior::left for pages that are sent again
 
-constexpr int kFreeLevel = 1;  // up to here zstd may take processors that are not idle
+constexpr int kFreeLevel = 1;  // up to this level, zstd can use processors that are not idle
 constexpr double kWeight = 0.2;
-constexpr double kBetter = 1.05;         // what another way must promise to be taken
-constexpr double kFreeRaw = 1.3;         // and where raw pages take no processor's time,
-constexpr uint32_t kTry = 32;            // every so many batches another way is tried,
-constexpr double kWorthTrying = 0.5;     // if it is believed to be at least that good,
-constexpr double kForget = 0.25;         // and so much of what was measured of others is forgotten
-constexpr double kForgetSlowness = 0.9;  // and this is left of zstd's slowness
+constexpr double kBetter = 1.05;         // factor by which another way must beat the present one
+constexpr double kFreeRaw = 1.3;         // factor on the speed of raw pages if they are free (RDMA)
+constexpr uint32_t kTry = 32;            // batches, after which another way is tried
+constexpr double kWorthTrying = 0.5;     // part of the best speed that a way must promise to be tried
+constexpr double kForget = 0.25;         // part of a measurement that is forgotten at each try
+constexpr double kForgetSlowness = 0.9;  // part of zstd's slowness that is kept at each try
 constexpr auto kAskIdle = 200ms;
 
 }  // namespace
@@ -77,7 +77,7 @@ Chooser::Chooser(const Compression& wish, size_t lanes, std::function<double()> 
   }
 }
 
-// Guest bytes a second of a lane that the network drains at `rate`.
+// Guest bytes a second of a lane that the network drains at `rate` bytes a second.
 double Chooser::speed(const Way& way, const Way& present, double rate) const {
   const double draining = way.left / rate;
   const double speed = 1 / std::pow(std::pow(way.seconds, 4) + std::pow(draining, 4), 0.25);
@@ -105,7 +105,7 @@ void Chooser::raw_is_free() {
 Chooser::Pick Chooser::choose(size_t lane, Population population) {
   std::lock_guard lock(mutex_);
   Choice& choice = choices_[population == Population::again];
-  // A lane that got little so far may get more.
+  // A lane that has sent little so far may get a larger part.
   const double rate = link_.rate() * std::max(link_.part(lane), 0.5 / static_cast<double>(link_.lanes()));
   const auto promises = [&](size_t number) {
     const Way& way = choice.ways[number];
@@ -133,7 +133,7 @@ Chooser::Pick Chooser::choose(size_t lane, Population population) {
   return {choice.ways[best].encoding, population, best};
 }
 
-// Else a way that fared badly once, by chance, would never be tried again.
+// Without this, a way that once measured badly by chance would never be tried again.
 void Chooser::forget(Choice& choice) {
   const bool zstd_tried = std::any_of(choice.ways.begin(), choice.ways.end(),
                                       [](const Way& way) { return way.encoding.level && way.fresh; });
@@ -163,8 +163,8 @@ void Chooser::encoded(const Pick& pick, uint64_t guest_bytes, uint64_t wire_byte
   if (way.encoding.level) expect_of_others();
 }
 
-// A machine that is slow at some levels of zstd is slow at all of them: each need not be tried to find out.
-// One measurement may be chance, for the thread may have been without a processor.
+// A machine that is slow at some levels of zstd is slow at all of them, so not all have to be tried to find
+// that out. One measurement is not enough, because the thread may have been without a processor meanwhile.
 void Chooser::expect_of_others() {
   size_t measured = 0;
   double slower = std::numeric_limits<double>::max();

@@ -1,6 +1,6 @@
 #include "transport/wire/frame.h"
 
-#define XXH_STATIC_LINKING_ONLY  // for the size of its state
+#define XXH_STATIC_LINKING_ONLY  // defines XXH3_state_t
 #include <xxh_x86dispatch.h>
 
 #include "base/bytes.h"

@@ -99,7 +99,7 @@ TEST_F(SourceTest, TheErrorIsThatOfTheFirstLaneThatHasOne) {
 
 TEST_F(SourceTest, AnotherAnswerThanAWelcomeIsAnError) {
   expect_no_session([](test::RawConnection& control) { (void)control.send({.type = FrameType::ack}); },
-                    "gave no welcome");
+                    "answered without a welcome");
 }
 
 TEST_F(SourceTest, AWelcomeWithoutATokenIsAnError) {
@@ -109,7 +109,7 @@ TEST_F(SourceTest, AWelcomeWithoutATokenIsAnError) {
     EXPECT_TRUE(control.send(FrameType::welcome, {{"token", 5u}}));
     (void)control.receive();
   });
-  EXPECT_ERROR(connect(), "lacks a sound \"token\"");
+  EXPECT_ERROR(connect(), "no valid \"token\"");
   answering.join();
 }
 
@@ -125,7 +125,7 @@ TEST_F(SourceTest, APeerOfAnotherVersionIsNamed) {
 
 TEST_F(SourceTest, APeerThatHangsUpIsAnError) {
   expect_no_session([](test::RawConnection& control) { control.shut(); },
-                    "closed the connection instead of an answer");
+                    "closed the connection without an answer");
 }
 
 TEST_F(SourceTest, NobodyThereIsAnErrorThatHelps) {
