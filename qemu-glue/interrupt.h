@@ -1,4 +1,4 @@
-// SIGINT and SIGTERM, heard by a thread.
+// Handles SIGINT and SIGTERM in a thread.
 #pragma once
 
 #include <atomic>
@@ -7,9 +7,9 @@
 
 namespace wherry {
 
-// Must be made before any other thread, which inherits the blocked signals. `act` runs for each signal that
-// comes, in a thread of its own, one at a time. Where there is no room for that thread, a signal ends the
-// process as ever.
+// Must be constructed before any other thread starts, because threads inherit the blocked signals. `act` runs
+// for each signal, in a thread of its own, one at a time. If that thread cannot be started, signals keep
+// their default action and end the process.
 class Interrupt {
  public:
   explicit Interrupt(std::function<void(int signal)> act);

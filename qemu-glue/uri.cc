@@ -18,7 +18,7 @@ std::optional<T> number(std::string_view text) {
   return value;
 }
 
-// A number with one of the units behind it; the result is in the smallest of them.
+// A number followed by one of the units; the result is in the smallest unit.
 struct Unit {
   std::string_view name;
   double factor;
@@ -32,18 +32,18 @@ std::optional<double> quantity(std::string_view text, std::initializer_list<Unit
   return std::nullopt;
 }
 
-// What stands between the brackets of an IPv6 address.
+// Parses the text between the brackets of an IPv6 address.
 Result<std::string> parse_ipv6(std::string_view text) {
   const size_t percent = text.find('%');
   std::string address(text.substr(0, percent));
   if (percent == std::string_view::npos) {
     if (!lacks_interface(address)) return address;
-    return fail("the address [{0}] is one of a link: say of which interface, like [{0}%25eth0]", address);
+    return fail("the address [{0}] is link-local: add its interface, like [{0}%25eth0]", address);
   }
   std::string_view interface = text.substr(percent + 1);
   if (interface.starts_with("25")) interface.remove_prefix(2);  // the percent sign of RFC 6874
   if (interface.empty() || interface.find('%') != std::string_view::npos)
-    return fail("the address [{}] names no interface, like [fe80::1%25eth0]", text);
+    return fail("the address [{}] needs the name of an interface, like [fe80::1%25eth0]", text);
   return fmt::format("{}%{}", address, interface);
 }
 
@@ -61,7 +61,7 @@ Result<Endpoint> parse_host(std::string_view text) {
     port = rest.empty() ? rest : rest.substr(1);
   } else {
     const size_t colon = text.find(':');
-    if (colon != text.rfind(':')) return fail("the IPv6 address {} must stand in brackets", text);
+    if (colon != text.rfind(':')) return fail("the IPv6 address {} must be in brackets", text);
     host.host = text.substr(0, colon);
     if (colon != std::string_view::npos) port = text.substr(colon + 1);
   }
@@ -69,7 +69,7 @@ Result<Endpoint> parse_host(std::string_view text) {
   host.port = kDefaultPort;
   if (!port.empty()) {
     auto value = number<uint16_t>(port);
-    if (!value) return fail("the port {} is no number up to 65535", port);
+    if (!value) return fail("the port {} is not a number up to 65535", port);
     host.port = *value;
   }
   return host;
@@ -102,7 +102,7 @@ Result<> set(Uri& uri, std::string_view key, std::string_view value) {
     uri.bandwidth = *bandwidth;
   } else if (key == "throttle-max") {
     auto percent = number<unsigned>(value);
-    if (!percent || *percent > 99) return fail("throttle-max={}: expected 0 to 99, percent", value);
+    if (!percent || *percent > 99) return fail("throttle-max={}: expected a percentage, 0 to 99", value);
     uri.throttle_most = *percent / 100.0;
   } else if (key == "on-miss") {
     static const std::map<std::string_view, OnMiss> ways{{"continue", OnMiss::go_on},
@@ -134,7 +134,7 @@ Result<> set(Uri& uri, std::string_view key, std::string_view value) {
     if (!bytes || *bytes > 1e15) return fail("history={}: expected a size like 512MiB", value);
     uri.compression.history = static_cast<uint64_t>(*bytes);
   } else if (key == "provider") {
-    if (!is_provider(value)) return fail("provider={}: expected a name of libfabric's, like verbs", value);
+    if (!is_provider(value)) return fail("provider={}: expected a libfabric provider, like verbs", value);
     uri.fabric.provider = value;
   } else if (key == "verify") {
     if (value != "on" && value != "off") return fail("verify={}: expected on or off", value);

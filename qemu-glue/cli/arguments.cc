@@ -23,9 +23,9 @@ Result<Endpoint> qemu_endpoint(const char* option, const std::string& text) {
   const char* end = text.data() + text.size();
   auto [stop, error] = std::from_chars(begin, end, at.port);
   if (error != std::errc{} || stop != end || begin == end)
-    return fail("{} {}: the port is no number", option, text);
+    return fail("{} {}: the port is not a number", option, text);
   if (!at.is_loopback())
-    return fail("{} {}: the way to QEMU is not protected; use unix: or loopback", option, text);
+    return fail("{} {}: the connection to QEMU is not encrypted; use unix: or loopback", option, text);
   return at;
 }
 
@@ -49,7 +49,7 @@ Result<Uri> peer_uri(const std::string& text, bool insecure) {
   if (!insecure && !uri->is_loopback()) {
     return fail(
         "{}: guest memory would cross the network in the clear, open to anyone on it. "
-        "Give --insecure if that network is trusted (sealing does not exist yet)",
+        "Give --insecure if that network is trusted (Wherry does not encrypt yet)",
         text);
   }
   return uri;

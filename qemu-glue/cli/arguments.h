@@ -1,4 +1,4 @@
-// Values of command-line options, checked: addresses of QEMU and of monitors, and who may be talked to.
+// Parses and checks values of command-line options: sockets of QEMU, monitors, and migration URIs.
 #pragma once
 
 #include <optional>
@@ -10,13 +10,13 @@
 
 namespace wherry::cli {
 
-// unix:PATH, or tcp:HOST:PORT on loopback. `option` is whose value it is.
+// Parses unix:PATH, or tcp:HOST:PORT on loopback. `option` is the option's name, for errors.
 Result<Endpoint> qemu_endpoint(const char* option, const std::string& text);
-// The same of --disks; nothing if there is none.
+// The value of --disks, of the same form; nothing if it is empty.
 Result<std::optional<Endpoint>> disks_endpoint(const std::string& text);
-// The path in unix:PATH or qmp:PATH, or a plain path.
+// The path of unix:PATH, qmp:PATH or a plain path.
 std::string monitor_path(const std::string& text);
-// A URI; beyond loopback only with --insecure, since there are no credentials yet.
+// Parses a migration URI. Beyond loopback an Error without --insecure, because Wherry does not encrypt yet.
 Result<Uri> peer_uri(const std::string& text, bool insecure);
 
 }  // namespace wherry::cli

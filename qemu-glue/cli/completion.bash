@@ -1,9 +1,9 @@
-# Completion of wherry and wherryd in bash: subcommands and options as --help has them, and files after them.
+# Bash completion of wherry and wherryd: the subcommands and options that --help prints; otherwise files.
 
 _wherry() {
   local command=("$1") word=${COMP_WORDS[COMP_CWORD]}
   [[ $COMP_CWORD -gt 1 && ${COMP_WORDS[1]} != -* ]] && command+=("${COMP_WORDS[1]}")
-  # The first word of each line of the sections Subcommands and Options (of these, with a comma between two spellings).
+  # The first word of each line of the section Subcommands, and the spellings of each option, separated by commas.
   local words
   words=$("${command[@]}" --help 2>/dev/null |
     awk -F '[ ,]+' '/^[A-Z][a-z]*:/ { subcommands = /^Subcommands:/ }

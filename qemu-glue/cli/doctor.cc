@@ -1,4 +1,4 @@
-// wherry doctor: what will not work on this host, or on the way to its peers, and what to do about it.
+// wherry doctor: finds what will not work on this host or between it and its peers, with remedies.
 #include <fmt/core.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -42,7 +42,7 @@ void add(Findings& all, Findings&& more) {
 Findings examine_wherryd(const std::string& file, const Result<daemon::Config>& read,
                          const daemon::Config& config) {
   const doctor::Finding running = doctor::running(config.runtime_dir);
-  // One that this user may not ask has a socket, at least.
+  // Not only Level::ok: if this user cannot ask wherryd, its socket shows that it runs.
   const bool runs = running.level != doctor::Level::problem;
   std::vector<std::string> hosts{host_name()};
   for (const auto& [name, peer] : config.peers) hosts.push_back(name);
@@ -56,7 +56,7 @@ Findings examine_wherryd(const std::string& file, const Result<daemon::Config>& 
   return all;
 }
 
-// All at once, if there is room for the threads: one that is down takes its time.
+// In parallel, if threads can be started, because a host that is down takes seconds.
 Findings examine_peers(const std::map<std::string, daemon::Peer>& peers) {
   std::vector<std::future<doctor::Finding>> asked;
   for (const auto& [name, peer] : peers) {
@@ -82,10 +82,10 @@ int examine(const DoctorOptions& options) {
       spdlog::error("{}", uri.error().message);
       return kUsage;
     }
-    // As in a migration URI, the host may be the name of a peer, which is among them already.
+    // As in a migration URI, the host can be a peer's name; that peer is already in `peers`.
     const daemon::Peer peer{.name = uri->hosts.front().host, .hosts = uri->hosts};
     if (is_this_host(peer, config))
-      all.push_back(doctor::note("peer " + peer.name, "is this host", "name another"));
+      all.push_back(doctor::note("peer " + peer.name, "is this host", "give another host"));
     else
       peers.try_emplace(peer.name, peer);
   }
@@ -107,9 +107,9 @@ int examine(const DoctorOptions& options) {
 void add_doctor(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<DoctorOptions>();
   CLI::App* command = app.add_subcommand(
-      "doctor", "What will not work on this host or to its peers, and what to do about it");
-  command->add_option("uri", options->uri, "Look at the way to this host as well: wherry://HOST[:PORT]");
-  command->add_option("--config", options->config, "That of wherryd (/etc/wherry/wherry.toml)");
+      "doctor", "Find what will not work on this host or between it and its peers, with remedies");
+  command->add_option("uri", options->uri, "Also check the path to this host: wherry://HOST[:PORT]");
+  command->add_option("--config", options->config, "wherryd's configuration (/etc/wherry/wherry.toml)");
   command->add_flag("--json", options->json, "Print JSON");
   command->callback([options, &chosen] { chosen = [options] { return examine(*options); }; });
 }

@@ -11,7 +11,7 @@
 namespace wherry::cli {
 namespace {
 
-// From a signal to the end of the command, if something holds it up.
+// The longest time from a signal to the end of the command.
 constexpr std::chrono::milliseconds kAtOnce{150};
 constexpr std::chrono::milliseconds kWithMonitor{1900};
 
@@ -22,11 +22,11 @@ Interruption::Interruption(Answers answers)
 
 std::string Interruption::monitors(const std::string& destination, const std::string& source) {
   return fmt::format(
-      "Ask the destination's QEMU first ({}): if its query-migrate says completed, the guest is there: quit "
-      "the source's QEMU, then let the guest run (cont). If it says postcopy-…, the guest is there without "
-      "some of its memory: quit neither, and go on with migrate-recover there and migrate with resume at the "
-      "source's. If it says anything else, or nothing, quit it, then ask the source's QEMU ({}): the guest "
-      "is there, and runs or wants a cont",
+      "Ask the destination's QEMU first ({}). If its query-migrate says completed, the guest is there: quit "
+      "the source's QEMU, then resume the guest (cont). If it says postcopy-…, the guest is there without "
+      "some of its memory: quit neither QEMU; recover with migrate-recover there, then migrate with resume "
+      "at the source. If it says anything else, or does not answer, quit it, then ask the source's QEMU "
+      "({}): the guest is there; resume it with cont if it does not run",
       destination, source);
 }
 
@@ -43,13 +43,13 @@ void Interruption::hear(int signal) {
   }
   const std::string why = fmt::format("interrupted by {}", signal == SIGINT ? "SIGINT" : "SIGTERM");
   if (waits_) {
-    spdlog::error("{}, and where the guest is, is not known. {}", why, answers_.leaves);
+    spdlog::error("{}: it is not known where the guest is. {}", why, answers_.leaves);
     answers_.leave();
     return end_in_time(Outcome::unknown, why);
   }
   if (!answers_.interrupt(why)) {
     waits_ = true;
-    return spdlog::warn("{}: {}; interrupt again to wait no longer", why, answers_.waits);
+    return spdlog::warn("{}: {}; interrupt again to stop waiting", why, answers_.waits);
   }
   spdlog::warn("{}: the guest stays at the source", why);
   end_in_time(Outcome::cancelled, why);

@@ -1,12 +1,11 @@
-// Ctrl-C, and SIGTERM, as the commands that carry a guest answer them:
+// How the commands that carry a guest react to SIGINT (Ctrl-C) and SIGTERM:
 //
-//   before the destination's QEMU can have the guest   says so, ends the migration and the command: at once,
-//   or
-//                                                      when QEMU's monitor has been asked to give up
-//   later, the first time                              says that the guest may be there already, and waits on
-//   later, the second time                             says whom to ask, and ends
+//   before the destination's QEMU can have the guest   end the migration, after asking QEMU's monitor to
+//                                                      cancel if need be, and the command
+//   later, the first signal                            warn that the guest may be there, and keep waiting
+//   later, the second signal                           say whom to ask, and end
 //
-// exit_status() has what the command ends with.
+// exit_status() is the exit status of the command.
 #pragma once
 
 #include <chrono>
@@ -24,30 +23,32 @@ inline constexpr const char* kMayBeThere = "the guest may be there already, wait
 
 class Interruption {
  public:
-  // All are called by a thread of this object's.
+  // All functions are called by this object's thread.
   struct Answers {
-    // Ends the migration, unless the destination's QEMU may have the guest by now: false.
+    // Ends the migration. False, and no effect, if the destination's QEMU may have the guest by now.
     std::function<bool(const std::string& why)> interrupt;
-    // Ends the waiting for what that says of it.
+    // Stops waiting for the answer of the destination's QEMU.
     std::function<void()> leave;
-    // Where the command does not end by itself in time: what it must leave behind.
+    // Writes what must be written before the process exits; called if the command does not end by itself in
+    // time.
     std::function<void(Outcome outcome, const std::string& why)> last;
-    // Whether QEMU's monitor has to be asked to give up, which takes a while.
+    // Whether QEMU's monitor has to be asked to cancel, which takes up to two seconds.
     std::function<bool()> asks_monitor;
-    // What is said when it waits on, and when it does not any more: whom to ask.
+    // Message when it keeps waiting.
     std::string waits;
+    // Message when it stops waiting: whom to ask.
     std::string leaves;
   };
 
-  // Of a migration between two QEMUs; how to reach the monitors of each.
+  // `Answers::leaves` of a migration between two QEMUs. The arguments say how to reach each QEMU's monitor.
   static std::string monitors(const std::string& destination, const std::string& source);
 
-  // Must be made before any other thread, as an Interrupt.
+  // Must be constructed before any other thread starts, like Interrupt.
   explicit Interruption(Answers answers);
-  // The command has ended by itself.
+  // To be destroyed when the command has ended by itself.
   ~Interruption();
 
-  // How the command ends whose migration ended so: one that failed by a signal was cancelled.
+  // The command's outcome, given that of its migration: one that failed after a signal was cancelled.
   Outcome outcome(Outcome ended) const;
   int exit_status(Outcome ended) const;
 
@@ -59,8 +60,8 @@ class Interruption {
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable ended_;
   bool over_ = false;
-  int signal_ = 0;      // the first that came
-  bool waits_ = false;  // since it was told that the guest may be there; the signals' thread's
+  int signal_ = 0;      // the first signal
+  bool waits_ = false;  // it has warned that the guest may be there; only for the signals' thread
   Interrupt heard_;
 };
 

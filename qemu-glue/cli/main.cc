@@ -1,4 +1,4 @@
-// The program: picks the subcommand, prints its error, exits with its status.
+// The program `wherry`: parses the command line and runs the subcommand.
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 

@@ -47,7 +47,7 @@ Result<DomainMigration::Options> configure(const DomainOptions& options, const s
   if (!all.via.empty()) {
     if (auto uri = Uri::parse(all.via); !uri) return pass_on(uri);
   }
-  // Without it, libvirt does not know whose certificate to expect at a unix socket.
+  // With a unix socket, libvirt needs the name to expect in the destination's certificate.
   if (options.how.tls && options.how.tls_destination.empty()) all.how.tls_destination = all.to.host;
   if (options.timeout > 0) all.how.timeout = std::chrono::seconds(options.timeout);
   auto xml = read_file(options.xml_file);
@@ -116,13 +116,13 @@ int migrate_domain(const DomainOptions& options, const std::string& via, bool js
   DomainMigration migration(std::move(*all));
   const Interruption interruption({
       .interrupt = [&](const std::string& why) { return !migration.cancel(why); },
-      .leave = [] {},  // libvirt's call returns when libvirt wishes
+      .leave = [] {},  // libvirt's call cannot be interrupted
       .last = [](Outcome, const std::string&) {},
       .asks_monitor = [] { return false; },
-      .waits = "libvirt is asked to give it up, unless it is too late for that",
+      .waits = "libvirt is asked to abort the migration, unless it is too late",
       .leaves = fmt::format(
           "Ask the destination's libvirt first (virsh -c {} domstate {}), then this host's (virsh -c {} "
-          "domstate {}): libvirt lets the guest run on one of them",
+          "domstate {}): libvirt lets the guest run on one of them only",
           there, options.domain, here, options.domain),
   });
   domain::EventLoop events;
@@ -150,67 +150,67 @@ std::vector<CLI::Option*> add_domain_options(CLI::App& command, DomainOptions& o
   const auto flag = [&](const char* name, bool& value, const char* what) {
     return added.emplace_back(command.add_flag(name, value, what));
   };
-  auto* domain = option("DOMAIN", options.domain, "A domain of libvirt's: name or UUID");
+  auto* domain = option("DOMAIN", options.domain, "A libvirt domain: name or UUID");
   auto* destination =
       option("DEST", options.destination,
-             "Where it goes: a peer of wherryd, or a libvirt URI such as qemu+ssh://hostb/system");
+             "Destination: a peer of wherryd, or a libvirt URI such as qemu+ssh://hostb/system");
   domain->needs(destination);
   option("--connect", options.connect, "This host's libvirt (qemu:///system)");
-  option("--runtime-dir", options.runtime_dir, "That of wherryd (/run/wherry)");
+  option("--runtime-dir", options.runtime_dir, "wherryd's runtime directory (/run/wherry)");
 
   auto* live =
-      flag("--live", how.live, "The guest runs while it is moved; without, it is stopped for that time");
-  auto* offline = flag("--offline", how.offline, "Move the definition of a domain that does not run");
+      flag("--live", how.live, "Keep the guest running; otherwise it is stopped for the whole migration");
+  auto* offline = flag("--offline", how.offline, "Move only the definition of an inactive domain");
   offline->excludes(live);
-  flag("--p2p", how.p2p, "This host's libvirt connects to the destination's by itself");
+  flag("--p2p", how.p2p, "This host's libvirt connects directly to the destination's");
   added.push_back(command.add_flag_callback(
       "--tunnelled",
       [] {
         throw CLI::ValidationError(
             "--tunnelled",
-            "the guest's memory would go inside libvirt's connection and so past Wherry; use virsh");
+            "the guest's memory would travel in libvirt's connection, and so past Wherry; use virsh");
       },
       "Refused"));
   added.back()->group("");
-  auto* persistent = flag("--persistent", how.persistent, "The domain is persistent at the destination");
-  flag("--undefinesource", how.undefine_source, "Undefine it at the source");
-  flag("--suspend", how.suspend, "The guest does not run on at the destination");
+  auto* persistent = flag("--persistent", how.persistent, "Make the domain persistent at the destination");
+  flag("--undefinesource", how.undefine_source, "Undefine the domain at the source");
+  flag("--suspend", how.suspend, "Leave the guest paused at the destination");
   auto* all = flag("--copy-storage-all", how.copy_storage_all, "Copy disks that are not shared");
-  flag("--copy-storage-inc", how.copy_storage_inc, "Copy their top layer only")->excludes(all);
-  option("--migrate-disks", how.migrate_disks, "Which disks are copied, like vda,vdb")
+  flag("--copy-storage-inc", how.copy_storage_inc, "Copy only their top layer")->excludes(all);
+  option("--migrate-disks", how.migrate_disks, "The disks to copy, like vda,vdb")
       ->delimiter(',')
       ->allow_extra_args(false);
 
   auto* postcopy = flag("--postcopy", how.postcopy, "Allow postcopy");
-  flag("--postcopy-after-precopy", how.postcopy_after_precopy, "Begin it when all of memory has gone once")
+  flag("--postcopy-after-precopy", how.postcopy_after_precopy, "Start postcopy after the first pass")
       ->needs(postcopy);
   auto* timeout = option("--timeout", options.timeout, "Seconds after which the guest is suspended")
                       ->check(CLI::PositiveNumber)
                       ->needs(live);
   auto* by_suspend = added.emplace_back(command.add_flag_callback(
-      "--timeout-suspend", [] {}, "That is what --timeout does (default)"));
+      "--timeout-suspend", [] {}, "Suspend the guest after --timeout (default)"));
   by_suspend->needs(timeout);
-  flag("--timeout-postcopy", how.timeout_postcopy, "After --timeout begin postcopy instead")
+  flag("--timeout-postcopy", how.timeout_postcopy, "Start postcopy after --timeout instead")
       ->needs(timeout)
       ->needs(postcopy)
       ->excludes(by_suspend);
-  auto* parallel = flag("--parallel", how.parallel, "Several connections of QEMU's");
-  option("--parallel-connections", how.parallel_connections, "How many")
+  auto* parallel = flag("--parallel", how.parallel, "Let QEMU use several connections (multifd)");
+  option("--parallel-connections", how.parallel_connections, "Number of these connections")
       ->check(CLI::PositiveNumber)
       ->needs(parallel);
-  flag("--compressed", how.compressed, "QEMU compresses; Wherry does not parse the stream then");
-  flag("--auto-converge", how.auto_converge, "Slow the guest down if it dirties memory too fast");
-  option("--bandwidth", how.bandwidth, "MiB/s")->check(CLI::PositiveNumber);
+  flag("--compressed", how.compressed, "Let QEMU compress; Wherry cannot parse the stream then");
+  flag("--auto-converge", how.auto_converge, "Throttle the guest if it dirties memory too fast");
+  option("--bandwidth", how.bandwidth, "Limit in MiB/s")->check(CLI::PositiveNumber);
 
-  option("--dname", options.how.dname, "Its name at the destination");
-  option("--xml", options.xml_file, "File with its definition at the destination");
+  option("--dname", options.how.dname, "The domain's name at the destination");
+  option("--xml", options.xml_file, "File with the domain's definition at the destination");
   option("--persistent-xml", options.persistent_xml_file, "File with its persistent definition there")
       ->needs(persistent);
   auto* tls = flag("--tls", how.tls, "TLS between the two QEMUs");
-  option("--tls-destination", how.tls_destination, "Whose certificate is expected (the host of DEST)")
+  option("--tls-destination", how.tls_destination, "Name in the certificate to expect (the host of DEST)")
       ->needs(tls);
-  flag("--unsafe", how.unsafe, "Even if the disks' cache mode is not safe for it");
-  flag("--abort-on-error", how.abort_on_error, "Give up when a disk of the guest fails meanwhile");
+  flag("--unsafe", how.unsafe, "Migrate even if the disks' cache mode is not safe");
+  flag("--abort-on-error", how.abort_on_error, "Abort if a disk of the guest has an I/O error");
   return added;
 }
 

@@ -1,4 +1,4 @@
-// wherry migrate DOMAIN DEST: a libvirt domain goes to another host. The options are virsh's.
+// wherry migrate DOMAIN DEST: migrates a libvirt domain to another host. The options are those of virsh.
 #pragma once
 
 #include <CLI/App.hpp>
@@ -20,10 +20,10 @@ struct DomainOptions {
   domain::MigrateOptions how;
 };
 
-// Adds them to the command line, and returns all that were added. `options` must live as long as `command`.
+// Adds the options to the command line and returns them. `options` must outlive `command`.
 std::vector<CLI::Option*> add_domain_options(CLI::App& command, DomainOptions& options);
 
-// Returns the exit status. An empty `via` is wherry://HOST of the destination.
+// Returns the exit status. If `via` is empty, wherry://HOST of the destination is used.
 int migrate_domain(const DomainOptions& options, const std::string& via, bool json);
 
 }  // namespace wherry::cli

@@ -32,7 +32,7 @@ std::string line(const Report& report) {
   return text;
 }
 
-// Of the timeline only its last point.
+// The report with only the last point of the timeline, as "now".
 std::string json_line(Report report) {
   auto& timeline = report.timeline;
   if (!timeline.empty()) timeline.erase(timeline.begin(), timeline.end() - 1);
@@ -46,7 +46,8 @@ std::string json_line(Report report) {
 
 void print_line(const std::string& line) {
   const std::string text = line + "\n";
-  // Whoever reads it may be gone (a wherryd that is restarted): that is nothing to end a migration for.
+  // An error is ignored: the reader may be gone (a wherryd that was restarted), and the migration must
+  // continue.
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
 }
@@ -107,7 +108,7 @@ void print_summary(const Report& report, bool json) {
   if (report.switchover_ms) {
     row("downtime",
         fmt::format("{:.0f} ms", *report.switchover_ms) +
-            (report.predicted ? fmt::format(" ({:.0f} were expected)", report.predicted->total() * 1000)
+            (report.predicted ? fmt::format(" ({:.0f} predicted)", report.predicted->total() * 1000)
                               : ""));
   }
   row("guest memory", fmt::format("{} in {} passes", bytes_text(static_cast<double>(report.guest_bytes)),

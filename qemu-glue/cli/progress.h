@@ -1,5 +1,5 @@
-// What a user sees of a migration: a line that renews itself on a terminal, or with --json an object a
-// second; and the summary at the end.
+// Prints a migration's progress: a line that is redrawn on a terminal, or with --json one object per second;
+// and the summary at the end.
 #pragma once
 
 #include <condition_variable>
@@ -15,9 +15,9 @@ namespace wherry::cli {
 
 class Progress {
  public:
-  // Prints from start() until it goes. Without a terminal and without `json` it prints nothing.
+  // Prints from start() until it is destroyed. Prints nothing without a terminal and without `json`.
   Progress(std::function<Report()> report, bool json);
-  // The same for what is no Report. `line` makes what is printed, without an end of line.
+  // `line` returns the text to print, without line feed.
   Progress(std::function<std::string()> line, bool json);
   ~Progress();
   Result<> start();
@@ -33,17 +33,17 @@ class Progress {
   std::thread thread_;
 };
 
-// A line on standard output, for a program that reads it.
+// Prints a line on standard output, for a program that reads it. Ignores errors.
 void print_line(const std::string& line);
 // JSON in one line.
 std::string json_text(const nlohmann::json& json);
-// The end of a migration, for a person or as one JSON object more.
+// Prints the summary of a migration that has ended, as text or as one JSON object.
 void print_summary(const Report& report, bool json);
 
-// For a migration that cannot begin: says why on standard error, in the report, and as JSON if that is
-// wished.
+// Reports that a migration cannot begin: on standard error, in the report's file, and with `json` on standard
+// output.
 void print_failure(ReportFile& file, Report report, Outcome outcome, const Error& error, bool json);
-// For one that is left in the middle: says so in the report.
+// Writes the report of a migration that the command abandons.
 void write_last(ReportFile& file, Report report, Outcome outcome, const std::string& why);
 
 }  // namespace wherry::cli

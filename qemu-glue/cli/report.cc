@@ -1,4 +1,4 @@
-// wherry report: a page for a browser, made of the file of --report.
+// wherry report: makes a page for a browser from the file of --report.
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
@@ -21,7 +21,7 @@ struct ReportOptions {
   std::string output;
 };
 
-// Of a larger one as much as shows that it is too large.
+// Reads at most slightly more than kLargestReport, enough for page() to refuse it.
 Result<std::string> read(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::string text;
@@ -71,11 +71,11 @@ int report(const ReportOptions& options) {
 void add_report(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<ReportOptions>();
   CLI::App* command =
-      app.add_subcommand("report", "A page for a browser (HTML), made of the file of --report");
+      app.add_subcommand("report", "Make a page for a browser (HTML) from the file of --report");
   command->add_option("file", options->file, "The file of --report (JSON)")->required();
   command->add_option("--trace", options->trace,
                       "The file of --trace of the same migration: its events are drawn too");
-  command->add_option("-o,--output", options->output, "Where the page goes (standard output)");
+  command->add_option("-o,--output", options->output, "File for the page (standard output)");
   command->callback([options, &chosen] { chosen = [options] { return report(*options); }; });
 }
 

@@ -1,5 +1,5 @@
-// wherry route: has this host's wherryd make a route, and prints where it begins. wherry status: what goes
-// on.
+// wherry route: has this host's wherryd make a route, and prints its path. wherry status: lists the routes
+// and migrations of this host's wherryd.
 #include <fmt/core.h>
 #include <spdlog/spdlog.h>
 
@@ -65,11 +65,11 @@ CLI::App* add(CLI::App& app, Command& chosen, const char* name, const char* what
               int (*act)(const AskOptions&)) {
   auto options = std::make_shared<AskOptions>();
   CLI::App* command = app.add_subcommand(name, what);
-  command->add_option("--runtime-dir", options->runtime_dir, "That of wherryd (/run/wherry)");
+  command->add_option("--runtime-dir", options->runtime_dir, "wherryd's runtime directory (/run/wherry)");
   command->add_flag("--json", options->json, "Print JSON");
   if (act == route) {
     command->add_option("uri", options->uri, "wherry://HOST[:PORT][?key=value…]")->required();
-    command->add_flag("--disks", options->disks, "Also print the path for --disks-uri, in a second line");
+    command->add_flag("--disks", options->disks, "Also print the path for --disks-uri, on a second line");
   }
   command->callback([options, &chosen, act] { chosen = [options, act] { return act(*options); }; });
   return command;
@@ -78,11 +78,11 @@ CLI::App* add(CLI::App& app, Command& chosen, const char* name, const char* what
 }  // namespace
 
 void add_route(CLI::App& app, Command& chosen) {
-  add(app, chosen, "route", "Have wherryd make a way to a host, and print its path for --migrateuri", route);
+  add(app, chosen, "route", "Have wherryd make a route to a host; print its path for --migrateuri", route);
 }
 
 void add_status(CLI::App& app, Command& chosen) {
-  add(app, chosen, "status", "What goes on at this host's wherryd", status);
+  add(app, chosen, "status", "List the routes and migrations of this host's wherryd", status);
 }
 
 }  // namespace wherry::cli

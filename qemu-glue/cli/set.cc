@@ -1,4 +1,4 @@
-// wherry set: changes a migration of this host's wherryd while it runs.
+// wherry set: changes a running migration of this host's wherryd.
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
@@ -40,11 +40,11 @@ int set(const SetOptions& options) {
 
 void add_set(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<SetOptions>();
-  CLI::App* command = app.add_subcommand("set", "Change a migration that leaves this host while it runs");
-  command->add_option("path", options->path, "Its path, as `wherry status` has it")->required();
+  CLI::App* command = app.add_subcommand("set", "Change an outgoing migration of this host while it runs");
+  command->add_option("path", options->path, "The migration's path, as in `wherry status`")->required();
   command->add_option("setting", options->setting, "bandwidth=RATE, like 5Gbps, or bandwidth=off")
       ->required();
-  command->add_option("--runtime-dir", options->runtime_dir, "That of wherryd (/run/wherry)");
+  command->add_option("--runtime-dir", options->runtime_dir, "wherryd's runtime directory (/run/wherry)");
   command->callback([options, &chosen] { chosen = [options] { return set(*options); }; });
 }
 

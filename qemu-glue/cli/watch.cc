@@ -1,4 +1,4 @@
-// wherry watch: what goes on at this host's wherryd, once a second.
+// wherry watch: shows the migrations of this host's wherryd, redrawn every second.
 #include <fmt/core.h>
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
@@ -16,7 +16,7 @@ namespace wherry::cli {
 namespace {
 
 struct Size {
-  size_t width = 1000;  // of what is no terminal
+  size_t width = 1000;  // in characters; the default is for output that is not a terminal
   size_t height = 1000;
 };
 
@@ -26,9 +26,9 @@ Size size_of_terminal() {
   return {size.ws_col, size.ws_row};
 }
 
-// Ends with the program (Ctrl-C needs nothing undone), or when nobody reads what it prints.
+// Runs until the program is killed (Ctrl-C needs no clean-up) or its output is closed.
 int watch(const std::string& runtime_dir) {
-  std::signal(SIGINT, SIG_DFL);  // one of libfabric's libraries has a handler for it
+  std::signal(SIGINT, SIG_DFL);  // a library that libfabric loads installs a handler
   const bool terminal = ::isatty(STDOUT_FILENO) != 0;
   bool answered = false;
   for (size_t drawn = 0;;) {
@@ -37,9 +37,9 @@ int watch(const std::string& runtime_dir) {
       spdlog::error("{}", answer.error().message);
       return kFailed;
     }
-    answered = true;  // from now on one that does not answer may be being restarted
+    answered = true;  // from now on a missing answer is no reason to exit: wherryd may be restarting
     const Size size = size_of_terminal();
-    // The cursor stands below the last line.
+    // One line of the terminal is for the cursor, below the last line.
     const std::vector<std::string> lines =
         answer ? look::table(*answer, size.width, size.height - 1)
                : std::vector<std::string>{answer.error().message.substr(0, size.width)};
@@ -57,8 +57,9 @@ int watch(const std::string& runtime_dir) {
 
 void add_watch(CLI::App& app, Command& chosen) {
   auto runtime_dir = std::make_shared<std::string>("/run/wherry");
-  CLI::App* command = app.add_subcommand("watch", "What goes on at this host's wherryd, once a second");
-  command->add_option("--runtime-dir", *runtime_dir, "That of wherryd (/run/wherry)");
+  CLI::App* command =
+      app.add_subcommand("watch", "Show the migrations of this host's wherryd, redrawn every second");
+  command->add_option("--runtime-dir", *runtime_dir, "wherryd's runtime directory (/run/wherry)");
   command->callback([runtime_dir, &chosen] { chosen = [runtime_dir] { return watch(*runtime_dir); }; });
 }
 

@@ -12,7 +12,7 @@
 namespace wherry::daemon {
 namespace {
 
-// A peer cannot have more processes started here than that.
+// Limits the processes that peers can make this host start.
 constexpr size_t kMostArrivals = 64;
 
 }  // namespace
@@ -21,7 +21,7 @@ Result<> Arrivals::take(const Fd& connection, const FirstFrame& first) {
   reap();
   auto named = member<std::string>(first.body, "route");
   if (!named || named->empty()) {
-    return fail("this is wherryd: a migration comes here by a route (`wherry route` makes one)");
+    return fail("this is wherryd: a migration needs a route here (`wherry route` makes one)");
   }
   auto route = Route::parse(*named);
   if (!route) return pass_on(route);
@@ -39,8 +39,8 @@ Result<> Arrivals::take(const Fd& connection, const FirstFrame& first) {
 
 Result<> Arrivals::begin(const Route& route, const std::string& peer) {
   if (arriving_.size() >= kMostArrivals)
-    return fail("too many migrations come here at once ({})", kMostArrivals);
-  // Names of hosts that this one sends to: their paths are ours to listen on, not QEMU's.
+    return fail("too many migrations arrive at once ({})", kMostArrivals);
+  // In the directories of this host's peers, Wherry listens on the paths, not QEMU.
   if (config_.peers.contains(route.host))
     return fail("this host is not {0}: its wherryd knows {0} as a peer", route.host);
   if (auto fits = route.check_paths(config_.runtime_dir); !fits) return fits;
@@ -49,7 +49,7 @@ Result<> Arrivals::begin(const Route& route, const std::string& peer) {
                              "unix:" + route.path(config_.runtime_dir), "--disks",
                              "unix:" + route.disks_path(config_.runtime_dir)});
   if (!child) return pass_on(child);
-  spdlog::info("route {} is taken here (process {})", route.text(), (*child)->pid());
+  spdlog::info("route {} arrives here (process {})", route.text(), (*child)->pid());
   auto arriving = std::make_unique<Arriving>();
   arriving->peer = peer;
   arriving->child = std::move(*child);
@@ -60,7 +60,7 @@ Result<> Arrivals::begin(const Route& route, const std::string& peer) {
   return {};
 }
 
-// In a thread of its own, until the process ends.
+// Runs in a thread of its own until the process ends.
 void Arrivals::watch(const Route& route, Arriving& arriving) {
   const auto deadline = std::chrono::steady_clock::now() + config_.route_timeout;
   std::string line;
@@ -68,7 +68,7 @@ void Arrivals::watch(const Route& route, Arriving& arriving) {
   Child::Said said = Child::Said::nothing;
   while (said != Child::Said::end) {
     said = arriving.child->read_line(line, kChildLook);
-    begun = begun || said == Child::Said::line;  // it says that its session is complete
+    begun = begun || said == Child::Said::line;  // its first line says that its session is complete
     if (!begun && std::chrono::steady_clock::now() > deadline) arriving.child->stop();
     std::lock_guard lock(mutex_);
     if (!closing_) continue;
@@ -78,7 +78,7 @@ void Arrivals::watch(const Route& route, Arriving& arriving) {
   const int status = arriving.child->wait();
   spdlog::info("route {} has ended here with status {}", route.text(), status);
   std::lock_guard lock(mutex_);
-  // A QEMU that was killed leaves its sockets behind.
+  // A killed QEMU does not remove its sockets.
   ::unlink(route.path(config_.runtime_dir).c_str());
   ::unlink(route.disks_path(config_.runtime_dir).c_str());
   arriving.child.reset();
@@ -95,7 +95,7 @@ nlohmann::json Arrivals::list() const {
   return all;
 }
 
-// Joins the threads of those that have ended.
+// Joins the threads of migrations that have ended.
 void Arrivals::reap() {
   std::vector<std::unique_ptr<Arriving>> over;
   {

@@ -1,5 +1,5 @@
-// The migrations that come to this host: each a `wherry receive` of its own, to which the connections of its
-// session are handed over as they come to wherryd's port.
+// The incoming migrations of this host. Each has its own `wherry receive` process. wherryd accepts all
+// connections at its port and passes them to the process of their migration.
 //
 // Thread-safe.
 #pragma once
@@ -22,13 +22,13 @@ namespace wherry::daemon {
 class Arrivals {
  public:
   Arrivals(const Config& config, std::string wherry) : config_(config), wherry_(std::move(wherry)) {}
-  // Migrations that are under way go on.
+  // Running migrations continue.
   ~Arrivals();
 
-  // Hands a connection over to the migration whose route its first frame names; a hello begins a new one. An
-  // Error is for the peer.
+  // Passes a connection to the migration whose route its first frame names; a hello begins a new migration.
+  // An Error is to be sent to the peer.
   Result<> take(const Fd& connection, const FirstFrame& first);
-  // One object for each: route, peer (the address that it comes from) and process.
+  // One object for each migration: route, peer (the address it comes from) and process.
   nlohmann::json list() const;
 
  private:

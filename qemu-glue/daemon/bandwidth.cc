@@ -21,7 +21,7 @@ std::vector<uint64_t> divide_bandwidth(uint64_t total, const std::vector<uint64_
   for (size_t i = 0; i < order.size(); ++i) {
     const uint64_t share = std::min(left / (order.size() - i), limit(order[i]));
     left -= share;
-    shares[order[i]] = std::max<uint64_t>(share, 1);  // 0 were no limit
+    shares[order[i]] = std::max<uint64_t>(share, 1);  // 0 would mean no limit
   }
   return shares;
 }

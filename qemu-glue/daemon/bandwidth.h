@@ -1,6 +1,6 @@
-// The bandwidth of the migrations that leave a host: what each may have of it, and how one that runs is told.
+// Divides a host's bandwidth among its outgoing migrations, and tells each running `wherry send` its share.
 //
-// All in bytes a second; 0: no limit.
+// All bandwidths are in bytes per second; 0: no limit.
 #pragma once
 
 #include <cstdint>
@@ -9,13 +9,13 @@
 
 namespace wherry::daemon {
 
-// The same for each, in their order, where `total` is all there is. What one cannot use, because its own
-// limit is lower, the others have.
+// Shares of `total`, in the order of `limits`. All shares are equal, except that a migration gets no more
+// than its own limit; the rest goes to the others.
 std::vector<uint64_t> divide_bandwidth(uint64_t total, const std::vector<uint64_t>& limits);
 
-// Tells the one at the other end of the socket; it never waits. One that has ended hears nothing.
+// Sends the bandwidth through the socket to `wherry send`. Never waits; no error if that process has ended.
 void tell_bandwidth(int socket, uint64_t bandwidth);
-// Waits for what is told next; nothing at the end.
+// Waits for the next bandwidth; nothing when the other end is closed.
 std::optional<uint64_t> hear_bandwidth(int socket);
 
 }  // namespace wherry::daemon

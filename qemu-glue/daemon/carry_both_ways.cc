@@ -10,7 +10,7 @@
 namespace wherry {
 namespace {
 
-// One direction.
+// Carries one direction until it ends.
 void carry(int from, int to, const Carry& send_on) {
   std::vector<uint8_t> bytes(64 * 1024);
   for (;;) {

@@ -1,6 +1,6 @@
-// Carries bytes both ways between two sockets until both directions have ended. Each direction ends on its
-// own; what cannot be sent on ends both. `forward` and `back` may change what goes from a to b and from b to
-// a: they send it on, each in a thread of its own.
+// Carries bytes both ways between two sockets until both directions have ended. The end of one direction is
+// passed on alone; a failed send ends both. `forward` gets what comes from a and sends it to b, `back` the
+// reverse, each in a thread of its own; so they can change the bytes. They return false if they cannot send.
 #pragma once
 
 #include <cstdint>

@@ -14,7 +14,7 @@
 namespace wherry::daemon {
 namespace {
 
-// What a child inherits: its output and its socket, and no signal blocked.
+// What a child inherits: its output and its socket, with no signal blocked.
 class Inheritance {
  public:
   Inheritance(int output, int socket) {
@@ -26,7 +26,7 @@ class Inheritance {
     sigset_t none;
     sigemptyset(&none);
     posix_spawnattr_setsigmask(&attributes_, &none);
-    // Of its own group: a Ctrl-C at the daemon's terminal is for the daemon.
+    // In its own process group, so that Ctrl-C at the daemon's terminal reaches only the daemon.
     posix_spawnattr_setpgroup(&attributes_, 0);
     posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
   }
@@ -43,7 +43,7 @@ class Inheritance {
   posix_spawnattr_t attributes_;
 };
 
-// Above the descriptors that a child gets by number, so that none of them is overwritten before it is copied.
+// Moves a descriptor above the numbers that the child gets, so that none is overwritten before it is copied.
 Fd lifted(int fd) {
   Fd low(fd);
   return Fd(::fcntl(low.get(), F_DUPFD_CLOEXEC, kChildSocket + 1));
@@ -115,7 +115,7 @@ int Child::wait() {
     std::lock_guard lock(mutex_);
     if (ended_) return status_;
   }
-  // Seen dead before it is reaped: until then its number is no other's, and stop() may use it.
+  // WNOWAIT: the process is reaped only once ended_ is set, so stop() never signals a reused pid.
   siginfo_t info{};
   while (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
   }

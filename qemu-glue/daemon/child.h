@@ -1,8 +1,8 @@
-// A process of its own for one migration: what goes wrong in it stays in it, and it outlives a daemon that is
-// restarted.
+// A child process for one migration: a crash harms no other migration, and it survives a restart of the
+// daemon.
 //
-// The child has its standard error from us, and as descriptor kChildSocket a socket of which we keep the
-// other end. Its standard output comes to us. stop() may be called by any thread; all else by the owner's.
+// The child inherits standard error. Its standard output goes to this object. Its descriptor kChildSocket is
+// a socket whose other end is socket(). stop() is thread-safe; everything else is for the owner's thread.
 #pragma once
 
 #include <sys/types.h>
@@ -19,25 +19,26 @@
 namespace wherry::daemon {
 
 inline constexpr int kChildSocket = 3;
-// For who waits for a line and looks after other things between.
+// How long to wait in read_line() for a caller that has other things to check in between.
 inline constexpr std::chrono::milliseconds kChildLook{500};
 
 class Child {
  public:
   // `argv` begins with the program's path.
   static Result<std::unique_ptr<Child>> spawn(const std::vector<std::string>& argv);
-  // Ends it if it runs still, and waits for that.
+  // Stops the child if it still runs, and waits for its end.
   ~Child();
 
-  // Waits for the next line of its output, up to `longest`; nothing if none came or it has no more to say.
+  // Waits up to `longest` for the next line of its output. `nothing`: none came in time. `end`: the output is
+  // closed.
   enum class Said { line, nothing, end };
   Said read_line(std::string& line, std::chrono::milliseconds longest);
   int socket() const { return socket_.get(); }
   void stop();
-  // Waits for its end; how it ended, as a shell has it.
+  // Waits for its end and returns its status as a shell does: 128 + n after signal n.
   int wait();
   pid_t pid() const { return pid_; }
-  // From now on it runs on when this goes.
+  // From now on the destructor leaves the child running.
   void let_go();
 
  private:
@@ -47,7 +48,7 @@ class Child {
   Fd output_;
   std::string unread_;
   std::mutex mutex_;
-  bool ended_ = true;  // or has not begun
+  bool ended_ = true;  // or not started yet
   bool let_go_ = false;
   int status_ = 0;
 };

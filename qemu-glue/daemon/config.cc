@@ -18,7 +18,7 @@ std::string line_of(const toml::node& node) {
 
 Result<std::string> text(const toml::node& node) {
   if (auto value = node.value_exact<std::string>()) return *value;
-  return fail("expected a text in quotes");
+  return fail("expected a quoted string");
 }
 
 Result<LibvirtAccess> access(const toml::node& node) {
@@ -29,7 +29,7 @@ Result<LibvirtAccess> access(const toml::node& node) {
   return fail("expected \"manage\", \"read-only\" or \"none\"");
 }
 
-// What a key does with its value.
+// Maps a key to the function that reads its value.
 using Keys = std::map<std::string_view, std::function<Result<>(const toml::node&)>>;
 
 template <class T>
@@ -168,9 +168,9 @@ Result<> Config::check() const {
   if (crosses_network() && !insecure) {
     return fail(
         "guest memory would cross the network in the clear, open to anyone on it. Give --insecure, or set "
-        "insecure = true, if that network is trusted (sealing does not exist yet)");
+        "insecure = true, if that network is trusted (Wherry does not encrypt yet)");
   }
-  if (!runtime_dir.starts_with('/')) return fail("runtime_dir: {} is no absolute path", runtime_dir);
+  if (!runtime_dir.starts_with('/')) return fail("runtime_dir: {} is not an absolute path", runtime_dir);
   for (const auto& [name, peer] : peers) {
     auto route = Route::make(name);
     auto fits = route ? route->check_paths(runtime_dir) : pass_on(route);

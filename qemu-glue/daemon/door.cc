@@ -14,10 +14,10 @@ namespace wherry::daemon {
 namespace {
 
 constexpr std::chrono::seconds kSilence{30};
-// Those that are being looked at, and those to libvirt. Others are closed at once.
+// Limit of connections that wait for their first frame or go to libvirt. Further ones are closed at once.
 constexpr size_t kMostConnections = 500;
 
-// The host of "host:port"; an IPv4 address also where it came to an IPv6 socket.
+// The host of "host:port". An IPv4 address that came to an IPv6 socket is returned as IPv4.
 std::string host_of(const std::string& peer) {
   std::string host = peer.substr(0, peer.rfind(':'));
   if (host.starts_with("::ffff:")) host.erase(0, 7);
@@ -29,7 +29,7 @@ std::string service_of(const FirstFrame& first) {
   return first.type == FrameType::service && named ? *named : "";
 }
 
-// Takes the frame that has only been seen so far.
+// Reads the first frame, which was only peeked at before.
 bool take_first(FrameSocket& socket) {
   FrameHead head;
   return socket.receive_head(head) && socket.receive_body();
@@ -78,10 +78,10 @@ void Door::receive(Fd connection) {
     FrameSocket socket(std::move(connection), peer);
     if (take_first(socket))
       (void)welcome(socket, {{"manages", libvirt_access(config_, host_of(peer)) ==
-                                             LibvirtAccess::manage}});  // who does not hear it has gone
+                                             LibvirtAccess::manage}});  // it fails only if the peer has gone
     return;
   } else {
-    taken = fail("this wherryd does not know what is asked of it; update it");
+    taken = fail("this wherryd does not know that service: update it");
   }
   spdlog::info("{} is refused: {}", peer, taken.error().message);
   FrameSocket(std::move(connection), peer).refuse(taken.error().message);

@@ -1,7 +1,7 @@
-// The one port of a host: whoever comes is looked at, and led to where its first frame says.
+// Listens at the host's one port and dispatches each connection by its first frame.
 //
 //   hello, lane_hello ─▶ Arrivals: the process of its migration
-//   service           ─▶ this host's libvirt, for those who may (libvirt_access.h), or a sign of life
+//   service           ─▶ this host's libvirt, for peers with access (libvirt_access.h), or only a welcome
 //   anything else     ─▶ refused, with the reason
 //
 // Thread-safe.
@@ -21,12 +21,12 @@ namespace wherry::daemon {
 
 class Door {
  public:
-  // Open from its return on. The config has a `listen`.
+  // Listens when it returns. The config must have `listen`.
   static Result<std::unique_ptr<Door>> open(const Config& config, Arrivals& arrivals);
   ~Door();
 
   const Listener& listener() const { return listener_; }
-  // How many use libvirt from afar.
+  // Number of remote connections to this host's libvirt.
   size_t libvirt_connections() const { return libvirt_connections_; }
 
  private:

@@ -11,14 +11,14 @@ namespace wherry::daemon {
 namespace {
 
 constexpr size_t kLongestQuestion = 64 * 1024;
-// A status has a few kB of each migration.
+// In bytes. A status has a few kB for each migration.
 constexpr size_t kLongestAnswer = 4 * 1024 * 1024;
-// A route waits for the far host, which is given up after 30 seconds.
+// Longer than making a route, which waits up to 30 seconds for the far host.
 constexpr std::chrono::seconds kAnswerPatience{60};
 
 constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
 
-// The next line, without its end.
+// Reads the next line, without its line feed.
 Result<std::string> read_line(int fd, std::string& unread, size_t longest) {
   for (;;) {
     if (const size_t end = unread.find('\n'); end != std::string::npos) {
@@ -30,7 +30,7 @@ Result<std::string> read_line(int fd, std::string& unread, size_t longest) {
     std::array<char, 4096> bytes;
     const ssize_t got = ::recv(fd, bytes.data(), bytes.size(), 0);
     if (got < 0 && errno == EINTR) continue;
-    if (got == 0) return fail("it has closed the connection");
+    if (got == 0) return fail("it closed the connection");
     if (got < 0) return fail("{}", reason(errno, fd));
     unread.append(bytes.data(), static_cast<size_t>(got));
   }
@@ -56,16 +56,17 @@ void serve_errands(const Fd& connection, const Errand& errand) {
 Result<nlohmann::json> ask(const std::string& runtime_dir, const nlohmann::json& question) {
   const std::string path = errand_socket(runtime_dir);
   auto socket = connect_to({.path = path, .host = {}, .port = 0}, std::chrono::seconds(10), kAnswerPatience);
-  if (!socket) return fail("{} (does wherryd run on this host, and may you ask it?)", socket.error().message);
+  if (!socket)
+    return fail("{} (does wherryd run on this host, with you in its group?)", socket.error().message);
   const timeval wait{kAnswerPatience.count(), 0};
   ::setsockopt(socket->get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
   if (auto sent = write_line(socket->get(), question); !sent) return pass_on(sent);
   std::string unread;
   auto line = read_line(socket->get(), unread, kLongestAnswer);
   if (!line)
-    return fail("wherryd at {} gave no answer: {} (its log may tell why)", path, line.error().message);
+    return fail("wherryd at {} did not answer: {} (see its log)", path, line.error().message);
   auto answer = nlohmann::json::parse(*line, nullptr, false);
-  if (!answer.is_object()) return fail("wherryd at {} gave no answer that is JSON", path);
+  if (!answer.is_object()) return fail("the answer of wherryd at {} is not JSON", path);
   if (auto error = answer.find("error"); error != answer.end() && error->is_string()) {
     return fail("{}", error->get<std::string>());
   }

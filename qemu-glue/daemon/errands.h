@@ -1,13 +1,13 @@
-// What programs on this host ask of wherryd: one JSON object in a line, one in answer, over the socket
-// RUNTIME_DIR/wherryd.sock.
+// Requests of local programs to wherryd over the socket RUNTIME_DIR/wherryd.sock: one line with a JSON
+// object, and one line in answer.
 //
 //   {"command": "route", "uri": "wherry://…"}  →  {"path": "/run/wherry/…", "disks": "/run/wherry/…"}
 //   {"command": "set", "path": "/run/wherry/…", "bandwidth": BYTES_A_SECOND}
-//                                              →  {}, when its `wherry send` has been told
+//                                              →  {}, after its `wherry send` was told
 //   {"command": "status"}                      →  {"routes": […], "arrivals": […], "libvirt_connections": N}
-//   anything else, or what fails               →  {"error": "…"}
+//   anything else, or a failure                →  {"error": "…"}
 //
-// ask() is the other end of it. Thread-safe.
+// ask() is the client. Thread-safe.
 #pragma once
 
 #include <functional>
@@ -24,7 +24,7 @@ using Errand = std::function<Result<nlohmann::json>(const nlohmann::json& asked)
 // Serves one connection until it ends.
 void serve_errands(const Fd& connection, const Errand& errand);
 
-// Asks the wherryd whose runtime directory that is.
+// Asks the wherryd that has this runtime directory.
 Result<nlohmann::json> ask(const std::string& runtime_dir, const nlohmann::json& question);
 
 inline std::string errand_socket(const std::string& runtime_dir) {

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::chrono::seconds kConnect{10};
 
-// Whether a host of a peer's has that address.
+// Whether one of a peer's hosts has that address.
 bool has_address(const Endpoint& host, const std::string& address) {
   if (host.host == address) return true;
   const auto all = addresses_of(host.host);
@@ -32,7 +32,7 @@ LibvirtAccess libvirt_access(const Config& config, const std::string& address) {
 
 Result<LibvirtConnection> connect_libvirt(const Config& config, const std::string& address) {
   const LibvirtAccess access = libvirt_access(config, address);
-  if (access == LibvirtAccess::none) return fail("{} may not use the libvirt of this host", address);
+  if (access == LibvirtAccess::none) return fail("{} is not allowed to use this host's libvirt", address);
   const bool read_only = access == LibvirtAccess::read_only;
   const std::string path = config.libvirt + (read_only ? "-ro" : "");
   auto libvirt = connect_to({.path = path, .host = {}, .port = 0}, kConnect, kConnect);

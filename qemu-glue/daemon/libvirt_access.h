@@ -1,5 +1,5 @@
-// Who may use this host's libvirt from afar: a peer that is named in the configuration, as that says, and
-// others as it says of those. A peer is known by its address.
+// Which remote hosts have access to this host's libvirt: each peer as its `libvirt` in the configuration
+// says, all others as `others` says. A peer is recognised by its address.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace wherry::daemon {
 
-// What a peer at that address may do.
+// The access of a host at that address.
 LibvirtAccess libvirt_access(const Config& config, const std::string& address);
 
 struct LibvirtConnection {
@@ -18,8 +18,8 @@ struct LibvirtConnection {
   bool read_only = false;
 };
 
-// A connection to libvirt for a peer at that address, to the read-only socket if that is all it may have. An
-// Error is for the peer.
+// Connects to libvirt for a host at that address, to the read-only socket if its access is read-only. An
+// Error is to be sent to the peer.
 Result<LibvirtConnection> connect_libvirt(const Config& config, const std::string& address);
 
 }  // namespace wherry::daemon

@@ -22,38 +22,38 @@ namespace {
 using libvirt::RpcGateway;
 
 constexpr std::chrono::seconds kPeerConnect{10};
-// Of either end, libvirt's client here or the peer's wherryd.
+// How long either end may stay silent: the libvirt client here, or the peer's wherryd.
 constexpr std::chrono::seconds kEndSilence{30};
 // VIR_MIGRATE_TUNNELLED: the guest travels inside the RPC.
 constexpr uint64_t kTunnelled = 1 << 2;
-// VIR_MIGRATE_NON_SHARED_DISK, VIR_MIGRATE_NON_SHARED_INC: disks come along, by a URI of their own.
+// VIR_MIGRATE_NON_SHARED_DISK, VIR_MIGRATE_NON_SHARED_INC: disks are copied too, with a URI of their own.
 constexpr uint64_t kCopiesStorage = 1 << 6 | 1 << 7;
 
-// A connection to the libvirt of a peer's host, through its wherryd.
+// Connects to a peer's libvirt through its wherryd.
 Result<Service> call_libvirt(const Peer& peer) {
   auto fd = connect_to(peer.hosts.front(), kPeerConnect, kEndSilence);
   if (!fd) return fail("{} (does wherryd run there?)", fd.error().message);
   return ask_for_service(std::move(*fd), peer.hosts.front().str(), "libvirt", kPeerConnect);
 }
 
-// By which URI a migration goes through Wherry; nothing: it goes past it.
+// The wherry:// URI of a migration; nothing if the migration is not to go through Wherry.
 std::optional<std::string> uri_of(const libvirt::MigrationRequest& request, const Peer& peer) {
   if (request.uri && request.uri->starts_with("wherry")) return std::string(*request.uri);
-  // libvirt wants another path for its disks then, which nobody has given.
+  // libvirt would need a second path for the disks, which nobody has given.
   if (request.flags & kCopiesStorage) return std::nullopt;
   const bool ours = !request.uri || (!peer.uri.empty() && request.uri->starts_with("tcp:"));
   if (!ours) return std::nullopt;
   return peer.uri.empty() ? "wherry://" + in_uri(peer.name) : peer.uri;
 }
 
-// Lets a client's first call fail with a sentence, which it shows as libvirt's own.
+// Answers a client's first call with an error, which the client shows as libvirt's own.
 void explain(const Fd& client, const std::string& why) {
   std::array<uint8_t, libvirt::kHeadBytes> head;
   auto got = recv_all(client.get(), head);
   if (!got || !*got) return;
   const auto call = libvirt::read_header(head);
   if (!call) return;
-  // What else has come is not read; the client reads the answer nevertheless.
+  // The rest of the client's bytes stays unread; the client reads the answer nevertheless.
   (void)send_all(client.get(), libvirt::error_reply(*call, why));
   ::shutdown(client.get(), SHUT_WR);
   std::array<uint8_t, 4096> rest;
@@ -79,7 +79,8 @@ class Passage {
     RpcGateway::Output out;
     std::unique_lock changing(changing_);
     (gateway_.*direction)(bytes, out);
-    // Either side may be given bytes by both threads: in the order in which the gateway gave them out.
+    // Both threads can have bytes for either side; the locks keep the order in which the gateway produced
+    // them.
     std::unique_lock to_client(to_client_, std::defer_lock);
     std::unique_lock to_server(to_server_, std::defer_lock);
     if (!out.to_client.empty()) to_client.lock();
@@ -108,7 +109,7 @@ Result<std::unique_ptr<LibvirtGateway>> LibvirtGateway::open(const Config& confi
   const std::string path = directory + "/libvirt-sock";
   auto listener = Listener::open({.path = path, .host = {}, .port = 0});
   if (!listener) return pass_on(listener);
-  // Whoever connects there can do at the peer what libvirt lets this host do.
+  // A client of this socket has the same rights at the peer's libvirt as this host.
   if (auto given = give_socket(path, config.group); !given) return pass_on(given);
   std::unique_ptr<LibvirtGateway> gateway(new LibvirtGateway(config, peer, routes, std::move(*listener)));
   auto accepts = start_thread([&opened = *gateway] {
@@ -138,8 +139,8 @@ void LibvirtGateway::serve(const Fd& client) {
   const auto route = [&](const libvirt::MigrationRequest& request) -> Result<std::optional<std::string>> {
     if (only_reads) {
       return fail(
-          "wherry: {} lets this host only look at its libvirt; for migrations its wherry.toml must name this "
-          "host ({}) under [peers], with libvirt = \"manage\"",
+          "wherry: {} gives this host read-only access to its libvirt; for migrations, name this host ({}) "
+          "in its wherry.toml under [peers], with libvirt = \"manage\"",
           peer_.name, numeric_address(far->socket->fd(), End::here));
     }
     if (request.flags & kTunnelled) return std::nullopt;
@@ -148,7 +149,7 @@ void LibvirtGateway::serve(const Fd& client) {
     auto made_route = routes_.make(*uri);
     if (!made_route) return fail("wherry: {}", made_route.error().message);
     const std::string path = made_route->path(config_.runtime_dir);
-    spdlog::info("domain {} goes to {} by {}", request.domain, peer_.name, path);
+    spdlog::info("domain {} migrates to {} through {}", request.domain, peer_.name, path);
     made.push_back(std::move(*made_route));
     return "unix://" + path;
   };

@@ -1,6 +1,5 @@
-// The front door of a peer's libvirt on this host: the socket RUNTIME_DIR/PEER/libvirt-sock. What comes there
-// goes to the wherryd of that host and from there to its libvirt, and migrations on their way get a route
-// (gateway/rpc_gateway.h).
+// The gateway to a peer's libvirt: the socket RUNTIME_DIR/PEER/libvirt-sock. Connections to it go through the
+// peer's wherryd to the peer's libvirt, and migrations on the way get a route (gateway/rpc_gateway.h).
 //
 // Thread-safe.
 #pragma once
@@ -19,7 +18,7 @@ namespace wherry::daemon {
 
 class LibvirtGateway {
  public:
-  // Listens from its return on. `peer` is one of the config's.
+  // Listens when it returns. `peer` is one of the config's peers.
   static Result<std::unique_ptr<LibvirtGateway>> open(const Config& config, const Peer& peer, Routes& routes);
   ~LibvirtGateway();
 

@@ -1,6 +1,7 @@
-// wherryd: the daemon of a host. Listens at one port, makes routes, and is the way to the peers' libvirts.
+// wherryd: the daemon of a host. Listens at one port, makes routes, and connects clients to the peers'
+// libvirts.
 //
-// Each migration runs in a process of its own (`wherry send`, `wherry receive`), which outlives this one.
+// Each migration runs in its own process (`wherry send`, `wherry receive`), which survives this one.
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -29,7 +30,7 @@ namespace {
 
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
-// The descriptors that a route takes while it is made. With fewer left, all who call would wait in vain.
+// Descriptors that making a route takes. With fewer left, wherryd could not serve any request.
 constexpr size_t kLeast = 16;
 
 struct Options {
@@ -45,7 +46,7 @@ struct Options {
   bool from_command_line() const { return !listen.empty() || !peers.empty(); }
 };
 
-// The file is not read where the command line says what to do, unless it is named.
+// Without --config, the file is not read if the command line has --listen or --peer.
 Result<Config> configure(const Options& options) {
   Config config;
   if (!options.file.empty() || !options.from_command_line()) {
@@ -75,7 +76,7 @@ Result<Config> configure(const Options& options) {
   return config;
 }
 
-// The program beside this one.
+// The wherry binary in this program's directory.
 std::string wherry_program() {
   return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "wherry").string();
 }
@@ -125,11 +126,11 @@ class Daemon {
   ~Daemon() {
     if (errand_listener_) errand_listener_->stop();
     if (acceptor_.joinable()) acceptor_.join();
-    // Says what an end now interrupts, and what it does not.
+    // Logs what ends with this wherryd, and what continues.
     const size_t libvirt = libvirt_connections();
     const size_t going_on = routes_.list().size() + arrivals_.list().size();
     if (libvirt > 0) spdlog::warn("{} connections to libvirt end with this wherryd", libvirt);
-    if (going_on > 0) spdlog::info("{} migrations go on in their own processes", going_on);
+    if (going_on > 0) spdlog::info("{} migrations continue in their own processes", going_on);
   }
 
  private:
@@ -161,7 +162,7 @@ class Daemon {
       if (!set) return pass_on(set);
       return nlohmann::json::object();
     }
-    return fail("this wherryd does not know what is asked of it");
+    return fail("this wherryd does not know that command");
   }
 
   const Config config_;
@@ -194,7 +195,7 @@ int run(const Options& options) {
   }
   notify("READY=1");
   stopped.wait(false);
-  spdlog::info("the end");
+  spdlog::info("stopped");
   notify("STOPPING=1");
   return 0;
 }
@@ -213,9 +214,9 @@ int main(int argc, char** argv) {
   app.add_flag("--check", options.check, "Only check the configuration");
   app.add_option("--listen", options.listen, "Where to listen: wherry://ADDR[:PORT][,ADDR2…]");
   app.add_option("--runtime-dir", options.runtime_dir, "Directory of the sockets (/run/wherry)");
-  app.add_option("--group", options.group, "Group that may use them, as QEMU's");
+  app.add_option("--group", options.group, "Group with access to the sockets, usually QEMU's");
   app.add_option("--peer", options.peers,
-                 "Another host: NAME=ADDR[:PORT][,ADDR2…]; may be given several times");
+                 "Another host: NAME=ADDR[:PORT][,ADDR2…]; can be repeated");
   app.add_option("--libvirt", options.libvirt, "This host's libvirt (qemu:///system)");
   app.add_flag("--insecure", options.insecure, "Allow guest memory to cross a network in the clear");
   CLI11_PARSE(app, argc, argv);

@@ -1,11 +1,12 @@
-// Word to the service manager, by the protocol of sd_notify(3): a datagram to the socket in $NOTIFY_SOCKET.
+// Tells the service manager wherryd's state, as sd_notify(3) does: a datagram to the socket in
+// $NOTIFY_SOCKET.
 #pragma once
 
 #include <string>
 
 namespace wherry::daemon {
 
-// Like "READY=1" or "STATUS=…". Nobody there is no error.
+// `state` is like "READY=1" or "STATUS=…". Does nothing without a service manager.
 void notify(const std::string& state);
 
 }  // namespace wherry::daemon

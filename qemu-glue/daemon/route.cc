@@ -17,7 +17,7 @@ bool is_alphanumeric(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-// Host names and addresses, also of IPv6.
+// Host names and addresses, IPv6 included.
 bool is_host(std::string_view text) {
   return !text.empty() && text.size() <= kLongestHost &&
          (is_alphanumeric(text.front()) || text.front() == ':') &&
@@ -35,13 +35,13 @@ Result<Route> Route::parse(std::string_view text) {
   const bool sound_id =
       !id.empty() && id.size() <= kLongestId && std::all_of(id.begin(), id.end(), is_alphanumeric);
   if (!is_host(host) || !sound_id)
-    return fail("\"{}\" is no route, which looks like HOST/ID", text.substr(0, 100));
+    return fail("\"{}\" is not a route: expected HOST/ID", text.substr(0, 100));
   return Route{std::string(host), std::string(id)};
 }
 
 Result<Route> Route::make(std::string_view host) {
   host = host.substr(0, host.find('%'));
-  if (!is_host(host)) return fail("\"{}\" is no host name", host);
+  if (!is_host(host)) return fail("\"{}\" is not a host name", host);
   return Route{std::string(host), fmt::format("{:02x}", fmt::join(random_key<8>(), ""))};
 }
 

@@ -1,7 +1,8 @@
-// The name of a way through Wherry for one migration: which host it leads to, and which of the ways there.
+// The name of one migration's route through Wherry: the destination host, and an id that tells it from
+// others.
 //
 // A route is a path, the same on both hosts: RUNTIME_DIR/HOST/ID.sock. On HOST only QEMU listens there, on
-// every other host only Wherry. HOST is the name that the source calls it by.
+// every other host only Wherry. HOST is the destination's name at the source.
 #pragma once
 
 #include <string>
@@ -15,26 +16,26 @@ struct Route {
   std::string host;
   std::string id;
 
-  // Of its text "HOST/ID", which may come from a peer: no part may lead out of the runtime directory.
+  // Parses "HOST/ID", which can come from a peer. An Error if a part could lead out of the runtime directory.
   static Result<Route> parse(std::string_view text);
-  // A new one; its id cannot be guessed. The interface of a link's address is this host's affair, and no part
-  // of it.
+  // A new route with an unguessable id. The interface of a link-local address is left out, because it has no
+  // meaning on the other host.
   static Result<Route> make(std::string_view host);
 
   std::string text() const { return host + "/" + id; }
   std::string directory(const std::string& runtime_dir) const { return runtime_dir + "/" + host; }
-  // Where the guest's memory goes.
+  // The socket for the guest's memory.
   std::string path(const std::string& runtime_dir) const {
     return directory(runtime_dir) + "/" + id + ".sock";
   }
-  // Where its disks go.
+  // The socket for the guest's disks (NBD).
   std::string disks_path(const std::string& runtime_dir) const {
     return directory(runtime_dir) + "/" + id + "-nbd.sock";
   }
 
-  // The longest of them. It may be longer than kLongestSocketPath.
+  // The longest of these paths. It can exceed kLongestSocketPath.
   std::string longest_path(const std::string& runtime_dir) const;
-  // An Error if it is.
+  // An Error if the longest path exceeds kLongestSocketPath.
   Result<> check_paths(const std::string& runtime_dir) const;
 
   bool operator==(const Route&) const = default;

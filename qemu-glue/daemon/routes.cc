@@ -18,7 +18,8 @@ namespace {
 
 // Longer than `wherry send` tries to connect.
 constexpr std::chrono::seconds kStart{30};
-// `wherry send` says once a second what goes on: by then it is known whether QEMU has come.
+// `wherry send` reports its progress once a second, so within this time it is known whether QEMU has
+// connected.
 constexpr std::chrono::seconds kNews{3};
 
 std::string query(const Uri& uri) {
@@ -26,24 +27,24 @@ std::string query(const Uri& uri) {
   return question == std::string::npos ? "" : uri.text.substr(question);
 }
 
-// What a line of `wherry send --json` says; an object in any case.
+// Parses a line of `wherry send --json`. Returns an object in any case.
 nlohmann::json progress_of(const std::string& line) {
   auto json = nlohmann::json::parse(line, nullptr, false);
   return json.is_object() ? json : nlohmann::json::object();
 }
 
-// What its last one says of the whole.
+// The outcome, for the log, from the last line of `wherry send --json`.
 std::string outcome_of(const nlohmann::json& progress) {
   std::string text = progress.value("status", "?");
   if (const std::string error = progress.value("error", ""); !error.empty()) text += " " + error;
   const nlohmann::json::json_pointer downtime("/switchover_ms");
   const nlohmann::json::json_pointer expected("/downtime/predicted/total");
   if (!progress.contains(downtime) || !progress.contains(expected)) return text;
-  return text + fmt::format(", downtime {:.0f} ms ({:.0f} were expected)", progress[downtime].get<double>(),
+  return text + fmt::format(", downtime {:.0f} ms ({:.0f} predicted)", progress[downtime].get<double>(),
                             progress[expected].get<double>());
 }
 
-// The first sign of life: it listens, or why not.
+// Waits for the first line: `wherry send` listens, or an Error says why not.
 Result<nlohmann::json> first_progress(Child& child) {
   std::string line;
   switch (child.read_line(line, kStart)) {
@@ -57,7 +58,7 @@ Result<nlohmann::json> first_progress(Child& child) {
     case Child::Said::end:
       break;
   }
-  return fail("wherry send ended with status {}; its reason is in wherryd's log", child.wait());
+  return fail("wherry send ended with status {}; wherryd's log has the reason", child.wait());
 }
 
 }  // namespace
@@ -66,13 +67,13 @@ Result<Route> Routes::make(const std::string& text) {
   reap();
   auto uri = Uri::parse(text);
   if (!uri) return pass_on(uri);
-  if (!uri->route.empty()) return fail("{}: a migration URI names no route; wherryd makes one", text);
+  if (!uri->route.empty()) return fail("{}: a migration URI must not name a route; wherryd makes one", text);
   auto route = Route::make(uri->hosts.front().host);
   auto sound = route ? route->check_paths(config_.runtime_dir) : pass_on(route);
   if (!sound) return fail("{}: {}", text, sound.error().message);
   if (auto peer = config_.peers.find(route->host); peer != config_.peers.end())
     uri->hosts = peer->second.hosts;
-  // A session with itself would take the path that it listens on for QEMU's.
+  // A session with this host itself would use one path both for Wherry and for QEMU.
   if (is_this_host({.name = route->host, .hosts = uri->hosts}, config_))
     return fail("{} is this host", route->host);
   if (auto made = make_directory(route->directory(config_.runtime_dir)); !made) return pass_on(made);
@@ -120,7 +121,7 @@ Result<std::unique_ptr<Child>> Routes::start(const Route& route, const Uri& uri)
   return Child::spawn(argv);
 }
 
-// In a thread of the route's own, until its process ends.
+// Runs in the route's own thread until its process ends.
 void Routes::watch(Leaving& leaving) {
   std::string line;
   Child::Said said = Child::Said::nothing;
@@ -137,11 +138,11 @@ void Routes::watch(Leaving& leaving) {
     if (!leaving.used && std::chrono::steady_clock::now() > leaving.unused_until) leaving.child->stop();
   }
   const int status = leaving.child->wait();
-  convergence::VcpuQuota::release_abandoned();  // if it was killed
+  convergence::VcpuQuota::release_abandoned();  // in case the process was killed
   std::lock_guard lock(mutex_);
   const std::string path = leaving.route.path(config_.runtime_dir);
   spdlog::info("route {} has ended with status {}: {}", path, status, outcome_of(leaving.progress));
-  // One that was killed leaves its sockets behind.
+  // A killed process does not remove its sockets.
   ::unlink(path.c_str());
   ::unlink(leaving.route.disks_path(config_.runtime_dir).c_str());
   leaving.child.reset();
@@ -155,7 +156,7 @@ void Routes::drop(const Route& route) {
   if (found != leaving_.end()) hurry(*found->second);
 }
 
-// Called with the lock held.
+// The caller holds mutex_.
 void Routes::hurry(Leaving& leaving) {
   leaving.patience = std::min(leaving.patience, kNews);
   leaving.unused_until = std::min(leaving.unused_until, std::chrono::steady_clock::now() + leaving.patience);
@@ -172,8 +173,8 @@ Result<> Routes::set_bandwidth(const std::string& path, uint64_t bandwidth) {
   return {};
 }
 
-// Tells each what it may send. One that nobody uses yet takes nothing from the others, and knows what it will
-// have. Called with the lock held.
+// Tells each route its bandwidth. An unused route gets no share yet; it is told the share that it will have.
+// The caller holds mutex_.
 void Routes::share_out() {
   std::vector<Leaving*> used;
   std::vector<Leaving*> waiting;

@@ -1,10 +1,10 @@
-// The routes that leave this host: each a `wherry send` that has its session with the far host's wherryd
-// already, and listens for QEMU at the route's path.
+// The outgoing routes of this host. Each has a `wherry send` process that has a session with the far host's
+// wherryd and listens for QEMU at the route's path.
 //
-//   make() ─▶ `wherry send` connects and listens ─▶ QEMU comes and migrates ─▶ it ends, and the route with it
+//   make() ─▶ `wherry send` connects and listens ─▶ QEMU connects and migrates ─▶ `wherry send` and route end
 //
-// A route that nobody uses for a while ends as well: before QEMU comes, and between the copying of disks and
-// that. Thread-safe.
+// A route also ends if it stays unused for a while: before the first connection, and between the copying of
+// the disks and QEMU's connection. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -24,31 +24,31 @@ namespace wherry::daemon {
 
 class Routes {
  public:
-  // `wherry`: path of the program.
+  // `wherry`: path of the wherry binary.
   Routes(const Config& config, std::string wherry) : config_(config), wherry_(std::move(wherry)) {}
-  // Migrations that are under way go on; routes that nobody uses yet end.
+  // Running migrations continue; unused routes end.
   ~Routes();
 
-  // A route for a migration URI: wherry://HOST…, where HOST is a peer's name or an address. Returns it once
-  // QEMU may connect to its paths.
+  // Makes a route for a migration URI: wherry://HOST…, where HOST is a peer's name or an address. When it
+  // returns, QEMU can connect to the route's paths.
   Result<Route> make(const std::string& uri);
-  // Ends a route that is not used within a few seconds, if it is there.
+  // Ends a route, if it exists, unless it is used within a few seconds.
   void drop(const Route& route);
-  // Bytes a second that a route's lanes send at most from now on, within what the host's others leave it; 0:
-  // no limit of its own.
+  // Sets the bandwidth limit of a route, in bytes per second; 0: no limit of its own. The limit of the whole
+  // host still applies.
   Result<> set_bandwidth(const std::string& path, uint64_t bandwidth);
-  // One object for each: path, disks, peer, uri, and what its migration has come to.
+  // One object for each route: path, disks, peer, uri, process, used, and the progress of its migration.
   nlohmann::json list() const;
 
  private:
   struct Leaving {
     Route route;
     std::string uri;
-    uint64_t bandwidth = 0;  // its own limit
+    uint64_t bandwidth = 0;  // the route's own limit, in bytes per second; 0: none
     std::unique_ptr<Child> child;
     nlohmann::json progress;
     bool used = false;
-    std::chrono::seconds patience{0};  // how long it may be unused
+    std::chrono::seconds patience{0};  // how long the route can stay unused
     std::chrono::steady_clock::time_point unused_until;
     bool over = false;
     std::thread thread;

@@ -15,7 +15,7 @@
 namespace wherry::daemon {
 namespace {
 
-// The group that stays as it is.
+// For fchown: leaves the group unchanged.
 constexpr auto kSame = static_cast<gid_t>(-1);
 
 Result<gid_t> group_named(const std::string& group) {
@@ -24,7 +24,8 @@ Result<gid_t> group_named(const std::string& group) {
   return fail("there is no group {} on this host", group);
 }
 
-// What was there may be a link of somebody's who wants another directory to be opened.
+// An existing path is not followed if it is a link: another user may have made it to have the mode and group
+// of another directory changed.
 Result<> make(const std::string& path, gid_t group, mode_t mode) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
@@ -33,7 +34,8 @@ Result<> make(const std::string& path, gid_t group, mode_t mode) {
   if (!directory) return fail("cannot use the directory {}: {}", path, reason(errno));
   struct stat at {};
   ::fstat(directory.get(), &at);
-  if (at.st_uid != ::geteuid()) return fail("the directory {} is user {}'s: remove it", path, at.st_uid);
+  if (at.st_uid != ::geteuid())
+    return fail("the directory {} is owned by user {}: remove it", path, at.st_uid);
   if (::fchown(directory.get(), static_cast<uid_t>(-1), group) != 0)
     return fail("cannot give {} to group {}: {}", path, group, reason(errno));
   if (::fchmod(directory.get(), mode) != 0) return fail("cannot set the mode of {}: {}", path, reason(errno));
@@ -53,10 +55,10 @@ Result<> make_directory_for(const std::string& group, const std::string& path) {
 }
 
 void remove_stale_sockets(const std::string& runtime_dir) {
-  // Asked of the kernel: a connection to find out would count as a channel for a QEMU that waits.
+  // Read from /proc/net/unix, because QEMU would count a probing connection as a channel.
   std::set<std::string> listened_on;
   std::ifstream sockets("/proc/net/unix");
-  if (!sockets) return;  // then nothing shows who listens
+  if (!sockets) return;  // without it, it is unknown who listens
   for (std::string line; std::getline(sockets, line);) {
     if (const size_t path = line.find('/'); path != std::string::npos) listened_on.insert(line.substr(path));
   }

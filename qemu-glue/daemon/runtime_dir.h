@@ -1,7 +1,7 @@
-// The directories of wherryd's sockets: /run/wherry, and one in it for each host.
+// The directories of wherryd's sockets: /run/wherry, and a subdirectory for each host.
 //
-// Nobody but root makes anything in /run/wherry, nor where only Wherry listens, which is in the directories
-// of all other hosts. QEMU makes its sockets in that of this host.
+// Only root can create anything in /run/wherry and in the subdirectories of other hosts, where only Wherry
+// listens. QEMU creates its sockets in the subdirectory of its own host.
 #pragma once
 
 #include <string>
@@ -10,18 +10,18 @@
 
 namespace wherry::daemon {
 
-// Makes a directory and those above it, or takes what is there. Others may pass through, to sockets that let
-// them.
+// Creates a directory and its parents, or accepts existing ones. Mode 0711: other users can reach the sockets
+// in it if the sockets' modes allow.
 Result<> make_directory(const std::string& path);
 
-// The same of one in which members of `group` may make sockets, and nobody else gets to any; an empty group:
-// root alone.
+// Creates a directory in which only members of `group` can create and reach sockets; with an empty group,
+// only root.
 Result<> make_directory_for(const std::string& group, const std::string& path);
 
-// Removes sockets in the directories of hosts on which nobody listens any more.
+// Removes sockets in the subdirectories on which no process listens any more.
 void remove_stale_sockets(const std::string& runtime_dir);
 
-// Lets the group use a socket in a directory in which only root makes anything.
+// Gives the group access to a socket. The socket's directory must be writable by root only.
 Result<> give_socket(const std::string& path, const std::string& group);
 
 }  // namespace wherry::daemon

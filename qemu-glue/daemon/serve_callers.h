@@ -1,5 +1,5 @@
-// The loop of a daemon that serves whoever calls. Where there is no room for one more, of descriptors or of
-// threads, it says so once and goes on when there is: those who call meanwhile wait, or are closed.
+// Accepts connections and serves each in a thread of its own. If descriptors or threads run out, it logs that
+// once and continues when there are some again; connections that come in the meantime wait or are closed.
 //
 // Thread-safe.
 #pragma once
@@ -12,7 +12,7 @@
 
 namespace wherry::daemon {
 
-// Ends when the listener is stopped.
+// Returns when the listener is stopped.
 void serve_callers(const Listener& listener, std::chrono::seconds silence, Connections& connections,
                    const std::function<void(Fd connection)>& work);
 

@@ -1,4 +1,4 @@
-// What a wherryd offers to others besides migrations, each on a connection of its own (docs/wire-format.md).
+// What a wherryd offers to other hosts besides migrations, each on its own connection (docs/wire-format.md).
 #pragma once
 
 #include <chrono>
@@ -17,8 +17,9 @@ struct Service {
   nlohmann::json welcome;  // a map
 };
 
-// Asks for a service over a fresh connection to `peer`, as errors shall name it. Behind the welcome the
-// connection is the service's. `patience`: for each wait. `padding`: bytes that only make the question long.
+// Requests a service over a new connection. `peer` is the name in errors. After the welcome the connection
+// carries the service's bytes. `patience` is the timeout of each wait. `padding` is a number of bytes that
+// make the request longer.
 Result<Service> ask_for_service(Fd connection, std::string peer, const std::string& service,
                                 std::chrono::milliseconds patience, size_t padding = 0);
 

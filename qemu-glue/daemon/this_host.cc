@@ -18,7 +18,7 @@ bool listens_at(const Config& config, uint16_t port) {
 }
 
 bool is_here(const std::string& host) {
-  if (is_loopback_name(host)) return true;  // which Debian makes of a host's own name
+  if (is_loopback_name(host)) return true;  // Debian resolves a host's own name to loopback
   const auto all = addresses_of(host);
   if (!all) return false;
   const auto own = own_addresses();
@@ -38,7 +38,7 @@ bool is_this_host(const Peer& peer, const Config& config) {
   });
 }
 
-// All at once: a name that cannot be resolved takes its time.
+// In parallel, because a name that cannot be resolved takes long.
 std::vector<std::string> leave_out_this_host(Config& config) {
   std::vector<std::pair<std::string, std::future<bool>>> asked;
   for (const auto& [name, peer] : config.peers)

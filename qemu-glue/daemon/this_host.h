@@ -1,5 +1,4 @@
-// Which of the peers this host is: a fleet may have one list of them for all of its hosts, in which each
-// finds itself.
+// Finds this host among the peers, so that all hosts of a fleet can share one list of peers.
 #pragma once
 
 #include <string>
@@ -9,11 +8,11 @@
 
 namespace wherry::daemon {
 
-// By its name, or by an address. One at loopback is another: the near end of a tunnel; and so is one at
-// another port than that where this host listens. Looks names up, which takes what a name server takes.
+// Whether a peer is this host, by its name or an address. A loopback address is not: it is the near end of a
+// tunnel. Nor is a peer with another port than this host listens at. Resolves names, which can take long.
 bool is_this_host(const Peer& peer, const Config& config);
 
-// Takes this host out of the peers; the names that it had.
+// Removes this host from the peers. Returns the names under which it was listed.
 std::vector<std::string> leave_out_this_host(Config& config);
 
 }  // namespace wherry::daemon

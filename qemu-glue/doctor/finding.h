@@ -1,4 +1,4 @@
-// What `wherry doctor` says of one thing that it looked at.
+// A finding: what `wherry doctor` reports about one thing that it checked.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -9,7 +9,7 @@ namespace wherry::doctor {
 
 enum class Level {
   ok,
-  note,     // works, but worse than it could; or only root can see it
+  note,     // works, but not as well as it could; or only root can check it
   problem,  // a migration will fail
 };
 
@@ -17,7 +17,7 @@ struct Finding {
   Level level;
   std::string about;
   std::string found;
-  std::string remedy;  // a command or a setting; empty if all is well
+  std::string remedy;  // a command or a setting; empty if level is ok
 };
 
 using Findings = std::vector<Finding>;
@@ -34,7 +34,8 @@ inline Finding problem(std::string about, std::string found, std::string remedy)
 
 bool has_problem(const Findings& findings);
 
-// A line each, in columns. ASCII alone, whatever a file, a peer or a program has said.
+// One line for each finding, in columns. ASCII only: other characters, for example of a peer's message,
+// become '?'.
 std::string as_text(const Findings& findings);
 // [{"level": "ok" | "note" | "problem", "about": …, "found": …, "remedy": … unless ok}]
 nlohmann::json as_json(const Findings& findings);

@@ -31,9 +31,9 @@ namespace fs = std::filesystem;
 using convergence::QemuMark;
 using convergence::VcpuQuota;
 
-// Bytes on their way on 25 Gb/s and 1 ms. The kernel gives half of a receive buffer to its own accounts.
+// Bytes in flight on a path of 25 Gb/s and 1 ms. Of a receive buffer, the kernel uses half for its own data.
 constexpr uint64_t kBytesUnderWay = 3'125'000;
-// A switch of libfabric's.
+// An environment variable of libfabric.
 constexpr const char* kOnDemand = "FI_VERBS_USE_ODP";
 
 std::optional<uint64_t> number_in(const fs::path& file) {
@@ -42,7 +42,7 @@ std::optional<uint64_t> number_in(const fs::path& file) {
   return std::nullopt;
 }
 
-// Sorted, so that it is said in the same order each time.
+// Sorted, so that the output always has the same order.
 std::set<fs::path> entries(const fs::path& directory) {
   std::set<fs::path> found;
   std::error_code ignored;
@@ -59,7 +59,7 @@ bool has_capability(int which) {
   return false;
 }
 
-// As libfabric reads its switches.
+// Reads a boolean environment variable as libfabric does.
 bool is_on(const char* variable) {
   const char* const value = std::getenv(variable);
   constexpr std::array kOn{"1", "true", "yes", "on"};
@@ -88,11 +88,11 @@ Finding rdma_port(const RdmaPort& port) {
                                     : port.gids.front().interface;
   if (!port.active) {
     return note("rdma", std::move(found),
-                port.ethernet ? fmt::format("ip link set {} up; see to its cable and switch", interface)
-                              : "see to its cable and switch, and to the subnet manager of the network");
+                port.ethernet ? fmt::format("ip link set {} up; check its cable and switch", interface)
+                              : "check its cable and switch, and the subnet manager of the network");
   }
   if (port.addresses.empty()) {
-    return note("rdma", found + ", no IP address: RDMA cannot connect by it",
+    return note("rdma", found + ", no IP address: RDMA cannot connect through it",
                 port.ethernet ? fmt::format("ip address add ADDRESS/PREFIX dev {}", interface)
                               : "modprobe ib_ipoib, and give its interface an IP address");
   }
@@ -114,7 +114,7 @@ Finding kvm(const Result<int>& version) {
       "switch on virtualization in the firmware, modprobe kvm_intel or kvm_amd, and join the group kvm";
   if (!version) return note("kvm", version.error().message + ": guests run slowly, under TCG", remedy);
   if (*version != KVM_API_VERSION)
-    return note("kvm", fmt::format("API version {} is none that QEMU takes", *version), remedy);
+    return note("kvm", fmt::format("API version {} is not supported by QEMU", *version), remedy);
   return ok("kvm", "usable");
 }
 
@@ -125,8 +125,8 @@ Finding guest_memory(bool has_cap_sys_ptrace, std::optional<uint64_t> scope) {
     return note("guest memory", set + ": pages go through QEMU, not straight into guest memory",
                 "set kernel.yama.ptrace_scope = 1 in /etc/sysctl.d and reboot");
   }
-  if (has_cap_sys_ptrace) return ok("guest memory", "any QEMU's can be written to");
-  if (scope.value_or(0) == 0) return ok("guest memory", "that of this user's QEMUs can be written to");
+  if (has_cap_sys_ptrace) return ok("guest memory", "any QEMU's is writable");
+  if (scope.value_or(0) == 0) return ok("guest memory", "that of this user's QEMUs is writable");
   return note("guest memory", set + ": pages go through QEMU, not straight into guest memory",
               "run as root, or sysctl kernel.yama.ptrace_scope=0");
 }
@@ -135,7 +135,7 @@ Finding userfaultfd(std::optional<uint64_t> unprivileged) {
   if (!unprivileged)
     return note("userfaultfd", "not in this kernel: no postcopy", "boot a kernel with CONFIG_USERFAULTFD");
   if (*unprivileged == 0) {
-    return note("userfaultfd", "only for root: no postcopy for a QEMU of another user",
+    return note("userfaultfd", "only for root: no postcopy with a QEMU of another user",
                 "sysctl vm.unprivileged_userfaultfd=1");
   }
   return ok("userfaultfd", "for all users");
@@ -150,7 +150,7 @@ Finding huge_pages(const std::string& directory) {
                          number_in(size / "free_hugepages").value_or(0), reserved);
   }
   if (!found.empty()) return ok("huge pages", found);
-  return note("huge pages", "none reserved: a guest that lives in them cannot come here",
+  return note("huge pages", "none reserved: a guest that uses them cannot come here",
               "sysctl vm.nr_hugepages=N, if you have such guests");
 }
 
@@ -167,7 +167,7 @@ Finding zero_scan(std::string_view name) {
 }
 
 Finding tcp_buffers(const std::string& directory) {
-  // Wherry leaves their size to the kernel, so net.core.wmem_max and rmem_max do not count.
+  // Wherry leaves the size of its buffers to the kernel, so net.core.wmem_max and rmem_max do not matter.
   std::string found;
   std::string remedy;
   for (const auto& [name, least] :
@@ -181,7 +181,7 @@ Finding tcp_buffers(const std::string& directory) {
     remedy += fmt::format("{}sysctl net.ipv4.{}='{} {} {}'", remedy.empty() ? "" : "; ", name, smallest,
                           usual, least);
   }
-  if (found.empty()) return ok("tcp buffers", "this kernel does not say");
+  if (found.empty()) return ok("tcp buffers", "the kernel does not tell their size");
   if (remedy.empty()) return ok("tcp buffers", found);
   return note("tcp buffers", found + ": one lane cannot fill 25 Gb/s at 1 ms", remedy);
 }
@@ -190,9 +190,9 @@ Findings left_behind(const std::vector<fs::path>& groups, const std::vector<Qemu
   Findings all;
   if (!groups.empty()) {
     all.push_back(problem("left behind",
-                          fmt::format("{} vCPUs are slowed down by a Wherry that was killed ({})",
+                          fmt::format("{} vCPUs are still throttled by a Wherry that was killed ({})",
                                       groups.size(), groups.front().string()),
-                          "the next migration away from this host takes that away"));
+                          "the next migration away from this host removes that"));
   }
   for (const QemuMark::Left& left : marks) {
     std::string found;
@@ -207,11 +207,11 @@ Findings left_behind(const std::vector<fs::path>& groups, const std::vector<Qemu
     }
     all.push_back(problem(
         "left behind",
-        fmt::format("a Wherry that was killed has set {} of the QEMU with process number {}", found,
+        fmt::format("a Wherry that was killed has set {} of the QEMU with process id {}", found,
                     left.qemu),
-        "the next migration of that guest by Wherry sets it back; so does, at its monitor: " + remedy));
+        "the next migration of that guest by Wherry sets it back; or set it back at its monitor: " + remedy));
   }
-  if (all.empty()) all.push_back(ok("left behind", "nothing by a Wherry that was killed"));
+  if (all.empty()) all.push_back(ok("left behind", "nothing from killed Wherrys"));
   return all;
 }
 
@@ -225,20 +225,20 @@ Findings rdma(const std::vector<RdmaPort>& ports, bool has_cap_ipc_lock, uint64_
     if (on_demand && !port.on_demand && port.fault.empty()) {
       all.push_back(note(
           "rdma", fmt::format("{} is set, but {} has no on-demand paging for writes", kOnDemand, port.device),
-          fmt::format("unset {}, or see whether a newer kernel has it (ibv_devinfo -v: "
+          fmt::format("unset {}, or check whether a newer kernel has it (ibv_devinfo -v: "
                       "ODP_SUPPORT, and SUPPORT_WRITE of RC)",
                       kOnDemand)));
     }
   }
   if (has_cap_ipc_lock || lockable == RLIM_INFINITY) {
-    all.push_back(ok("locked memory", "without limit"));
+    all.push_back(ok("locked memory", "no limit"));
   } else if (!locks) {
     all.push_back(ok("locked memory", fmt::format("RDMA locks none: {} is set", kOnDemand)));
   } else {
     all.push_back(note("locked memory",
-                       fmt::format("{} KiB: RDMA has to lock all memory that it reaches", lockable / 1024),
+                       fmt::format("{} KiB: RDMA must lock all memory that it accesses", lockable / 1024),
                        "LimitMEMLOCK=infinity in the unit of wherryd; in a shell, ulimit -l unlimited, which "
-                       "'USER hard memlock unlimited' in /etc/security/limits.d allows; or be root"));
+                       "'USER hard memlock unlimited' in /etc/security/limits.d permits; or run as root"));
   }
   return all;
 }

@@ -10,7 +10,7 @@ Finding libvirt(const std::string& socket, const std::string& modular) {
   const UnixDoor door = unix_door(socket);
   if (door == UnixDoor::open) return ok("libvirt", socket + " answers");
   if (door == UnixDoor::forbidden)
-    return note("libvirt", "this user may not connect to " + socket, "run wherry doctor as root");
+    return note("libvirt", "this user cannot connect to " + socket, "run wherry doctor as root");
   const std::string found =
       door == UnixDoor::absent ? "there is no " + socket : "nobody answers at " + socket;
   if (socket != modular && unix_door(modular) == UnixDoor::open) {

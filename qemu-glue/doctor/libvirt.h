@@ -1,6 +1,6 @@
 // Whether libvirt can be reached where wherryd looks for it.
 //
-// Connects to it, as any client does: systemd then starts a libvirt that it has listened for.
+// Connects as any client does; with socket activation, systemd then starts libvirt.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace wherry::doctor {
 
-// `socket`: where wherryd is told that it is. `modular`: where a virtqemud listens.
+// `socket`: libvirt's socket in wherryd's configuration. `modular`: the socket of virtqemud.
 Finding libvirt(const std::string& socket, const std::string& modular = "/run/libvirt/virtqemud-sock");
 
 }  // namespace wherry::doctor

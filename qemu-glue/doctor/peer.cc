@@ -16,10 +16,10 @@ namespace wherry::doctor {
 namespace {
 
 constexpr std::chrono::seconds kPeerPatience{2};
-// A wherryd takes no longer first frame than 16 KiB.
+// A wherryd accepts a first frame of at most 16 KiB.
 constexpr uint32_t kMostPadding = 15 * 1024;
 
-// Where it has to listen to be found: a name may be other addresses over there.
+// The `listen` that the peer needs to be reached: on that host, its name may resolve to other addresses.
 std::string as_listen(const std::vector<std::string>& addresses, uint16_t port) {
   std::string uri = "wherry://";
   for (const std::string& address : addresses) {
@@ -54,31 +54,31 @@ Finding peer(const std::string& name, const Endpoint& at) {
                                as_listen(*addresses, at.port), at.port));
   }
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
-  const Fd kept(::fcntl(connection->get(), F_DUPFD_CLOEXEC, 0));  // to ask the kernel about it
+  const Fd kept(::fcntl(connection->get(), F_DUPFD_CLOEXEC, 0));  // to ask the kernel for packet sizes later
   auto manages = ask_alive(std::move(*connection), at);
   if (const auto lost = lost_packets(kept.get()); !manages && lost) {
     return problem(
         about,
         fmt::format(
-            "packets of {} bytes, which the MTUs of both ends allow, do not get to {}; smaller ones do",
+            "packets of {} bytes, which the MTUs of both ends allow, do not reach {}; smaller ones do",
             *lost, at.str()),
         kLostPacketsRemedy);
   }
   if (!manages) {
     return problem(
         about, manages.error().message,
-        fmt::format("see what listens at {} there; it must be a wherryd as new as this one", at.str()));
+        fmt::format("see what listens at {} there; it must be a wherryd of this version or later", at.str()));
   }
   if (!*manages) {
     const std::string from = numeric_address(kept.get(), End::here);
     return problem(
-        about, fmt::format("wherryd at {} lets no guest come from {}, which is this host", at.str(), from),
+        about, fmt::format("wherryd at {} accepts no guest from {}, which is this host", at.str(), from),
         fmt::format("name this host there, with the address {}, under [peers] of wherry.toml or with --peer",
                     in_uri(from)));
   }
   std::string found = fmt::format("wherryd answers at {}, connected in {:.1f} ms", at.str(), took.count());
   if (const PacketSize packet = packet_size(kept.get()); packet.payload <= kMostPadding)
-    found += fmt::format(", packets of {} bytes get there", packet.whole);
+    found += fmt::format(", packets of {} bytes arrive", packet.whole);
   return ok(about, std::move(found));
 }
 

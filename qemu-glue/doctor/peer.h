@@ -1,4 +1,4 @@
-// Whether the wherryd of another host can be reached, and lets guests come from this one.
+// Whether the wherryd of another host can be reached, and accepts guests from this host.
 #pragma once
 
 #include <string>
@@ -9,12 +9,12 @@
 
 namespace wherry::doctor {
 
-// Asks a wherryd for a sign of life, with some seconds of patience, in a packet as large as the kernel makes
-// them. Whether this host manages the libvirt there.
+// Asks a wherryd for the service `alive`, in a packet of the largest size that the kernel sends. Waits some
+// seconds at most. Returns whether this host is allowed to manage the libvirt there.
 Result<bool> ask_alive(Fd connection, const Endpoint& at);
 
-// That, and all that may be in the way to it. It takes some seconds at most (and what it takes to resolve the
-// name).
+// Resolves, connects, asks wherryd and checks the size of packets. Takes some seconds at most, plus the time
+// to resolve the name.
 Finding peer(const std::string& name, const Endpoint& at);
 
 }  // namespace wherry::doctor

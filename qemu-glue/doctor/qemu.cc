@@ -17,7 +17,7 @@ constexpr std::chrono::seconds kVersionPatience{5};
 constexpr const char* kRemedy = "install QEMU 7.2 to 11.x (on Debian: apt install qemu-system-x86)";
 
 using Version = std::pair<int, int>;  // major, minor
-// What tests run with.
+// The versions that tests run with.
 constexpr Version kOldest{7, 2};
 constexpr int kNewestMajor = 11;
 
@@ -40,7 +40,7 @@ Result<std::string> version_line(const std::string& program) {
   if (!child) return pass_on(child);
   std::string line;
   if ((*child)->read_line(line, kVersionPatience) != daemon::Child::Said::line)
-    return fail("it says nothing to --version");
+    return fail("it prints nothing with --version");
   return line;
 }
 
@@ -49,11 +49,11 @@ Finding qemu(const std::string& program, const Result<std::string>& version_line
   if (!version_line) return problem("qemu", program + ": " + version_line.error().message, kRemedy);
   Version version;
   if (std::sscanf(version_line->c_str(), "QEMU emulator version %d.%d", &version.first, &version.second) != 2)
-    return problem("qemu", fmt::format("{}: \"{}\" names no version", program, *version_line), kRemedy);
+    return problem("qemu", fmt::format("{}: \"{}\" has no version", program, *version_line), kRemedy);
   std::string found = fmt::format("{} is {}.{}", program, version.first, version.second);
   if (version < kOldest) return problem("qemu", found + ", too old", kRemedy);
   if (version.first > kNewestMajor) {
-    return note("qemu", found + ", newer than this Wherry has been tried with",
+    return note("qemu", found + ", newer than this Wherry was tested with",
                 "try a migration, or update Wherry");
   }
   return ok("qemu", std::move(found));

@@ -1,4 +1,4 @@
-// Which QEMU `wherry doctor` finds, and whether Wherry knows its kind.
+// Finds the QEMU of this host and checks whether Wherry was tested with its version.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace wherry::doctor {
 
-// The first that is there for the machine (as uname has it) in the directories of `path` (as in $PATH), or
-// where distributions keep one that is in no $PATH; empty if there is none.
+// The first QEMU for `machine` (as in uname) in the directories of `path` (as in $PATH), or where
+// distributions install one outside $PATH; empty if there is none.
 std::string find_qemu(const std::string& path, const std::string& machine);
 // The first line of `PROGRAM --version`.
 Result<std::string> version_line(const std::string& program);

@@ -17,7 +17,7 @@
 namespace wherry::doctor {
 namespace {
 
-// The first answer of a libvirt may take longer: it looks at all QEMUs then.
+// The first answer of libvirt can take seconds, because it examines all QEMU binaries then.
 constexpr std::chrono::seconds kPatience{5};
 constexpr const char* kAbout = "qemu user";
 
@@ -40,7 +40,7 @@ std::string name_of_group(gid_t group) {
   return entry ? entry->gr_name : std::to_string(group);
 }
 
-// QEMU's own, and those that its user is a member of.
+// Whether `group` is QEMU's own group, or one that QEMU's user is a member of.
 bool is_in(const QemuUser& qemu, gid_t group) {
   if (qemu.group == group) return true;
   constexpr int kMost = 256;
@@ -72,12 +72,12 @@ Finding qemu_user(const QemuUser& qemu, const std::string& group) {
   return problem(
       kAbout,
       group.empty()
-          ? found + ", which cannot make its sockets for guests that come here"
-          : fmt::format("{}, which is not in the group {} that may make sockets here", found, group),
+          ? found + ", which cannot create its sockets for incoming guests"
+          : fmt::format("{}, which is not in the group {} and cannot create sockets here", found, group),
       fmt::format("group = \"{}\" in wherry.toml, and restart wherryd", name_of_group(qemu.group)));
 }
 
-// The call cannot be ended, so it has a thread that may be left.
+// The call cannot be interrupted, so it runs in a thread that is abandoned if it takes too long.
 Findings examine_qemu_user(const std::string& socket, const std::string& group) {
   if (::geteuid() != 0) return {};  // libvirt might ask for a password
   std::packaged_task<Result<std::string>()> task([socket] { return ask_capabilities(socket); });
@@ -85,12 +85,12 @@ Findings examine_qemu_user(const std::string& socket, const std::string& group) 
   std::thread(std::move(task)).detach();
   if (answer.wait_for(kPatience) != std::future_status::ready) {
     return {note(kAbout,
-                 fmt::format("{} has not said within {} s as whom it runs QEMU", socket, kPatience.count()),
+                 fmt::format("{} did not tell within {} s which user runs QEMU", socket, kPatience.count()),
                  "run wherry doctor again; if that does not help, restart libvirt")};
   }
   const auto capabilities = answer.get();
   const auto qemu = capabilities ? qemu_user(*capabilities) : std::nullopt;
-  if (!qemu) return {};  // one that is not there is another finding
+  if (!qemu) return {};  // a libvirt that does not answer is reported by libvirt()
   return {qemu_user(*qemu, group)};
 }
 

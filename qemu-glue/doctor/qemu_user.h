@@ -1,4 +1,4 @@
-// Whether the QEMU that libvirt starts here can make its sockets where a migration comes.
+// Whether the QEMU that libvirt starts here can create its sockets for incoming migrations.
 #pragma once
 
 #include <sys/types.h>
@@ -16,12 +16,12 @@ struct QemuUser {
   gid_t group = 0;
 };
 
-// As whom a libvirt runs QEMU, by what it says of itself; nothing if it does not say.
+// The user as which libvirt runs QEMU, from libvirt's capabilities XML; nothing if it does not have it.
 std::optional<QemuUser> qemu_user(const std::string& capabilities);
-// `group`: as configured for wherryd; may be empty.
+// `group`: wherryd's group in its configuration; can be empty.
 Finding qemu_user(const QemuUser& qemu, const std::string& group);
 
-// Asks the libvirt at that socket, with some seconds of patience.
+// Asks the libvirt at that socket. Waits some seconds at most.
 Findings examine_qemu_user(const std::string& socket, const std::string& group);
 
 }  // namespace wherry::doctor

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// "NAME:  N kB", as in /proc/meminfo and smaps; KiB, or 0 of another.
+// N, in KiB, of the line "NAME:  N kB" as in /proc/meminfo and smaps; 0 for any other line.
 uint64_t kib_of(const std::string& line, const std::string& name) {
   return line.starts_with(name + ":") ? std::strtoull(line.c_str() + name.size() + 1, nullptr, 10) : 0;
 }
@@ -23,8 +23,8 @@ bool is_qemu(const fs::path& process) {
   return std::getline(comm, name) && (name.starts_with("qemu-") || name == "kvm");
 }
 
-// KiB of its shared mappings that are not in memory. Huge pages have memory of their own, and devices' is
-// none.
+// KiB of the process's shared mappings that are not resident. Huge pages are left out, since they come from
+// their own pool, and so are mappings of devices.
 uint64_t unfilled(const fs::path& process) {
   uint64_t size = 0;
   uint64_t resident = 0;
@@ -33,7 +33,7 @@ uint64_t unfilled(const fs::path& process) {
   for (std::string line; std::getline(smaps, line);) {
     if (const uint64_t found = kib_of(line, "Size"); found > 0) size = found;
     if (line.starts_with("Rss:")) resident = kib_of(line, "Rss");
-    if (!line.starts_with("VmFlags:")) continue;  // the last of a mapping's
+    if (!line.starts_with("VmFlags:")) continue;  // the last line of a mapping
     bool shared = false;
     bool other = false;
     std::istringstream flags(line);
@@ -69,14 +69,14 @@ Finding shared_ram(const std::string& proc) {
   }
   const uint64_t room = available(fs::path(proc) / "meminfo");
   if (most <= room)
-    return ok("shared RAM", fmt::format("room for what any guest here has and never touched: {} MiB of {}",
+    return ok("shared RAM", fmt::format("enough memory for what a guest here has never touched: {} MiB of {}",
                                         most / 1024, room / 1024));
   return note(
       "shared RAM",
-      fmt::format("QEMU {} has {} MiB of it that no one has touched yet; the first pass of a migration "
-                  "fills them, here, and only {} MiB are available",
+      fmt::format("QEMU {} has {} MiB that were never touched; the first pass of a migration allocates "
+                  "them on this host, which has only {} MiB available",
                   whose, most / 1024, room / 1024),
-      "make room before that guest leaves, or give it private RAM (no memory-backend, or share=off)");
+      "free memory before that guest migrates, or give it private RAM (no memory-backend, or share=off)");
 }
 
 }  // namespace wherry::doctor

@@ -1,6 +1,7 @@
-// Whether there is room for the shared RAM of this host's guests. QEMU's look at a page, whether it is zero,
-// gives it memory where it lies in tmpfs: so the first pass of a migration fills all that the guest has never
-// touched, here at the source, over any transport (findings/a-pass-fills-shared-ram.sh).
+// Whether this host has enough memory for the shared RAM of its guests. At the source, QEMU reads each page
+// to see whether it is zero. If the RAM is in tmpfs, that read allocates the page. So the first pass of a
+// migration allocates all RAM that the guest has never touched, over any transport
+// (findings/a-pass-fills-shared-ram.sh).
 #pragma once
 
 #include <string>
@@ -9,7 +10,7 @@
 
 namespace wherry::doctor {
 
-// `proc`: /proc. QEMUs that this user may not look into are left out.
+// `proc`: /proc. QEMUs that this user cannot examine are left out.
 Finding shared_ram(const std::string& proc);
 
 }  // namespace wherry::doctor

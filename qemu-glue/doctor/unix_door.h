@@ -1,4 +1,5 @@
-// Whether a unix socket of this host can be used. Errors are answers here: each has a remedy of its own.
+// Whether a unix socket of this host accepts connections. Each failure is a value, since each has its own
+// remedy.
 #pragma once
 
 #include <string>
@@ -7,12 +8,12 @@ namespace wherry::doctor {
 
 enum class UnixDoor {
   open,
-  absent,     // no such file
-  deserted,   // it is there, and nobody answers
-  forbidden,  // this user may not connect, or not even look
+  absent,     // there is no such file
+  deserted,   // the file exists, but nobody listens
+  forbidden,  // this user has no permission to connect, or to see the file
 };
 
-// Connects and hangs up.
+// Connects, and closes the connection.
 UnixDoor unix_door(const std::string& path);
 
 }  // namespace wherry::doctor

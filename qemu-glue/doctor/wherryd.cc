@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 
 constexpr std::chrono::seconds kHostPatience{2};
 
-// The inode of a socket that listens at a TCP port, by /proc/net/tcp and tcp6; 0 if there is none.
+// The inode of the socket that listens at a TCP port, from /proc/net/tcp and tcp6; 0 if there is none.
 uint64_t listener_inode(uint16_t port) {
   for (const char* file : {"/proc/net/tcp", "/proc/net/tcp6"}) {
     std::ifstream sockets(file);
@@ -44,7 +44,7 @@ uint64_t listener_inode(uint16_t port) {
   return 0;
 }
 
-// "NAME (process N)" of who listens at a TCP port, as far as this user may know.
+// "NAME (process N)" of the process that listens at a TCP port, if this user can see it.
 std::string listener_at(uint16_t port) {
   const std::string socket = fmt::format("socket:[{}]", listener_inode(port));
   std::error_code ignored;
@@ -59,14 +59,14 @@ std::string listener_at(uint16_t port) {
       return fmt::format("{} (process {})", name, id);
     }
   }
-  return "a process that only root can name";
+  return "a process that only root can see";
 }
 
-// What comes of asking a wherryd at each address of the host that it listens on.
+// The answers of wherryd at each address of the host that it listens on.
 struct Answers {
   std::vector<std::string> heard;
   std::vector<std::string> silent;
-  std::vector<std::string> elsewhere;  // they are not this host's
+  std::vector<std::string> elsewhere;  // addresses that this host does not have
 };
 
 Answers ask_all(const Endpoint& listen) {
@@ -91,39 +91,39 @@ Answers ask_all(const Endpoint& listen) {
 
 Finding configuration(const std::string& file, const Result<daemon::Config>& config, bool runs) {
   if (config) {
-    return ok("configuration", fmt::format("{} is sound and names {} peer{}", file, config->peers.size(),
+    return ok("configuration", fmt::format("{} is valid and names {} peer{}", file, config->peers.size(),
                                            config->peers.size() == 1 ? "" : "s"));
   }
   if (::access(file.c_str(), R_OK) != 0 && errno == EACCES)
-    return note("configuration", "this user may not read " + file, "run wherry doctor as root");
+    return note("configuration", "this user cannot read " + file, "run wherry doctor as root");
   if (!fs::exists(file)) {
     if (runs) {
       return note("configuration", fmt::format("no {}: wherryd runs without it", file),
-                  "name its file with --config, or write one, so that port and peers can be looked at");
+                  "name its file with --config, or write one, so that port and peers can be checked");
     }
     return problem("configuration", "there is no " + file,
                    "write it, see wherry.toml(5), or start wherryd with --listen and --peer");
   }
   return problem("configuration", config.error().message,
-                 fmt::format("mend it; wherryd --check --config {} checks it", file));
+                 fmt::format("correct it; wherryd --check --config {} checks it", file));
 }
 
 Finding runtime_directory(const std::string& directory, const std::string& group) {
   struct stat at {};
   if (::stat(directory.c_str(), &at) != 0)
-    return problem("directory", "there is no " + directory, "wherryd makes it: start wherryd");
+    return problem("directory", "there is no " + directory, "start wherryd, which creates it");
   if (!S_ISDIR(at.st_mode))
-    return problem("directory", directory + " is no directory",
+    return problem("directory", directory + " is not a directory",
                    fmt::format("rm {}, then start wherryd", directory));
   const std::string found =
       fmt::format("{} has mode {:04o} and owner {}", directory, at.st_mode & 07777, at.st_uid);
   if ((at.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    return problem("directory", found + ": others than root can put something there",
+    return problem("directory", found + ": users other than root can write to it",
                    fmt::format("chmod go-w {}", directory));
   }
-  // One that runs it as himself is as good as root.
+  // A user who runs wherryd as himself can own the directory too.
   if (at.st_uid != 0 && at.st_uid != ::geteuid())
-    return problem("directory", found + ": it is not root's", fmt::format("chown root {}", directory));
+    return problem("directory", found + ": root does not own it", fmt::format("chown root {}", directory));
   if (!group.empty() && !::getgrnam(group.c_str())) {
     return problem("directory", fmt::format("there is no group {}", group),
                    "set group in wherry.toml to QEMU's");
@@ -135,7 +135,7 @@ Finding socket_paths(const std::string& directory, const std::vector<std::string
   std::string longest;
   for (const std::string& host : hosts) {
     const auto route = daemon::Route::make(host);
-    if (!route) continue;  // such a name is never asked for
+    if (!route) continue;  // no route can have such a name
     std::string path = route->longest_path(directory);
     if (path.size() > longest.size()) longest = std::move(path);
   }
@@ -150,7 +150,7 @@ Finding running(const std::string& directory) {
   const std::string socket = daemon::errand_socket(directory);
   switch (unix_door(socket)) {
     case UnixDoor::forbidden:
-      return note("wherryd", "this user may not connect to " + socket, "run wherry doctor as root");
+      return note("wherryd", "this user cannot connect to " + socket, "run wherry doctor as root");
     case UnixDoor::absent:
       return problem("wherryd", fmt::format("does not run: there is no {}", socket),
                      "start wherryd, as root");
@@ -162,7 +162,7 @@ Finding running(const std::string& directory) {
   }
   const auto status = daemon::ask(directory, {{"command", "status"}});
   if (!status)
-    return problem("wherryd", status.error().message, "restart wherryd; migrations go on meanwhile");
+    return problem("wherryd", status.error().message, "restart wherryd; running migrations continue");
   const auto count = [&](const char* key) { return status->value(key, nlohmann::json::array()).size(); };
   return ok("wherryd",
             fmt::format("runs, with {} routes and {} arrivals", count("routes"), count("arrivals")));
@@ -171,8 +171,8 @@ Finding running(const std::string& directory) {
 Finding secrecy(const daemon::Config& config) {
   if (!config.crosses_network()) return ok("secrecy", "nothing leaves this host");
   return note("secrecy",
-              "insecure = true: guests cross the network in the clear, for anyone there to read and change",
-              "give migrations a network of their own; there are no credentials and no encryption yet");
+              "insecure = true: guests cross the network in the clear; anyone on it can read and change them",
+              "give migrations a network of their own; Wherry has no credentials and no encryption yet");
 }
 
 Finding port(const Endpoint& listen, bool runs) {
@@ -183,12 +183,12 @@ Finding port(const Endpoint& listen, bool runs) {
       return problem("port", listener.error().message,
                      "set listen in wherry.toml to an address of this host");
     if (!listener) {
-      return problem("port", fmt::format("{}: {} has it", listener.error().message, listener_at(listen.port)),
-                     "stop that, or set another port with listen in wherry.toml");
+      return problem("port", fmt::format("{}, by {}", listener.error().message, listener_at(listen.port)),
+                     "stop that process, or set another port with listen in wherry.toml");
     }
     if (runs) {
       return problem("port", "nobody listens at " + listen.str(),
-                     "restart wherryd, so that it takes the listen of its file");
+                     "restart wherryd, so that it uses the listen of its file");
     }
   } else if (!answers.silent.empty()) {
     return problem("port",
@@ -201,14 +201,14 @@ Finding port(const Endpoint& listen, bool runs) {
   if (is_loopback_name(listen.host)) {
     return problem(
         "port",
-        fmt::format("{}, but no other host reaches that: here {} is a loopback address", found, listen.host),
-        fmt::format("set listen in wherry.toml to an address of this host, or mend {} in /etc/hosts",
+        fmt::format("{}, but no other host reaches it: {} is a loopback address here", found, listen.host),
+        fmt::format("set listen in wherry.toml to an address of this host, or correct {} in /etc/hosts",
                     listen.host));
   }
   if (answers.elsewhere.empty()) return ok("port", found);
   return note("port",
-              fmt::format("{}; {} is no address of this host", found, fmt::join(answers.elsewhere, ", ")),
-              fmt::format("mend {} in /etc/hosts or DNS", listen.host));
+              fmt::format("{}; {} is not an address of this host", found, fmt::join(answers.elsewhere, ", ")),
+              fmt::format("correct {} in /etc/hosts or DNS", listen.host));
 }
 
 }  // namespace wherry::doctor

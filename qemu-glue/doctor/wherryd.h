@@ -1,4 +1,4 @@
-// Whether this host's wherryd is told something sound, and does it.
+// Whether this host's wherryd has a valid configuration and works as it says.
 #pragma once
 
 #include <string>
@@ -11,16 +11,16 @@
 
 namespace wherry::doctor {
 
-// `config`: what Config::read makes of `file`. `runs`: whether a wherryd runs nevertheless.
+// `config`: the result of Config::read for `file`. `runs`: whether a wherryd runs.
 Finding configuration(const std::string& file, const Result<daemon::Config>& config, bool runs);
-// `group`: as configured; may be empty.
+// `group`: the configured group; can be empty.
 Finding runtime_directory(const std::string& directory, const std::string& group);
-// `hosts`: names that migrations go to.
+// `hosts`: names of destinations.
 Finding socket_paths(const std::string& directory, const std::vector<std::string>& hosts);
 Finding running(const std::string& directory);
-// Who can read what is sent.
+// Whether guest memory crosses a network in the clear.
 Finding secrecy(const daemon::Config& config);
-// Whether wherryd listens where it is told to, at all addresses of that host, or could. Asks it.
+// Whether wherryd listens at all addresses of `listen`; if it does not run, whether it could. Connects to it.
 Finding port(const Endpoint& listen, bool runs);
 
 }  // namespace wherry::doctor

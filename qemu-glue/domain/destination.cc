@@ -5,7 +5,7 @@
 namespace wherry::domain {
 namespace {
 
-// Of [USER@]HOST[:PORT]; an address of IPv6 keeps its brackets.
+// HOST of [USER@]HOST[:PORT]. An IPv6 address keeps its brackets.
 std::string_view host_of(std::string_view authority) {
   if (const size_t at = authority.rfind('@'); at != std::string_view::npos) authority.remove_prefix(at + 1);
   if (authority.starts_with('[')) return authority.substr(0, authority.find(']') + 1);
@@ -28,7 +28,7 @@ Result<Destination> Destination::parse(std::string_view text, std::string_view r
   }
   if (text.empty() || text.starts_with('.') || text.find_first_of("/?#& ") != std::string_view::npos) {
     return fail(
-        "\"{}\" is no destination: give the name of a peer of wherryd, or the URI of its libvirt, "
+        "\"{}\" is not a destination: give the name of a peer of wherryd, or the URI of its libvirt, "
         "such as qemu+ssh://hostb/system",
         text);
   }

@@ -1,7 +1,7 @@
-// The host that a domain goes to, as an operator names it.
+// The destination of a domain, as an operator gives it.
 //
 //   NAME                        a peer of this host's wherryd; its libvirt is reached through the gateway
-//   DRIVER+TRANSPORT://HOST/…   the URI of a libvirt, as virsh takes it (https://libvirt.org/uri.html)
+//   DRIVER+TRANSPORT://HOST/…   the URI of a libvirt, as for virsh (https://libvirt.org/uri.html)
 #pragma once
 
 #include <string>
@@ -12,12 +12,12 @@
 namespace wherry::domain {
 
 struct Destination {
-  std::string libvirt;       // the URI of its libvirt
-  std::string host;          // as a URI has it, without user and port; empty where the URI names none
-  bool is_peer = false;      // it was a NAME
-  std::string peers_socket;  // of the gateway to it
+  std::string libvirt;       // URI of the destination's libvirt
+  std::string host;          // host in URI syntax, without user and port; empty if the URI has none
+  bool is_peer = false;      // the operator gave the NAME of a peer
+  std::string peers_socket;  // path of the gateway to that peer's libvirt
 
-  // `runtime_dir` is that of the wherryd.
+  // `runtime_dir` is wherryd's.
   static Result<Destination> parse(std::string_view text, std::string_view runtime_dir);
 };
 

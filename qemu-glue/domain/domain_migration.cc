@@ -17,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kLook{250};
 
-// The domain's job, if it is a migration away from here; else nothing.
+// The domain's job, if it is an outgoing migration; else nothing.
 std::optional<TypedParams> job_of(const Domain& domain) {
   int type = VIR_DOMAIN_JOB_NONE;
   TypedParams params;
@@ -26,19 +26,19 @@ std::optional<TypedParams> job_of(const Domain& domain) {
   return params;
 }
 
-// What the guest's operator asked for while it migrates. Each is tried once.
+// What the operator asked for during the migration: postcopy, suspending the guest. Each is tried once.
 class Intervention {
  public:
   explicit Intervention(const MigrateOptions& how) : how_(how), begin_(Clock::now()) {}
 
   void look(const Domain& domain, const JobStats& stats) {
     const bool late = how_.timeout && Clock::now() - begin_ >= *how_.timeout;
-    // The second pass begins when all of memory has gone once.
+    // The second pass begins when all of memory was sent once.
     const bool first_pass_over = how_.postcopy_after_precopy && stats.passes >= 2;
     if (!postcopy_ && (first_pass_over || (late && how_.timeout_postcopy))) {
       postcopy_ = true;
       if (virDomainMigrateStartPostCopy(domain.get(), 0) < 0)
-        spdlog::warn("postcopy does not begin: {}", last_error());
+        spdlog::warn("cannot start postcopy: {}", last_error());
     }
     if (!suspended_ && late && !how_.timeout_postcopy) {
       suspended_ = true;
@@ -58,7 +58,7 @@ class Intervention {
 Result<> DomainMigration::run() {
   Result<> done = prepare();
   if (done) done = begin();
-  Outcome outcome = Outcome::failed;  // unless more is known
+  Outcome outcome = Outcome::failed;  // of a migration that never began
   if (done) {
     const auto begin = Clock::now();
     std::packaged_task<Result<>()> migrates([this] { return migrate(); });
@@ -105,12 +105,12 @@ Result<> DomainMigration::prepare() {
   domain_ = std::move(*domain);
   const Destination& to = options_.to;
   if (to.is_peer) {
-    // Without these two, libvirt would only find that there is no socket.
+    // Checked here for clearer errors: libvirt would only report that there is no socket.
     auto answer = daemon::ask(options_.runtime_dir, {{"command", "status"}});
     if (!answer) return pass_on(answer);
     if (::access(to.peers_socket.c_str(), F_OK) < 0) {
       return fail(
-          "wherryd on this host knows no peer {0}: start it with --peer {0}=ADDRESS, or with "
+          "wherryd on this host has no peer {0}: start it with --peer {0}=ADDRESS, or with "
           "[peers.{0}] in its configuration",
           to.host);
     }
@@ -143,7 +143,7 @@ Result<> DomainMigration::begin() {
   return {};
 }
 
-// In a thread of its own.
+// Runs in a thread of its own.
 Result<> DomainMigration::migrate() {
   const TypedParams params = migrate_params(options_.how, ways_);
   const unsigned flags = migrate_flags(options_.how);
@@ -168,7 +168,7 @@ void DomainMigration::look_after(const std::future<Result<>>& migrating) {
     auto job = job_of(domain_);
     if (!job) continue;
     JobStats stats = JobStats::read(*job);
-    stats.downtime_ms.reset();  // only expected yet
+    stats.downtime_ms.reset();  // still an expectation
     const std::chrono::duration<double> now = Clock::now() - begin;
     bool cancelled = false;
     {
@@ -187,8 +187,8 @@ void DomainMigration::look_after(const std::future<Result<>>& migrating) {
   }
 }
 
-// Both hosts have them: the source while it knows the domain, the destination for who is connected to it.
-// Where neither can be asked, all that is certain is how long it took.
+// Both libvirts have the figures: the source's while it has the domain, the destination's for clients that
+// are connected to it. If neither can be asked, only `took` is known.
 void DomainMigration::read_final_stats(std::chrono::duration<double> took) {
   JobStats stats;
   stats.elapsed_s = took.count();
@@ -196,7 +196,7 @@ void DomainMigration::read_final_stats(std::chrono::duration<double> took) {
     int type = VIR_DOMAIN_JOB_NONE;
     TypedParams params;
     constexpr unsigned kFlags = VIR_DOMAIN_JOB_STATS_COMPLETED | VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED;
-    // An offline migration is no job: those would be of one before.
+    // An offline migration is not a job: the figures would be those of an earlier migration.
     if (options_.how.offline || !*domain ||
         virDomainGetJobStats(domain->get(), &type, params.make(), params.made(), kFlags) < 0 ||
         type != VIR_DOMAIN_JOB_COMPLETED)
@@ -208,27 +208,27 @@ void DomainMigration::read_final_stats(std::chrono::duration<double> took) {
   progress_.stats = stats;
 }
 
-// The outcome too: a guest that is not at the source may be anywhere.
+// A guest that is not at the source can be anywhere, so the outcome is unknown then.
 Ended DomainMigration::where_the_guest_is() const {
   int state = VIR_DOMAIN_NOSTATE;
   int why = 0;
   if (virDomainGetState(domain_.get(), &state, &why, 0) < 0) {
-    return {Outcome::unknown, "what became of the guest is not known: " + last_error()};
+    return {Outcome::unknown, "it is not known where the guest is: " + last_error()};
   }
   switch (state) {
     case VIR_DOMAIN_RUNNING:
-      return {Outcome::failed, "the guest runs on at the source"};
+      return {Outcome::failed, "the guest still runs at the source"};
     case VIR_DOMAIN_PAUSED:
       if (why == VIR_DOMAIN_PAUSED_POSTCOPY || why == VIR_DOMAIN_PAUSED_POSTCOPY_FAILED) {
         return {Outcome::unknown,
-                "postcopy has stopped half-way, and the guest's memory is on both hosts: go on with "
+                "postcopy was interrupted, and the guest's memory is on both hosts: resume it with "
                 "virsh migrate --postcopy --postcopy-resume"};
       }
       return {Outcome::failed, "the guest is paused at the source"};
     case VIR_DOMAIN_PMSUSPENDED:
       return {Outcome::failed, "the guest sleeps at the source"};
     default:
-      return {Outcome::unknown, "at the source the domain does not run"};
+      return {Outcome::unknown, "the domain does not run at the source: look for it at the destination"};
   }
 }
 

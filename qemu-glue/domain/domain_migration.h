@@ -1,14 +1,13 @@
-// The migration of a libvirt domain from this host to another one, as virsh would do it but for the way that
-// its memory takes:
+// Migrates a libvirt domain from this host to another one, as virsh does, except that the memory goes through
+// Wherry:
 //
-//   connect ─▶ find the domain ─▶ connect there ─▶ wherryd: make a route ─▶ migrate, and look after it ─▶
-//   figures
+//   connect ─▶ find the domain ─▶ connect there ─▶ have wherryd make a route ─▶ migrate ─▶ read the figures
 //
-// The route is made first and goes to libvirt as a unix:// URI, however the destination's libvirt is reached.
-// With p2p only this host's libvirt connects there; offline there is nothing for a route to carry. libvirt
-// decides who owns the guest.
+// libvirt gets the route as a unix:// URI, however the destination's libvirt is reached. With p2p only this
+// host's libvirt connects to the destination's. An offline migration has no route. libvirt decides who has
+// the guest.
 //
-// run() is called once, by one thread, while an EventLoop runs; cancel() and progress() by any.
+// run() is called once, by one thread, while an EventLoop runs; cancel() and progress() are thread-safe.
 #pragma once
 
 #include <chrono>
@@ -26,10 +25,10 @@
 namespace wherry::domain {
 
 struct MigrationProgress {
-  std::optional<Outcome> outcome;  // none: it runs
+  std::optional<Outcome> outcome;  // nothing while the migration runs
   std::string error;
   JobStats stats;
-  std::optional<double> left_s;
+  std::optional<double> left_s;  // estimated seconds to the end; nothing if unknown
 };
 
 class DomainMigration {
@@ -45,10 +44,10 @@ class DomainMigration {
 
   explicit DomainMigration(Options options) : options_(std::move(options)) {}
 
-  // An Error says where the guest is, once the migration has begun.
+  // Once the migration has begun, an Error also says where the guest is.
   Result<> run();
-  // Has libvirt abort the migration, after which run() returns. False if it has not begun: then it will not,
-  // but run() may still be waiting for a host.
+  // Makes libvirt abort the migration; then run() returns. False if it has not begun: then it never will, but
+  // run() may still be waiting for a host.
   bool cancel(const std::string& why);
   MigrationProgress progress() const;
 
@@ -67,11 +66,11 @@ class DomainMigration {
   Domain domain_;
   Domain arrived_;
   Ways ways_;
-  bool aborted_ = false;  // by somebody else, as libvirt says
+  bool aborted_ = false;  // libvirt reports that the job was aborted
 
   mutable std::mutex mutex_;  // guards what follows
   bool begun_ = false;
-  std::string cancelled_;  // why; empty if it is not
+  std::string cancelled_;  // the reason of cancel(); empty if it was not called
   MigrationProgress progress_;
 };
 

@@ -1,13 +1,12 @@
-// How long something still takes, for people to read: from estimates that jump about, a time that does not.
+// Smooths jumping estimates of the remaining time for people to read.
 //
-//   * It counts down with the clock as long as the estimates bear it out.
-//   * An earlier end is approached smoothly, by half every kFall seconds.
-//   * A later end is not believed at once. Only when every estimate of the last kPatience seconds was later
-//   than
-//     what was shown does it grow, and then to the least of them. No estimate at all counts as one that is
-//     later than any, so what was shown goes when nobody can know.
+//   * The time shown counts down with the clock while the estimates agree with it.
+//   * It moves towards an earlier end smoothly: half of the way every kFall seconds.
+//   * It moves to a later end only if all estimates of the last kPatience seconds were later than the one
+//     shown, and then to the earliest of them. A missing estimate counts as later than any, so nothing is shown
+//     after kPatience seconds without an estimate.
 //
-// Times are seconds by any clock that only goes forward. For one thread.
+// Times are in seconds of any monotonic clock. Not thread-safe.
 #pragma once
 
 #include <optional>
@@ -19,14 +18,14 @@ class Eta {
   static constexpr double kFall = 1.5;
   static constexpr double kPatience = 3;
 
-  // What to show now, given that `estimate` seconds are left. Never below 0.
+  // The seconds to show at the time `now`, if `estimate` seconds are left. Never below 0.
   std::optional<double> update(double now, std::optional<double> estimate);
 
  private:
-  double last_ = 0;              // when there was an update
-  std::optional<double> end_;    // that is shown, by the same clock
-  std::optional<double> later_;  // since when the estimates are later
-  std::optional<double> least_;  // the earliest of those ends
+  double last_ = 0;              // time of the last update
+  std::optional<double> end_;    // time of the end that is shown
+  std::optional<double> later_;  // time since which all estimates are later than end_
+  std::optional<double> least_;  // the earliest end that was estimated since later_
 };
 
 }  // namespace wherry::domain

@@ -7,7 +7,7 @@
 namespace wherry::domain {
 
 EventLoop::EventLoop() {
-  // Without it, connections work as well, but are not kept alive.
+  // Connections work without it, but are not kept alive.
   if (virInitialize() < 0 || virEventRegisterDefaultImpl() < 0) return;
   auto loops = start_thread([this] {
     while (!stopped_ && virEventRunDefaultImpl() == 0) {
@@ -19,7 +19,7 @@ EventLoop::EventLoop() {
 EventLoop::~EventLoop() {
   if (!thread_.joinable()) return;
   stopped_ = true;
-  // One that is due at once wakes the loop.
+  // A timer that is due at once wakes the loop.
   virEventAddTimeout(
       0, [](int timer, void*) { virEventRemoveTimeout(timer); }, nullptr, nullptr);
   thread_.join();

@@ -1,5 +1,5 @@
-// The thread in which libvirt serves timers and sockets of its own. One a process, made before the first
-// connection and kept until after the last.
+// The thread in which libvirt serves its timers and sockets. Make one per process, before the first
+// connection, and keep it until the last connection is closed.
 #pragma once
 
 #include <atomic>

@@ -5,8 +5,8 @@
 namespace wherry::domain {
 namespace {
 
-// Bytes a second, a page in each of QEMU's windows of 0.1 s: slower are the few bytes that a stream begins
-// with.
+// Bytes per second: one page in each of QEMU's windows of 0.1 s. At a lower rate only the stream's first
+// bytes have been sent.
 constexpr uint64_t kPages = 40960;
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The figures of a migration as libvirt gives them (virDomainGetJobStats), memory and disks together.
+// The figures of a migration from libvirt (virDomainGetJobStats), memory and disks together.
 #pragma once
 
 #include <cstdint>
@@ -10,23 +10,23 @@ namespace wherry::domain {
 
 struct JobStats {
   double elapsed_s = 0;
-  uint64_t total = 0;      // bytes of the guest
-  uint64_t processed = 0;  // bytes that went; more than `total` where pages went again
-  uint64_t remaining = 0;
-  uint64_t rate = 0;                       // bytes a second that go
-  uint64_t dirty_rate = 0;                 // bytes a second that the guest writes to
-  uint64_t passes = 0;                     // over the guest's memory
-  std::optional<double> downtime_ms = {};  // before the end, what is expected
+  uint64_t total = 0;                      // bytes of the guest
+  uint64_t processed = 0;                  // bytes sent; more than `total` if pages were sent again
+  uint64_t remaining = 0;                  // bytes
+  uint64_t rate = 0;                       // bytes sent per second
+  uint64_t dirty_rate = 0;                 // bytes dirtied per second
+  uint64_t passes = 0;                     // passes over the guest's memory
+  std::optional<double> downtime_ms = {};  // expected before the end, measured after it
 
   static JobStats read(const TypedParams& params);
 
   // 0 to 100, and 100 only when nothing remains.
   unsigned percent() const;
-  // Until nothing remains, if all goes on like that; nothing if it cannot be known, or is never.
+  // Seconds until nothing remains, at the present rates; nothing if unknown or never.
   std::optional<double> seconds_left() const;
 };
 
-// What goes on is a migration of a domain away from this host.
+// Whether the job is an outgoing migration.
 bool is_migration_out(const TypedParams& params);
 
 }  // namespace wherry::domain

@@ -5,18 +5,18 @@
 namespace wherry::domain {
 namespace {
 
-// As virsh has it: six probes, five seconds apart.
+// As in virsh: six probes, five seconds apart.
 constexpr int kKeepaliveSeconds = 5;
 constexpr unsigned kKeepaliveCount = 6;
 
 }  // namespace
 
 Result<Connection> connect(const std::string& uri) {
-  // libvirt would print every error itself.
+  // Without it, libvirt prints every error itself.
   virSetErrorFunc(nullptr, [](void*, virErrorPtr) {});
   Connection connection(virConnectOpenAuth(uri.c_str(), virConnectAuthPtrDefault, 0));
   if (!connection) return fail("cannot connect to {}: {}", uri, last_error());
-  // Not every driver has it, and none needs it.
+  // Not all drivers support it; failure is ignored.
   virConnectSetKeepAlive(connection.get(), kKeepaliveSeconds, kKeepaliveCount);
   return connection;
 }
@@ -30,7 +30,7 @@ Result<Domain> find_domain(const Connection& connection, const std::string& name
 
 std::string last_error() {
   const char* message = virGetLastErrorMessage();
-  return message ? message : "libvirt did not say why";
+  return message ? message : "libvirt gave no reason";
 }
 
 }  // namespace wherry::domain

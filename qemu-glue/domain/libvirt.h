@@ -1,6 +1,6 @@
-// libvirt's handles, which give themselves back, and its errors as values. Thread-safe, as libvirt is.
+// RAII for libvirt's handles, and its errors as values. Thread-safe, as libvirt is.
 //
-// A connection beyond this host is kept alive, and found dead, only while an EventLoop runs.
+// A connection to another host is kept alive, and noticed to be dead, only while an EventLoop runs.
 #pragma once
 
 #include <libvirt/libvirt.h>
@@ -22,7 +22,7 @@ using Domain = std::unique_ptr<virDomain, Release>;
 Result<Connection> connect(const std::string& uri);
 Result<Domain> find_domain(const Connection& connection, const std::string& name_or_uuid);
 
-// What libvirt said of this thread's last call that failed.
+// libvirt's message on this thread's last failed call.
 std::string last_error();
 
 }  // namespace wherry::domain

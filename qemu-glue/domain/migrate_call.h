@@ -1,5 +1,5 @@
-// What an operator wants of a migration, under virsh's names, and how libvirt is told: the flags and typed
-// parameters of virDomainMigrate3 and virDomainMigrateToURI3. Which of them go together libvirt knows.
+// The options of a migration, under virsh's names, and their translation into the flags and typed parameters
+// of virDomainMigrate3 and virDomainMigrateToURI3. libvirt checks which of them exclude each other.
 #pragma once
 
 #include <chrono>
@@ -13,7 +13,7 @@
 namespace wherry::domain {
 
 struct MigrateOptions {
-  bool live = false;  // else the guest is stopped while it is moved
+  bool live = false;  // if false, the guest is stopped during the migration
   bool offline = false;
   bool persistent = false;
   bool undefine_source = false;
@@ -29,11 +29,11 @@ struct MigrateOptions {
   bool compressed = false;
   bool auto_converge = false;
   std::optional<uint64_t> bandwidth;            // MiB/s
-  std::optional<std::chrono::seconds> timeout;  // then the guest is suspended, or postcopy begins
+  std::optional<std::chrono::seconds> timeout;  // after it the guest is suspended, or postcopy starts
   bool timeout_postcopy = false;
   std::string dname;
-  std::string xml;             // the text, not the file
-  std::string persistent_xml;  // likewise
+  std::string xml;             // the XML itself, not a file name
+  std::string persistent_xml;  // the XML itself, not a file name
   bool tls = false;
   std::string tls_destination;
   bool unsafe = false;
@@ -42,7 +42,7 @@ struct MigrateOptions {
   bool copies_storage() const { return copy_storage_all || copy_storage_inc; }
 };
 
-// Where QEMU's connections go, as libvirt's URIs; an empty one is left to libvirt.
+// Migration URIs for QEMU's connections. If one is empty, libvirt chooses.
 struct Ways {
   std::string memory;
   std::string disks;

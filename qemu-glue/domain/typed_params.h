@@ -1,5 +1,5 @@
-// A list of libvirt's typed parameters that this process owns. Not thread-safe. libvirt fails here only where
-// a name is too long or memory is out, neither of which is input.
+// Owns a list of libvirt's typed parameters. Not thread-safe. Errors of libvirt are ignored: adding fails
+// only if a name is too long, which no input can cause, or if memory runs out.
 #pragma once
 
 #include <libvirt/libvirt.h>
@@ -13,7 +13,7 @@ namespace wherry::domain {
 
 class TypedParams {
  public:
-  // Before virInitialize(), which runs once however often it is called, libvirt's functions fault.
+  // libvirt's functions crash before virInitialize(). Calling it again has no effect.
   TypedParams() { virInitialize(); }
   TypedParams(TypedParams&& other) noexcept
       : params_(std::exchange(other.params_, nullptr)),
@@ -30,7 +30,7 @@ class TypedParams {
   }
   void add(const char* name, int value) { virTypedParamsAddInt(&params_, &size_, &capacity_, name, value); }
 
-  // Nothing if it is not there, or of another type.
+  // Nothing if the parameter is absent or has another type.
   std::optional<uint64_t> number(const char* name) const {
     unsigned long long value = 0;
     if (virTypedParamsGetULLong(params_, size_, name, &value) != 1) return std::nullopt;
@@ -44,7 +44,7 @@ class TypedParams {
 
   virTypedParameterPtr data() const { return params_; }
   int size() const { return size_; }
-  // For functions of libvirt that make a list: into an empty one.
+  // For libvirt functions that return a list. This list must be empty.
   virTypedParameterPtr* make() { return &params_; }
   int* made() { return &size_; }
 

@@ -41,7 +41,7 @@ std::optional<MessageSplitter::Piece> MessageSplitter::next(std::span<const uint
     if (!hold(bytes, length)) return std::nullopt;
     return hand_out(header);
   }
-  // Each descriptor comes with a byte of its own behind the message.
+  // Each descriptor comes with one byte after the message.
   left_ = length + fds - held_.size();
   return hand_out(std::nullopt);
 }

@@ -1,8 +1,8 @@
-// Splits one direction of a libvirt RPC connection: messages that are wanted come whole, everything else goes
-// through as it comes, only a message's header is waited for.
+// Splits one direction of a libvirt RPC connection. Wanted messages are held until they are complete. Of any
+// other message only the header is held; the rest is passed on as it arrives.
 //
-// Where something cannot be RPC (TLS, an encryption that was agreed on, nonsense) the connection becomes
-// opaque: from there on all goes through, for ever. Holds no more than one message of libvirt's longest. Not
+// From the first bytes that cannot be RPC (TLS, an encryption that was negotiated, garbage) the connection is
+// opaque: everything is passed on. Holds at most one message of the greatest length that libvirt allows. Not
 // thread-safe. Never fails.
 #pragma once
 
@@ -24,15 +24,15 @@ class MessageSplitter {
 
   struct Piece {
     std::span<const uint8_t> bytes;      // valid until the next call
-    std::optional<MessageHeader> whole;  // said of a message that was wanted: these are all its bytes
+    std::optional<MessageHeader> whole;  // set if `bytes` are a whole wanted message
   };
-  // Takes the next piece from the front of `bytes`. None when they are used up.
+  // Takes the next piece from the front of `bytes`. Nothing when they are used up.
   std::optional<Piece> next(std::span<const uint8_t>& bytes);
 
-  // What went through so far ends with a message: another may be put in here.
+  // What was handed out so far ends at the end of a message, so that another message can be inserted.
   bool between_messages() const { return !opaque_ && left_ == 0; }
   bool opaque() const { return opaque_; }
-  // Makes it opaque. What was held back goes through now: it is returned.
+  // Makes the connection opaque. Returns the bytes that were held, to be passed on.
   std::vector<uint8_t> give_up();
 
  private:
@@ -42,8 +42,8 @@ class MessageSplitter {
 
   const Wanted wanted_;
   std::vector<uint8_t> held_;  // the beginning of a message
-  bool handed_out_ = false;    // what is held was the last piece
-  size_t left_ = 0;            // bytes ahead that belong to a message on its way through
+  bool handed_out_ = false;    // held_ was handed out as the last piece
+  size_t left_ = 0;            // bytes still to come of a message that is passed on
   bool opaque_ = false;
 };
 

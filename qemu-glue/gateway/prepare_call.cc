@@ -16,7 +16,7 @@ constexpr std::string_view kUri = "migrate_uri";
 constexpr std::string_view kName = "destination_name";
 constexpr std::string_view kXml = "destination_xml";
 
-// The name in a domain's XML as libvirt writes it: its first element, with these five escapes.
+// The name in a domain's XML. libvirt writes it as the first <name>, with these five escapes.
 std::string name_in(std::string_view xml) {
   constexpr std::string_view kOpen = "<name>";
   constexpr std::array<std::pair<std::string_view, char>, 5> kEscapes{

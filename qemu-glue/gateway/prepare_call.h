@@ -1,8 +1,8 @@
-// The call that makes the destination's libvirt ready for a migration: where it has the migration's URI, and
-// how another is put in its place. The same for the reply, whose URI is the one that the source goes by.
+// The call that prepares a migration at the destination's libvirt: reads its migration URI and replaces it.
+// The same for the reply, whose URI is the one that the source uses.
 //
 // Knows the procedures DOMAIN_MIGRATE_PREPARE, PREPARE2, PREPARE3 and PREPARE3_PARAMS of libvirt's
-// remote_protocol.x. (PREPARE_TUNNEL and its like have no URI: their guests travel inside the RPC.) Views a
+// remote_protocol.x. (The PREPARE_TUNNEL procedures have no URI: their guests travel inside the RPC.) Views a
 // message that it does not own. Not thread-safe.
 #pragma once
 
@@ -19,21 +19,21 @@
 
 namespace wherry::libvirt {
 
-// What a client says of a migration, unchecked. Views its message.
+// A client's description of a migration, unchecked. Views the client's message.
 struct MigrationRequest {
-  std::optional<std::string_view> uri;  // as virsh has it from --migrateuri
-  std::string domain;                   // name at the destination; good to show, not to decide on
+  std::optional<std::string_view> uri;  // virsh's --migrateuri
+  std::string domain;                   // name at the destination; to be shown, not to be relied on
   uint64_t flags = 0;                   // VIR_MIGRATE_…
 };
 
 class PrepareCall {
  public:
   static bool is_one(const MessageHeader& header);
-  // None where the payload is not laid out as it should be.
+  // Nothing if the payload is malformed.
   static std::optional<PrepareCall> read(const MessageHeader& header, std::span<const uint8_t> message);
 
   const MigrationRequest& request() const { return request_; }
-  // The whole message with this URI instead of its own, or of none.
+  // The whole message with this URI, which replaces the message's own if it has one.
   std::vector<uint8_t> with_uri(std::string_view uri) const;
 
  private:
@@ -43,12 +43,12 @@ class PrepareCall {
 
   std::span<const uint8_t> message_;
   MigrationRequest request_;
-  std::optional<uint32_t> parameters_;  // how many; none in the procedures of old
-  size_t uri_begin_ = 0, uri_end_ = 0;  // where the URI stands, or would
+  std::optional<uint32_t> parameters_;  // number of typed parameters; nothing in the older procedures
+  size_t uri_begin_ = 0, uri_end_ = 0;  // offsets of the URI in the message, or where one would be inserted
 };
 
-// A successful reply to any of these calls, with this URI for the source to connect to. None where its
-// payload is not laid out as it should be.
+// `message`, a successful reply to any of these calls, with `uri` for the source to connect to. Nothing if
+// its payload is malformed.
 std::optional<std::vector<uint8_t>> reply_with_uri(std::span<const uint8_t> message, std::string_view uri);
 
 }  // namespace wherry::libvirt

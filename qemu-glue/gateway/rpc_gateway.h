@@ -1,10 +1,10 @@
-// What stands between a libvirt client and the libvirt of a migration's destination, and has migrations take
-// Wherry's way: it knows no sockets, only the bytes of the two directions of one connection.
+// A proxy between a libvirt client and the libvirt of a migration's destination. It makes migrations go
+// through Wherry. It knows no sockets, only the bytes of the two directions of one connection.
 //
-// A libvirt accepts no wherry:// URI. But only the destination's libvirt looks at it, in the call that makes
-// it ready, and the URI in its reply replaces what the source was given. So both are changed on their way to
-// a unix:// path, behind which Wherry carries the guest. Everything else goes through unchanged and at once,
-// also what a libvirt says that is newer than this, and what is no RPC.
+// libvirt does not accept a wherry:// URI. But only the destination's libvirt checks the migration URI, in
+// the call that prepares the migration, and the URI in its reply replaces the one that the source was given.
+// So the gateway replaces both by the unix:// path of a route of Wherry. Everything else is passed on
+// unchanged and at once, including calls of newer libvirts and bytes that are not RPC.
 //
 // Not thread-safe: one direction at a time. Never fails.
 #pragma once
@@ -25,10 +25,9 @@ namespace wherry::libvirt {
 
 class RpcGateway {
  public:
-  // The URI (unix:///…) at which the source's libvirt and the destination's shall meet, or none to let the
-  // migration go as it would. An Error fails the call; the client shows its message. Is called from within
-  // from_client(), and all of the connection waits for it, keepalive too: after half a minute a libvirt hangs
-  // up.
+  // Returns the unix:// URI for both libvirts, or nothing to leave the migration unchanged. An Error fails
+  // the call; the client shows its message. Called by from_client(). The whole connection waits for it,
+  // keepalive included, and libvirt closes the connection after half a minute.
   using Route = std::function<Result<std::optional<std::string>>(const MigrationRequest&)>;
 
   explicit RpcGateway(Route route);
@@ -38,7 +37,7 @@ class RpcGateway {
   struct Output {
     std::vector<uint8_t> to_client, to_server;
   };
-  // Take what a side has sent and append what to send on.
+  // Take the bytes that one side has sent, and append to `out` the bytes to send to each side.
   void from_client(std::span<const uint8_t> bytes, Output& out);
   void from_server(std::span<const uint8_t> bytes, Output& out);
 
@@ -48,7 +47,7 @@ class RpcGateway {
   bool is_awaited(const MessageHeader& header) const;
   void prepared(const MessageHeader& header, std::span<const uint8_t> message, Output& out);
 
-  // Calls without a reply, on one connection. libvirt answers a handful before it reads on.
+  // Limit of changed calls without a reply, on one connection. libvirt itself reads only a few calls ahead.
   static constexpr size_t kMostAwaited = 100;
   struct Awaited {
     uint32_t procedure;
@@ -58,8 +57,8 @@ class RpcGateway {
   const Route route_;
   MessageSplitter client_;
   MessageSplitter server_;
-  std::map<uint32_t, Awaited> awaited_;  // replies to the calls that were changed, by serial
-  std::vector<uint8_t> refusals_;        // replies of our own, until the server's message has gone through
+  std::map<uint32_t, Awaited> awaited_;  // calls that were changed and have no reply yet, by serial
+  std::vector<uint8_t> refusals_;        // replies of our own, held until the server's current message ends
 };
 
 }  // namespace wherry::libvirt

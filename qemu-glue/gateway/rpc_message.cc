@@ -43,7 +43,7 @@ std::vector<uint8_t> error_reply(const MessageHeader& call, std::string_view tex
   put_u32(out, kLevelError);
   put_u32(out, 0);  // no domain
   for (int i = 0; i < 3; ++i) put_optional_string(out, std::nullopt);
-  put_u32(out, 0);  // two numbers that say nothing
+  put_u32(out, 0);  // int1 and int2, unused
   put_u32(out, 0);
   put_u32(out, 0);  // no network
   put_length(out);

@@ -1,9 +1,9 @@
-// XDR (RFC 4506), as far as libvirt's RPC uses it: big-endian numbers; a string, or opaque bytes, as a u32
-// length, the bytes, and zeros up to a multiple of four; an optional string as a u32 that is 0 or 1, and then
-// the string.
+// The part of XDR (RFC 4506) that libvirt's RPC uses. Numbers are big-endian. A string, or opaque bytes, is a
+// u32 length, the bytes, and zeros up to a multiple of four. An optional string is a u32 that is 0, or 1 and
+// then the string.
 //
-// A reader never leaves the bytes that it was given: once something does not fit, it is broken for good and
-// reads zeros and empty strings. Strings are views of those bytes. Not thread-safe.
+// A reader never reads past the bytes that it was given. After the first value that does not fit, it stays
+// broken and returns zeros and empty strings. Strings are views of the bytes. Not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +27,7 @@ class XdrReader {
   size_t position() const { return position_; }
   void give_up() { broken_ = true; }
   bool broken() const { return broken_; }
-  // All was as it should be, and nothing is left.
+  // Every value was well-formed, and all bytes were read.
   bool complete() const { return !broken_ && position_ == bytes_.size(); }
 
  private:
@@ -38,11 +38,11 @@ class XdrReader {
   bool broken_ = false;
 };
 
-// Append to what is written.
+// Append a value to `out`.
 void put_u32(std::vector<uint8_t>& out, uint32_t value);
 void put_string(std::vector<uint8_t>& out, std::string_view value);
 void put_optional_string(std::vector<uint8_t>& out, std::optional<std::string_view> value);
-// As they are: bytes that are XDR already.
+// Appends bytes that are XDR already.
 void put_bytes(std::vector<uint8_t>& out, std::span<const uint8_t> bytes);
 
 }  // namespace wherry::libvirt

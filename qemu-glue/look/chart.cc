@@ -11,7 +11,7 @@
 namespace wherry::look {
 namespace {
 
-// In units of the picture, which are pixels where it is shown at its own size.
+// In units of the picture, which are pixels at its natural size.
 constexpr double kWidth = 400;
 constexpr double kHeight = 180;
 constexpr double kLeft = 42;
@@ -25,7 +25,7 @@ struct Axis {
   double step;
 };
 
-// The largest of 1, 2 and 5 times a power of ten that has at least `marks` of them in `highest`.
+// The largest step of 1, 2 or 5 times a power of ten that fits at least `marks` times into `highest`.
 double round_step(double highest, int marks) {
   const double most = highest / marks;
   const double power = std::pow(10, std::floor(std::log10(most)));
@@ -35,7 +35,7 @@ double round_step(double highest, int marks) {
   return power;
 }
 
-// Less than anything that is measured: an axis needs a length.
+// An axis needs a length above 0; the least is smaller than any measured value.
 double length(double highest) {
   return highest < 1e-3 ? 1 : highest;
 }
@@ -45,7 +45,7 @@ Axis value_axis(double highest) {
   return {std::ceil(length(highest) / step - 1e-9) * step, step};
 }
 
-// One whose marks have no more digits than there is room for.
+// A scale whose marks have no more digits than fit.
 Scale roomy(const Scale& scale, double highest) {
   if (highest / scale.one < 10'000) return scale;
   const double power = std::floor(std::log10(highest / scale.one));
@@ -112,7 +112,7 @@ class Picture {
                               (kLeft + kRight) / 2, kHeight - 4, scale.name);
   }
 
-  // Numbers stand only where they have room.
+  // A number is left out if it would overlap the one before.
   std::string happened(const std::vector<Event>& events) const {
     std::string text;
     double drawn = -1;
@@ -140,7 +140,7 @@ class Picture {
                        (kLeft + x(known->t)) / 2, (kTop + kBottom) / 2);
   }
 
-  // The points that make a difference in the picture.
+  // The points that are visible in the picture.
   std::vector<Chart::Point> drawn() const {
     std::vector<Chart::Point> all;
     const auto& points = chart_.points;
@@ -182,7 +182,7 @@ class Picture {
       }
       last = x(point.t);
       const std::string at = fmt::format("{:.1f} {:.1f}", last, y(*point.value));
-      // h0: alone it is a dot.
+      // h0 makes a single point visible as a dot.
       line += going ? "L" + at : "M" + at + "h0";
       area += (going ? "L" : fmt::format("M{:.1f} {}L", last, kBottom)) + at;
       going = true;
@@ -194,7 +194,7 @@ class Picture {
 
   std::string level(const Chart::Named& level) const {
     const double at = y(level.value);
-    // Above its line if there is room.
+    // The text is above the line if it fits there.
     return fmt::format(R"(<g class="level"><path d="M{} {:.1f}H{}"/><text x="{}" y="{:.1f}">{}</text></g>)"
                        "\n",
                        kLeft, at, kRight, kLeft + 4, at < kTop + 12 ? at + 11 : at - 4, label(level));

@@ -1,8 +1,8 @@
-// One quantity over time, as a picture (SVG) of its own: a line, and what it is to be compared with.
+// Draws one quantity over time as an SVG picture: a line, and values to compare it with.
 //
-// Numbers are between 0 and 1e18, and times never decrease. A picture stays small however many points there
-// are: of those that fall into one column of pixels only the first, lowest, highest and last are drawn. Where
-// the first values are missing it says that they are not known yet, if there is room.
+// Values are between 0 and 1e18, and times never decrease. The size of a picture does not depend on the
+// number of points: of the points in one column of pixels only the first, lowest, highest and last are drawn.
+// If the first values are missing, the picture says "not known yet" there, if it fits.
 #pragma once
 
 #include <optional>
@@ -18,27 +18,27 @@ struct Chart {
   Unit unit = Unit::times;
   struct Point {
     double t;                     // seconds
-    std::optional<double> value;  // none: the line has a gap
+    std::optional<double> value;  // nothing: a gap in the line
   };
   std::vector<Point> points;
   struct Named {
     double value;
     std::string name;
   };
-  std::optional<Named> level;    // a line from side to side
+  std::optional<Named> level;    // a horizontal line
   std::optional<Named> outcome;  // a dot at the end
-  // Points of more are drawn at the upper edge: they would flatten the rest.
+  // Points above this value are drawn at the upper edge, so that they do not flatten the rest.
   std::optional<double> most = {};
 };
 
-// What happened at a time: a line from top to bottom, with a number.
+// Something that happened at `t` seconds: a vertical line with a number.
 struct Event {
   double t;
   std::string text;
 };
 
-// `duration`: the length of the time axis, in seconds; no point is later. Style is the page's: the parts have
-// the classes grid, axis, line, area, level, outcome, event and unknown.
+// `duration`: the length of the time axis, in seconds; no point is later. The page's style sheet styles the
+// parts by their classes: grid, axis, line, area, level, outcome, event and unknown.
 std::string svg(const Chart& chart, const std::vector<Event>& events, double duration);
 
 }  // namespace wherry::look

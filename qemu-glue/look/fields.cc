@@ -45,7 +45,7 @@ std::optional<std::string> Fields::text(const std::string& name) const {
   const auto* found = find(name);
   if (!found) return {};
   if (found->is_string()) return found->get<std::string>();
-  refuse_type(name, "a text");
+  refuse_type(name, "a string");
   return {};
 }
 

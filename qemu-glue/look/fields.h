@@ -1,7 +1,7 @@
-// The members of a JSON object that a stranger wrote.
+// Reads the members of an untrusted JSON object.
 //
-// One that is absent or null is nothing. One of another type, or out of range, is nothing as well, and an
-// error that names it by its path, like "lanes[1].bytes"; the first is kept.
+// A member that is absent or null yields nothing. A member of another type or out of range yields nothing as
+// well, and an error with its path, like "lanes[1].bytes". The first error is kept.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -15,19 +15,19 @@ namespace wherry::look {
 
 class Fields {
  public:
-  // Both must outlive it.
+  // Both arguments must outlive this object.
   Fields(const nlohmann::json& json, std::optional<Error>& error) : Fields(&json, "", error) {}
 
-  // 0 to 1e18, so that what is computed of it is finite.
+  // From 0 to 1e18, so that results computed from it are finite.
   std::optional<double> number(const std::string& name) const;
   std::optional<std::string> text(const std::string& name) const;
   std::optional<bool> flag(const std::string& name) const;
   std::optional<Fields> object(const std::string& name) const;
-  // Of objects; empty if there is none.
+  // A list of objects; empty if the member is absent.
   std::vector<Fields> list(const std::string& name) const;
   std::vector<std::string> names() const;
 
-  // Makes the member an error.
+  // Reports the member as an error.
   void refuse(const std::string& name, const std::string& why) const;
 
  private:
@@ -35,8 +35,8 @@ class Fields {
   const nlohmann::json* find(const std::string& name) const;
   void refuse_type(const std::string& name, const char* expected) const;
 
-  const nlohmann::json* json_;  // an object; nullptr: it was none
-  std::string path_;            // before the name of a member
+  const nlohmann::json* json_;  // nullptr if it is not an object
+  std::string path_;            // prefix of a member's name in errors
   std::optional<Error>* error_;
 };
 

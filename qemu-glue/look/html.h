@@ -1,4 +1,4 @@
-// Text that others wrote, in a page of ours.
+// Escapes untrusted text for HTML.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace wherry::look {
 
-// For HTML and SVG, between tags or in a quoted attribute: says what it says, and nothing else. Control
+// For HTML and SVG, between tags or in a quoted attribute: the text is displayed literally. Control
 // characters become U+FFFD.
 std::string escaped(std::string_view text);
 

@@ -12,7 +12,7 @@
 namespace wherry::look {
 namespace {
 
-// The policy is for the case that a text is not escaped as it should be: no script would run.
+// The policy is a second line of defence: if a text were not escaped, no script would run.
 constexpr const char* kHead = R"(<!doctype html>
 <html lang="en">
 <head>
@@ -84,7 +84,7 @@ svg .event text, svg .unknown { text-anchor: middle; }
 std::string count_text(double count) {
   std::string digits = fmt::format("{:.0f}", count);
   for (auto at = static_cast<ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3)
-    digits.insert(static_cast<size_t>(at), "\u202f");  // a thin space
+    digits.insert(static_cast<size_t>(at), "\u202f");  // narrow no-break space
   return digits;
 }
 
@@ -93,14 +93,14 @@ std::string cell(const std::string& text, const char* kind = "") {
 }
 
 constexpr const char* kNumber = " class=\"n\"";
-// A chart that has to do with some value shows up to so many times that.
+// A chart with a reference value shows values up to this multiple of it.
 constexpr double kOutOfRange = 4;
 
 std::string card(const char* title, const std::string& content) {
   return content.empty() ? "" : fmt::format("<section><h2>{}</h2>\n{}</section>\n", title, content);
 }
 
-// What a group of elements has in common.
+// Wraps elements in a <div> of class `kind`; empty if there are none.
 std::string group(const char* kind, const std::string& content) {
   return content.empty() ? "" : fmt::format("<div class=\"{}\">\n{}</div>\n", kind, content);
 }
@@ -120,7 +120,7 @@ class Page {
   }
 
  private:
-  // The times of all that comes later are known to be in order.
+  // Checks that times are in order, which later functions rely on.
   void read_timeline() {
     timeline_ = report_.list("timeline");
     duration_ = report_.number("total_s").value_or(0);
@@ -146,7 +146,7 @@ class Page {
 
   std::string required(const char* name) const {
     auto text = report_.text(name);
-    if (!text) report_.refuse(name, "missing: is this a file of --report?");
+    if (!text) report_.refuse(name, "missing: was this file written by --report?");
     return text.value_or("");
   }
 
@@ -157,7 +157,7 @@ class Page {
     std::string text =
         kHead + fmt::format("<title>Migration {}</title>\n</head>\n<body>\n<main>\n", escaped(status));
     text += fmt::format("<h1>Migration <span class=\"{}\">{}</span></h1>\n", kind, escaped(status));
-    text += fmt::format("<p class=\"uri\">As the {} saw it. {}</p>\n", escaped(role),
+    text += fmt::format("<p class=\"uri\">As seen by the {}. {}</p>\n", escaped(role),
                         escaped(report_.text("uri").value_or("")));
     if (const auto error = report_.text("error"); error && !error->empty())
       text += fmt::format("<p class=\"cause\">{}</p>\n", escaped(*error));
@@ -186,7 +186,7 @@ class Page {
           figure("Downtime", amount_text(Unit::milliseconds, *downtime), wish, target && *downtime > *target);
     const auto guest = report_.number("guest_bytes");
     const auto wire = report_.number("wire_bytes");
-    // The destination counts neither what comes nor what it makes of it.
+    // The destination counts neither wire nor guest bytes.
     const bool moved = guest && *guest > 0;
     if (moved) text += figure("Guest memory", bytes_text(*guest));
     const auto disks = report_.number("disk_bytes");
@@ -212,8 +212,8 @@ class Page {
 
   std::string cards() const {
     return card("Pages", pages()) + card("Downtime", downtime()) + card("Placement", placement()) +
-           card("Channels that were not parsed", opaque()) + card("Memory for remembering pages", history()) +
-           card("What was chosen for pages, of the time", encodings()) + card("Messages", messages());
+           card("Channels that were not parsed", opaque()) + card("Memory of the page history", history()) +
+           card("Encodings, by share of the time", encodings()) + card("Messages", messages());
   }
 
   std::string pages() const {
@@ -234,7 +234,7 @@ class Page {
     return text + "</table>\n";
   }
 
-  // Its parts, as they were predicted and as they came.
+  // The parts of the downtime, predicted and measured.
   std::string downtime() const {
     const auto downtime = report_.object("downtime");
     if (!downtime) return {};
@@ -285,7 +285,7 @@ class Page {
       const auto port = lane.object("port");
       const std::string device = port ? port->text("device").value_or("") : "";
       const auto bytes = lane.number("bytes");
-      const auto written = lane.number("written");  // by RDMA, at the destination
+      const auto written = lane.number("written");  // bytes that RDMA wrote; at the destination only
       const double moved = bytes ? *bytes : written.value_or(0);
       text += "<tr>" + cell(lane.text("peer").value_or("")) +
               cell(lane.text("transport").value_or("") + (device.empty() ? "" : " (" + device + ")")) +
@@ -307,7 +307,7 @@ class Page {
     return text.empty() ? "" : "<table>\n" + text + "</table>\n";
   }
 
-  // Of how many points of the timeline each is, the most frequent first.
+  // The share of timeline points of each encoding, the most frequent first.
   std::string encodings() const {
     constexpr size_t kMost = 8;
     std::map<std::string, size_t> counts;
@@ -335,7 +335,7 @@ class Page {
     return text.empty() ? "" : "<ol>\n" + text + "</ol>\n";
   }
 
-  // The chart of a member of the timeline's points.
+  // The chart of one member of the timeline's points.
   Chart chart(const char* title, Unit unit, const char* member) const {
     Chart chart{.title = title, .unit = unit, .points = {}, .level = {}, .outcome = {}};
     for (size_t i = 0; i < times_.size(); ++i)
@@ -344,10 +344,10 @@ class Page {
   }
 
   std::string charts() const {
-    // The first pages may be zero ones alone, of which hardly a byte goes over the wire.
+    // The first pages can all be zero pages, which take hardly a byte on the wire.
     Chart ratio = chart("Ratio so far", Unit::times, "ratio");
     for (const Chart::Point& point : ratio.points) {
-      if (point.value) ratio.most = kOutOfRange * *point.value;  // the last one counts
+      if (point.value) ratio.most = kOutOfRange * *point.value;  // the last value remains
     }
     Chart flight = chart("In flight", Unit::bytes, "in_flight");
     if (const auto bound = report_.number("in_flight_bound"); bound && *bound > 0)
@@ -365,7 +365,7 @@ class Page {
            drawn(chart("Link rate, measured", Unit::bytes_per_second, "link_rate"));
   }
 
-  // Empty if there is nothing to see.
+  // Empty if the chart has no values.
   std::string drawn(const Chart& chart) const {
     std::optional<double> highest;
     double last = 0;
@@ -388,7 +388,7 @@ class Page {
   const Fields report_;
   std::vector<Fields> timeline_;
   std::vector<double> times_;
-  std::vector<Event> messages_;  // and traced events, by time
+  std::vector<Event> messages_;  // and traced events, in order of time
   double duration_ = 0;
 };
 

@@ -1,8 +1,8 @@
-// A migration's report (the JSON of --report) as a page for a browser: one HTML file that needs nothing else,
-// no script and no network.
+// Renders a migration's report (the JSON of --report) as one HTML file, without scripts and external
+// resources.
 //
-// What the report does not have is left out. What is in it may be from anyone: text stays text, and a member
-// of a wrong type or out of range is an error that names it.
+// Members that the report lacks are left out. The report is untrusted: text is escaped, and a member of a
+// wrong type or out of range is an error that names it.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@
 
 namespace wherry::look {
 
-// More is refused. It is enough for a timeline of some hours.
+// In bytes; a larger report is an error. This is enough for a timeline of some hours.
 inline constexpr size_t kLargestReport = size_t{64} << 20;
 
 // `traced`: events of the same migration (trace_events.h), to be drawn beside the report's messages.

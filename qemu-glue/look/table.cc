@@ -66,7 +66,7 @@ std::vector<std::string> lines(const std::vector<Row>& rows, size_t width) {
 }  // namespace
 
 std::vector<std::string> table(const nlohmann::json& status, size_t width, size_t height) {
-  std::optional<Error> ignored;  // what is no number is not known
+  std::optional<Error> ignored;  // malformed members are shown as unknown
   const Fields fields(status, ignored);
   std::vector<Row> rows;
   for (const Fields& route : fields.list("routes")) rows.push_back(row(route, "source"));

@@ -1,7 +1,7 @@
-// What goes on at a host's wherryd (its answer to "status", see daemon/errands.h), as a table for a terminal.
+// Renders the answer of a wherryd to "status" (daemon/errands.h) as a table for a terminal.
 //
-// A row for each migration, sorted by peer. A figure that is not known is "-". ASCII alone, whatever a peer
-// is called. Ends with a line that says what has no row.
+// One row for each migration, sorted by peer. An unknown figure is "-". ASCII only; other characters become
+// '?'. The last line has the number of migrations and of connections to libvirt.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,8 +10,8 @@
 
 namespace wherry::look {
 
-// Lines without their ends: at most `height` of at most `width` characters. Columns that have no room go,
-// from the right; what is missing of the rows is said.
+// Lines without line feeds: at most `height` lines of at most `width` characters. Columns that do not fit are
+// left out, from the right. If rows are left out, the last line says so.
 std::vector<std::string> table(const nlohmann::json& status, size_t width, size_t height);
 
 }  // namespace wherry::look

@@ -1,4 +1,4 @@
-// Amounts as a person reads them.
+// Formats amounts for people.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 
 namespace wherry::look {
 
-// What an amount is of; all are at least 0.
+// The unit of an amount. Amounts are at least 0.
 enum class Unit { bytes, bytes_per_second, milliseconds, percent, times };
 
 // "1.5 GB", in powers of 1000.
@@ -14,12 +14,12 @@ std::string bytes_text(double bytes);
 // "1.5 GB/s", "72 ms", "12 %", "2.58".
 std::string amount_text(Unit unit, double amount);
 
-// What the marks of an axis count: the amount divided by `one`, in `name`.
+// How an axis shows amounts: divided by `one`, with the unit `name`.
 struct Scale {
   double one;
   std::string name;  // empty: a plain number
 };
-// One that suits amounts up to `highest`.
+// A scale for amounts up to `highest`.
 Scale scale_of(Unit unit, double highest);
 Scale scale_of_seconds(double longest);
 

@@ -17,7 +17,7 @@ namespace wherry {
 namespace {
 
 constexpr uint64_t kChunk =
-    256 << 10;  // bytes of one look at a file that cannot seek: fits into a core's cache
+    256 << 10;  // bytes of one read of a file that cannot seek: fits into a core's cache
 
 }  // namespace
 
@@ -46,14 +46,14 @@ Result<BackingFile> BackingFile::open(pid_t pid, const Vma& vma, uint64_t addres
   backing.offset_ = vma.file_offset + (address - vma.start);
   constexpr auto kMost = static_cast<uint64_t>(std::numeric_limits<off_t>::max());
   if (backing.offset_ < vma.file_offset || backing.offset_ > kMost || length > kMost - backing.offset_) {
-    return fail("its file offset makes no sense");
+    return fail("its file offset is out of range");
   }
   auto file = open_file_of(pid, vma, backing.offset_ + length, access);
   if (!file) return pass_on(file);
   struct statfs system {};
   if (::fstatfs(file->get(), &system) != 0) return fail("cannot examine its file: {}", reason(errno));
   bool huge = system.f_type == HUGETLBFS_MAGIC;
-  backing.seekable_ = !huge;  // hugetlbfs calls everything data
+  backing.seekable_ = !huge;  // hugetlbfs reports everything as data
   backing.unit_ = huge ? std::max(static_cast<uint64_t>(system.f_bsize), host_page_size()) : host_page_size();
   backing.file_ = std::move(*file);
   return backing;
@@ -62,14 +62,14 @@ Result<BackingFile> BackingFile::open(pid_t pid, const Vma& vma, uint64_t addres
 Result<std::pair<Mapping, uint8_t*>> BackingFile::map(uint64_t length) const {
   uint64_t lead = offset_ % unit_;
   size_t size = lead + length;
-  // MAP_NORESERVE: a hugetlbfs mapping would otherwise claim pages from the pool that QEMU may not have.
+  // MAP_NORESERVE: without it, a hugetlbfs mapping would reserve pages of the pool that QEMU may need.
   void* start = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file_.get(),
                        static_cast<off_t>(offset_ - lead));
   if (start == MAP_FAILED) return fail("cannot map its file: {}", reason(errno));
-  // munmap of huge pages takes whole ones only.
+  // munmap accepts only whole huge pages.
   Mapping mapping(start, (size + unit_ - 1) / unit_ * unit_);
-  // As QEMU does for its own mapping: what is touched here first should get the same pages there. And guest
-  // RAM has no place in a core dump of Wherry's.
+  // QEMU advises MADV_HUGEPAGE for its own mapping, so memory that is touched here first should get huge
+  // pages too. MADV_DONTDUMP: guest RAM must not be in a core dump of Wherry.
   (void)::madvise(start, size, MADV_HUGEPAGE);
   (void)::madvise(start, size, MADV_DONTDUMP);
   uint8_t* block = mapping.start() + lead;
@@ -83,15 +83,15 @@ Result<> BackingFile::for_nonzero_pages(uint64_t at, uint64_t end, const Visit& 
   std::unique_ptr<uint8_t[]> buffer;
   while (at < end) {
     if (seekable_) {
-      // Memory that is swapped out counts as data. SEEK_HOLE would tell where to stop, but it walks all data
-      // up to there, which may be the whole guest. An Error but ENXIO: this file system cannot tell, look at
-      // everything.
+      // Memory that is swapped out counts as data. SEEK_HOLE would tell where the data ends, but it walks all
+      // data up to there, which may be the whole guest. On an error other than ENXIO, the file system cannot
+      // tell holes from data, and everything is read.
       off_t data = ::lseek(file_.get(), static_cast<off_t>(offset_ + at), SEEK_DATA);
-      if (data < 0 && errno == ENXIO) return {};  // none up to the end of the file
+      if (data < 0 && errno == ENXIO) return {};  // no data up to the end of the file
       if (data >= 0) at = static_cast<uint64_t>(data) - offset_;
       if (at >= end) return {};
     }
-    // read() of a hole gives zeros without allocating a page, where a look through a mapping would allocate.
+    // read() of a hole returns zeros without allocating a page; a read through a mapping would allocate one.
     if (!buffer) buffer = std::make_unique_for_overwrite<uint8_t[]>(capacity);
     uint64_t size = std::min(capacity, end - at);
     auto looked = read(at, {buffer.get(), size});
@@ -116,7 +116,7 @@ Result<> BackingFile::read(uint64_t offset, std::span<uint8_t> into) const {
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0)
       return fail("cannot read its file at offset {:#x}: {}", offset,
-                  n < 0 ? reason(errno) : "it ends there");
+                  n < 0 ? reason(errno) : "end of file");
     into = into.subspan(static_cast<size_t>(n));
     offset += static_cast<uint64_t>(n);
   }

@@ -1,6 +1,5 @@
-// The file behind a block of guest RAM: memfd, tmpfs, hugetlbfs or any other. Tells its holes from its data
-// without filling them, and maps it. Offsets count from the start of the block, in bytes. Any number of
-// threads at once.
+// The file behind a block of guest RAM: memfd, tmpfs, hugetlbfs or any other. Tells holes from data without
+// filling them, and maps the file. Offsets are in bytes from the start of the block. Thread-safe.
 #pragma once
 
 #include <sys/mman.h>
@@ -20,7 +19,7 @@
 
 namespace wherry {
 
-// A mapping made here; gone with its owner.
+// Owns a mapping in this process; unmaps it in the destructor.
 class Mapping {
  public:
   Mapping() = default;
@@ -48,15 +47,15 @@ class BackingFile {
   using Visit = std::function<Result<>(uint64_t from, uint64_t to)>;
 
   BackingFile() = default;
-  // `vma` is the mapping in which the block of `length` bytes starts, at `address`. `access`: O_RDONLY or
-  // O_RDWR.
+  // `vma` is the mapping of process `pid` in which the block of `length` bytes starts, at `address`. `access`
+  // is O_RDONLY or O_RDWR.
   static Result<BackingFile> open(pid_t pid, const Vma& vma, uint64_t address, uint64_t length, int access);
 
-  // The block, shared and writable (opened O_RDWR); it starts at the second of the pair.
+  // Maps the block, shared and writable; needs O_RDWR. The pointer is the start of the block in the mapping.
   Result<std::pair<Mapping, uint8_t*>> map(uint64_t length) const;
 
-  // Calls `visit`, in order, for every part of [at, end), at most a page each, that holds something else than
-  // zeros. Fills no hole, and passes over large ones at once.
+  // Calls `visit`, in order, for every part of [at, end), at most a page each, that is not all zeros. Fills
+  // no hole, and skips large holes at once.
   Result<> for_nonzero_pages(uint64_t at, uint64_t end, const Visit& visit) const;
 
   // A hole reads as zeros and stays a hole.
@@ -64,12 +63,12 @@ class BackingFile {
 
  private:
   Fd file_;
-  uint64_t offset_ = 0;    // of the block's start
+  uint64_t offset_ = 0;    // offset in the file of the block's start, in bytes
   bool seekable_ = false;  // lseek tells holes from data
-  uint64_t unit_ = 0;      // mappings of this file system come in multiples of it
+  uint64_t unit_ = 0;      // mappings of this file system have a length that is a multiple of this, in bytes
 };
 
-// Guest RAM is looked at and placed in pages of this host.
+// In bytes. Guest RAM is examined and placed in pages of the host.
 uint64_t host_page_size();
 
 bool all_zero(const uint8_t* bytes, size_t length);

@@ -1,6 +1,7 @@
-// The RAM of the guest behind a monitor: where QEMU says that it is, in the process that listens there.
+// Finds the RAM of the guest of a monitor: asks QEMU where it is, and opens it in the process that listens on
+// the monitor's socket.
 //
-// Only of a QEMU that waits for a migration: what is written to any other's memory would destroy a guest.
+// An Error if that QEMU does not wait for an incoming migration: writing to its memory would destroy a guest.
 #pragma once
 
 #include "qemu-glue/memory/guest_ram.h"

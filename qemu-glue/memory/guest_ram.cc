@@ -31,10 +31,10 @@ namespace {
 
 const uint64_t kPage = host_page_size();
 constexpr uint64_t kForeignChunk = 256
-                                   << 10;  // what one look at foreign memory copies: fits into a core's cache
-constexpr uint64_t kPagemapChunk = 16384;  // entries (of 8 bytes) in one read: 64 MiB of guest RAM
+                                   << 10;  // bytes of one read of foreign memory: fits into a core's cache
+constexpr uint64_t kPagemapChunk = 16384;  // entries (8 bytes each) of one read: 64 MiB of guest RAM
 
-// [offset, offset+length) lies in `size` bytes.
+// Whether [offset, offset+length) lies within `size` bytes.
 bool within(uint64_t offset, uint64_t length, uint64_t size) {
   return offset <= size && length <= size - offset;
 }
@@ -47,17 +47,17 @@ struct GuestRam::Block {
   uint64_t length = 0;
   Way way = Way::process;
 
-  BackingFile backing;  // the way `process` has one for private mappings of a file, to know its holes
+  BackingFile backing;  // with Way::process only for private mappings of a file, to find the holes
 
-  // mapped
+  // Way::mapped only.
   Mapping mapping;
-  uint8_t* start = nullptr;  // of the block, in `mapping`
-  // One bit a page that is known to have memory, so that only the first write to it asks the kernel.
+  uint8_t* start = nullptr;  // the block's first byte, in `mapping`
+  // One bit for each page: set if the page is known to have memory, so that only the first write asks the
+  // kernel.
   std::unique_ptr<std::atomic<uint64_t>[]> populated;
 
-  // process
-  // What a page without page table entry holds: zeros if private and anonymous, the file's bytes if private
-  // and of a file; of anything else only a look can tell.
+  // Way::process only. What a page without page table entry holds: zeros in a private anonymous mapping, the
+  // file's bytes in a private mapping of a file, otherwise unknown until it is read.
   enum class Absent { unknown, zeros, as_file } absent = Absent::unknown;
 
   Result<> map(pid_t pid, const Vma& first) {
@@ -75,8 +75,7 @@ struct GuestRam::Block {
 
 namespace {
 
-// Which of the pages [first, last) have their bit clear: the smallest range that holds them all; empty when
-// none.
+// The smallest range that contains all pages of [first, last) whose bit is clear; empty if there is none.
 std::pair<uint64_t, uint64_t> clear_range(const std::atomic<uint64_t>* bits, uint64_t first, uint64_t last) {
   auto is_set = [&](uint64_t page) {
     return (bits[page / 64].load(std::memory_order_relaxed) >> page % 64 & 1) != 0;
@@ -97,7 +96,7 @@ void set_range(std::atomic<uint64_t>* bits, uint64_t first, uint64_t last) {
 
 enum class Direction { read, write };
 
-// Moves bytes between local buffers and the range `remote` that is as long as all of them together.
+// Moves bytes between the buffers `local` and the ranges `remote`, which have the same total length.
 Result<> transfer(pid_t pid, Direction direction, std::span<iovec> local, std::span<iovec> remote,
                   uint64_t base, const std::string& name) {
   auto drop = [](std::span<iovec>& pieces, size_t count) {
@@ -117,7 +116,7 @@ Result<> transfer(pid_t pid, Direction direction, std::span<iovec> local, std::s
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       uint64_t offset = reinterpret_cast<uintptr_t>(remote.front().iov_base) - base;
-      std::string why = n == 0 ? "nothing was moved" : reason(errno);
+      std::string why = n == 0 ? "no bytes were transferred" : reason(errno);
       if (n < 0 && errno == EPERM) why += fmt::format("; {}", kMemoryAccessRemedy);
       return fail("cannot {} block '{}' at offset {:#x} in process {}: {}",
                   direction == Direction::write ? "write" : "read", name, offset, pid, why);
@@ -132,7 +131,7 @@ iovec remote_range(uint64_t address, uint64_t length) {
   return {reinterpret_cast<void*>(address), length};
 }
 
-// Only to be read; iovec knows no const.
+// Never written; not const because iovec has no const pointer.
 std::array<uint8_t, kForeignChunk> zeros;
 
 }  // namespace
@@ -147,8 +146,8 @@ Result<GuestRam> GuestRam::open(pid_t pid, std::vector<RamBlockPlace> places,
   GuestRam ram;
   ram.pid_ = pid;
   ram.page_size_ = page_size;
-  if (pid <= 0) return fail("{} is no process", pid);
-  // Before the first look at /proc: from here on the pid means this process or ended() is true.
+  if (pid <= 0) return fail("{} is not a process id", pid);
+  // Opened before /proc is read: if another process takes the pid later, ended() is true.
   ram.process_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!ram.process_) {
     if (errno == ESRCH) return fail("there is no process {}", pid);
@@ -164,18 +163,18 @@ Result<GuestRam> GuestRam::open(pid_t pid, std::vector<RamBlockPlace> places,
       ram.refused_.push_back(fmt::format("block '{}': {}", place.name, why));
     };
     if (ram.find(place.name)) {
-      refuse("the name occurs twice");
+      refuse("another block has the same name");
       continue;
     }
     if (place.length > std::numeric_limits<uint64_t>::max() - place.host_address ||
         place.host_address % kPage != 0) {
       refuse(
-          fmt::format("{:#x} bytes at {:#x} are no memory of a process", place.length, place.host_address));
+          fmt::format("{:#x} bytes at {:#x} are not a valid range", place.length, place.host_address));
       continue;
     }
     std::vector<Vma> over = covering(*vmas, place.host_address, place.length);
     if (over.empty()) {
-      refuse(fmt::format("process {} has no memory over all of {:#x}+{:#x}: is it the QEMU of that monitor?",
+      refuse(fmt::format("process {} has not mapped all of {:#x}+{:#x}: is it the QEMU of that monitor?",
                          pid, place.host_address, place.length));
       continue;
     }
@@ -204,7 +203,7 @@ Result<GuestRam> GuestRam::open(pid_t pid, std::vector<RamBlockPlace> places,
         block->absent = Block::Absent::as_file;
       }
     }
-    // One byte tells whether we are allowed; the right to read is the right to write.
+    // Reading one byte tells whether access is permitted; permission to read is permission to write.
     uint8_t probe = 0;
     iovec local{&probe, 1};
     iovec remote = remote_range(place.host_address, 1);
@@ -227,7 +226,7 @@ Result<GuestRam> GuestRam::open(pid_t pid, std::vector<RamBlockPlace> places,
 
 bool GuestRam::ended() const {
   pollfd entry{process_.get(), POLLIN, 0};
-  // A failing poll counts as an end: never write to a process that may be another one.
+  // A failing poll counts as ended, so that Wherry never writes to a process that may be another one.
   return ::poll(&entry, 1, 0) != 0;
 }
 
@@ -281,13 +280,14 @@ Result<> GuestRam::populate(Block& block, uint64_t offset, uint64_t length) {
   if (length == 0) return {};
   auto [first, last] = clear_range(block.populated.get(), offset / kPage, (offset + length - 1) / kPage + 1);
   if (first == last) return {};
-  // One call for the run costs less than a fault a page, besides being able to fail.
+  // One call for the run costs less than a fault for each page, and returns an error instead of raising
+  // SIGBUS.
   while (::madvise(block.start + first * kPage, (last - first) * kPage, MADV_POPULATE_WRITE) != 0) {
     if (errno == EINTR) continue;
     if (errno == EINVAL) break;  // before Linux 5.14: the write itself populates
-    // EFAULT: the write would have been a SIGBUS.
+    // EFAULT: the write would have raised SIGBUS.
     std::string why = errno == EFAULT ? "its file system is full or out of huge pages" : reason(errno);
-    return fail("block '{}' at offset {:#x} gets no memory: {}", block.name, first * kPage, why);
+    return fail("cannot allocate memory of block '{}' at offset {:#x}: {}", block.name, first * kPage, why);
   }
   set_range(block.populated.get(), first, last);
   return {};
@@ -323,7 +323,7 @@ Result<> GuestRam::write_mapped(Block& block, std::span<const Piece> pieces) {
 }
 
 Result<> GuestRam::write_process(const Block& block, std::span<const Piece> pieces) const {
-  // As many pieces a call as the kernel takes; contiguous ones need one iovec.
+  // As many pieces in one call as the kernel accepts; contiguous pieces share one iovec.
   constexpr size_t kMost = IOV_MAX;
   std::vector<iovec> local, remote;
   local.reserve(std::min(pieces.size(), kMost));
@@ -361,7 +361,7 @@ Result<> GuestRam::read(size_t block, uint64_t offset, std::span<uint8_t> into) 
     iovec remote = remote_range(from.address + offset, into.size());
     return transfer(pid_, Direction::read, {&local, 1}, {&remote, 1}, from.address, from.name);
   }
-  // Through the file: reading a hole through a mapping would fill it.
+  // Reads the file, because reading a hole through the mapping would fill it.
   auto done = from.backing.read(offset, into);
   if (!done) return fail("cannot read block '{}': {}", from.name, done.error().message);
   return {};
@@ -385,7 +385,7 @@ Result<> GuestRam::zero(size_t block, uint64_t offset, uint64_t length) {
 Result<> GuestRam::zero_process(const Block& block, uint64_t offset, uint64_t length) const {
   if (block.absent == Block::Absent::unknown || !pagemap_) return zero_pages(block, offset, length);
   auto look = [&](uint64_t from, uint64_t to) { return zero_pages(block, from, to - from); };
-  // An entry with neither "present" nor "swapped" is memory that was never touched.
+  // The bits "present" and "swapped" of an entry. If both are clear, the page was never touched.
   constexpr uint64_t kExists = uint64_t{3} << 62;
   uint64_t end = offset + length;
   uint64_t first = offset / kPage;
@@ -418,7 +418,7 @@ Result<> GuestRam::zero_process(const Block& block, uint64_t offset, uint64_t le
   return {};
 }
 
-// Looks at every page of the range and zeroes those that need it.
+// Reads every page of the range and zeroes those that are not zeros.
 Result<> GuestRam::zero_pages(const Block& block, uint64_t offset, uint64_t length) const {
   uint64_t capacity = std::min(length, kForeignChunk);
   auto buffer = std::make_unique_for_overwrite<uint8_t[]>(capacity);

@@ -78,7 +78,7 @@ Result<std::vector<Vma>> read_vmas(pid_t pid) {
   while (!rest.empty()) {
     size_t end = std::min(rest.find('\n'), rest.size());
     auto vma = parse_vma(rest.substr(0, end));
-    if (!vma) return fail("cannot make sense of {}: '{}'", path, rest.substr(0, end));
+    if (!vma) return fail("cannot parse {}: '{}'", path, rest.substr(0, end));
     vmas.push_back(*vma);
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
@@ -108,7 +108,7 @@ bool one_file(const std::vector<Vma>& vmas, bool shared) {
 }
 
 Result<Fd> open_file_of(pid_t pid, const Vma& vma, uint64_t end, int access) {
-  std::string why = "QEMU holds no descriptor of it";
+  std::string why = "QEMU has no open descriptor of it";
   std::string folder = fmt::format("/proc/{}/fd", pid);
   std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(folder.c_str()), ::closedir);
   if (!entries) why = fmt::format("cannot read {}: {}", folder, reason(errno));
@@ -117,7 +117,7 @@ Result<Fd> open_file_of(pid_t pid, const Vma& vma, uint64_t end, int access) {
     if (entry == nullptr) break;
     std::string path = folder + "/" + entry->d_name;
     struct stat info {};
-    // Only what is known to be the file is opened: opening a pipe or a device can have effects.
+    // Only the file itself is opened: opening a pipe or a device can have side effects.
     if (::stat(path.c_str(), &info) != 0 || info.st_dev != vma.device || info.st_ino != vma.inode ||
         !fits(info, end)) {
       continue;

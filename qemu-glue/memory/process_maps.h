@@ -1,6 +1,6 @@
-// What /proc tells of another process's memory: its mappings, and the files behind them.
-// Needs to read /proc/PID as that process's user or as root; an Error says so where it is not allowed.
-// Format: proc(5). No state, any thread.
+// Reads another process's mappings and the files behind them from /proc.
+// Needs to read /proc/PID, as that process's user or as root; without permission, an Error with the remedy.
+// Format: proc(5). Stateless and thread-safe.
 #pragma once
 
 #include <sys/types.h>
@@ -13,7 +13,7 @@
 
 namespace wherry {
 
-// What to do where the kernel keeps us from another process's memory: the end of a sentence.
+// What to do if the kernel denies access to another process's memory: the end of a sentence.
 inline constexpr const char* kMemoryAccessRemedy =
     "run Wherry as QEMU's user with permission to ptrace (kernel.yama.ptrace_scope=0), or as root or with "
     "CAP_SYS_PTRACE, or give the guest a shared memory backend (memory-backend-memfd,share=on; the first "
@@ -34,14 +34,15 @@ struct Vma {
 // In ascending order.
 Result<std::vector<Vma>> read_vmas(pid_t pid);
 
-// The mappings over [start, start+length), which must not wrap; none when they leave a gap.
+// The mappings that cover [start, start+length), which must not wrap; empty if they leave a gap.
 std::vector<Vma> covering(const std::vector<Vma>& vmas, uint64_t start, uint64_t length);
 
-// All of them show one file, in one piece, and all privately or all shared. `vmas` is not empty.
+// Whether all of them map one file contiguously, and all shared or all private, as `shared` says. `vmas` must
+// not be empty.
 bool one_file(const std::vector<Vma>& vmas, bool shared);
 
-// Opens the file of `vma`, which must reach up to `end`; `access` is O_RDONLY or O_RDWR. First among the
-// process's own descriptors, where its user may look; else by the mapping itself, which takes
+// Opens the file of `vma`, which must be at least `end` bytes long; `access` is O_RDONLY or O_RDWR. Tries the
+// process's own descriptors first, which its user may open, then /proc/PID/map_files, which needs
 // CAP_CHECKPOINT_RESTORE.
 Result<Fd> open_file_of(pid_t pid, const Vma& vma, uint64_t end, int access);
 

@@ -29,12 +29,12 @@ struct Row {
   bool read_only = false;
 };
 
-// A piece of RAM that the guest sees: one line of the flat view.
+// One line of the flat view: a piece of RAM that the guest sees.
 struct Piece {
   uint64_t guest_address = 0;
   uint64_t length = 0;
-  std::string region;   // the name of the memory region: the block's name without the device in front
-  uint64_t offset = 0;  // of the piece in the region
+  std::string region;   // name of the memory region: the block's name without the device prefix
+  uint64_t offset = 0;  // bytes from the start of the region
 };
 
 std::optional<uint64_t> hex(std::string_view text) {
@@ -72,8 +72,8 @@ std::vector<std::string_view> words_of(std::string_view line) {
 //   Block Name  PSize              Offset               Used              Total                HVA  RO
 //       pc.ram  4 KiB  0x0000000000000000 0x0000000008002000 0x0000000008002000 0x00007f3683e00000  rw
 //
-// Columns are found by the header's words, so that one more column does no harm; a row is read from its right
-// end, since only a name can hold blanks.
+// Columns are found by the words of the header, so an additional column does no harm. A row is read from its
+// right end, because only the name can contain blanks.
 std::vector<Row> parse_ram_block_table(std::string_view text) {
   std::vector<Row> rows;
   auto lines = lines_of(text);
@@ -99,7 +99,7 @@ std::vector<Row> parse_ram_block_table(std::string_view text) {
     if (!page_unit.ends_with("B") || page_count.find_first_not_of("0123456789.") != std::string_view::npos)
       continue;
     Row row;
-    row.name.assign(words[0].begin(), page_count.begin());  // which are of one line
+    row.name.assign(words[0].begin(), page_count.begin());  // both point into the same line
     while (!row.name.empty() && row.name.back() == ' ') row.name.pop_back();
     auto used = hex(cell("Used"));
     auto total = hex(cell("Total"));
@@ -119,8 +119,8 @@ std::vector<Row> parse_ram_block_table(std::string_view text) {
 
 //  AS "memory", root: system
 //   0000000000100000-0000000008001fff (prio 0, ram): pc.ram @0000000000100000 KVM
-// Only the view named "memory" counts: it is the one that gpa2hva looks into. Read-only and device pieces
-// have other words than "ram" and are left out, non-volatile ones too.
+// Only the view named "memory" counts, because gpa2hva uses it. Pieces that are read-only, non-volatile or of
+// a device have another word than "ram" and are left out.
 std::vector<Piece> parse_flat_view(std::string_view text) {
   std::vector<Piece> pieces;
   bool in_memory = false;
@@ -147,7 +147,7 @@ std::vector<Piece> parse_flat_view(std::string_view text) {
   return pieces;
 }
 
-// "Host virtual address for 0x100000 (pc.ram) is 0x7f77e963f000", and only if it speaks of that region.
+// Parses "Host virtual address for 0x100000 (pc.ram) is 0x7f77e963f000". Nothing if it names another region.
 std::optional<uint64_t> parse_host_address(std::string_view text, uint64_t guest_address,
                                            const std::string& region) {
   auto lines = lines_of(text);
@@ -162,8 +162,8 @@ bool names_region(const std::string& block, std::string_view region) {
                              block[block.size() - region.size() - 1] == '/');
 }
 
-// The start of a block in QEMU, from every piece of it that the guest sees; nothing unless all agree. Both
-// ends of a piece are asked for: in between QEMU's memory of a block is one range.
+// The address of a block's first byte in QEMU, computed from both ends of every piece of it that the guest
+// sees; nothing unless all agree. Between the ends of a piece, QEMU's memory of a block is contiguous.
 Result<std::optional<uint64_t>> ask_host_address(Monitor& monitor, const std::vector<Piece>& pieces,
                                                  const Row& row) {
   std::optional<uint64_t> start;
@@ -185,15 +185,15 @@ Result<std::optional<uint64_t>> ask_host_address(Monitor& monitor, const std::ve
   return start;
 }
 
-// The memory backends that are nothing but RAM to the guest, with their sizes. What virtio-mem, virtio-pmem,
-// NVDIMM and the like use is not: parts may be unplugged, or are storage.
+// The memory backends that are plain RAM to the guest, with their sizes in bytes. Those of virtio-mem,
+// virtio-pmem, NVDIMM and the like are not: parts may be unplugged, or they are storage.
 Result<std::map<std::string, uint64_t>> plain_backends(Monitor& monitor) {
   auto devices = monitor.execute("query-memory-devices");
   if (!devices) return pass_on(devices);
   auto backends = monitor.execute("query-memdev");
   if (!backends) return pass_on(backends);
   if (!devices->is_array() || !backends->is_array()) {
-    return fail("QEMU answers query-memdev or query-memory-devices with something that is no list");
+    return fail("QEMU's answer to query-memdev or query-memory-devices is not a list");
   }
 
   std::set<std::string> special;
@@ -216,7 +216,7 @@ Result<std::map<std::string, uint64_t>> plain_backends(Monitor& monitor) {
 }
 
 Result<std::string> ram_block_table(Monitor& monitor) {
-  // An unstable command, it may go one day; the human one shows the same table.
+  // The QMP command is unstable and may be removed; the HMP command shows the same table.
   auto answer = monitor.execute("x-query-ramblock");
   if (answer) {
     if (const std::string* text = text_member(*answer, "human-readable-text")) return *text;
@@ -233,7 +233,7 @@ Result<std::vector<RamBlockPlace>> find_ram_blocks(Monitor& monitor) {
   if (!backends) return pass_on(backends);
   std::vector<Row> rows = parse_ram_block_table(*table);
 
-  // A backend belongs to one block and a name to one block. Where two could be meant, neither is.
+  // Each backend and each name must belong to exactly one block; if two blocks match, neither is plain.
   auto is_plain = [&](const Row& row) {
     if (row.read_only || row.used == 0 || row.used != row.total) return false;
     for (const auto& [id, size] : *backends) {
@@ -249,7 +249,7 @@ Result<std::vector<RamBlockPlace>> find_ram_blocks(Monitor& monitor) {
   for (const Row& row : rows) {
     bool plain = is_plain(row);
     std::optional<uint64_t> address = row.address;
-    // Two questions a piece: only for blocks of use.
+    // This costs two commands for each piece, so only plain blocks are asked for.
     if (!address && plain) {
       if (!pieces) {
         auto view = monitor.human("info mtree -f");

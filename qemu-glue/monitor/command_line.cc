@@ -8,10 +8,10 @@ namespace wherry {
 
 Result<std::string> read_command_line(pid_t process) {
   std::ifstream file("/proc/" + std::to_string(process) + "/cmdline", std::ios::binary);
-  // Where the process ends meanwhile, an istreambuf_iterator would throw.
+  // Not with an istreambuf_iterator, which throws if the process ends while it is read.
   std::ostringstream command_line;
   command_line << file.rdbuf();
-  if (command_line.view().empty()) return fail("the command line of process {} cannot be read", process);
+  if (command_line.view().empty()) return fail("cannot read the command line of process {}", process);
   return command_line.str();
 }
 

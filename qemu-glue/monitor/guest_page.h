@@ -1,4 +1,4 @@
-// How large the guest's pages are to its QEMU (TARGET_PAGE_SIZE), where the migration stream does not say so.
+// The guest's page size in bytes (QEMU's TARGET_PAGE_SIZE), for migration streams that do not state it.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,12 @@
 
 namespace wherry::qemu {
 
-// By the name of its processor: of many it has been 4 KiB in every QEMU from 7.2 to 11.1, unless the stream
-// says otherwise. Nothing: it is another's, whose pages are larger (alpha), differ by version (LoongArch's
-// were 16 KiB in 7.2), or are named by the stream (ARM's); or the monitor does not tell.
+// 4096 for targets whose page size is 4 KiB in every QEMU from 7.2 to 11.1, unless the stream states another.
+// Nothing for other targets: their pages are larger (alpha), differ by version (LoongArch had 16 KiB in 7.2),
+// or are stated in the stream (ARM). Nothing also if the monitor does not answer.
 std::optional<uint32_t> page_size_of_processor(Monitor& qemu);
 
-// As query-migrate has it of a source that migrates. Nothing: it does not say so, or not yet.
+// The page size in the source's answer to query-migrate. Nothing if the answer does not (yet) have it.
 std::optional<uint32_t> page_size_told(const nlohmann::json& query_migrate);
 
 }  // namespace wherry::qemu

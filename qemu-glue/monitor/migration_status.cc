@@ -18,15 +18,15 @@ constexpr auto kStatuses = std::to_array<std::pair<std::string_view, Phase>>({
     {"wait-unplug", Phase::begins},
     {"active", Phase::active},
     {"pre-switchover", Phase::held},
-    {"device", Phase::switches},           // 10.0 and later always; before, behind pre-switchover alone
-    {"postcopy-device", Phase::switches},  // 10.2: the destination loads devices, and does not run yet
+    {"device", Phase::switches},           // from 10.0 on always; before, only after pre-switchover
+    {"postcopy-device", Phase::switches},  // from 10.2: the destination loads devices and does not run yet
     {"postcopy-active", Phase::shared},
     {"postcopy-recover-setup", Phase::shared},
     {"postcopy-recover", Phase::shared},
     {"postcopy-paused", Phase::cut},
     {"colo", Phase::switches},  // never ends; wherry migrate refuses it
     {"cancelling", Phase::gives_up},
-    {"failing", Phase::gives_up},  // 11.0
+    {"failing", Phase::gives_up},  // from 11.0
     {"completed", Phase::completed},
     {"failed", Phase::failed},
     {"cancelled", Phase::cancelled},

@@ -1,4 +1,4 @@
-// What query-migrate says of a migration, as far as it matters to who waits for its end.
+// The status of a migration in query-migrate, mapped to the phases that matter when waiting for its end.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -9,23 +9,23 @@ namespace wherry::qemu {
 
 enum class MigrationPhase {
   none,      // there was no migration yet
-  begins,    // nothing of the guest is sent yet
+  begins,    // setup: nothing of the guest was sent yet
   active,    // the guest runs here, and its memory is sent
-  held,      // the guest is stopped, and QEMU waits to be told to go on (pause-before-switchover)
-  switches,  // the guest is stopped, and may still come back; or whatever else is on the way
-  shared,    // postcopy: the guest is the destination's, with some of its memory here
-  cut,       // the same, but the connection is lost: QEMU waits for somebody to recover it
-  gives_up,  // on the way to one of the last two
+  held,      // the guest is stopped, and QEMU waits for migrate-continue (pause-before-switchover)
+  switches,  // the guest is stopped and may still resume here; also any unknown status
+  shared,    // postcopy: the guest runs at the destination, and part of its memory is here
+  cut,       // postcopy is paused: the connection is lost, and QEMU waits for migrate-recover
+  gives_up,  // on the way to failed or cancelled
   completed,
   failed,     // the guest stays here
-  cancelled,  // the same, and somebody wished it so
+  cancelled,  // the guest stays here: the migration was cancelled
 };
 
-// Nothing: no QEMU that was known when this was written says that.
+// Nothing if no QEMU from 7.2 to 11.1 has this status.
 std::optional<MigrationPhase> phase_named(std::string_view status);
-// Of an answer to query-migrate. One that is not known is on the way: what ends is known by its name.
+// The phase in an answer to query-migrate. An unknown status is `switches`: all final ones are known.
 MigrationPhase phase_of(const nlohmann::json& query_migrate);
-// Whether QEMU gets no further by itself.
+// Whether the phase does not change any more without a command.
 bool is_over(MigrationPhase phase);
 
 }  // namespace wherry::qemu

@@ -8,7 +8,7 @@ Result<std::string> Monitor::human(std::string_view command_line, std::chrono::m
   auto answer = execute("human-monitor-command", {{"command-line", std::string(command_line)}}, timeout);
   if (!answer) return pass_on(answer);
   auto* text = answer->get_ptr<std::string*>();
-  if (text == nullptr) return fail("QEMU answered '{}' with something that is no text", command_line);
+  if (text == nullptr) return fail("QEMU's answer to '{}' is not text", command_line);
   return std::move(*text);
 }
 

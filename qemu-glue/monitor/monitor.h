@@ -1,6 +1,6 @@
-// A way to ask one QEMU questions in QMP. Code that needs answers, and of all events only the guest's stop,
-// takes a Monitor&, so that it works over QEMU's own monitor socket (qmp.h), over libvirt, which keeps that
-// socket for itself, and in tests. One thread at a time, unless an implementation says more.
+// Interface for QMP commands to one QEMU. Code that needs only answers and the event of the guest's stop
+// takes a Monitor&. So it works over QEMU's own monitor socket (qmp.h), over libvirt, which keeps that socket
+// to itself, and in tests. Used by one thread at a time, unless an implementation says otherwise.
 #pragma once
 
 #include <chrono>
@@ -16,26 +16,26 @@ namespace wherry {
 
 // Long enough for a QEMU whose main loop is busy with a migration, short enough for a person to wait for.
 constexpr std::chrono::milliseconds kMonitorTimeout{10'000};
-// In the switchover the source's monitor does not answer for as long as that takes.
+// The source's monitor does not answer during the switchover.
 constexpr std::chrono::seconds kSwitchoverTimeout{60};
 
 class Monitor {
  public:
   virtual ~Monitor() = default;
 
-  // The `return` value of a QMP command. Null `arguments` are left out. An `error` answer is an Error that
-  // names the command and carries QEMU's own description.
+  // The `return` value of a QMP command. Null `arguments` are omitted. An `error` answer becomes an Error
+  // with the command and QEMU's description.
   virtual Result<nlohmann::json> execute(std::string_view command, nlohmann::json arguments = {},
                                          std::chrono::milliseconds timeout = kMonitorTimeout) = 0;
 
-  // What a command of the human monitor (HMP) prints; lines end in "\r\n". HMP has no error answers: a
-  // refusal is just another text.
+  // The output of a command of the human monitor (HMP); lines end in "\r\n". HMP has no error answers: a
+  // refusal is text as well.
   Result<std::string> human(std::string_view command_line,
                             std::chrono::milliseconds timeout = kMonitorTimeout);
 
-  // Whoever waits for QEMU here is to call `heard` when the guest has stopped, with how many seconds ago that
-  // was: while a question is open as well, for in the switchover that takes as long as the guest is away.
-  // `heard` may not ask. Empty: nobody wants to know any more.
+  // Sets the callback for the guest's stop; `ago` is in seconds. It is called by the thread that waits for
+  // QEMU, also while a command waits for its answer, because in the switchover that takes as long as the
+  // downtime. `heard` must not use the monitor. An empty function removes it.
   void on_stop(std::function<void(double ago)> heard) { on_stop_ = std::move(heard); }
 
  protected:

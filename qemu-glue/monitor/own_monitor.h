@@ -1,5 +1,5 @@
-// The monitor that a QEMU was given in its command line, as "-qmp unix:PATH". Under libvirt that is the way
-// to a monitor of its own: libvirt's is taken, and answers nobody else.
+// Finds the monitor that a QEMU has in its command line as "-qmp unix:PATH". Under libvirt, Wherry needs such
+// a spare monitor, because libvirt's own monitor serves only libvirt.
 #pragma once
 
 #include <sys/types.h>
@@ -11,10 +11,10 @@
 
 namespace wherry {
 
-// Its path from here, of the process' command line in /proc.
+// The path of that monitor, usable from this process. Reads the command line from /proc.
 Result<std::string> own_monitor(pid_t qemu);
 
-// The same of a command line as /proc has it: arguments that each end with a zero byte. Empty if there is
+// The path in a command line as /proc has it: arguments, each followed by a zero byte. Empty if there is
 // none.
 std::string qmp_argument(std::string_view command_line);
 

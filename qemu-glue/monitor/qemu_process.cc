@@ -16,7 +16,7 @@ Result<uid_t> user_of(pid_t process) {
     uid_t of_files = 0;
     if (fields >> real >> effective >> saved >> of_files) return of_files;
   }
-  return fail("it cannot be seen whose the process {} is", process);
+  return fail("cannot find the user of process {}", process);
 }
 
 std::string path_of(pid_t process, const std::string& path) {

@@ -1,5 +1,4 @@
-// What /proc tells of a QEMU on this host with which Wherry shares paths: whose it is, and where its paths
-// begin.
+// What /proc tells about a QEMU process on this host: its user, and how to reach its paths.
 #pragma once
 
 #include <sys/types.h>
@@ -10,11 +9,11 @@
 
 namespace wherry {
 
-// The user as whom a process connects and makes files now. A QEMU may have become another (-runas) than the
-// one whom SO_PEERCRED shows, who has made the socket.
+// The user as which a process connects and creates files now (its filesystem uid). SO_PEERCRED shows the user
+// who created the socket; QEMU may have changed its user since (-runas).
 Result<uid_t> user_of(pid_t process);
 
-// Where a path is for us that a process has for one: a relative one begins at its working directory.
+// A path of that process, usable from this one: a relative path starts at that process's working directory.
 std::string path_of(pid_t process, const std::string& path);
 
 }  // namespace wherry

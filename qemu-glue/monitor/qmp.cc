@@ -27,24 +27,24 @@ using qemu::text_member;
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
-// Bounded, so that "for ever" may be said with any large number.
+// Bounded, so that a very large timeout does not overflow.
 Clock::time_point deadline_after(milliseconds timeout) {
   return Clock::now() + std::clamp(timeout, milliseconds(0), milliseconds(std::chrono::hours(24)));
 }
 
-// Waits for `what` on a descriptor. False at the deadline. A deadline that has passed still looks once.
+// Waits for `what` on a descriptor. False at the deadline. Polls once even if the deadline has passed.
 bool wait_for(int fd, short what, Clock::time_point deadline) {
   for (;;) {
     auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now()).count();
     pollfd entry{fd, what, 0};
     int ready = ::poll(&entry, 1, static_cast<int>(std::clamp<int64_t>(left, 0, 1 << 30)));
     if (ready > 0) return true;
-    if (ready < 0 && errno != EINTR) return true;  // the call that follows reports it
+    if (ready < 0 && errno != EINTR) return true;  // the next call reports the error
     if (Clock::now() >= deadline) return false;
   }
 }
 
-// What a person needs to see of a line that makes no sense.
+// The beginning of an unexpected line, for error messages.
 std::string excerpt(std::string_view line) {
   std::string shown(line.substr(0, 80));
   for (char& c : shown) {
@@ -53,7 +53,7 @@ std::string excerpt(std::string_view line) {
   return shown;
 }
 
-// Commands may quote paths, and a path need not be UTF-8: nlohmann would throw on it.
+// A command may contain a path that is not UTF-8, on which nlohmann would throw by default.
 std::string to_line(const nlohmann::json& message) {
   return message.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
@@ -78,9 +78,9 @@ Result<std::unique_ptr<Qmp>> Qmp::connect(const std::string& path, milliseconds 
   while (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     if (errno == EINTR) continue;
     if (errno != EAGAIN) return fail("cannot connect to QEMU's monitor {}: {}", path, reason(errno));
-    // The queue of a listening unix socket is full, and there is no event to wait on for that.
+    // The queue of the listening unix socket is full. No event tells when it has room again.
     if (Clock::now() >= deadline) {
-      return fail("QEMU's monitor {} takes no connection within {} ms: it is occupied by another client",
+      return fail("QEMU's monitor {} accepted no connection within {} ms: it is occupied by another client",
                   path, timeout.count());
     }
     std::this_thread::sleep_for(milliseconds(10));
@@ -89,7 +89,7 @@ Result<std::unique_ptr<Qmp>> Qmp::connect(const std::string& path, milliseconds 
   ucred peer{};
   socklen_t size = sizeof peer;
   if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
-    return fail("cannot learn who serves {}: {}", path, reason(errno));
+    return fail("cannot find the process that serves {}: {}", path, reason(errno));
   }
   std::unique_ptr<Qmp> qmp(new Qmp(path, std::move(socket)));
   qmp->peer_pid_ = peer.pid;
@@ -104,7 +104,7 @@ Result<> Qmp::greet(Clock::time_point deadline, milliseconds timeout) {
     case Got::broken:
       return tl::make_unexpected(*broken_);
     case Got::timeout:
-      // The kernel completes the connection although QEMU has not accepted it: silence is the only sign.
+      // The kernel completes a connection that QEMU has not accepted, so a missing greeting is the only sign.
       return fail(
           "QEMU's monitor {} sent no greeting within {} ms: it is occupied by another client (QEMU serves "
           "one at a "
@@ -115,7 +115,7 @@ Result<> Qmp::greet(Clock::time_point deadline, milliseconds timeout) {
   }
   const nlohmann::json* qmp = member(greeting, "QMP");
   if (qmp == nullptr || !qmp->is_object()) {
-    return fail("{} is no QMP monitor: it greets with '{}'", path_, excerpt(to_line(greeting)));
+    return fail("{} is not a QMP monitor: its greeting is '{}'", path_, excerpt(to_line(greeting)));
   }
   const nlohmann::json* offered = member(*qmp, "capabilities");
   bool oob = offered != nullptr && offered->is_array() &&
@@ -136,7 +136,7 @@ Result<nlohmann::json> Qmp::execute(std::string_view command, nlohmann::json arg
 
 Result<nlohmann::json> Qmp::execute_oob(std::string_view command, nlohmann::json arguments,
                                         milliseconds timeout) {
-  if (!oob_) return fail("QEMU's monitor {} offers no out-of-band commands, '{}' needs them", path_, command);
+  if (!oob_) return fail("QEMU's monitor {} offers no out-of-band commands; '{}' needs them", path_, command);
   return request("exec-oob", command, std::move(arguments), timeout);
 }
 
@@ -163,7 +163,8 @@ Result<nlohmann::json> Qmp::request(const char* verb, std::string_view command, 
     const nlohmann::json* error = member(answer, "error");
     const nlohmann::json* answered = member(answer, "id");
     if (answered == nullptr) {
-      // QEMU leaves the id out where it could not read the request, and only one of ours is under way.
+      // QEMU omits the id if it could not parse the request. Only one request is ever open, so it is that
+      // one.
       if (error == nullptr) continue;
     } else if (*answered != id) {
       continue;  // the late answer to a command that timed out
@@ -190,8 +191,8 @@ Result<> Qmp::send_line(const std::string& line, Clock::time_point deadline) {
       done += static_cast<size_t>(n);
     } else if (errno == EAGAIN) {
       if (wait_for(socket_.get(), POLLOUT, deadline)) continue;
-      if (done == 0) return fail("QEMU's monitor {} takes no commands: QEMU hangs", path_);
-      break_off("it takes no commands, one is half sent");
+      if (done == 0) return fail("QEMU's monitor {} reads no commands: QEMU hangs", path_);
+      break_off("it reads no commands, and one was sent in part");
       return tl::make_unexpected(*broken_);
     } else if (errno != EINTR) {
       break_off(reason(errno));
@@ -201,9 +202,9 @@ Result<> Qmp::send_line(const std::string& line, Clock::time_point deadline) {
   return {};
 }
 
-// The next message that is no event; events go to the queue on the way. At least one look is taken at the
-// socket however late it is, and no more than one after the deadline: a flood of events must not hold the
-// caller here.
+// The next message that is not an event; events before it go to the queue. Reads the socket at least once
+// even if the deadline has passed, but only once after the deadline, so that a flood of events cannot hold
+// the caller.
 Qmp::Got Qmp::receive(nlohmann::json& message, Clock::time_point deadline) {
   if (broken_) return Got::broken;
   for (bool looked = false;; looked = true) {
@@ -215,7 +216,7 @@ Qmp::Got Qmp::receive(nlohmann::json& message, Clock::time_point deadline) {
       if (line.empty()) continue;
       message = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
       if (!message.is_object()) {
-        return break_off(fmt::format("it sent what is no JSON object: '{}'", excerpt(line)));
+        return break_off(fmt::format("it sent something other than a JSON object: '{}'", excerpt(line)));
       }
       if (text_member(message, "event") == nullptr) return Got::line;
       keep_event(message);
@@ -234,7 +235,7 @@ Qmp::Got Qmp::receive(nlohmann::json& message, Clock::time_point deadline) {
     if (n > 0) {
       input_.append(buffer.data(), static_cast<size_t>(n));
     } else if (n == 0) {
-      return break_off(input_.empty() ? "it closed the connection: QEMU has ended or gave the monitor away"
+      return break_off(input_.empty() ? "it closed the connection: QEMU has ended or removed the monitor"
                                       : "it closed the connection in the middle of a line");
     } else if (errno != EAGAIN && errno != EINTR) {
       return break_off(reason(errno));
@@ -264,7 +265,7 @@ std::optional<QmpEvent> Qmp::next_event(milliseconds timeout) {
       return event;
     }
     if (broken_) return std::nullopt;
-    // receive() looks for answers and would wait on after an event: it only sorts what has arrived.
+    // receive() would go on waiting for an answer after an event, so it is called only for what has arrived.
     bool more = wait_for(socket_.get(), POLLIN, deadline);
     nlohmann::json late_answer;
     while (receive(late_answer, Clock::time_point{}) == Got::line) {

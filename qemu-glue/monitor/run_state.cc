@@ -11,7 +11,7 @@ namespace {
 
 constexpr auto kRunStates = std::to_array<std::pair<std::string_view, RunState>>({
     {"running", RunState::live},
-    // QEMU 9.0 and later take it along. An earlier one wakes the guest when it gives it up.
+    // QEMU from 9.0 on migrates this state. An earlier one wakes the guest when the migration completes.
     {"suspended", RunState::live},
     {"paused", RunState::stopped},
     {"prelaunch", RunState::stopped},

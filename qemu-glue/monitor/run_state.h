@@ -1,4 +1,4 @@
-// What query-status says of a guest, as far as it matters to a migration.
+// The guest's run state in query-status, mapped to what it means for a migration.
 #pragma once
 
 #include <optional>
@@ -9,20 +9,20 @@
 namespace wherry::qemu {
 
 enum class RunState {
-  live,     // it runs, or sleeps (ACPI S3): it goes on at the destination
-  stopped,  // by somebody or something, or it has not begun yet: it stays so at the destination
-  bound,    // to this QEMU, by a debugger or a snapshot: no other takes it over like that
-  leaves,   // QEMU has stopped it for a migration away from here. What it was before, this does not tell
-  left,     // the same of a migration that is over
-  awaited,  // it is to come from elsewhere
+  live,     // it runs or sleeps (ACPI S3), and must run at the destination
+  stopped,  // it was stopped, or was not started yet, and must stay stopped at the destination
+  bound,    // a debugger or a snapshot ties it to this QEMU: it cannot migrate in this state
+  leaves,   // QEMU has stopped it for an outgoing migration; its state before that is not told
+  left,     // QEMU has stopped it for an outgoing migration that is over
+  awaited,  // it is to come by an incoming migration
 };
 
-// Nothing: no QEMU that was known when this was written says that.
+// Nothing if no QEMU from 7.2 to 11.1 has this state.
 std::optional<RunState> run_state_named(std::string_view name);
-// Asks QEMU. Nothing also if it does not say.
+// Asks QEMU. Nothing also if it does not answer.
 std::optional<RunState> ask_run_state(Monitor& qemu);
-// Of a guest that has just stopped: what it is now if it was not QEMU that stopped it, for the switchover.
-// Nothing also where that cannot be asked. It may take as long as the switchover.
+// Of a guest that has just stopped: its state, if something other than the switchover has stopped it. Nothing
+// if it was the switchover, or QEMU does not answer. May take as long as the switchover.
 std::optional<RunState> stopped_by_others(Monitor& qemu);
 
 }  // namespace wherry::qemu

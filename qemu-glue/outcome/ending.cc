@@ -4,24 +4,23 @@ namespace wherry::qemu {
 namespace {
 
 constexpr const char* kSourceLeft =
-    "the source's QEMU ended the migration before the destination had the guest (cancelled, or failed: "
-    "query-migrate there says why)";
+    "the source's QEMU ended the migration before the destination had the guest: it was cancelled or has "
+    "failed (query-migrate there says why)";
 constexpr const char* kDestinationLeft =
     "the destination's QEMU closed the migration before it had the guest; its log says why";
 constexpr const char* kCouldNotLoad = "the destination's QEMU could not load the guest; its log says why";
 constexpr const char* kNotTold =
-    "the destination's QEMU has loaded the guest, but the source's may not have been told, and have kept it: "
-    "ask "
-    "that first (query-migrate), and let the guest run on one host only";
+    "the destination's QEMU has loaded the guest, but the source's QEMU may not have been told and may have "
+    "kept it: ask the source's QEMU first (query-migrate), and let the guest run on one host only";
 constexpr const char* kShared =
-    "postcopy stopped half-way, and the guest's memory is on both hosts: go on with migrate-recover there "
-    "and migrate with resume here";
+    "postcopy was interrupted, and the guest's memory is on both hosts: recover it with migrate-recover at "
+    "the destination, then migrate with resume at the source";
 constexpr const char* kSilent =
     "the stream does not tell how the migration ended (it is encrypted, or the capability return-path is "
     "off): ask the destination's QEMU, then the source's, with query-migrate";
 constexpr const char* kUnheard =
-    "what the destination's QEMU made of the guest was not heard: ask it, then the source's, with "
-    "query-migrate, and let the guest run on one host only";
+    "it is not known whether the destination's QEMU has the guest, because its answer did not arrive: ask "
+    "it, then the source's QEMU, with query-migrate, and let the guest run on one host only";
 
 }  // namespace
 
@@ -46,8 +45,8 @@ void Ending::fetches() {
   if (state_ == State::cannot || state_ == State::may) state_ = State::shares;
 }
 
-// A QEMU whose stream ends within the description of its devices, which it does not need, has the guest and
-// says that there was an error (savevm.c:qemu_loadvm_state, seen with 11.1).
+// If the stream ends within the description of the devices, which QEMU does not need, QEMU has the guest and
+// yet reports an error (savevm.c:qemu_loadvm_state, seen with 11.1).
 void Ending::said(uint32_t shut) {
   std::lock_guard lock(mutex_);
   if (shut != 0 && cut_ && state_ == State::may) {
@@ -125,8 +124,7 @@ std::optional<Ended> Ending::known(bool told) const {
   std::lock_guard lock(mutex_);
   switch (state_) {
     case State::has:
-      // A source's QEMU that left without the word takes the guest for its own, unless it was to wait for
-      // none.
+      // A source's QEMU that left without reading SHUT keeps the guest, unless it was not to wait for SHUT.
       if (!told || doubtful_ || (source_left_ && says_ != Says::no)) return Ended{Outcome::unknown, kNotTold};
       return Ended{Outcome::completed, ""};
     case State::shares:
@@ -146,7 +144,7 @@ Ended Ending::ended(bool told) const {
   return {Outcome::unknown, says_ == Says::yes ? kUnheard : kSilent};
 }
 
-// Called with the lock held.
+// The caller holds mutex_.
 const char* Ending::why_not() const {
   if (could_not_load_) return kCouldNotLoad;
   return first_to_leave_ == First::destination ? kDestinationLeft : kSourceLeft;

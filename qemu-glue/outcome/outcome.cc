@@ -39,7 +39,7 @@ std::optional<Ended> agree(std::optional<Ended> one, std::optional<Ended> other)
   if (stays(one->outcome) && stays(other->outcome)) return one->outcome == Outcome::cancelled ? one : other;
   return Ended{
       Outcome::unknown,
-      "one QEMU takes the migration for completed and the other for failed: ask both (query-migrate), and "
+      "one QEMU reports the migration as completed and the other as failed: ask both (query-migrate), and "
       "let the guest run on one host only"};
 }
 

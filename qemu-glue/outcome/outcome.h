@@ -1,4 +1,4 @@
-// How a migration ended: one type for both ends, for reports and for exit statuses.
+// How a migration ended. Both ends, reports and exit statuses use this type.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -11,29 +11,29 @@ namespace wherry {
 enum class Outcome {
   completed,  // the guest is at the destination, and the source knows
   failed,     // the guest is at the source
-  cancelled,  // the same, and somebody wished it so
+  cancelled,  // the guest is at the source: a signal, QEMU's monitor or libvirt cancelled the migration
   unknown,    // this end cannot tell; the detail says whom to ask
 };
 
-// The word for it in reports and between the two ends.
+// Its name in reports and between the two ends.
 const char* name(Outcome outcome);
 std::optional<Outcome> outcome_named(std::string_view name);
 
 struct Ended {
   Outcome outcome = Outcome::failed;
-  std::string detail;  // for the operator; empty if it completed
+  std::string detail;  // for the operator; empty if the migration completed
 };
 
-// What two who looked from different sides come to together. Nothing: one knows nothing, so the other's
-// counts. Where they contradict each other, nobody knows. That it was cancelled, only one of them may know.
+// Combines what the two ends know. If one knows nothing, the other's outcome counts. If they contradict each
+// other, the outcome is unknown. If one says failed and the other cancelled, it is cancelled.
 std::optional<Ended> agree(std::optional<Ended> one, std::optional<Ended> other);
 
-// A key of the source's account, which is there if its QEMU has left and cannot have heard the destination's
-// word.
+// Key of the source's account (the map in the frame done). It is present if the source's QEMU has left and
+// cannot have read the destination's SHUT.
 inline constexpr const char* kLeftWithoutWord = "left_without_word";
-// As the two ends tell each other, under the keys outcome and detail.
+// The keys outcome and detail of an account.
 nlohmann::json to_account(const std::optional<Ended>& known);
-// Nothing: the other end knows nothing.
+// Nothing if the other end does not know the outcome.
 std::optional<Ended> told_outcome(const nlohmann::json& account);
 
 }  // namespace wherry

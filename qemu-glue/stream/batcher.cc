@@ -69,7 +69,7 @@ void Batcher::blocks(const GuestBlocks& blocks, bool has_setup_end) {
   } else if (!return_path_) {
     known.relay_because = "the migration capability return-path is off";
   } else if (!has_setup_end) {
-    known.relay_because = "a machine type of QEMU 2.3 or before";
+    known.relay_because = "the machine type is of QEMU 2.3 or older";
   }
   channel_.blocks(known);
   notices_.blocks(known);

@@ -8,7 +8,7 @@ namespace {
 
 using Kind = ForeignRecord::Kind;
 
-// Steps through a record's head; `complete` as long as nothing was missing.
+// Steps through a record's head. Once bytes are missing, complete_ is false and all reads return zeros.
 class Head {
  public:
   explicit Head(std::span<const uint8_t> bytes) : bytes_(bytes) {}
@@ -34,7 +34,7 @@ class Head {
   bool complete_ = true;
 };
 
-// u8 flags [u8 length, node] [u8 length, bitmap], then what the flags say
+// u8 flags [u8 length, node] [u8 length, bitmap], then fields that depend on the flags
 ForeignRecord dirty_bitmap_record(Head head) {
   enum : uint8_t {
     kEos = 0x01,
@@ -59,7 +59,7 @@ ForeignRecord dirty_bitmap_record(Head head) {
     case kComplete:
       break;
     case kBits:
-      head.take(8 + 4);  // first sector, how many
+      head.take(8 + 4);  // first sector, number of sectors
       if (!(flags & kZeroes)) data = head.word();
       break;
     case kEos:
@@ -95,7 +95,7 @@ ForeignRecord vfio_record(Head head) {
   constexpr uint64_t kEndOfState = 0xffffffffef100001;
   constexpr uint64_t kSetupState = 0xffffffffef100003;
   constexpr uint64_t kDataState = 0xffffffffef100004;
-  // These two end the section by themselves.
+  // These two end the section without kEndOfState.
   constexpr uint64_t kInitDataSent = 0xffffffffef100005;
   constexpr uint64_t kConfigLoadReady = 0xffffffffef100006;
   switch (head.word()) {
@@ -109,7 +109,7 @@ ForeignRecord vfio_record(Head head) {
     case kInitDataSent:
     case kConfigLoadReady:
       return head.end(Kind::last);
-    default:  // among them the device's configuration, whose length nothing tells
+    default:  // for example the device's configuration, which does not state its length
       return head.end(Kind::unknown);
   }
 }

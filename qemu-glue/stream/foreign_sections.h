@@ -1,5 +1,6 @@
-// Sections of QEMU's main channel, other than RAM's, that go on beside the pages and say where they end:
-// bitmaps of disks, disks themselves (QEMU up to 9.0), VFIO devices. Only their extent is of interest.
+// Sections of QEMU's main channel, other than RAM, that are interleaved with the pages and whose length can
+// be told: dirty bitmaps of disks, disks themselves (QEMU up to 9.0), VFIO devices. Wherry finds where they
+// end and carries them unread.
 #pragma once
 
 #include <cstddef>
@@ -10,21 +11,22 @@
 
 namespace wherry::qemu {
 
-// Named after the handlers that write them.
+// Named after the handlers in QEMU that write them.
 enum class ForeignSection {
   dirty_bitmap,  // migration/block-dirty-bitmap.c
   block,         // migration/block.c
   vfio,          // hw/vfio/migration.c
 };
 
-// The format of a section of that name and version, if it is one of these.
+// The format of the section with this name and version; nothing if it is not one of these.
 std::optional<ForeignSection> foreign_section(std::string_view name, uint32_t version);
 
-// The record at the front of a section's bytes.
+// The first record of a section's bytes. `needs_more`: the bytes end within its head. `unknown`: its length
+// cannot be told. `last`: the section's footer follows.
 struct ForeignRecord {
   enum class Kind { needs_more, unknown, inner, last } kind = Kind::needs_more;
-  size_t head = 0;    // its length, at most kLongestForeignHead, without
-  uint64_t data = 0;  // the bytes behind it, which have no structure
+  size_t head = 0;    // bytes of the head, at most kLongestForeignHead
+  uint64_t data = 0;  // bytes after the head, without structure
 };
 inline constexpr size_t kLongestForeignHead = 1024;
 ForeignRecord foreign_record(ForeignSection section, std::span<const uint8_t> bytes);

@@ -1,5 +1,5 @@
-// The numbers in QEMU's migration stream that Wherry reads: those of QEMU's migration/savevm.c, ram.c and
-// multifd.c, which are the same in 7.2 to 11.1. The stream is big-endian (base/bytes.h).
+// The numbers in QEMU's migration stream that Wherry reads, from QEMU's migration/savevm.c, ram.c and
+// multifd.c. They are the same in 7.2 to 11.1. The stream is big-endian (base/bytes.h).
 #pragma once
 
 #include <cstddef>
@@ -54,16 +54,16 @@ inline constexpr uint32_t kMultifdSync = 0x01;
 inline constexpr uint32_t kMultifdDeviceState = 0x40;
 inline constexpr uint32_t kMultifdCompression = 0x3e;
 inline constexpr size_t kMultifdInitBytes = 64;
-inline constexpr uint32_t kMultifdPacketBytes = 512 * 1024;  // of page data
+inline constexpr uint32_t kMultifdPacketBytes = 512 * 1024;  // of page data, at most
 
 // Return path, migration.c: enum mig_rp_message_type
 inline constexpr uint16_t kRpShut = 1;
 inline constexpr uint16_t kRpPong = 2;
-inline constexpr uint16_t kRpRequestPagesOf = 3;  // of a block that it names
-inline constexpr uint16_t kRpRequestPages = 4;    // of the same block
+inline constexpr uint16_t kRpRequestPagesOf = 3;  // the request names the block
+inline constexpr uint16_t kRpRequestPages = 4;    // of the block of the request before
 inline constexpr uint16_t kRpRecvBitmap = 5;
 inline constexpr size_t kRpLongest = 512;
-// migration.c:postcopy_start(): sent when the package, which makes the destination run, has gone.
+// migration.c:postcopy_start(): sent after the package, which makes the destination run.
 inline constexpr uint32_t kPingBehindPackage = 4;
 
 }  // namespace wherry::qemu

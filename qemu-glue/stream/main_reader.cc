@@ -22,7 +22,7 @@ constexpr uint32_t kLargestPage = 64 * 1024;
 
 }  // namespace
 
-// The header comes alone, so that it can go ahead.
+// The file header is read alone, because it is sent ahead of everything else.
 StreamReader::Want MainReader::wants(std::span<const uint8_t> remained) const {
   return {kLongestElement, state_ == State::file_header ? kFileHeader - remained.size() : SIZE_MAX};
 }
@@ -92,7 +92,7 @@ MainReader::Step MainReader::configuration(std::span<const uint8_t> bytes) {
   }
   if (bytes.size() < 5) return kNeedsMore;
   const uint32_t length = be32(&bytes[1]);
-  if (length > 255) return give_up("a machine type of more than 255 letters");
+  if (length > 255) return give_up("a machine type longer than 255 bytes");
   if (bytes.size() < 5 + length) return kNeedsMore;
   state_ = State::subsections;
   has_configuration_ = true;
@@ -187,7 +187,7 @@ void MainReader::name_page_size(uint64_t bytes) {
   page_size_named_ = true;
 }
 
-// False where it is none that records of pages can have: their flags are an offset's lowest ten bits.
+// False if page records cannot have the page size: their flags are the lowest ten bits of the offset.
 bool MainReader::know_page_size() {
   if (!page_size_named_ && ask_page_size_) {
     if (const auto told = ask_page_size_()) name_page_size(*told);
@@ -204,14 +204,14 @@ MainReader::Step MainReader::block_list(std::span<const uint8_t> bytes) {
   }
   const size_t length = bytes[0];
   size_t end = 1 + length + 8;
-  // The longest entry, or the shortest and the word behind the list, which is as long.
+  // The optional page size, or the u64 that follows the list.
   if (bytes.size() < end + 8) return kNeedsMore;
   if (length == 0 || blocks_.blocks.size() >= kMaxBlocks) return give_up("malformed list of RAM blocks");
   const uint64_t used = be64(&bytes[1 + length]);
   if (used > unlisted_) return give_up("malformed list of RAM blocks");
   const uint64_t behind = be64(&bytes[end]);
-  // A page size begins with a zero byte, the next block's length does not, and what may follow the list is
-  // known.
+  // What follows is a page size if it begins with a zero byte (the next block's length is not zero) and is
+  // neither of the two records that can follow the list.
   if (postcopy_ && bytes[end] == 0 && behind != kRamEos && behind != kRamMultifdFlush) {
     if (!std::has_single_bit(behind) || behind < page_size_)
       return give_up("malformed page size of a RAM block");
@@ -229,7 +229,7 @@ MainReader::Step MainReader::block_list(std::span<const uint8_t> bytes) {
 MainReader::Step MainReader::section_more(std::span<const uint8_t> bytes) {
   if (bytes.size() < 5) return kNeedsMore;
   auto known = sections_.find(be32(&bytes[1]));
-  if (known == sections_.end()) return give_up("a section goes on that never began");
+  if (known == sections_.end()) return give_up("a section continues without a start");
   section_ = known->first;
   section_type_ = bytes[0];
   format_ = known->second;
@@ -237,8 +237,7 @@ MainReader::Step MainReader::section_more(std::span<const uint8_t> bytes) {
   return keep(bytes, 5);
 }
 
-// A whole device state. Only virtio-mem's early one says how long it is; from any other on nothing can be
-// parsed.
+// A whole device state. Only virtio-mem's early state gives its length; any other makes the stream opaque.
 MainReader::Step MainReader::section_full(std::span<const uint8_t> bytes) {
   if (bytes.size() < 6 || bytes.size() < size_t{6} + bytes[5]) return kNeedsMore;
   const std::string name = text(&bytes[6], bytes[5]);
@@ -266,8 +265,8 @@ MainReader::Step MainReader::command(std::span<const uint8_t> bytes) {
       return keep(bytes, end);
     case kCmdPostcopyAdvise:
       if (bytes.size() < end) return kNeedsMore;
-      // u64 page sizes of the blocks, u64 that of the guest; without them it is about disks' dirty bitmaps
-      // only.
+      // u64 sum of the blocks' page sizes, u64 page size of the guest. Without a body, postcopy is only for
+      // dirty bitmaps of disks.
       postcopy_ = end > 5;
       if (postcopy_) events_.postcopy_advised();
       if (end == 5 + 16) name_page_size(be64(&bytes[5 + 8]));
@@ -283,7 +282,7 @@ MainReader::Step MainReader::command(std::span<const uint8_t> bytes) {
       return give_up("postcopy");
     case kCmdPostcopyResume:
     case kCmdRecvBitmap:
-      return give_up("recovery of postcopy");
+      return give_up("postcopy recovery");
     default:
       return give_up("unknown command");
   }
@@ -304,7 +303,7 @@ MainReader::Step MainReader::ram_record(std::span<const uint8_t> bytes) {
       if (section_type_ == kSectionStart && has_configuration_) send_footer();
       return {8};
     case kRamMultifdFlush:
-      // QEMU 8.1+ with a machine type of its age marks epochs in this way, from START on.
+      // QEMU from 8.1 on, with a machine type of that age, marks epochs with this record, starting in START.
       if (section_type_ == kSectionStart) flush_marks_epochs_ = true;
       keep(bytes, 8);
       if (flush_marks_epochs_) events_.epoch_end();
@@ -329,20 +328,20 @@ MainReader::Step MainReader::page_record(std::span<const uint8_t> bytes, uint64_
     block = found->second;
     at += size_t{1} + bytes[at];
   }
-  if (block < 0) return give_up("a page of no RAM block");
+  if (block < 0) return give_up("a page that names no RAM block");
   const uint64_t index = word / page_size_;
   if (index >= blocks_.blocks[block].length / page_size_) return give_up("a page outside its RAM block");
   const bool zero = flags & kRamZero;
   const size_t end = at + (zero ? 1 : page_size_);
   if (bytes.size() < end) return kNeedsMore;
-  if (zero && bytes[at] != 0) return give_up("a page filled with another value than zero");
+  if (zero && bytes[at] != 0) return give_up("a page filled with a value other than zero");
   last_block_ = block;
   events_.page(static_cast<uint16_t>(block), index, zero ? nullptr : &bytes[at], page_size_, end);
   return {end};
 }
 
-// A page that QEMU has encoded itself, for its own decoder. From here on the stream is QEMU's affair; so that
-// it stands by itself even if earlier pages were left out of it, this record names its block.
+// A page that QEMU has encoded itself (XBZRLE, compress). The stream is opaque from here on. Earlier pages
+// may have been left out of it, so the record is rewritten to name its block.
 MainReader::Step MainReader::foreign_page(uint64_t word) {
   give_up(word & kRamXbzrle ? "xbzrle" : "compress", Rest::stands_alone);
   if (!(word & kRamContinue) || last_block_ < 0) return {0};
@@ -361,7 +360,7 @@ MainReader::Step MainReader::foreign(std::span<const uint8_t> bytes) {
     case ForeignRecord::Kind::needs_more:
       return kNeedsMore;
     case ForeignRecord::Kind::unknown:
-      return give_up("an unknown record in a section beside RAM");
+      return give_up("an unknown record in a section other than RAM");
     case ForeignRecord::Kind::inner:
       plain_left_ = record.data;
       break;
@@ -372,9 +371,9 @@ MainReader::Step MainReader::foreign(std::span<const uint8_t> bytes) {
   return keep(bytes, record.head);
 }
 
-// QEMU keeps the five bytes of START's footer in its buffer until the first pages are sent, and with multifd
-// those may be many. But what they are is certain for every machine type whose stream has a configuration,
-// and only behind them is the setup over. So they are sent ahead.
+// QEMU keeps the five bytes of START's footer in its buffer until the main channel sends more, which with
+// multifd may be after many pages. The setup ends only with this footer. Every machine type whose stream has
+// a configuration sends it, so Wherry sends it before it arrives.
 void MainReader::send_footer() {
   std::vector<uint8_t> footer(5, kSectionFooter);
   put_be32(&footer[1], section_);
@@ -383,7 +382,7 @@ void MainReader::send_footer() {
   footer_sent_ = true;
 }
 
-// u8 0x7e, u32 section id; machine types up to 2.3 have none
+// u8 0x7e, u32 section id; absent with machine types up to 2.3
 MainReader::Step MainReader::footer(std::span<const uint8_t> bytes) {
   if (footer_sent_) {
     if (bytes.size() < 5) return kNeedsMore;
@@ -401,7 +400,7 @@ MainReader::Step MainReader::footer(std::span<const uint8_t> bytes) {
     return {0};
   }
   if (bytes.size() < 5) return kNeedsMore;
-  if (be32(&bytes[1]) != section_) return give_up("a section ends that was not open");
+  if (be32(&bytes[1]) != section_) return give_up("the footer of a section that is not open");
   state_ = State::element;
   keep(bytes, 5);
   if (last) events_.pages_done();

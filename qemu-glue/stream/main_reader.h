@@ -1,9 +1,9 @@
-// Reads QEMU's main migration channel, just far enough to find the guest's pages.
+// Parses QEMU's main migration channel just enough to find the guest's pages.
 //
-// read() consumes whole elements (a section header, a page record, a footer …) from the front of what it is
-// given and reports them; an element that is not there yet as a whole stays for the next call. What the
-// reader does not know makes the stream opaque from that byte on: it is carried, never guessed at. Device
-// state is such bytes, since it has no length in the stream.
+// read() consumes whole elements (a section header, a page record, a footer …) from the front of the bytes
+// and reports them. An incomplete element stays for the next call. An element that the reader does not know
+// makes the stream opaque from its first byte on: the rest is carried unparsed. So does device state, which
+// has no length in the stream.
 //
 // Not thread-safe. Never fails.
 #pragma once
@@ -23,7 +23,7 @@ namespace wherry::qemu {
 
 class MainReader : public StreamReader {
  public:
-  // How large the guest's pages are, where the stream does not say so. Nothing: it is not known either.
+  // Asks the monitor for the guest's page size in bytes, when the stream does not state it. Nothing: unknown.
   using PageSize = std::function<std::optional<uint32_t>()>;
 
   explicit MainReader(StreamEvents& events, PageSize page_size = {})
@@ -33,23 +33,23 @@ class MainReader : public StreamReader {
   Want wants(std::span<const uint8_t> remained) const override;
 
  private:
-  // A page of 64 KiB, or a command, with what is around them.
+  // The longest elements are a page of 64 KiB and a command of 64 KiB, with their headers.
   static constexpr size_t kLongestElement = 80 * 1024;
   static constexpr size_t kFileHeader = 8;
 
-  // Where the reader stands, and what may come there:
+  // What the reader expects next.
   enum class State {
-    file_header,     // magic, version; then:
-    configuration,   // machine type, length-prefixed; then:
-    subsections,     // 0x05 … one after the other; then:
-    element,         // a section, a command, or the end of what can be parsed
-    block_list,      // in START(ram), behind the total: the blocks; then:
-    ram_records,     // in a RAM section: page records up to EOS; then:
-    foreign_record,  // in another section whose format is known: records up to its own end; then footer
-    footer,          // 0x7e and the section's id; then element again
-    opaque,          // for ever
+    file_header,     // magic, version; configuration follows
+    configuration,   // machine type, length-prefixed; subsections follow
+    subsections,     // any number, each begins with 0x05; element follows
+    element,         // a section or a command
+    block_list,      // in START(ram), after the total length: the RAM blocks; ram_records follow
+    ram_records,     // in a RAM section: page records up to EOS; footer follows
+    foreign_record,  // in another section of known format: records up to its last; footer follows
+    footer,          // 0x7e and the section's id; element follows
+    opaque,          // never left again
   };
-  // What one step did: `took` bytes, or it needs more of them.
+  // Result of one step: it took `took` bytes, or it needs more bytes.
   struct Step {
     size_t took = 0;
     bool needs_more = false;
@@ -74,7 +74,8 @@ class MainReader : public StreamReader {
   Step foreign(std::span<const uint8_t> bytes);
   void send_footer();
   Step footer(std::span<const uint8_t> bytes);
-  // Whether the rest may hold pages whose block only an earlier page names.
+  // Whether the rest of the stream may hold pages without a block name, which take the block of an earlier
+  // page.
   enum class Rest { may_refer_back, stands_alone };
   Step give_up(std::string_view why, Rest rest = Rest::may_refer_back);
   Step keep(std::span<const uint8_t> bytes, size_t length);
@@ -82,24 +83,25 @@ class MainReader : public StreamReader {
   StreamEvents& events_;
   const PageSize ask_page_size_;
   State state_ = State::file_header;
-  // To QEMU: of one that has always had the same for all its guests, the stream may not say it.
+  // The guest's page size in bytes. QEMU names it in the stream only for targets whose page size varies. 0 if
+  // it is too large.
   uint32_t page_size_ = 4096;
   bool page_size_named_ = false;
   bool ignore_shared_ = false;
   bool postcopy_ = false;
   using Format = std::optional<ForeignSection>;  // none: RAM
-  std::map<uint32_t, Format> sections_;          // by the ids that START has given them
-  uint32_t section_ = 0;                         // the one being read
-  Format format_;                                // its format
+  std::map<uint32_t, Format> sections_;          // by section id, as START gave it
+  uint32_t section_ = 0;                         // id of the section being read
+  Format format_;                                // format of the section being read
   uint8_t section_type_ = 0;                     // START, PART, END or FULL
-  uint64_t plain_left_ = 0;                      // bytes ahead that have no structure
+  uint64_t plain_left_ = 0;                      // bytes without structure that come next
   uint64_t unlisted_ = 0;                        // bytes of RAM whose block the list has not named yet
   GuestBlocks blocks_;
   std::map<std::string, uint16_t, std::less<>> block_numbers_;
   int last_block_ = -1;
-  bool flush_marks_epochs_ = false;  // else the end of each RAM section does
+  bool flush_marks_epochs_ = false;  // MULTIFD_FLUSH ends an epoch; else the end of a RAM section does
   bool has_configuration_ = false;
-  bool footer_sent_ = false;  // START's footer was carried ahead of its coming
+  bool footer_sent_ = false;  // START's footer was sent before it arrived
 };
 
 }  // namespace wherry::qemu

@@ -21,7 +21,7 @@ constexpr size_t kOffsetsAt = 320;
 // MultiFDPacketDeviceState_t
 constexpr size_t kDeviceStateHeader = 276;
 constexpr size_t kDeviceStateSizeAt = 272;
-// What tells the two apart.
+// Bytes that both headers share: magic, version, flags.
 constexpr size_t kCommonHeader = 12;
 
 size_t leading_zeros(std::span<const uint8_t> bytes) {
@@ -113,11 +113,11 @@ bool MultifdReader::know_blocks() {
 size_t MultifdReader::packet(std::span<uint8_t> bytes) {
   if (zeros_ahead_) {
     if (const size_t zeros = leading_zeros(bytes)) return keep(bytes, zeros);
-    zeros_ahead_ = false;  // no packet begins with one
+    zeros_ahead_ = false;  // a packet begins with its magic, not with a zero
   }
   if (bytes.size() < kCommonHeader) return 0;
   if (be32(&bytes[0]) != kMultifdMagic || be32(&bytes[4]) != kMultifdVersion)
-    return give_up("no multifd packet");
+    return give_up("not a multifd packet");
   const uint32_t flags = be32(&bytes[kFlagsAt]);
   if (flags == kMultifdDeviceState) return device_state_header(bytes);
   if (flags & kMultifdCompression) return give_up("multifd-compression");
@@ -128,11 +128,11 @@ size_t MultifdReader::packet(std::span<uint8_t> bytes) {
   const uint32_t zero = be32(&bytes[kZeroAt]);
   size_t header = header_length();
   if (be32(&bytes[kSlotsAt]) == 0 && normal == 0 && zero == 0) {
-    // Newer QEMUs (10.0, 11.1) leave out how many slots there are, and zeros in all of them.
+    // In a SYNC, newer QEMUs (10.0, 11.1) write 0 for the number of slots, and zeros in the slots.
     header = kOffsetsAt;
     zeros_ahead_ = true;
   } else if (be32(&bytes[kSlotsAt]) != slots()) {
-    return give_up("multifd packets of another page size than the RAM blocks'");
+    return give_up("multifd packets with a page size other than the RAM blocks'");
   }
   if (bytes.size() < header) return 0;
   if (normal > slots() || zero > slots() - normal) return give_up("a multifd packet with too many pages");
@@ -166,13 +166,13 @@ size_t MultifdReader::packet(std::span<uint8_t> bytes) {
   return end;
 }
 
-// The pages of a sound packet.
+// Reports the pages of a packet that has been checked.
 void MultifdReader::carry_pages(std::span<const uint8_t> packet, uint16_t block) {
   using Edge = RepeatedPages::Edge;
   const uint32_t page_size = blocks_->page_size;
   const uint32_t normal = be32(&packet[kNormalAt]);
   const uint32_t all = normal + be32(&packet[kZeroAt]);
-  size_t element = header_length();  // the header's bytes are accounted to the first page
+  size_t element = header_length();  // the header's bytes are charged to the first page
   for (uint32_t i = 0; i < all; ++i) {
     const uint64_t index = be64(&packet[kOffsetsAt + 8 * i]) / page_size;
     const uint8_t* content = i < normal ? &packet[header_length() + size_t{i} * page_size] : nullptr;

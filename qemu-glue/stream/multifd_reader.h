@@ -1,12 +1,11 @@
 // Reads one of QEMU's multifd channels: a 64-byte greeting, then packets of a fixed header and page data.
 //
-// A packet that carries pages in the clear is reported page by page; a SYNC packet ends an epoch. VFIO's
-// device-state packets are records. A packet with compression or unknown flags makes the channel opaque from
-// that packet on.
+// An uncompressed packet is reported page by page; a SYNC packet ends an epoch. VFIO's device-state packets
+// are records. A packet with compression or unknown flags makes the channel opaque from that packet on.
 //
-// Headers are read to their end and no further, so that page data is received where it stays. How long a
-// header is follows from the guest's page size, which is not certain where nobody has named it: so what only
-// fills one up goes on as it comes. Not thread-safe.
+// wants() asks for a header to its end and no further, so that page data is received where it stays. The
+// length of a header depends on the guest's page size, which may be a guess. So the zeros at the end of a
+// header without pages are carried as they arrive, and their number is not assumed. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +29,7 @@ class MultifdReader : public StreamReader {
   MultifdReader(StreamEvents& events, BlockList blocks, RepeatedPages& repeated)
       : events_(events), block_list_(std::move(blocks)), repeated_(repeated) {}
 
-  // A header that says SYNC and has pages is carried as one without, behind the pages.
+  // A packet with SYNC and pages is split: its pages, then a header with SYNC and without pages.
   size_t read(std::span<uint8_t> bytes) override;
   Want wants(std::span<const uint8_t> remained) const override;
 
@@ -43,8 +42,9 @@ class MultifdReader : public StreamReader {
   size_t device_state_header(std::span<const uint8_t> bytes);
   size_t give_up(std::string_view why);
   size_t keep(std::span<const uint8_t> bytes, size_t length);
-  // Number of page slots of a packet, and the length of its header.
+  // Page slots of a packet. 128 if the page size is 4096.
   uint32_t slots() const;
+  // In bytes.
   size_t header_length() const;
   bool know_blocks();
 
@@ -55,7 +55,7 @@ class MultifdReader : public StreamReader {
   const GuestBlocks* blocks_ = nullptr;
   std::map<std::string, uint16_t, std::less<>> block_numbers_;
   State state_ = State::greeting;
-  bool zeros_ahead_ = false;  // the end of a header, as far as they go
+  bool zeros_ahead_ = false;  // the next zero bytes still belong to a header
   uint64_t device_state_left_ = 0;
 };
 

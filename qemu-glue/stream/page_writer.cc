@@ -8,8 +8,8 @@
 namespace wherry::qemu {
 namespace {
 
-// Collects headers, and pieces of headers and pages in order. Headers move while they grow, so pieces name
-// them by offset until finish().
+// Collects pieces of headers and pages in order. headers_ moves when it grows, so a piece of a header has a
+// null address until finish().
 class Pieces {
  public:
   void clear() {
@@ -46,13 +46,13 @@ bool skipped(const Skip& skip, uint16_t block) {
   return block < skip.size() && skip[block];
 }
 
-// ram.c:save_page_header: u64 offset and flags; the block's name unless it is that of the record before,
-// which is remembered across sections. The first record of a stream names it.
+// ram.c:save_page_header: u64 offset and flags; then the block's name, unless the record before had the same
+// block. The last block is remembered across sections. The first record of a stream names its block.
 class MainWriter : public PageWriter {
  public:
   explicit MainWriter(const GuestBlocks& blocks) : blocks_(blocks) {}
 
-  // A zero page's record is always obeyed.
+  // `whole_zeros` is not needed: QEMU always obeys a zero page's record.
   std::span<iovec> write(const PageBatch& batch, const Skip& skip, bool /*whole_zeros*/) override {
     pieces_.clear();
     batch.each([&](uint16_t block, uint64_t index, const uint8_t* content) {
@@ -83,7 +83,8 @@ class MainWriter : public PageWriter {
   Pieces pieces_;
 };
 
-// multifd.h: MultiFDPacket_t, one block and at most 512 KiB of slots a packet; page data before zero pages.
+// multifd.h: MultiFDPacket_t. A packet has pages of one block, at most 512 KiB of slots, offsets of zero
+// pages after those of the others.
 class MultifdWriter : public PageWriter {
  public:
   explicit MultifdWriter(const GuestBlocks& blocks) : blocks_(blocks) {}
@@ -144,7 +145,7 @@ class MultifdWriter : public PageWriter {
   uint64_t packets_ = 0;
   std::vector<Page> normal_;
   std::vector<uint64_t> zero_;
-  std::vector<uint8_t> zeros_;  // a page
+  std::vector<uint8_t> zeros_;  // one page of zeros
   Pieces pieces_;
 };
 

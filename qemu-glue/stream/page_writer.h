@@ -1,7 +1,7 @@
-// Rebuilds what QEMU's loader expects around pages: page records for the main channel, packets for multifd.
+// Rebuilds QEMU's stream from pages: page records for the main channel, packets for multifd.
 //
-// The output is a list of pieces to be written in order; they point into the writer and into the batch and
-// are valid until the next call. Used by one thread, the channel's.
+// The output is a list of pieces to write in order. They point into the writer and into the batch and are
+// valid until the next call. Used by one thread, the channel's.
 #pragma once
 
 #include <sys/uio.h>
@@ -16,14 +16,15 @@
 
 namespace wherry::qemu {
 
-// Which blocks' pages to leave out.
+// By block number: whether to leave out that block's pages.
 using Skip = std::vector<bool>;
 
 class PageWriter {
  public:
   virtual ~PageWriter() = default;
-  // With `whole_zeros`, zero pages of multifd are written as pages full of zeros: QEMU does nothing for a
-  // zero page that it believes untouched, because it was placed past it (multifd-zero-page.c, from 9.0).
+  // With `whole_zeros`, zero pages of multifd are written as pages full of zeros. From 9.0 on, QEMU skips a
+  // zero page if it has not received that page before (multifd-zero-page.c), and it does not know of pages
+  // that Wherry placed directly.
   virtual std::span<iovec> write(const PageBatch& batch, const Skip& skip, bool whole_zeros) = 0;
 };
 

@@ -18,7 +18,7 @@ address = "10.98.0.1,[fd98::1]"
 [peers.hostb]
 address = "10.98.0.2,[fd98::2]"
 '''
-# As Debian's installer has it of a host's own name; and as an administrator may mend it.
+# /etc/hosts as Debian's installer writes it for a host's own name, and as an administrator can correct it.
 OWN_NAME = '127.0.1.1 {}\n'
 ALL_ADDRESSES = '127.0.1.1 hostb\n10.98.0.2 hostb\nfd98::2 hostb\n10.98.0.1 hosta\n'
 

@@ -1,4 +1,4 @@
-"""`wherry report`: the page of a real migration's report, as a real browser lays it out."""
+"""`wherry report`: the page of a real migration, laid out by a browser."""
 import itertools
 import json
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from lab import Pair, scratch, wherry_binary
 
 TEXT = '</title><script>alert(1)</script><img src=x onerror=alert(1)>'
-# Of every report there is; the rest is of those whose sender was told more.
+# In every report. The other charts need a sender with a monitor.
 CHARTS = {'Goodput', 'Ratio so far', 'In flight', 'Link rate, measured', 'Downtime, predicted'}
 MORE = {'remaining': 5e6, 'dirty_rate': 2.5e6, 'throttle': 20, 'predicted_ms': 800}
 EXTREME = {'predicted_ms': 327_907_000, 'ratio': 250_000, 'remaining': 5e14}
@@ -54,7 +54,7 @@ class Look(unittest.TestCase):
         return page.read_text()
 
     def measure(self, page, width, dark=False):
-        """What the browser makes of the page, whose policy lets only our own script run."""
+        """The layout of the page in a browser; the page's policy is changed to allow the measuring script."""
         page, policies = re.subn("(?<=default-src 'none'; )", "script-src 'nonce-ours'; ", page)
         self.assertEqual(policies, 1)
         file = self.directory / 'measured.html'
@@ -64,7 +64,7 @@ class Look(unittest.TestCase):
              '--enable-logging=stderr', f'--window-size={width},900', '--dump-dom',
              f'--blink-settings=preferredColorScheme={0 if dark else 1}', f'file://{file}'],
             capture_output=True, text=True, timeout=60, env={**os.environ, 'HOME': self.directory})
-        self.assertNotIn('CONSOLE', done.stderr)  # such as what the policy refuses
+        self.assertNotIn('CONSOLE', done.stderr)  # for example a violation of the policy
         measured = re.search('<pre id="measured">(.*?)</pre>', done.stdout, re.DOTALL)
         self.assertTrue(measured, done)
         return json.loads(measured[1].replace('&lt;', '<').replace('&gt;', '>').replace('&amp;', '&'))
@@ -92,7 +92,7 @@ class Look(unittest.TestCase):
             pair.migrate_and_hold(passes=4)
             report, _ = pair.complete()
         self.assertGreater(len(report['timeline']), 5)
-        # What lands in the first moment is the stream's header, and no rate of pages.
+        # What lands in the first moment is the stream's header, which is not a rate of pages.
         self.assertLess(max(point.get('predicted_ms', 0) for point in report['timeline']), 60_000)
         seen = self.measure(self.page(report), 1280)
         titles = {chart['title'] for chart in seen['charts']}
@@ -102,7 +102,7 @@ class Look(unittest.TestCase):
         for said in ('Migration completed', report['uri'], report['lanes'][0]['peer'], f"{report['total_s']:.2f} s"):
             self.assertIn(said, seen['text'])
 
-        # The same with all that a report may have, and hostile text.
+        # The same with all members that a report can have, and with hostile text.
         report.update(status='failed', error=TEXT, target_ms=100, opaque={TEXT: TEXT}, throttle={'peak_percent': 40},
                       downtime={'predicted': {'total': 80}, 'measured': {'total': 90}}, messages=[{'t': 0.5, 'text': TEXT}])
         for point in report['timeline']:

@@ -44,7 +44,7 @@ class Doctor(unittest.TestCase):
                 self.run_in_a('ip', 'link', 'set', 'dev', 'cable', 'mtu', mtu)
                 found = self.doctor()
                 self.assertEqual(found['level'], 'ok', found)
-                self.assertRegex(found['found'], f'packets of {passes} bytes get there')
+                self.assertRegex(found['found'], f'packets of {passes} bytes arrive')
 
     def run_in_a(self, *argv):
         self.assertEqual(self.link.run_in('a', argv).wait(), 0)

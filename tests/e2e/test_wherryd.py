@@ -352,11 +352,11 @@ class Strangers(unittest.TestCase):
             hosts.wait_nothing_left(before)
 
     def test_a_peer_that_is_not_in_the_list_may_only_look(self):
-        self.check_refused('', 'hostb lets this host only look at its libvirt; .*wherry.toml must name')
+        self.check_refused('', 'hostb gives this host read-only access to its libvirt.*name this host .*in its wherry.toml')
 
     def test_a_peer_that_may_not_even_look(self):
         self.check_refused('[peers.hosta]\naddress = "hosta"\nlibvirt = "none"\n',
-                           'libvirt of hostb: hostb:16520 refused: .* may not use the libvirt of this host')
+                           'libvirt of hostb: hostb:16520 refused: .* is not allowed to use this host\'s libvirt')
 
 
 CERTIFICATES = r'''

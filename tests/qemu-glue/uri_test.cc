@@ -1,4 +1,4 @@
-// What a migration URI says of the way that lanes take, and of bandwidth. The other keys are test_usage.py's.
+// Schemes, addresses, provider and bandwidth of a migration URI. test_usage.py has the other keys.
 #include "qemu-glue/uri.h"
 
 #include <gmock/gmock.h>
@@ -23,7 +23,7 @@ TEST(Uri, TheProviderIsANameOfLibfabrics) {
   for (const char* name : {"", "verbs;ofi_rxm", "^tcp", "a,b", "a name"}) {
     auto uri = Uri::parse(std::string("wherry://hostb?provider=") + name);
     ASSERT_FALSE(uri) << name;
-    EXPECT_THAT(uri.error().message, testing::HasSubstr("name of libfabric's"));
+    EXPECT_THAT(uri.error().message, testing::HasSubstr("libfabric provider"));
   }
 }
 
@@ -34,7 +34,7 @@ TEST(Uri, ALinksAddressHasItsInterface) {
     EXPECT_EQ(uri->hosts.front().host, "fe80::1%eth0");
     EXPECT_EQ(uri->hosts.front().str(), "[fe80::1%25eth0]:16520");
   }
-  EXPECT_EQ(Uri::parse("wherry://[fe80::1%2525]")->hosts.front().host, "fe80::1%25") << "the 25th";
+  EXPECT_EQ(Uri::parse("wherry://[fe80::1%2525]")->hosts.front().host, "fe80::1%25") << "interface 25";
   for (const char* text :
        {"wherry://[fe80::1]", "wherry://[fe80::1%]", "wherry://[fe80::1%25]", "wherry://[fe80::1%25a%b]"}) {
     auto uri = Uri::parse(text);

@@ -102,7 +102,7 @@ def _migrate(hosts, events, command, vm, timeout):
     log = hosts.a.log('wherryd')[logged:]
     if ' is open ' in log:
         def over():
-            return re.search(r'has ended .*\((\d+) were expected', hosts.a.log('wherryd')[logged:])
+            return re.search(r'has ended .*\((\d+) predicted', hosts.a.log('wherryd')[logged:])
         ended = wait_until(over, 10, 'downtime in the log of wherryd')
         figures['report'] = {'downtime': {'predicted': {'total': int(ended[1])}},
                              'messages': [{'text': line} for line in log.splitlines()]}

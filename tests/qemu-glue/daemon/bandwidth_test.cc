@@ -34,8 +34,8 @@ TEST(Bandwidth, WithoutATotalEachHasItsOwnLimit) {
   EXPECT_THAT(divide_bandwidth(0, {0, 200}), ElementsAre(0, 200));
 }
 
-// What makes a division fair: who has less than another has all that it asked for. And nothing is left over
-// that anyone could use.
+// A division is fair if whoever has less than another has all that it asked for. It is whole if nothing is
+// left that anyone could use.
 TEST(Bandwidth, EveryDivisionIsFairAndWhole) {
   std::mt19937_64 random(1);
   for (int round = 0; round < 1000; ++round) {
@@ -50,7 +50,7 @@ TEST(Bandwidth, EveryDivisionIsFairAndWhole) {
       ASSERT_GT(shares[i], 0u) << "that would be no limit";
       const bool has_all = limits[i] > 0 && shares[i] == limits[i];
       ASSERT_TRUE(limits[i] == 0 || shares[i] <= limits[i]);
-      ASSERT_TRUE(has_all || shares[i] + 1 >= most) << "but for the rounding";
+      ASSERT_TRUE(has_all || shares[i] + 1 >= most) << "except for rounding";
       all_have_what_they_asked_for = all_have_what_they_asked_for && has_all;
     }
     const uint64_t sum = std::accumulate(shares.begin(), shares.end(), uint64_t{0});
@@ -71,7 +71,7 @@ TEST(Bandwidth, IsToldOverASocketUntilItsEnd) {
   EXPECT_EQ(hear_bandwidth(there.get()), 0u);
   here = Fd();
   EXPECT_EQ(hear_bandwidth(there.get()), std::nullopt);
-  tell_bandwidth(there.get(), 1);  // whom nobody hears: no harm
+  tell_bandwidth(there.get(), 1);  // to a closed socket: no error
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ TEST(Child, SaysItsLinesAndHowItEnded) {
   }
   EXPECT_EQ(child->read_line(line, kLong), Child::Said::end);
   EXPECT_EQ(child->wait(), 7);
-  EXPECT_EQ(child->wait(), 7) << "as often as one asks";
+  EXPECT_EQ(child->wait(), 7) << "every time";
 }
 
 TEST(Child, NothingSaidIsNoEnd) {
@@ -42,7 +42,7 @@ TEST(Child, NothingSaidIsNoEnd) {
   EXPECT_EQ(waits->read_line(line, std::chrono::milliseconds(1)), Child::Said::nothing);
   waits->stop();
   EXPECT_EQ(waits->wait(), 128 + SIGTERM);
-  waits->stop();  // of one that has ended: nothing
+  waits->stop();  // no effect on a process that has ended
 }
 
 TEST(Child, HasOneEndOfASocket) {
@@ -83,7 +83,8 @@ TEST(Child, EndsWithItsOwnerUnlessItIsLetGo) {
   ::kill(goes_on, SIGKILL);
 }
 
-// In a world of its own: a signal to a child that does not exist would go to every process there is.
+// In a PID namespace of its own, because a signal to pid -1, a child that was not started, would go to every
+// process.
 TEST(Child, NoDescriptorForOneIsAnErrorAndHarmsNobody) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
   const auto in_its_world = [] {

@@ -27,9 +27,9 @@ class ConfigTest : public testing::Test {
     auto config = read(text);
     ASSERT_FALSE(config) << "no error: " << why;
     EXPECT_NE(config.error().message.find(why), std::string::npos) << config.error().message;
-    EXPECT_NE(config.error().message.find(path_), std::string::npos) << "it names the file";
+    EXPECT_NE(config.error().message.find(path_), std::string::npos) << "the error must name the file";
   }
-  // Those that are known beside this one, as its message lists them.
+  // The known keys that the error for an unknown key lists.
   std::vector<std::string> known_keys(const std::string& unknown) {
     auto config = read(unknown);
     std::smatch list;
@@ -97,7 +97,7 @@ TEST_F(ConfigTest, WhatIsNotSaidHasADefault) {
 
 TEST_F(ConfigTest, MistakesAreNamedWithTheirLine) {
   expect_error("listen = \"wherry://127.0.0.1\"\nlisen = 1", "line 2: unknown key \"lisen\"");
-  expect_error("listen = 1", "listen: expected a text");
+  expect_error("listen = 1", "listen: expected a quoted string");
   expect_error("listen = \"tcp://127.0.0.1\"", "expected wherry://");
   expect_error("insecure = \"yes\"", "insecure: expected true or false");
   expect_error("route_timeout = 0", "route_timeout: expected 1 to 3600");
@@ -110,7 +110,7 @@ TEST_F(ConfigTest, MistakesAreNamedWithTheirLine) {
   expect_error("[peers.hostb]\naddres = \"a\"", "unknown key \"peers.hostb.addres\"");
   expect_error("[peers.hostb]\naddress = \"a\"\nuri = \"tcp://a\"", "expected wherry://");
   expect_error("[peers.hostb]\n", "peer hostb=: expected NAME=ADDRESS");
-  expect_error("[peers.\"../x\"]\naddress = \"a\"", "no host name");
+  expect_error("[peers.\"../x\"]\naddress = \"a\"", "is not a host name");
   expect_error("peers = 3", "expected tables");
   expect_error("listen = ", "line 1");
 }
@@ -119,7 +119,7 @@ TEST_F(ConfigTest, WhatCannotBeRunIsAnError) {
   expect_error("", "nothing to do");
   expect_error("listen = \"wherry://192.0.2.1\"", "in the clear");
   expect_error("[peers.hostb]\naddress = \"192.0.2.1\"", "in the clear");
-  expect_error("listen = \"wherry://127.0.0.1\"\nruntime_dir = \"run\"", "no absolute path");
+  expect_error("listen = \"wherry://127.0.0.1\"\nruntime_dir = \"run\"", "not an absolute path");
   expect_error("listen = \"wherry://127.0.0.1,192.0.2.1\"", "in the clear");
 }
 

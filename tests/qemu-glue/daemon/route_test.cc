@@ -18,7 +18,7 @@ TEST(Route, IsReadFromItsText) {
 }
 
 TEST(Route, BothOfItsPathsHaveRoomUpToTheLastByte) {
-  // Behind the directory: "/hostb/17" and "-nbd.sock", which is longer than ".sock".
+  // After the directory come "/hostb/17" and "-nbd.sock", which is longer than ".sock".
   const auto route = Route::parse("hostb/17");
   ASSERT_TRUE(route);
   const std::string fits = "/" + std::string(107 - 18 - 1, 'd');
@@ -53,7 +53,7 @@ TEST(Route, EachThatIsMadeIsAnother) {
     EXPECT_TRUE(ids.insert(route->id).second);
   }
   EXPECT_FALSE(Route::make("../etc"));
-  EXPECT_EQ(Route::make("fe80::1%eth0")->host, "fe80::1") << "its path is one on the other host as well";
+  EXPECT_EQ(Route::make("fe80::1%eth0")->host, "fe80::1") << "the path must be the same on the other host";
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ TEST(RuntimeDir, IsForItsOwnerToMakeSocketsIn) {
   EXPECT_EQ(status(path).st_mode & 07777, 0711u);
   ASSERT_EQ(::chmod(path.c_str(), 0777), 0);
   ASSERT_TRUE(make_directory(path));
-  EXPECT_EQ(status(path).st_mode & 07777, 0711u) << "of one that is there as well";
+  EXPECT_EQ(status(path).st_mode & 07777, 0711u) << "of an existing directory too";
 }
 
 TEST(RuntimeDir, WhereQemuListensIsForItsGroupAlone) {
@@ -34,13 +34,13 @@ TEST(RuntimeDir, WhereQemuListensIsForItsGroupAlone) {
   ASSERT_TRUE(make_directory_for("", path));
   EXPECT_EQ(status(path).st_mode & 07777, 0700u);
   EXPECT_ERROR(make_directory_for("nosuchgroup", path), "no group nosuchgroup");
-  if (::geteuid() != 0) GTEST_SKIP() << "the rest takes root";
+  if (::geteuid() != 0) GTEST_SKIP() << "the rest needs root";
   ASSERT_TRUE(make_directory_for("daemon", path));
   EXPECT_EQ(status(path).st_mode & 07777, 0730u);
   EXPECT_NE(status(path).st_gid, 0u);
 }
 
-// Whoever may put something in a directory could have another one opened to himself.
+// A user who can write to a directory could otherwise get access to another one through a link.
 TEST(RuntimeDir, ALinkIsNotFollowed) {
   const test::TempDir elsewhere;
   const std::string precious = elsewhere.at("precious");
@@ -52,7 +52,7 @@ TEST(RuntimeDir, ALinkIsNotFollowed) {
   EXPECT_ERROR(make_directory(link), link);
   EXPECT_ERROR(make_directory_for("", link), link);
   EXPECT_EQ(status(precious).st_mode & 07777, 0700u);
-  // One on which nobody listens, by that name.
+  // A socket that nobody listens on under this name.
   auto socket = Listener::open({.path = precious + "/a.sock", .host = {}, .port = 0});
   ASSERT_TRUE(socket);
   std::filesystem::rename(precious + "/a.sock", precious + "/b.sock");
@@ -78,7 +78,7 @@ TEST(RuntimeDir, ADirectoryOfSomebodyElsesIsNotTaken) {
   const std::string path = scratch.at("hostb");
   std::filesystem::create_directory(path);
   ASSERT_EQ(::chown(path.c_str(), 1, 1), 0);
-  EXPECT_ERROR(make_directory(path), "is user 1's");
+  EXPECT_ERROR(make_directory(path), "is owned by user 1");
 }
 
 TEST(RuntimeDir, ASocketIsGivenToTheGroup) {

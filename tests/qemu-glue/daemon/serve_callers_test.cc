@@ -33,7 +33,7 @@ TEST(ServeCallers, WhoComesWhenThereIsNoRoomIsServedWhenThereIs) {
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     ASSERT_EQ(::connect(waits.get(), reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
     pollfd answer{waits.get(), POLLIN, 0};
-    EXPECT_EQ(::poll(&answer, 1, 300), 0) << "there is no room";
+    EXPECT_EQ(::poll(&answer, 1, 300), 0) << "no descriptor is left";
   }
   EXPECT_EQ(test::read_all(waits.get()), "welcome");
   listener->stop();

@@ -17,7 +17,7 @@ std::string host_name() {
   return name.data();
 }
 
-// Of this host, beyond loopback; empty where there is none.
+// An address of this host other than loopback; empty if it has none.
 std::string own_address() {
   for (const std::string& address : own_addresses()) {
     if (!is_loopback_address(address) && address.find('%') == std::string::npos) return address;
@@ -37,7 +37,7 @@ TEST(ThisHost, KnowsItsName) {
 
 TEST(ThisHost, KnowsItsAddresses) {
   const std::string own = own_address();
-  if (own.empty()) GTEST_SKIP() << "this host has loopback alone";
+  if (own.empty()) GTEST_SKIP() << "this host has only loopback";
   EXPECT_TRUE(is_this_host(peer("hostx", own), {}));
   Config config;
   config.listen.emplace().hosts = {{.path = {}, .host = own, .port = kDefaultPort}};

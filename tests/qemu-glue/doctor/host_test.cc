@@ -52,15 +52,15 @@ TEST(DoctorHost, ZeroScan) {
 }
 
 TEST(DoctorHost, WhatKilledOnesHaveLeft) {
-  expect(left_behind({}, {}).at(0), Level::ok, "nothing by a Wherry that was killed");
+  expect(left_behind({}, {}).at(0), Level::ok, "nothing");
   const Findings found = left_behind({"/sys/fs/cgroup/cpu/wherry-throttle-7-0", "/x"},
                                      {{77, {{"downtime-limit", 300}}, "dirty-limit", "/y"},
                                       {78, {{"downtime-limit", 300}, {"max-bandwidth", 7}}, "", "/z"}});
   ASSERT_EQ(found.size(), 3u);
   expect(found[0], Level::problem,
-         "2 vCPUs are slowed down by a Wherry that was killed (/sys/fs/cgroup/cpu/wherry-throttle-7-0)");
+         "2 vCPUs are still throttled by a Wherry that was killed (/sys/fs/cgroup/cpu/wherry-throttle-7-0)");
   expect(found[1], Level::problem,
-         "has set downtime-limit and its guest's throttle (dirty-limit) of the QEMU with process number 77",
+         "has set downtime-limit and its guest's throttle (dirty-limit) of the QEMU with process id 77",
          "monitor: migrate_set_parameter downtime-limit 300; cancel_vcpu_dirty_limit; ");
   expect(found[2], Level::problem, "has set downtime-limit and max-bandwidth of",
          "migrate_set_parameter downtime-limit 300; migrate_set_parameter max-bandwidth 7");
@@ -68,7 +68,7 @@ TEST(DoctorHost, WhatKilledOnesHaveLeft) {
 
 TEST(DoctorHost, TcpBuffers) {
   const Scratch scratch;
-  expect(tcp_buffers(scratch.path()), Level::ok, "does not say");
+  expect(tcp_buffers(scratch.path()), Level::ok, "the kernel does not tell");
   scratch.write("tcp_wmem", "4096\t16384\t4194304\n");
   scratch.write("tcp_rmem", "4096\t131072\t6291456\n");
   expect(tcp_buffers(scratch.path()), Level::ok, "tcp_wmem up to 4194304 bytes, tcp_rmem up to 6291456");
@@ -116,8 +116,8 @@ TEST(DoctorHost, Rdma) {
   ASSERT_EQ(all.size(), 2u);
   expect(all[0], Level::note, "mlx5_1: cannot open it", "be root");
   expect(all[1], Level::note, "8192 KiB", "LimitMEMLOCK=infinity");
-  expect(rdma({port}, true, 8 << 20, false)[1], Level::ok, "without limit");
-  expect(rdma({port}, false, RLIM_INFINITY, false)[1], Level::ok, "without limit");
+  expect(rdma({port}, true, 8 << 20, false)[1], Level::ok, "no limit");
+  expect(rdma({port}, false, RLIM_INFINITY, false)[1], Level::ok, "no limit");
 
   RdmaPort paging = port;
   paging.on_demand = true;
@@ -129,7 +129,7 @@ TEST(DoctorHost, Rdma) {
          "unset FI_VERBS_USE_ODP");
   expect(all[3], Level::note, "8192 KiB", "LimitMEMLOCK=infinity");
   all = rdma({paging, closed}, false, 8 << 20, true);
-  ASSERT_EQ(all.size(), 3u) << "nobody knows whether it could";
+  ASSERT_EQ(all.size(), 3u) << "it is not known whether the device could";
   expect(all[2], Level::note, "8192 KiB", "LimitMEMLOCK=infinity");
 }
 

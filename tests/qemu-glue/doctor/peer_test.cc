@@ -29,7 +29,7 @@ TEST(DoctorPeer, APeerThatLetsNoGuestComeIsAProblem) {
   daemon::Arrivals arrivals(config, "/nonexistent/wherry");
   auto door = daemon::Door::open(config, arrivals);
   ASSERT_TRUE(door) << door.error().message;
-  expect(peer("hostb", (*door)->listener().where()), Level::problem, "lets no guest come from 127.0.0.1",
+  expect(peer("hostb", (*door)->listener().where()), Level::problem, "accepts no guest from 127.0.0.1",
          "name this host there");
 }
 
@@ -51,7 +51,7 @@ TEST(DoctorPeer, WhatIsNotThereIsNamed) {
 TEST(DoctorPeer, ATooNarrowWayIsAProblem) {
   const test::NarrowSocket narrow = test::narrow_socket(1200);
   expect(peer("hostb", narrow.where), Level::problem,
-         "packets of 1500 bytes, which the MTUs of both ends allow, do not get to " + narrow.where.str(),
+         "packets of 1500 bytes, which the MTUs of both ends allow, do not reach " + narrow.where.str(),
          "net.ipv4.tcp_mtu_probing=2");
 }
 

@@ -14,7 +14,7 @@ TEST(DoctorQemu, VersionsThatAreTried) {
   expect(of_version("QEMU emulator version 11.1.0"), Level::ok, "/q is 11.1");
   expect(of_version("QEMU emulator version 7.1.0"), Level::problem, "7.1, too old", "install QEMU 7.2");
   expect(of_version("QEMU emulator version 12.0.0"), Level::note, "12.0, newer", "try a migration");
-  expect(of_version("Bochs"), Level::problem, "\"Bochs\" names no version", "install QEMU");
+  expect(of_version("Bochs"), Level::problem, "\"Bochs\" has no version", "install QEMU");
   expect(qemu("/q", fail("cannot start it")), Level::problem, "/q: cannot start it", "install QEMU");
   expect(qemu("", fail("not found")), Level::problem, "not found", "install QEMU");
 }

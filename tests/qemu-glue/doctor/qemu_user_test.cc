@@ -25,7 +25,7 @@ TEST(DoctorQemuUser, IsWhatLibvirtSays) {
 TEST(DoctorQemuUser, HasToBeInTheGroupUnlessItIsRoot) {
   expect(qemu_user({.user = 0, .group = 0}, ""), Level::ok, "QEMU as root");
   const QemuUser daemon{.user = 1, .group = 1};
-  expect(qemu_user(daemon, ""), Level::problem, "as daemon, which cannot make its sockets",
+  expect(qemu_user(daemon, ""), Level::problem, "as daemon, which cannot create its sockets",
          "group = \"daemon\"");
   expect(qemu_user(daemon, "nosuchgroup"), Level::problem, "not in the group nosuchgroup",
          "group = \"daemon\"");

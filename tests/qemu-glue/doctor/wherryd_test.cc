@@ -33,7 +33,7 @@ TEST(DoctorWherryd, RuntimeDirectory) {
   const std::string directory = scratch.path("run");
   expect(runtime_directory(directory, ""), Level::problem, "there is no " + directory, "start wherryd");
   scratch.write("run", "");
-  expect(runtime_directory(directory, ""), Level::problem, "no directory", "rm " + directory);
+  expect(runtime_directory(directory, ""), Level::problem, "is not a directory", "rm " + directory);
   std::filesystem::remove(directory);
   std::filesystem::create_directory(directory);
   const auto set_mode = [&](unsigned mode) { ASSERT_EQ(::chmod(directory.c_str(), mode), 0); };
@@ -44,12 +44,12 @@ TEST(DoctorWherryd, RuntimeDirectory) {
   expect(runtime_directory(directory, "root"), Level::ok, "mode 0711");
   for (const unsigned mode : {0777, 0713, 0731}) {
     set_mode(mode);
-    expect(runtime_directory(directory, ""), Level::problem, "others than root", "chmod go-w " + directory);
+    expect(runtime_directory(directory, ""), Level::problem, "other than root", "chmod go-w " + directory);
   }
   set_mode(0711);
-  if (::geteuid() != 0) GTEST_SKIP() << "the rest takes root";
+  if (::geteuid() != 0) GTEST_SKIP() << "the rest needs root";
   ASSERT_EQ(::chown(directory.c_str(), 1, 0), 0);
-  expect(runtime_directory(directory, ""), Level::problem, "not root's", "chown root " + directory);
+  expect(runtime_directory(directory, ""), Level::problem, "root does not own it", "chown root " + directory);
 }
 
 TEST(DoctorWherryd, SocketPathsHaveRoomUpToTheLastByte) {

@@ -12,7 +12,7 @@ TEST(Destination, IsAPeerByItsName) {
   EXPECT_EQ(to->host, "hostb");
   EXPECT_EQ(to->libvirt, "qemu+unix:///system?socket=/run/w/hostb/libvirt-sock");
   EXPECT_EQ(to->peers_socket, "/run/w/hostb/libvirt-sock");
-  EXPECT_EQ(Destination::parse("fd98::2", "/run/w")->host, "[fd98::2]") << "for wherry://HOST";
+  EXPECT_EQ(Destination::parse("fd98::2", "/run/w")->host, "[fd98::2]") << "as in wherry://HOST";
 }
 
 TEST(Destination, IsALibvirtByItsUri) {

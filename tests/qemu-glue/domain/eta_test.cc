@@ -21,7 +21,7 @@ TEST(Eta, IsNotKnownBeforeTheFirstEstimate) {
 TEST(Eta, ApproachesAnEarlierEnd) {
   Eta eta;
   eta.update(0, 100);
-  // Half of the way in kFall seconds, however often it is asked.
+  // Half of the way in kFall seconds, however often update() is called.
   for (int i = 1; i <= 10; ++i) eta.update(i * Eta::kFall / 10, 50 - i * Eta::kFall / 10);
   EXPECT_NEAR(*eta.update(Eta::kFall, 50 - Eta::kFall), 75 - Eta::kFall, 1e-9);
 }
@@ -32,7 +32,7 @@ TEST(Eta, DoesNotGrowForOneBadEstimate) {
   EXPECT_EQ(eta.update(1, 60), 9);
   EXPECT_EQ(eta.update(2, std::nullopt), 8);
   EXPECT_EQ(eta.update(3, 7), 7);
-  // Patience begins anew.
+  // kPatience starts again.
   EXPECT_EQ(eta.update(4, 60), 6);
   EXPECT_EQ(eta.update(6, 60), 4);
 }

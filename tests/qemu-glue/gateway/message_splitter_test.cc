@@ -9,7 +9,7 @@ using namespace test;
 
 constexpr uint32_t kWanted = 303;
 
-// What came out: wanted messages, and all bytes in their order.
+// What the splitter handed out: wanted messages, and all bytes in order.
 struct Taken {
   std::vector<Bytes> whole;
   Bytes all;
@@ -75,7 +75,7 @@ TEST(MessageSplitter, WaitsForAWantedMessage) {
   EXPECT_TRUE(splitter.between_messages());
 }
 
-// A byte of its own accompanies each descriptor, behind the message.
+// Each descriptor comes with one byte after the message.
 TEST(MessageSplitter, KnowsTheBytesOfDescriptors) {
   const Bytes wanted = call(kWanted, Bytes(4));
   const Bytes none = message(header(5, MessageType::call_with_fds), Xdr().u32(0));
@@ -119,7 +119,7 @@ TEST(MessageSplitter, IsOpaqueFromWhatIsNoRpc) {
   }
 }
 
-// Who speaks something else may wait for an answer to its first few bytes.
+// A client with another protocol may wait for an answer to its first few bytes.
 TEST(MessageSplitter, DoesNotHoldBackWhatIsNoRpc) {
   SplitterOf303 splitter;
   const Bytes hello{'S', 'S', 'H', '-'};

@@ -25,7 +25,7 @@ Bytes prepare2(Uri uri) {
 Bytes prepare3(Uri uri) {
   return call(214, Xdr().string("cookie").optional(uri).u64(3).optional("web2").u64(0).string(kXml));
 }
-// All the types that there are, around the URI.
+// A parameter of every type, around the URI.
 Bytes prepare3_params(Uri uri) {
   Xdr out;
   out.u32(uri ? 9 : 8).string("bandwidth").u32(4).u64(100);
@@ -44,7 +44,7 @@ TEST(PrepareCall, KnowsItsProcedures) {
     other.program = 0x20008087;
     EXPECT_FALSE(PrepareCall::is_one(other));
   }
-  // PREPARE_TUNNEL, PREPARE_TUNNEL3, PREPARE_TUNNEL3_PARAMS, PERFORM3_PARAMS, and one to come.
+  // PREPARE_TUNNEL, PREPARE_TUNNEL3, PREPARE_TUNNEL3_PARAMS, PERFORM3_PARAMS, and an unknown one.
   for (uint32_t procedure : {148, 215, 304, 305, 9999}) {
     EXPECT_FALSE(PrepareCall::is_one(header(procedure, MessageType::call)));
   }
@@ -132,7 +132,7 @@ TEST(PrepareCall, FindsTheNameInXmlOrNone) {
   }
 }
 
-// Each message cut anywhere, or with more behind it than belongs there.
+// Each message cut anywhere, or with surplus bytes after it.
 TEST(PrepareCall, RefusesAnotherLength) {
   for (const auto& make : {prepare, prepare2, prepare3, prepare3_params}) {
     const Bytes whole = make(kGiven);
@@ -150,12 +150,12 @@ TEST(PrepareCall, RefusesParametersThatLie) {
   EXPECT_TRUE(params(Xdr().u32(0)));
   EXPECT_FALSE(params(Xdr().u32(65)));
   EXPECT_FALSE(params(Xdr().u32(UINT32_MAX)));
-  EXPECT_FALSE(params(Xdr().u32(1).string("a").u32(0).u32(0)));                        // no such type
-  EXPECT_FALSE(params(Xdr().u32(1).string("a").u32(8).u32(0)));                        // nor this
-  EXPECT_FALSE(params(Xdr().u32(1).string("migrate_uri").u32(1).u32(5)));              // a URI is no number
-  EXPECT_FALSE(params(Xdr().u32(1).string("a").u32(7).u32(0xfffffff0)));               // too long a string
-  EXPECT_FALSE(params(Xdr().u32(1).u32(0x7fffffff)));                                  // too long a name
-  EXPECT_FALSE(params(Xdr().u32(1).string("a").u32(7).u32(1).u32('b' << 24 | 0xff)));  // padding is zeros
+  EXPECT_FALSE(params(Xdr().u32(1).string("a").u32(0).u32(0)));                        // invalid type
+  EXPECT_FALSE(params(Xdr().u32(1).string("a").u32(8).u32(0)));                        // invalid type
+  EXPECT_FALSE(params(Xdr().u32(1).string("migrate_uri").u32(1).u32(5)));              // a number as the URI
+  EXPECT_FALSE(params(Xdr().u32(1).string("a").u32(7).u32(0xfffffff0)));               // string too long
+  EXPECT_FALSE(params(Xdr().u32(1).u32(0x7fffffff)));                                  // name too long
+  EXPECT_FALSE(params(Xdr().u32(1).string("a").u32(7).u32(1).u32('b' << 24 | 0xff)));  // padding not zero
   const auto numbers = [](uint32_t count) {
     Xdr out;
     out.u32(count);
@@ -166,7 +166,7 @@ TEST(PrepareCall, RefusesParametersThatLie) {
   EXPECT_FALSE(params(numbers(65)));
 }
 
-// libvirt takes no URI twice: what it says of it is for the client to see.
+// libvirt rejects a second URI; the client must see libvirt's own error.
 TEST(PrepareCall, LeavesASecondUriToLibvirt) {
   const auto twice = [](std::string_view first) {
     return call(

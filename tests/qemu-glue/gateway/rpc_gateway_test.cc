@@ -11,9 +11,9 @@ using namespace test;
 
 constexpr uint32_t kParams = 303;
 
-// A gateway, what it asked and what it sent on.
+// A gateway, the routes that it asked for, and what it sent on.
 struct Connection {
-  std::vector<std::string> asked;  // URI, or "-" for none; domain; flags
+  std::vector<std::string> asked;  // "URI DOMAIN FLAGS", with "-" for no URI
   Result<std::optional<std::string>> answer = std::string(kPath);
   RpcGateway::Output sent;
   RpcGateway gateway{[this](const MigrationRequest& request) {
@@ -78,13 +78,13 @@ TEST(RpcGateway, AnswersItselfWhereThereIsNoRoute) {
   connection.client(joined({call(1), prepare_params(kGiven), call(2)}));
   EXPECT_EQ(connection.sent.to_server, joined({call(1), call(2)}));
   EXPECT_EQ(connection.sent.to_client, error_reply(header(kParams, MessageType::call), "D: no route"));
-  // The serial is free again.
+  // The serial can be used again.
   connection.sent = {};
   connection.server(ready({}));
   EXPECT_EQ(connection.sent.to_client, ready({}));
 }
 
-// An answer of its own never tears a message of the server's.
+// The gateway never puts its own reply into the middle of a message from the server.
 TEST(RpcGateway, PutsItsAnswerBetweenMessages) {
   const Bytes refusal = error_reply(header(kParams, MessageType::call), "no");
   const Bytes first = event();
@@ -108,7 +108,7 @@ TEST(RpcGateway, FindsRepliesByTheirSerial) {
   connection.client(prepare_params(kGiven, 1));
   connection.client(call(5, {}, 2));
   connection.client(prepare_params(kGiven, 3));
-  // None of these is one of the two: another procedure, an event, another serial.
+  // None of these is the awaited reply: another procedure, an event, another serial.
   const Bytes others =
       joined({reply(5, Xdr().string("").optional({}), 1),
               message(header(kParams, MessageType::event, 1), Xdr().string("").optional({})), ready({}, 2)});
@@ -119,7 +119,7 @@ TEST(RpcGateway, FindsRepliesByTheirSerial) {
 TEST(RpcGateway, PassesAnErrorOfTheServerOn) {
   Connection connection;
   connection.client(prepare_params(kGiven));
-  // Even one that could be read as a success.
+  // Even an error whose payload could be read as a success.
   const Bytes error = reply(kParams, Xdr().string("cookie").optional({}), 7, MessageStatus::error);
   connection.server(joined({error, ready({})}));
   EXPECT_EQ(connection.sent.to_client, joined({error, ready({})}));
@@ -146,7 +146,7 @@ TEST(RpcGateway, LeavesTunnelledMigrationsAlone) {
   EXPECT_TRUE(connection.asked.empty());
 }
 
-// From where one side is no RPC, nothing of the connection is read any more, nor held back.
+// Once one side sends something other than RPC, the whole connection is passed on unread and at once.
 TEST(RpcGateway, LeavesTheConnectionAloneOnceItIsNoRpc) {
   const Bytes tls{0x16, 3, 1, 2};
   const Bytes half(28, 0);
@@ -189,7 +189,7 @@ TEST(RpcGateway, BoundsWhatItKeepsInMind) {
   EXPECT_EQ(connection.asked.size(), 101u);
 }
 
-// What libvirt 9.0 really sends.
+// Captured from libvirt 9.0.
 template <class Take>
 void in_chunks(const Bytes& bytes, size_t chunk, const Take& take) {
   for (auto left = std::span(bytes); !left.empty();) {
@@ -201,8 +201,8 @@ void in_chunks(const Bytes& bytes, size_t chunk, const Take& take) {
 
 class RpcGatewayOnCaptures : public testing::TestWithParam<const char*> {};
 
-// All that one side sent goes through as it was, but for its one message of PREPARE3_PARAMS, which is
-// returned as it became.
+// Expects that everything of one side was passed on unchanged except for its one PREPARE3_PARAMS message,
+// which is returned as it was passed on.
 Bytes changed(const Bytes& sent, const Bytes& passed) {
   const auto before = messages(sent);
   const auto after = messages(passed);

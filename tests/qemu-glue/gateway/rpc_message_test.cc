@@ -56,7 +56,7 @@ TEST(RpcMessage, MakesAnErrorOfACall) {
   EXPECT_EQ(made, expected);
 }
 
-// The error of a real libvirt has all its fields where ours has them.
+// An error captured from libvirt has its fields in the same places as ours.
 TEST(RpcMessage, HasAnErrorLaidOutAsLibvirtDoes) {
   const auto all = messages(captured("refused.server"));
   const auto found = std::find_if(all.begin(), all.end(), [](const Bytes& message) {

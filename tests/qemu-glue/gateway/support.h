@@ -1,4 +1,4 @@
-// What the tests of the gateway share: RPC messages, hand-made ones and those of a real libvirt.
+// What the tests of the gateway share: RPC messages, hand-made and captured from libvirt.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -15,11 +15,11 @@
 namespace wherry::libvirt::test {
 
 using Bytes = std::vector<uint8_t>;
-// What a user asks for, and what QEMU is told instead.
+// The URI that the user gives, and the one that QEMU gets instead.
 inline constexpr std::string_view kGiven = "wherry://D?streams=4";
 inline constexpr std::string_view kPath = "unix:///run/wherry/D/1.sock";
 
-// XDR by hand, in the order of the calls.
+// Builds XDR, in the order of the calls.
 class Xdr {
  public:
   Xdr& u32(uint32_t value) {
@@ -77,20 +77,20 @@ inline Bytes joined(std::initializer_list<Bytes> parts) {
   return all;
 }
 
-// One of tests/data/libvirt-rpc, such as p2p.client.
+// A file of tests/data/libvirt-rpc, such as p2p.client.
 inline Bytes captured(const std::string& name) {
   std::ifstream file(std::filesystem::path(WHERRY_TEST_DATA) / "libvirt-rpc" / name, std::ios::binary);
   EXPECT_TRUE(file) << name;
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// The messages that a side has sent, one by one.
+// The messages in one side's bytes.
 inline std::vector<Bytes> messages(std::span<const uint8_t> bytes) {
   std::vector<Bytes> all;
   while (!bytes.empty()) {
     const size_t length = XdrReader(bytes, 0).u32();
     if (length < kHeadBytes || length > bytes.size()) {
-      ADD_FAILURE() << "no message of length " << length;
+      ADD_FAILURE() << "not a message: length " << length;
       break;
     }
     all.emplace_back(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(length));

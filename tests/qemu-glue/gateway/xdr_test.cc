@@ -41,20 +41,20 @@ TEST(Xdr, BeginsWhereItIsTold) {
   EXPECT_TRUE(behind.broken());
 }
 
-// Each of these is wrong in one place.
+// Each of these has one fault.
 TEST(Xdr, IsBrokenByWhatDoesNotFit) {
   for (const Bytes& bytes : {
-           Bytes{}, Bytes{0, 0, 0},                                     // no whole number
-           Bytes{0, 0, 0, 2, 'a'},                                      // too short a string
-           Bytes{0, 0, 0, 1, 'a', 0, 0},                                // its zeros cut off
-           Bytes{0, 0, 0, 1, 'a', 0, 0, 1},                             // no zeros
+           Bytes{}, Bytes{0, 0, 0},                                     // less than a number
+           Bytes{0, 0, 0, 2, 'a'},                                      // string too short
+           Bytes{0, 0, 0, 1, 'a', 0, 0},                                // padding cut off
+           Bytes{0, 0, 0, 1, 'a', 0, 0, 1},                             // padding not zero
            Bytes{0xff, 0xff, 0xff, 0xff, 'a', 0, 0, 0},                 // a length that would wrap
            Bytes{0x7f, 0xff, 0xff, 0xfc, 'a', 0, 0, 0, 'b', 'c', 'd'},  //
        }) {
     XdrReader in(bytes, 0);
     EXPECT_EQ(in.string(), "");
     EXPECT_TRUE(in.broken());
-    // For good.
+    // The reader stays broken.
     EXPECT_EQ(in.u32(), 0u);
     EXPECT_EQ(in.optional_string(), std::nullopt);
     EXPECT_FALSE(in.complete());

@@ -20,7 +20,7 @@ Chart chart_of(std::vector<Chart::Point> points) {
           .outcome = {}};
 }
 
-// The text of each element that has this in its tag.
+// The text of each element whose tag contains `tag`.
 std::vector<std::string> texts(const std::string& picture, const std::string& tag) {
   std::vector<std::string> found;
   for (size_t at = 0; (at = picture.find(tag, at)) != std::string::npos;) {
@@ -35,7 +35,7 @@ struct Place {
   double y;
 };
 
-// What its line is drawn by, like "M1 2h0L3 4"; empty if there is none.
+// The path of the picture's line, like "M1 2h0L3 4"; empty if there is none.
 std::string path(const std::string& picture) {
   const std::string begin = "class=\"line\" d=\"";
   const size_t at = picture.find(begin);
@@ -43,7 +43,7 @@ std::string path(const std::string& picture) {
   return picture.substr(at + begin.size(), picture.find('"', at + begin.size()) - at - begin.size());
 }
 
-// The points of its line; each is in the picture.
+// The points of the picture's line; checks that each is within the picture.
 std::vector<Place> line(const std::string& picture) {
   std::string drawn = path(picture);
   for (size_t dot = 0; (dot = drawn.find("h0")) != std::string::npos;) drawn.erase(dot, 2);

@@ -9,7 +9,7 @@ namespace {
 using nlohmann::json;
 using ::testing::ElementsAre;
 
-// What is said of the JSON when all of `read` is read of it; empty if nothing.
+// The error after `read` has read members of the JSON; empty if there is none.
 template <class Read>
 std::string error_of(const json& object, Read read) {
   std::optional<Error> error;
@@ -49,7 +49,7 @@ TEST(Fields, AnotherTypeIsAnErrorThatNamesIt) {
   EXPECT_EQ(error_of(object, [](const Fields& fields) { EXPECT_FALSE(fields.number("n")); }),
             "n: expected a number, found: string");
   EXPECT_EQ(error_of(object, [](const Fields& fields) { EXPECT_FALSE(fields.text("t")); }),
-            "t: expected a text, found: number");
+            "t: expected a string, found: number");
   EXPECT_EQ(error_of(object, [](const Fields& fields) { EXPECT_FALSE(fields.flag("t")); }),
             "t: expected true or false, found: number");
   EXPECT_EQ(error_of(object, [](const Fields& fields) { EXPECT_TRUE(fields.list("o").empty()); }),

@@ -12,7 +12,7 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// As it is written, with all that may be there.
+// A report as it is written, with all members that it can have.
 json whole() {
   Report report;
   report.role = "source";
@@ -147,11 +147,11 @@ TEST(Page, AWrongMemberIsNamed) {
     return error_of(report);
   };
   EXPECT_EQ(wrong("/total_s", "2"), "total_s: expected a number, found: string");
-  EXPECT_EQ(wrong("/status", 1), "status: expected a text, found: number");
+  EXPECT_EQ(wrong("/status", 1), "status: expected a string, found: number");
   EXPECT_EQ(wrong("/lanes", 1), "lanes: expected a list, found: number");
   EXPECT_EQ(wrong("/lanes/0", "x"), "lanes[0]: expected an object, found: string");
   EXPECT_EQ(wrong("/lanes/0/lost", "no"), "lanes[0].lost: expected true or false, found: string");
-  EXPECT_EQ(wrong("/opaque/main", 1), "opaque.main: expected a text, found: number");
+  EXPECT_EQ(wrong("/opaque/main", 1), "opaque.main: expected a string, found: number");
   EXPECT_EQ(wrong("/pages/raw", -1), "pages.raw: -1 is not between 0 and 1e+18");
   EXPECT_EQ(wrong("/downtime/predicted/total", true),
             "downtime.predicted.total: expected a number, found: boolean");
@@ -163,11 +163,11 @@ TEST(Page, AWrongMemberIsNamed) {
   EXPECT_EQ(wrong("/timeline/3/goodput", "NaN"), "timeline[3].goodput: expected a number, found: string");
   EXPECT_EQ(wrong("/timeline/3/dirty_rate", 1e300),
             "timeline[3].dirty_rate: 1e+300 is not between 0 and 1e+18");
-  EXPECT_EQ(wrong("/timeline/3/encoding", 1), "timeline[3].encoding: expected a text, found: number");
+  EXPECT_EQ(wrong("/timeline/3/encoding", 1), "timeline[3].encoding: expected a string, found: number");
 }
 
 TEST(Page, WhatIsNoReportIsRefused) {
-  EXPECT_THAT(error_of(json::object()), HasSubstr("status: missing: is this a file of --report?"));
+  EXPECT_THAT(error_of(json::object()), HasSubstr("status: missing: was this file written by --report?"));
   EXPECT_EQ(error_of(json::array()), "expected an object, found: array");
   for (const char* text : {"", "{", "{\"status\": NaN}", "{\"total_s\": 1e999}", "\xff", "{} {}"}) {
     const auto made = page(text);

@@ -59,7 +59,7 @@ TEST(Table, FitsAnyTerminal) {
   }
   EXPECT_THAT(table(many, 80, 10).back(),
               HasSubstr("50 migrations, 2 connections to libvirt, not all shown"));
-  // Whole columns go, the least important first.
+  // Columns are left out whole, the least important first.
   EXPECT_THAT(table(many, 80, 10).front(), ::testing::EndsWith("GOODPUT"));
 }
 

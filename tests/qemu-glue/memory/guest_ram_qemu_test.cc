@@ -1,5 +1,5 @@
-// find_ram_blocks and GuestRam against real QEMUs, waiting for a migration: what GuestRam writes, the guest
-// sees.
+// find_ram_blocks and GuestRam with real QEMUs that wait for a migration: the guest sees what GuestRam
+// writes.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
@@ -24,8 +24,7 @@ using test::qemus;
 
 constexpr uint64_t kRam = 131080 << 10;
 
-// Guest-physical memory, as QEMU itself reads it. (11.1 refuses pmemsave in an incoming QEMU, but not
-// this.)
+// Guest-physical memory, read by QEMU's monitor. (11.1 refuses pmemsave in an incoming QEMU, but not xp.)
 std::vector<uint8_t> guest_memory(Qmp& qmp, uint64_t address, uint64_t size) {
   std::vector<uint8_t> bytes;
   auto shown = qmp.human(fmt::format("xp /{}xb {:#x}", size, address), Qemu::kPatience);
@@ -39,7 +38,7 @@ std::vector<uint8_t> guest_memory(Qmp& qmp, uint64_t address, uint64_t size) {
   return bytes;
 }
 
-// Writes to and zeroes block `name`, which the guest sees from address 0.
+// Writes to block `name` and zeroes it. The guest sees that block from address 0 on.
 void exercise(Qemu& qemu, const std::string& name, GuestRam::Way way) {
   auto qmp = qemu.monitor();
   ASSERT_TRUE(qmp);

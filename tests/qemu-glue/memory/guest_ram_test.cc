@@ -1,5 +1,5 @@
-// GuestRam against a child process that holds memory of every kind: what is written arrives there, what is
-// sparse stays sparse, what is out of range or dead is refused.
+// GuestRam with a child process that has memory of every kind: what is written arrives there, sparse memory
+// stays sparse, a range outside a block and a dead process are refused.
 #include "qemu-glue/memory/guest_ram.h"
 
 #include <fcntl.h>
@@ -51,7 +51,7 @@ using Kind = test::Kind;
   } while (false)
 
 class GuestRamOfKind : public testing::TestWithParam<Kind> {};
-// All of them but the one that has a read-only piece, in which the child's side proves less.
+// All kinds except the one with a read-only piece.
 class WritableGuestRam : public testing::TestWithParam<Kind> {};
 
 TEST_P(GuestRamOfKind, TakesTheRightWay) {
@@ -64,7 +64,7 @@ TEST_P(GuestRamOfKind, TakesTheRightWay) {
   EXPECT_EQ(ram.length(0), 8 * kMiB);
   bool shared = GetParam() != Kind::private_memory && GetParam() != Kind::private_file;
   if (GetParam() == Kind::anonymous_shared && !ram.refused().empty()) {
-    shared = false;  // no right to map_files here
+    shared = false;  // map_files cannot be opened here
   }
   EXPECT_EQ(ram.way(0), shared ? GuestRam::Way::mapped : GuestRam::Way::process);
   EXPECT_EQ(ram.mapped_at(0, 0, 8 * kMiB) != nullptr, shared);
@@ -101,8 +101,7 @@ TEST_P(WritableGuestRam, WritesArrive) {
 }
 
 TEST_P(WritableGuestRam, ManyScatteredPieces) {
-  // More than one call takes, once with scattered bytes behind scattered places and once with contiguous
-  // ones.
+  // More pieces than one call accepts: once scattered in both processes, once contiguous.
   Guest guest(GetParam(), 16 * kMiB);
   GuestRam ram = opened(guest);
   constexpr size_t kPieces = 3000;
@@ -146,7 +145,7 @@ TEST_P(WritableGuestRam, ZeroClearsExactlyTheRange) {
 TEST_P(WritableGuestRam, SparseStaysSparse) {
   Guest guest(GetParam(), 512 * kMiB);
   GuestRam ram = opened(guest);
-  bool can_see = GetParam() != Kind::anonymous_shared;  // no file at hand, and not the child's own
+  bool can_see = GetParam() != Kind::anonymous_shared;  // no file to open, and not private
   auto byte = pattern(1, 5);
   GuestRam::Piece piece{256 * kMiB + 123, byte};
   ASSERT_OK(ram.write(0, {&piece, 1}));
@@ -155,13 +154,13 @@ TEST_P(WritableGuestRam, SparseStaysSparse) {
     EXPECT_GE(before, kGuestPage);
   }
   ASSERT_OK(ram.zero(0, 0, 512 * kMiB));
-  if (GetParam() != Kind::private_file) {  // reading that one is allowed to fill the file
+  if (GetParam() != Kind::private_file) {  // here read() may allocate
     std::vector<uint8_t> buffer(kMiB);
     for (uint64_t offset = 0; offset < 512 * kMiB; offset += 64 * kMiB)
       ASSERT_OK(ram.read(0, offset, buffer));
   }
   if (can_see) {
-    EXPECT_LE(guest.allocated(), before + 16 * kGuestPage);  // page tables and the like, no guest RAM
+    EXPECT_LE(guest.allocated(), before + 16 * kGuestPage);  // page tables and the like, not guest RAM
   }
   EXPECT_EQ(guest.look(256 * kMiB, kGuestPage), std::vector<uint8_t>(kGuestPage));
 }
@@ -195,7 +194,7 @@ TEST_P(GuestRamOfKind, OutOfRangeIsRefusedWhole) {
   EXPECT_FALSE(ram.write(7, {&piece, 1}));
   EXPECT_FALSE(ram.write(7, {}));
   EXPECT_EQ(guest.look(4 * kMiB, kGuestPage), std::vector<uint8_t>(kGuestPage))
-      << "a batch that is refused writes nothing";
+      << "a refused batch must write nothing";
 }
 
 TEST_P(GuestRamOfKind, DeadIsAnError) {
@@ -258,7 +257,7 @@ TEST(GuestRam, SplitMappingsOfOneFileAreOneBlock) {
   Guest guest(Kind::memfd_split);
   GuestRam ram = opened(guest);
   auto bytes = pattern(4 * kMiB, 8);
-  GuestRam::Piece piece{kMiB / 2, bytes};  // over all the seams, the read-only part included
+  GuestRam::Piece piece{kMiB / 2, bytes};  // spans all mappings, the read-only one included
   ASSERT_OK(ram.write(0, {&piece, 1}));
   EXPECT_TRUE(guest.look(kMiB / 2, 4 * kMiB) == bytes);
   ASSERT_OK(ram.zero(0, 0, 8 * kMiB));
@@ -293,7 +292,7 @@ TEST(GuestRam, PrivateFileContentIsZeroedToo) {
 }
 
 TEST(GuestRam, TerabytesOfHoles) {
-  // ThreadSanitizer leaves no room for more.
+  // ThreadSanitizer leaves no address space for more.
   constexpr uint64_t kLarge = uint64_t{1} << 35;
   for (Kind kind : {Kind::memfd, Kind::private_memory}) {
     uint64_t size = kLarge;
@@ -310,8 +309,7 @@ TEST(GuestRam, TerabytesOfHoles) {
 }
 
 TEST(GuestRam, ZeroInSmallStepsIsNotQuadratic) {
-  // Each step must look at its own range only, not at all the data behind it: this takes a moment or half an
-  // hour.
+  // Each step must examine its own range only, not all the data after it; otherwise this takes half an hour.
   constexpr uint64_t kSize = 256 * kMiB;
   Guest guest(Kind::memfd, kSize);
   GuestRam ram = opened(guest);
@@ -330,7 +328,7 @@ TEST(GuestRam, HugePages) {
   constexpr uint64_t kHuge = 2 * kMiB;
   Fd file(::memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | (21u << MFD_HUGE_SHIFT)));
   if (!file || ::ftruncate(file.get(), 3 * kHuge) != 0) GTEST_SKIP() << "no huge pages in this kernel";
-  // MAP_NORESERVE, as memory-backend-memfd with reserve=off: pages are taken when touched.
+  // MAP_NORESERVE, as memory-backend-memfd with reserve=off does: pages are allocated when touched.
   void* memory =
       ::mmap(nullptr, 3 * kHuge, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file.get(), 0);
   if (memory == MAP_FAILED) GTEST_SKIP() << "no huge pages on this machine";
@@ -343,7 +341,7 @@ TEST(GuestRam, HugePages) {
   auto bytes = pattern(3 * kGuestPage, 11);
   GuestRam::Piece piece{kHuge + 5 * kGuestPage, bytes};
   if (auto written = ram.write(0, {&piece, 1}); !written) {
-    EXPECT_THAT(written.error().message, testing::HasSubstr("gets no memory"));
+    EXPECT_THAT(written.error().message, testing::HasSubstr("cannot allocate memory of block"));
     GTEST_SKIP() << "no free huge page: " << written.error().message;
   }
   EXPECT_EQ(guest.allocated(), kHuge);
@@ -374,7 +372,7 @@ TEST(GuestRam, PrivateHugePages) {
     }
     return kib * 1024;
   };
-  // The one thing that opening does to it: the probe of the first byte.
+  // Opening probes the first byte, which may need a page.
   auto opened_ram = GuestRam::open(guest.pid(), guest.places());
   if (!opened_ram) GTEST_SKIP() << "no free huge page: " << opened_ram.error().message;
   GuestRam ram = std::move(*opened_ram);
@@ -393,7 +391,7 @@ TEST(GuestRam, PrivateHugePages) {
 }
 
 TEST(GuestRam, AFullFileSystemIsAnErrorAndNoSignal) {
-  // A hugetlbfs file of more pages than any machine has free is the file system that a test can fill.
+  // hugetlbfs with more pages than any machine has free stands for a full file system.
   constexpr uint64_t kHuge = 1 << 30;
   Fd file(::memfd_create("full", MFD_CLOEXEC | MFD_HUGETLB | (30u << MFD_HUGE_SHIFT)));
   if (!file || ::ftruncate(file.get(), kHuge) != 0) GTEST_SKIP() << "no pages of 1 GiB in this kernel";

@@ -36,7 +36,7 @@ inline constexpr uint64_t kMiB = 1 << 20;
 inline constexpr unsigned MFD_HUGE_SHIFT = 26;  // of linux/memfd.h: the size of huge pages as a power of two
 #endif
 
-// What a block may consist of. All but the last two are shared.
+// The kinds of memory of a block. All except the last two are shared.
 enum class Kind { memfd, memfd_split, tmpfs_file, disk_file, anonymous_shared, private_memory, private_file };
 
 inline std::string kind_name(Kind kind) {
@@ -59,12 +59,12 @@ inline std::string kind_name(Kind kind) {
   return "";
 }
 
-// A process that holds memory and does nothing until it is killed.
+// A child process that holds memory and does nothing until it is killed.
 class Guest {
  public:
-  static constexpr uint64_t kFileOffset = 64 * kGuestPage;  // the block need not start where its file does
+  static constexpr uint64_t kFileOffset = 64 * kGuestPage;  // the block starts elsewhere in its file
 
-  // `memory` is mapped by this process and belongs to the child from here on.
+  // `memory` is mapped by this process; ownership passes to the child.
   void hold(void* memory, uint64_t size) {
     address_ = reinterpret_cast<uint64_t>(memory);
     length_ = size;
@@ -130,7 +130,7 @@ class Guest {
     ::waitpid(pid_, nullptr, 0);
     pid_ = -1;
   }
-  // Dead, but nobody has taken note yet.
+  // Kills the child without waiting for it.
   void become_zombie() {
     ::kill(pid_, SIGKILL);
     siginfo_t info;
@@ -141,7 +141,7 @@ class Guest {
   uint64_t address() const { return address_; }
   std::vector<RamBlockPlace> places() const { return {{"pc.ram", address_, length_, true}}; }
 
-  // The child's own view. Populates what it looks at.
+  // Reads the child's memory through its own mapping, which populates the range.
   std::vector<uint8_t> look(uint64_t offset, uint64_t size) const {
     std::vector<uint8_t> bytes(size);
     iovec local{bytes.data(), size};
@@ -149,7 +149,7 @@ class Guest {
     EXPECT_EQ(::process_vm_readv(pid_, &local, 1, &remote, 1, 0), static_cast<ssize_t>(size));
     return bytes;
   }
-  // Memory that exists: of the file, or the child's own without the kernel's page of zeros.
+  // Bytes that are allocated: by the file, or by the child, without the kernel's zero page.
   uint64_t allocated() const {
     if (file_) {
       struct stat info {};

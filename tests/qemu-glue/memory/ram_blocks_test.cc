@@ -1,4 +1,4 @@
-// Finding RAM blocks: the answers of real QEMUs (7.2.22 and 10.0.13, shortened) and broken ones.
+// Finding RAM blocks: answers of real QEMUs (7.2.22 and 10.0.13, shortened) and malformed ones.
 #include "qemu-glue/memory/ram_blocks.h"
 
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@ namespace {
 
 using nlohmann::json;
 
-// Answers from a table; a command that is not in it is refused.
+// Answers from a table and refuses all other commands.
 class ScriptedMonitor final : public Monitor {
  public:
   std::map<std::string, json> qmp;
@@ -179,7 +179,7 @@ TEST(RamBlocks, OddJsonIsNoCrash) {
   EXPECT_FALSE(find_ram_blocks(script));
 }
 
-// 7.2: no addresses in the table.
+// QEMU 7.2: the table has no addresses.
 ScriptedMonitor old_qemu() {
   ScriptedMonitor script;
   script.ram_blocks(

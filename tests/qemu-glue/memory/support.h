@@ -9,7 +9,7 @@ namespace wherry::test {
 
 inline constexpr uint64_t kGuestPage = 4096;
 
-// No byte of it is zero.
+// Bytes of which none is zero.
 inline std::vector<uint8_t> pattern(size_t size, uint32_t seed) {
   std::mt19937 random(seed);
   std::vector<uint8_t> bytes(size);

@@ -17,7 +17,7 @@ constexpr auto kArguments =
 
 TEST(CommandLine, HasWhatFollowsAName) {
   EXPECT_EQ(argument_of(kArguments, "uuid"), "one");
-  EXPECT_EQ(argument_of(kArguments, "uuid", "t"), "two") << "the first that begins like that";
+  EXPECT_EQ(argument_of(kArguments, "uuid", "t"), "two") << "the first that starts with it";
   EXPECT_EQ(argument_of(kArguments, "name"), "guest=uuid,debug-threads=on");
 }
 
@@ -35,10 +35,10 @@ TEST(CommandLine, IsReadFromTheProcess) {
   EXPECT_NE(ours->find("unit_tests"), std::string::npos);
   auto none = read_command_line(-1);
   ASSERT_FALSE(none);
-  EXPECT_EQ(none.error().message, "the command line of process -1 cannot be read");
+  EXPECT_EQ(none.error().message, "cannot read the command line of process -1");
 }
 
-// The file of a process that ends between opening and reading it has an error for the reader.
+// Reading the file fails if the process ends after the file was opened.
 TEST(CommandLine, OfAProcessThatEndsMeanwhileIsAnError) {
   std::atomic<pid_t> process = ::getpid();
   std::atomic<bool> over = false;

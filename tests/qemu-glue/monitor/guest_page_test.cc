@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::json;
 
-// A QEMU whose only answer is that to query-target.
+// A QEMU that answers only query-target.
 class TargetMonitor final : public Monitor {
  public:
   explicit TargetMonitor(Result<json> answer) : answer_(std::move(answer)) {}

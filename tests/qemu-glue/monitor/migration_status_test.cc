@@ -12,7 +12,7 @@ Phase phase(const char* status) {
 }
 
 TEST(MigrationStatus, IsOfAnAnswerToQueryMigrate) {
-  EXPECT_EQ(phase_of({}), Phase::none) << "QEMU leaves it out before the first migration";
+  EXPECT_EQ(phase_of({}), Phase::none) << "QEMU omits the status before the first migration";
   EXPECT_EQ(phase_of({{"status", 1}}), Phase::none);
   EXPECT_EQ(phase("active"), Phase::active);
 }

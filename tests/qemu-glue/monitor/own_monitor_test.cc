@@ -36,7 +36,7 @@ TEST(OwnMonitor, IsNoOtherArgument) {
 }
 
 TEST(OwnMonitor, ARelativePathBeginsAtItsDirectory) {
-  // It waits for us, by the socket that it has from us.
+  // The child waits on the socket that it inherited, so it lives until the end of the test.
   auto child = daemon::Child::spawn({"/bin/sh", "-c", "echo up; read x <&3", "-qmp", "unix:a.qmp"});
   ASSERT_TRUE(child);
   std::string line;

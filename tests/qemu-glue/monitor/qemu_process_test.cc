@@ -15,9 +15,9 @@ TEST(QemuProcess, ItsUserIsWhoItIsNow) {
   ASSERT_TRUE(user);
   EXPECT_EQ(*user, ::geteuid());
   EXPECT_FALSE(user_of(-1));
-  if (::geteuid() != 0) GTEST_SKIP() << "the rest takes root";
+  if (::geteuid() != 0) GTEST_SKIP() << "the rest needs root";
   std::thread other([] {
-    ::setfsuid(65534);  // this thread's alone
+    ::setfsuid(65534);  // of this thread only
     auto as = user_of(::gettid());
     ASSERT_TRUE(as);
     EXPECT_EQ(*as, 65534u);

@@ -1,4 +1,4 @@
-// The QMP client against a scripted server: what QEMU says, and what it should never say.
+// The QMP client with a scripted server: what QEMU sends, and what it should never send.
 #include "qemu-glue/monitor/qmp.h"
 
 #include <fmt/core.h>
@@ -21,7 +21,7 @@ namespace {
 using nlohmann::json;
 using std::chrono::milliseconds;
 
-// Short for what must run out, long for what must not (a loaded machine).
+// Short for timeouts that must expire, long for those that must not (on a loaded machine).
 constexpr milliseconds kShort{60};
 constexpr milliseconds kLong{60'000};
 
@@ -41,7 +41,7 @@ class Peer {
       text.remove_prefix(static_cast<size_t>(n));
     }
   }
-  // The next command; null at EOF.
+  // Reads the next command; null at EOF.
   json hear() {
     for (;;) {
       size_t end = input_.find('\n');
@@ -104,7 +104,7 @@ class FakeMonitor {
     ::unlink(path_.c_str());
     ::rmdir(folder_.c_str());
   }
-  // Until the script has run to its end.
+  // Waits for the end of the script.
   void join() {
     if (thread_.joinable()) thread_.join();
   }
@@ -176,8 +176,7 @@ TEST(Qmp, ReturnsValuesAndHumanText) {
   auto status = qmp->execute("query-status", {}, kLong);
   ASSERT_TRUE(status) << status.error().message;
   EXPECT_EQ(*status, (json{{"running", false}}));
-  // A path in a command need not be UTF-8; it must not throw, and U+FFFD stands in for what JSON cannot
-  // carry.
+  // A path in a command need not be UTF-8: it must not throw, and U+FFFD replaces the invalid bytes.
   auto text = qmp->human("info \xff status", kLong);
   ASSERT_TRUE(text) << text.error().message;
   EXPECT_EQ(*text, "VM status: paused\r\n");
@@ -221,7 +220,7 @@ TEST(Qmp, AStopIsHeardWhileAQuestionIsOpen) {
   EXPECT_FALSE(qmp->execute("query-migrate", {}, kShort));  // never answered
   EXPECT_EQ(stops, 1);
   EXPECT_TRUE(qmp->next_event(milliseconds(0)));
-  EXPECT_EQ(stops, 1) << "told once, and kept";
+  EXPECT_EQ(stops, 1) << "called once, and the event is kept";
 }
 
 TEST(Qmp, EventsBetweenCommandAndAnswerAreKept) {
@@ -252,7 +251,7 @@ TEST(Qmp, EventsBetweenCommandAndAnswerAreKept) {
   EXPECT_EQ(event->time_s, 0);
   EXPECT_FALSE(qmp->next_event(kShort));
   EXPECT_FALSE(qmp->broken());
-  EXPECT_FALSE(qmp->execute("cont", {}, kShort));  // answered by no more than an event
+  EXPECT_FALSE(qmp->execute("cont", {}, kShort));  // only an event comes
   event = qmp->next_event(kLong);
   ASSERT_TRUE(event);
   EXPECT_EQ(event->name, "RESUME");
@@ -316,7 +315,7 @@ TEST(Qmp, SomethingElseThanQmpIsRefused) {
   });
   auto qmp = Qmp::connect(monitor.path(), kLong);
   ASSERT_FALSE(qmp);
-  EXPECT_THAT(qmp.error().message, testing::HasSubstr("no QMP monitor"));
+  EXPECT_THAT(qmp.error().message, testing::HasSubstr("not a QMP monitor"));
 }
 
 TEST(Qmp, EofInTheMiddle) {
@@ -331,7 +330,7 @@ TEST(Qmp, EofInTheMiddle) {
   auto answer = qmp->execute("quit", {}, kLong);
   ASSERT_FALSE(answer);
   EXPECT_THAT(answer.error().message, testing::HasSubstr("closed"));
-  auto event = qmp->next_event(kLong);  // what came before still counts
+  auto event = qmp->next_event(kLong);  // events that came before are still returned
   ASSERT_TRUE(event);
   EXPECT_EQ(event->name, "SHUTDOWN");
   EXPECT_FALSE(qmp->next_event(kLong));
@@ -348,12 +347,12 @@ TEST(Qmp, EofWhileWaitingForAnEventEndsTheWait) {
 }
 
 TEST(Qmp, AnOccupiedMonitorIsNamedAsSuch) {
-  FakeMonitor monitor(nullptr);  // listens, never accepts: what QEMU does while another client is there
+  FakeMonitor monitor(nullptr);  // listens and never accepts, as QEMU does while it has another client
   auto qmp = Qmp::connect(monitor.path(), kShort);
   ASSERT_FALSE(qmp);
   EXPECT_THAT(qmp.error().message, testing::HasSubstr("occupied by another client"));
 
-  std::vector<Fd> queued;  // and when more wait than the listener queues
+  std::vector<Fd> queued;  // connections that fill the listener's queue
   for (int i = 0; i < 8; ++i) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;

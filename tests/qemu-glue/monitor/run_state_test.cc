@@ -7,7 +7,7 @@ namespace {
 
 using nlohmann::json;
 
-// A QEMU that only says this, or nothing.
+// A QEMU that always gives the same answer.
 class Saying : public Monitor {
  public:
   explicit Saying(Result<json> answer) : answer_(std::move(answer)) {}
@@ -66,7 +66,7 @@ TEST(RunState, SaysWhoStoppedTheGuest) {
   };
   EXPECT_EQ(by_others("paused"), RunState::stopped);
   EXPECT_EQ(by_others("debug"), RunState::bound);
-  EXPECT_EQ(by_others("running"), RunState::live) << "it goes on already";
+  EXPECT_EQ(by_others("running"), RunState::live) << "it runs again already";
   EXPECT_FALSE(by_others("finish-migrate"));
   EXPECT_FALSE(by_others("postmigrate"));
 }

@@ -30,7 +30,7 @@ TEST(Ending, WithThemOnlyQemuKnows) {
   EXPECT_FALSE(ending.give_up());
   EXPECT_EQ(ending.state(), State::may);
   EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
-  EXPECT_TRUE(ending.may_have_it()) << "more of them";
+  EXPECT_TRUE(ending.may_have_it()) << "again";
 }
 
 TEST(Ending, ItsWordCounts) {
@@ -48,7 +48,7 @@ TEST(Ending, AWordThatTheSourceWasNotToldIsNoCompletion) {
   Ending ending;
   EXPECT_TRUE(ending.may_have_it());
   ending.said(0);
-  EXPECT_FALSE(ending.give_up()) << "QEMU at the source has to hear it";
+  EXPECT_FALSE(ending.give_up()) << "the source's QEMU must get SHUT";
   EXPECT_EQ(ending.ended(false).outcome, Outcome::unknown);
   EXPECT_NE(ending.ended(false).detail.find("may not have been told"), std::string::npos);
 }
@@ -62,7 +62,7 @@ TEST(Ending, ASourceThatLeftBeforeTheWordHasTheGuestToo) {
   EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
 }
 
-// Several channels were closed there before, as it does when it is done.
+// The source's QEMU had closed several channels before, as it does when it completes.
 TEST(Ending, ASourceThatLeftBeforeTheWordIsSeenBehindClosedChannels) {
   Ending ending;
   ending.will_say();
@@ -117,7 +117,7 @@ TEST(Ending, WhereTheWordCannotBeReadOneThatMayHaveBeenItCounts) {
   }
 }
 
-// A QEMU whose stream ends behind the last that it needs says that there was an error, and has the guest.
+// A QEMU whose stream ends after the last bytes that it needs has the guest, and yet reports an error.
 TEST(Ending, AnErrorOfAStreamThatWasCutIsNoRefusal) {
   for (const bool by_source : {true, false}) {
     Ending ending;
@@ -133,7 +133,7 @@ TEST(Ending, AnErrorOfAStreamThatWasCutIsNoRefusal) {
     EXPECT_EQ(ending.state(), State::may);
     EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
     ending.asked(true);
-    EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown) << "the source has failed of that word";
+    EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown) << "the source has failed because of that SHUT";
   }
 }
 
@@ -176,7 +176,7 @@ TEST(Ending, WhoCloses) {
   for (const Case& each :
        {Case{false, true, State::has_not, Outcome::failed},
         Case{false, false, State::has_not, Outcome::failed},
-        // A QEMU that would have said so, had it the guest.
+        // A QEMU that would have sent SHUT 0 if it had the guest.
         Case{true, true, State::has_not, Outcome::failed}, Case{true, false, State::may, Outcome::unknown}}) {
     Ending ending;
     if (each.says) ending.will_say();
@@ -218,7 +218,7 @@ TEST(Ending, InPostcopyBothHaveAPart) {
   Ending ending;
   EXPECT_TRUE(ending.may_have_it());
   ending.fetches();
-  EXPECT_FALSE(ending.give_up()) << "a source that has sent all would run the guest as well";
+  EXPECT_FALSE(ending.give_up()) << "a source that has sent everything would run the guest as well";
   EXPECT_EQ(ending.state(), State::shares);
   ending.left(true);
   EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);

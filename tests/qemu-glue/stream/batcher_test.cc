@@ -18,7 +18,7 @@ using Log = std::vector<std::string>;
 
 constexpr uint64_t kPagesOfABatch = 16;
 
-// Writes down what it is given: "r<bytes>" a record, "p BLOCK:INDEX=CONTENT …" a batch.
+// Logs what it is given: "r<bytes>" for a record, "p BLOCK:INDEX=CONTENT …" for a batch.
 class RecordingChannel : public OutgoingChannel {
  public:
   void record(std::span<const uint8_t> bytes, Slot memory, uint16_t, uint32_t, size_t charge) override {
@@ -41,7 +41,7 @@ class RecordingChannel : public OutgoingChannel {
   size_t batch_bytes() const override { return kPagesOfABatch * kModelPage; }
 
   Log log;
-  size_t accounted = 0;  // bytes of the channel
+  size_t accounted = 0;  // bytes of the channel that were charged or given back
 
  private:
   void note(std::string what, size_t charge) {
@@ -58,7 +58,7 @@ class BatcherTest : public testing::Test {
     EXPECT_EQ(channel_.accounted, taken_);
   }
 
-  // `text` as the next bytes of the stream.
+  // Appends `text` to the stream.
   std::span<const uint8_t> put(const std::string& text) {
     uint8_t* at = memory_.get() + used_;
     std::copy(text.begin(), text.end(), at);
@@ -158,7 +158,7 @@ TEST_F(BatcherTest, TakesAReturnPathForAnAnswerToCome) {
 TEST_F(BatcherTest, RelaysForOldMachineTypes) {
   batcher_.return_path_opened();
   name_blocks(false);
-  EXPECT_EQ(named_.relay_because, "a machine type of QEMU 2.3 or before");
+  EXPECT_EQ(named_.relay_because, "the machine type is of QEMU 2.3 or older");
 }
 
 TEST_F(BatcherTest, RelaysForPostcopy) {

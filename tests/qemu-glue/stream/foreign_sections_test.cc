@@ -77,7 +77,8 @@ TEST(ForeignSections, Vfio) {
   }
 }
 
-// What QEMU sends of bitmaps with bits in them does not hide the device state behind.
+// Bitmaps with bits set are parsed to their end: the stream becomes opaque only at the device state after
+// them.
 TEST(ForeignSections, CapturedBitmaps) {
   for (const char* name : {"dirty-bitmaps-10.0", "dirty-bitmaps-7.2-multifd"}) {
     const ByteVector stream = test::Capture(name).connections[0].forward;

@@ -63,7 +63,7 @@ Bytes part() {
   return more(kSectionPart, kRamId);
 }
 
-// Reads the stream at once and in pieces, which must be the same; all of it must be accounted for.
+// Reads the stream at once and in pieces: the results must be equal, and every byte accounted for.
 Recorder read(const ByteVector& stream) {
   Recorder whole(make_main_writer), pieces(make_main_writer);
   MainReader reader(whole);
@@ -80,7 +80,7 @@ Recorder read(const ByteVector& stream) {
   return whole;
 }
 
-// `tail` is where `good` can no longer be followed: it is carried as it is.
+// Expects that the reader parses `good`, becomes opaque at the start of `tail`, and carries `tail` unchanged.
 Recorder expect_opaque(const Bytes& good, const Bytes& tail, const std::string& why) {
   const ByteVector stream = Bytes().add(good).add(tail).fill(70000, 'z');
   Recorder seen = read(stream);
@@ -90,7 +90,7 @@ Recorder expect_opaque(const Bytes& good, const Bytes& tail, const std::string& 
   return seen;
 }
 
-// `stream` is followed to its end.
+// Expects that `stream` is parsed to its end.
 Recorder expect_parsed(const ByteVector& stream) {
   Recorder seen = read(stream);
   EXPECT_EQ(seen.opaque_because, "");
@@ -170,7 +170,7 @@ TEST(MainReader, TakesEpochsFromMultifdFlushesIfTheSetupHasOne) {
   EXPECT_EQ(seen.epochs, 4u);
 }
 
-// Machine types up to 2.3
+// As with machine types up to 2.3.
 TEST(MainReader, DoesWithoutConfigurationAndFooters) {
   const Recorder seen = expect_parsed(Bytes()
                                           .add(file_header())
@@ -222,7 +222,7 @@ TEST(MainReader, ReadsCommands) {
   EXPECT_FALSE(seen.postcopy);
 }
 
-// Block lists of postcopy name the page size of blocks of huge pages, and only of those.
+// With postcopy, the block list gives the page size of blocks with huge pages, and only of those.
 TEST(MainReader, ReadsPageSizesInPostcopy) {
   for (bool first : {false, true}) {
     for (bool second : {false, true}) {
@@ -242,7 +242,7 @@ TEST(MainReader, ReadsPageSizesInPostcopy) {
   }
 }
 
-// As alpha's and sparc64's, whose QEMU has no other.
+// As with alpha and sparc64, whose QEMU supports only one page size.
 TEST(MainReader, AsksForAPageSizeThatTheStreamDoesNotName) {
   constexpr uint32_t kLarge = 8192;
   Bytes stream;
@@ -270,9 +270,9 @@ TEST(MainReader, AsksForAPageSizeThatTheStreamDoesNotName) {
   EXPECT_EQ(guesses.known.page_size, kPage);
   EXPECT_FALSE(guesses.known.page_size_named);
   EXPECT_NE(guesses.opaque_because, "");
-  EXPECT_EQ(guesses.relayed, stream.get()) << "nothing is placed on a guess, so all is carried as it came";
+  EXPECT_EQ(guesses.relayed, stream.get()) << "nothing is placed on a guess, so all is carried unchanged";
 
-  // AVR's
+  // The page size of AVR.
   Recorder small(make_main_writer);
   MainReader other(small, [] { return std::optional(256u); });
   test::feed(other, stream);
@@ -341,7 +341,7 @@ TEST(MainReader, FollowsSectionsBesideRam) {
   EXPECT_LT(seen.pages_end, seen.relayed.size());
 
   const Bytes begun = Bytes().add(setup()).add(section(kSectionStart, 5, "vfio", 1));
-  expect_opaque(begun, Bytes().u64(0xffffffffef100002), "an unknown record in a section beside RAM");
+  expect_opaque(begun, Bytes().u64(0xffffffffef100002), "an unknown record in a section other than RAM");
 }
 
 TEST(MainReader, RefusesAHeaderThatItDoesNotKnow) {
@@ -349,7 +349,7 @@ TEST(MainReader, RefusesAHeaderThatItDoesNotKnow) {
                 "it does not begin like a migration stream (TLS?)");
   expect_opaque({}, Bytes().u32(kFileMagic).u32(2), "unknown version of the migration stream");
   expect_opaque(file_header(), Bytes().u8(kConfiguration).u32(256),
-                "a machine type of more than 255 letters");
+                "a machine type longer than 255 bytes");
   expect_opaque(header(), subsection("configuration/colour"), "unknown subsection configuration/colour");
   expect_opaque(header(), subsection("configuration/uuid", 2),
                 "unknown version of the subsection configuration/uuid");
@@ -371,7 +371,7 @@ TEST(MainReader, RefusesSectionsThatItDoesNotKnow) {
   expect_opaque(header(), section(kSectionStart, 1, "ram", kRamVersion).u64(kRamPage),
                 "no list of RAM blocks");
   expect_opaque(setup(), ram_start(), "no list of RAM blocks");
-  expect_opaque(setup(), more(kSectionPart, 9), "a section goes on that never began");
+  expect_opaque(setup(), more(kSectionPart, 9), "a section continues without a start");
   EXPECT_FALSE(
       expect_opaque(setup(), section(kSectionFull, 9, "timer", 2), "device state").opaque_needs_pages);
 }
@@ -398,7 +398,7 @@ TEST(MainReader, RefusesCommandsOfPostcopyAndUnknownOnes) {
     expect_opaque(setup(), command(number), "postcopy");
   }
   for (uint16_t number : {kCmdPostcopyResume, kCmdRecvBitmap}) {
-    expect_opaque(setup(), command(number), "recovery of postcopy");
+    expect_opaque(setup(), command(number), "postcopy recovery");
   }
   for (uint16_t number : {0, 8, 12}) expect_opaque(setup(), command(number), "unknown command");
 }
@@ -409,7 +409,7 @@ TEST(MainReader, RefusesPagesThatCannotBe) {
       {page(0, 'a', "nobody"), "a page of an unknown RAM block"},
       {page(16, 'a'), "a page outside its RAM block"},
       {page(4, 'a', "vga.vram"), "a page outside its RAM block"},
-      {page(1, 1, "", kRamZero), "a page filled with another value than zero"},
+      {page(1, 1, "", kRamZero), "a page filled with a value other than zero"},
       {Bytes().u64(kRamPage | kRamZero), "a RAM record with unknown flags"},
       {Bytes().u64(0x80), "a RAM record with unknown flags"},
       {Bytes().u64(0x400), "a RAM record with unknown flags"},
@@ -418,11 +418,11 @@ TEST(MainReader, RefusesPagesThatCannotBe) {
   };
   for (const auto& [record, why] : bad)
     EXPECT_TRUE(expect_opaque(good, record, why).opaque_needs_pages) << why;
-  expect_opaque(Bytes().add(setup()).add(part()), page(0, 'a'), "a page of no RAM block");
-  expect_opaque(Bytes().add(good).add(eos()), footer(kRamId + 1), "a section ends that was not open");
+  expect_opaque(Bytes().add(setup()).add(part()), page(0, 'a'), "a page that names no RAM block");
+  expect_opaque(Bytes().add(good).add(eos()), footer(kRamId + 1), "the footer of a section that is not open");
 }
 
-// What follows may leave out the block's name, which only an earlier page has told.
+// Pages that follow may omit the name of their block, which an earlier page gave.
 TEST(MainReader, SaysThatTheRestRefersBack) {
   const Bytes pages =
       Bytes().add(setup()).add(part()).add(page(0, 'a', "pc.ram")).add(eos()).add(footer(kRamId));

@@ -43,7 +43,7 @@ struct Packet {
   }
 };
 
-// Reads the stream at once and in small pieces, which must be the same.
+// Reads the stream at once and in small pieces: the results must be equal.
 Recorder read_packets(const ByteVector& stream, const GuestBlocks* blocks = &some_blocks()) {
   Recorder whole(make_multifd_writer, some_blocks()), pieces(make_multifd_writer, some_blocks());
   RepeatedPages of_whole, of_pieces;
@@ -63,7 +63,7 @@ Recorder read_packets(const ByteVector& stream, const GuestBlocks* blocks = &som
   return whole;
 }
 
-// A packet that the reader refuses is carried, and so is everything behind it.
+// A packet that the reader cannot parse is carried unchanged, and so is everything after it.
 void expect_opaque(const ByteVector& packet, const std::string& why,
                    const GuestBlocks* blocks = &some_blocks()) {
   const ByteVector stream =
@@ -92,7 +92,7 @@ TEST(MultifdReader, FindsPagesAndEpochs) {
   EXPECT_EQ(seen.pages[3], (Page{"vga.vram", 7 * kPage, ByteVector(kPage, 1), 1}));
 }
 
-// QEMU before 9.0
+// As QEMU before 9.0 sends it.
 TEST(MultifdReader, PutsASyncBehindThePagesOfItsPacket) {
   const Recorder seen = read_packets(
       Bytes().add(greeting()).add(Packet{.flags = kMultifdSync, .normal = 1, .offsets = {kPage}}));
@@ -187,7 +187,7 @@ TEST(MultifdReader, TakesPageSizesOtherThan4K) {
   EXPECT_EQ(seen.pages.size(), 8u);
 }
 
-// QEMU 10.0 and 11.1 do not say in a SYNC how many slots it has, and zero them.
+// In a SYNC, QEMU 10.0 and 11.1 write 0 for the number of slots, and zeros in the slots.
 TEST(MultifdReader, TakesASyncThatDoesNotSayHowLongItIs) {
   for (const uint32_t slots : {128, 64, 32}) {
     const auto sync = [=] {
@@ -205,9 +205,9 @@ TEST(MultifdReader, TakesASyncThatDoesNotSayHowLongItIs) {
       EXPECT_EQ(seen.epochs, 4u);
       EXPECT_EQ(seen.pages.size(), 2u);
     } else {
-      EXPECT_EQ(seen.opaque_because, "multifd packets of another page size than the RAM blocks'");
+      EXPECT_EQ(seen.opaque_because, "multifd packets with a page size other than the RAM blocks'");
       EXPECT_EQ(seen.epochs, 2u);
-      EXPECT_EQ(seen.relayed, stream) << "all of the last one, too, though nothing follows";
+      EXPECT_EQ(seen.relayed, stream) << "the last packet too is carried whole, though nothing follows it";
     }
   }
 }
@@ -215,10 +215,10 @@ TEST(MultifdReader, TakesASyncThatDoesNotSayHowLongItIs) {
 TEST(MultifdReader, RefusesWhatItDoesNotKnow) {
   ByteVector packet = Bytes(Packet{.normal = 1});
   packet[0] ^= 1;
-  expect_opaque(packet, "no multifd packet");
+  expect_opaque(packet, "not a multifd packet");
   packet[0] ^= 1;
   packet[7] = 2;
-  expect_opaque(packet, "no multifd packet");
+  expect_opaque(packet, "not a multifd packet");
   expect_opaque(Bytes(Packet{.flags = 2, .normal = 1}), "multifd-compression");
   expect_opaque(Bytes(Packet{.flags = 4 | kMultifdSync}), "multifd-compression");
   expect_opaque(Bytes(Packet{.flags = 0x20}), "multifd-compression");
@@ -250,7 +250,7 @@ TEST(MultifdReader, RefusesPagesOfAGuestThatNobodyDescribes) {
   EXPECT_EQ(seen.relayed, stream);
 }
 
-// A decoder of its own for what QEMU sends and accepts, to compare with.
+// An independent decoder of the packets that QEMU sends and accepts, to compare with.
 struct Decoded {
   std::vector<Page> pages;
   uint32_t epochs = 0;

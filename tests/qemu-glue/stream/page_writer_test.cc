@@ -53,7 +53,7 @@ TEST(PageWriter, MainNamesABlockWhenItChanges) {
                 .text("vga.vram")
                 .add(content('b'))
                 .get());
-  // … and remembers it from batch to batch.
+  // The last block is remembered from batch to batch.
   EXPECT_EQ(written(*writer, {{1, 1, 0}}), Bytes().u64(kPage | kRamZero | kRamContinue).u8(0).get());
 }
 
@@ -79,7 +79,7 @@ TEST(PageWriter, MultifdPutsOneBlockInAPacket) {
   EXPECT_EQ(be32(first + 20), 2 * kPage);
   EXPECT_EQ(be32(first + 32), 1u);
   EXPECT_STREQ(reinterpret_cast<const char*>(first + 64), "pc.ram");
-  // Zero pages stand behind the others.
+  // Zero pages come after the others.
   EXPECT_EQ(be64(first + 320), 3 * kPage);
   EXPECT_EQ(be64(first + 328), 5 * kPage);
   EXPECT_EQ(be64(first + 336), 9 * kPage);

@@ -57,11 +57,11 @@ TEST(ReturnPath, SwallowsThePongToItsOwnPing) {
 
 TEST(ReturnPath, NotesHowTheDestinationEnds) {
   expect_passed(shut(1), shut(1), false, 1);
-  // A SHUT of another length is none.
+  // A message of type SHUT with another length is not a SHUT.
   expect_passed(message(kRpShut, {}), message(kRpShut, {}), false, std::nullopt);
 }
 
-// The bytes of a bitmap are no messages, even if they look like it.
+// The bytes of a bitmap are not read as messages, even if they look like one.
 TEST(ReturnPath, StepsOverBitmaps) {
   for (uint64_t size : {0, 8, 264}) {
     const ByteVector all = Bytes().add(bitmap(size)).add(bitmap(8)).add(shut(0));

@@ -1,5 +1,5 @@
-// What the tests of the stream readers share: QEMU's captured streams, hand-made ones, and who listens to a
-// reader.
+// What the tests of the stream readers share: captured QEMU streams, hand-made ones, and a recorder of
+// events.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -63,11 +63,11 @@ struct Page {
   bool operator==(const Page&) const = default;
 };
 
-// Writes down what a reader finds, and what a relay would pass on for it.
+// Records what a reader finds, and the stream that a relay would rebuild from it.
 class Recorder : public StreamEvents {
  public:
   using MakeWriter = std::unique_ptr<PageWriter> (*)(const GuestBlocks&);
-  // For a multifd channel the blocks are known from the main one.
+  // A multifd channel needs the blocks that the main channel named.
   explicit Recorder(MakeWriter make_writer, const GuestBlocks& blocks = {})
       : known(blocks), make_writer_(make_writer) {}
 
@@ -85,7 +85,7 @@ class Recorder : public StreamEvents {
   void epoch_end() override { ++epochs; }
   void page(uint16_t block, uint64_t index, const uint8_t* content, uint32_t page_size,
             size_t element) override {
-    EXPECT_FALSE(over) << "a page behind the last one";
+    EXPECT_FALSE(over) << "a page after the last one";
     pages.push_back({known.blocks.at(block).name, index * page_size, {}, epochs});
     if (content) pages.back().content.assign(content, content + page_size);
     if (!batch_.empty() && !batch_.has_room()) flush();
@@ -127,7 +127,7 @@ class Recorder : public StreamEvents {
   ByteVector relayed;
   std::deque<Page> pages;
   uint32_t epochs = 0;
-  size_t accounted = 0;  // bytes of the stream that events stand for
+  size_t accounted = 0;  // bytes of the stream that the events cover
   int replacements = 0;
   size_t setup_end = 0, pages_end = 0;  // positions in `relayed`
   bool expects_setup_end = false, over = false, postcopy = false, return_path = false;
@@ -141,8 +141,8 @@ class Recorder : public StreamEvents {
   PageBatch batch_;
 };
 
-// Feeds a reader the way ChannelReader does, with at most `chunk` bytes at once (random lengths), and returns
-// what it has not consumed at the end.
+// Feeds a reader as ChannelReader does, with random lengths up to `chunk` bytes, and returns what it has not
+// consumed at the end.
 inline ByteVector feed(StreamReader& reader, const ByteVector& stream, size_t chunk = SIZE_MAX,
                        uint32_t seed = 0) {
   std::mt19937 random(seed);
@@ -180,7 +180,7 @@ struct Capture {
       connections.push_back({unpack(directory / fmt::format("{}.forward.zst", i)),
                              unpack(directory / fmt::format("{}.back.zst", i))});
     }
-    // In order of connecting, the main channel is the first.
+    // In the order of connecting; the main channel is the first.
     EXPECT_FALSE(connections.empty());
   }
   struct Connection {
@@ -199,7 +199,7 @@ struct Capture {
   }
 };
 
-// The names of all captures that `wanted` takes, from what they were made with.
+// The names of all captures for which `wanted` is true, given how they were made.
 template <class Wanted>
 std::vector<std::string> captures(Wanted&& wanted) {
   std::vector<std::string> names;
@@ -227,7 +227,7 @@ inline bool uses(const nlohmann::json& made, const std::string& capability) {
   return std::find(all.begin(), all.end(), capability) != all.end();
 }
 
-// What pc.ram is after all pages have landed epoch by epoch, as the hash that a capture notes.
+// The hash of pc.ram after all pages have landed epoch by epoch; a capture notes the same hash.
 inline std::string landed_ram(const Capture& capture, const std::vector<const Recorder*>& channels) {
   ByteVector ram(capture.made["ram_bytes"].get<size_t>());
   uint32_t last = 0;
