@@ -8,7 +8,7 @@
 #include "base/start_thread.h"
 #include "compression/batch_table.h"
 #include "transport/fabric/fabric_handshake.h"
-#include "transport/fabric/fabric_lane.h"
+#include "transport/fabric/fabric_lane_receiver.h"
 #include "transport/lane/tcp_lane.h"
 #include "transport/socket/socket.h"
 #include "transport/wire/first_frame.h"
