@@ -6,7 +6,7 @@
 
 #include "base/random_key.h"
 #include "base/start_thread.h"
-#include "compression/batch_table.h"
+#include "transport/destination/lane_reader.h"
 #include "transport/fabric/fabric_handshake.h"
 #include "transport/fabric/fabric_lane.h"
 #include "transport/lane/tcp_lane.h"
@@ -17,11 +17,6 @@ namespace wherry {
 namespace {
 
 constexpr size_t kMostLanes = 64;
-// As many batches of more than kSmallBody as a source may have in flight (see SourceSession).
-constexpr size_t kMostLongBodies = 1024;
-// Up to that length the memory behind a batch's pages is no slot: 1024 longer ones are 128 MiB, which is all
-// that a source may have in flight.
-constexpr size_t kSmallBody = 128 * 1024;
 // Those that are being heard, a source's own among them. Others are closed at once.
 constexpr size_t kMostCallers = 256;
 static_assert(kMostCallers > 2 * kMostLanes);
@@ -60,7 +55,6 @@ DestinationSession::DestinationSession(const Listener& listener, LandingSite& si
             return explained(control_->acknowledge(channel, sequence));
           },
           [this](uint16_t channel, uint64_t sequence) {
-            ++asked_again_;
             return explained(
                 control_->send({.type = FrameType::again, .channel = channel, .sequence = sequence}));
           },
@@ -242,54 +236,21 @@ DestinationSession::~DestinationSession() {
 
 void DestinationSession::run_lane(size_t number) {
   LaneReceiver& lane = *lanes_[number].receiver;
-  Unpacking unpacking;
-  std::deque<Incoming> on_their_way;
-  Error ended = receive_frames(lane, unpacking, on_their_way);
+  LaneReader reader(lane, landing_, pool_);
+  Error ended = reader.run();
   if (!lane.lost()) {
     failure_.await_cause(kExplanation);
     failure_.fail(std::move(ended));
-    return lane.settle();
+    return reader.settle();
   }
-  lane.settle();
-  for (const Incoming& frame : on_their_way) {
-    if (!frame.is_here) landing_.release(frame.arrival.header);
-  }
-  lose(number, std::move(ended));
-}
-
-// Its end is an error; the lane says whether it is the peer's doing.
-Error DestinationSession::receive_frames(LaneReceiver& lane, Unpacking& unpacking,
-                                         std::deque<Incoming>& on_their_way) {
-  const auto ended = [&lane](const Error& error) {
-    return Error{fmt::format("{}: {}", lane.peer(), error.message)};
-  };
-  FrameHead head;
-  for (;;) {
-    auto news = lane.next(head);
-    if (!news) return news.error();
-    if (*news == LaneReceiver::News::end) return ended({"closed the lane (was the peer killed?)"});
-    if (*news == LaneReceiver::News::head) {
-      auto claimed = claim(head.header);
-      if (!claimed) return ended(claimed.error());
-      Incoming& frame = on_their_way.emplace_back();
-      frame.arrival.header = head.header;
-      frame.is_here = !*claimed;
-      auto landed = begin(lane, head, frame, unpacking);
-      if (!landed) return ended(landed.error());
-      if (!*landed) continue;
-      // What lands at once may overtake what is on its way.
-      if (auto done = finish(frame, unpacking); !done) return ended(done.error());
-      on_their_way.pop_back();
-    } else {
-      if (auto done = finish(on_their_way.front(), unpacking); !done) return ended(done.error());
-      on_their_way.pop_front();
-    }
-  }
+  reader.settle();
+  lose(number, ended);
 }
 
 // By the lane's own thread, which places nothing any more.
-void DestinationSession::lose(size_t lane, Error why) {
+void DestinationSession::lose(size_t lane, const Error& why) {
   if (done_ || failure_.failed()) return;
+  landing_.lane_lost();
   if (++lanes_lost_ == lanes_.size()) {
     failure_.await_cause(kExplanation);
     if (!done_) failure_.fail({fmt::format("the last lane was lost: {}", why.message)});
@@ -298,109 +259,6 @@ void DestinationSession::lose(size_t lane, Error why) {
   site_.lane_lost(lane, why.message);
   // If this fails, the control connection has ended, which its own thread finds.
   (void)control_->send({.type = FrameType::lane_ended, .aux = static_cast<uint32_t>(lane)});
-}
-
-// A frame comes once, unless lanes are lost: then the source sends again what it believes to be lost.
-Result<bool> DestinationSession::claim(const FrameHeader& header) {
-  auto claimed = landing_.claim(header);
-  if (!claimed || *claimed || lanes_lost_ > 0) return claimed;
-  return fail("frame {} of channel {} came twice", header.sequence, header.channel);
-}
-
-// Finds out where the body of a frame goes, and lets it land there; whether it is there.
-Result<bool> DestinationSession::begin(LaneReceiver& lane, const FrameHead& head, Incoming& frame,
-                                       Unpacking& unpacking) {
-  const FrameHeader& header = head.header;
-  if (frame.is_here) {
-    frame.arrival.body.resize(header.body_length);
-    iovec all{frame.arrival.body.data(), frame.arrival.body.size()};
-    return lane.land({&all, 1});
-  }
-  if (header.type == FrameType::batch) return begin_batch(lane, head, frame, unpacking);
-  if (header.type == FrameType::blocks) return fail("the RAM blocks came on a lane");
-  if (header.pack_length != 0 && header.pack_length != header.body_length) {
-    return fail("a frame without pages has more than its pack");
-  }
-  frame.arrival.body.resize(header.body_length - header.pack_length + header.plain_length);
-  frame.plain = frame.arrival.body;
-  return land_plain(lane, frame, unpacking);
-}
-
-Result<bool> DestinationSession::begin_batch(LaneReceiver& lane, const FrameHead& head, Incoming& frame,
-                                             Unpacking& unpacking) {
-  const PageSpace* space = landing_.wait_blocks();
-  if (!space) return fail("the session ended");
-  const FrameHeader& header = head.header;
-  auto pages = read_table(head.table, *space);
-  if (!pages) return pass_on(pages);
-  if (pages->page_count() != header.pages) return fail("a batch miscounts its pages");
-  Arrival& arrival = frame.arrival;
-  arrival.pages = std::move(*pages);
-  frame.placement = landing_.open_placement(header, arrival.pages);
-  std::vector<iovec> where;
-  const bool raw = std::all_of(arrival.pages.runs.begin(), arrival.pages.runs.end(), [](const PageRun& run) {
-    return run.kind == PageKind::zero || run.kind == PageKind::raw;
-  });
-  frame.in_place =
-      frame.placement && raw && header.pack_length == 0 && frame.placement->targets(arrival.pages, where);
-  if (frame.in_place) {
-    uint64_t bytes = 0;
-    for (const iovec& piece : where) bytes += piece.iov_len;
-    if (bytes != header.body_length) return fail("a batch is not as long as its table says");
-    return lane.land(where);
-  }
-  const size_t length = uint64_t{header.body_length} - header.pack_length + header.plain_length;
-  if (length > kSlotBytes || header.plain_length > kMostPlain) return fail("a batch of {} bytes", length);
-  // A slot is for a full batch; small ones may be many more than there are slots, in as many bytes.
-  if (length <= kSmallBody) {
-    arrival.body.resize(length);
-  } else if (arrival.slot = pool_.try_take(); !arrival.slot) {
-    return fail("the peer sends more than agreed");
-  }
-  frame.plain = {arrival.slot ? arrival.slot.get() : arrival.body.data(), length};
-  return land_plain(lane, frame, unpacking);
-}
-
-// Lands the body of a frame so that its pack can be unpacked in front of what lies behind it.
-Result<bool> DestinationSession::land_plain(LaneReceiver& lane, Incoming& frame, Unpacking& unpacking) {
-  const FrameHeader& header = frame.arrival.header;
-  if (header.pack_length == header.plain_length) {
-    iovec all{frame.plain.data(), frame.plain.size()};
-    return lane.land({&all, 1});
-  }
-  unpacking.pack.resize(header.pack_length);
-  const std::span<uint8_t> behind = frame.plain.subspan(header.plain_length);
-  std::array<iovec, 2> pieces{iovec{unpacking.pack.data(), unpacking.pack.size()},
-                              iovec{behind.data(), behind.size()}};
-  return lane.land(pieces);
-}
-
-// The body is there.
-Result<> DestinationSession::finish(Incoming& frame, Unpacking& unpacking) {
-  if (frame.is_here) return {};
-  Arrival& arrival = frame.arrival;
-  const FrameHeader& header = arrival.header;
-  const auto placed = [&] {
-    return landing_.arrive({.header = header, .pages = {}, .body = {}, .slot = {}, .placed = true});
-  };
-  if (frame.in_place) {
-    if (auto done = frame.placement->place(arrival.pages, true); !done) return done;
-    return placed();
-  }
-  if (header.pack_length != header.plain_length) {
-    auto unpacked = unpacking.decoder.unpack(unpacking.pack, frame.plain.first(header.plain_length));
-    if (!unpacked) return unpacked;
-  }
-  if (header.type != FrameType::batch) return landing_.arrive(std::move(arrival));
-  auto seen = view(arrival.pages, frame.plain.first(header.plain_length),
-                   frame.plain.subspan(header.plain_length), header.flags & kSums);
-  if (!seen) return pass_on(seen);
-  if (!frame.placement) return landing_.arrive(std::move(arrival));
-  auto done = landing_.place(*frame.placement, header, arrival.pages, unpacking.scratch);
-  if (!done) return pass_on(done);
-  if (!*done) return {};  // it will come once more
-  arrival.slot.reset();   // the source may send as much again, once it is told
-  return placed();
 }
 
 void DestinationSession::run_control() {
@@ -448,24 +306,26 @@ void DestinationSession::run_control() {
 }
 
 Result<> DestinationSession::take_frame(const FrameHeader& header, std::vector<uint8_t> body) {
-  auto claimed = claim(header);
-  if (!claimed) return pass_on(claimed);
-  if (!*claimed) return {};
+  auto berth = landing_.claim(header);
+  if (!berth) return pass_on(berth);
+  if (!*berth) return {};
   if (header.type == FrameType::blocks) {
     if (auto taken = take_blocks(body); !taken) return taken;
   }
-  return landing_.arrive({.header = header, .pages = {}, .body = std::move(body), .slot = {}});
+  berth->give(std::move(body));
+  return std::move(*berth).arrive();
 }
 
 Result<> DestinationSession::take_blocks(std::span<const uint8_t> body) {
   auto map = read_map(body, control_->peer());
   auto blocks = map ? GuestBlocks::from_json(*map) : pass_on(map);
   if (!blocks) return pass_on(blocks);
-  if (auto known = landing_.blocks(*blocks); !known) return known;
-  for (const std::span<uint8_t> memory : landing_.guest_memory()) {
+  GuestPages& guest = landing_.guest();
+  if (auto named = guest.name_blocks(*blocks); !named) return named;
+  for (const std::span<uint8_t> memory : guest.memory()) {
     for (const Lane& lane : lanes_) lane.receiver->attach_guest(memory);
   }
-  return explained(control_->send(FrameType::bases, landing_.bases()));
+  return explained(control_->send(FrameType::bases, guest.bases()));
 }
 
 // A peer that no longer takes what we send has said why, perhaps, and that is being read.
@@ -511,7 +371,6 @@ Result<nlohmann::json> DestinationSession::finish() {
 DestinationSession::Totals DestinationSession::totals() const {
   Totals totals;
   totals.wire_bytes = control_->bytes_sent();
-  totals.asked_again = asked_again_;
   totals.landing = landing_.totals();
   for (const Lane& lane : lanes_)
     totals.lanes.push_back({lane.receiver->peer(), lane.no_fabric, lane.receiver->bytes_written()});

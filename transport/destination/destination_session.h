@@ -10,7 +10,6 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -21,7 +20,6 @@
 
 #include "base/failure.h"
 #include "base/reserve.h"
-#include "compression/batch_decoder.h"
 #include "transport/destination/landing.h"
 #include "transport/fabric/fabric_domain.h"
 #include "transport/lane/lane.h"
@@ -37,8 +35,7 @@ namespace wherry {
 class DestinationSession {
  public:
   struct Totals {
-    uint64_t wire_bytes = 0;   // sent by this side
-    uint64_t asked_again = 0;  // batches that did not fit what is here
+    uint64_t wire_bytes = 0;  // sent by this side
     Landing::Totals landing;
     struct Lane {
       std::string peer;
@@ -65,9 +62,9 @@ class DestinationSession {
   Result<> send_back(uint16_t channel, std::span<const uint8_t> bytes);
   Result<> close_back(uint16_t channel, bool both_ways);
   // The VMM can take pages now.
-  void ready() { landing_.ready(); }
+  void ready() { landing_.guest().ready(); }
   // It takes nothing any more: what has not landed goes to the sinks, which may drop it.
-  void gone() { landing_.gone(); }
+  void gone() { landing_.guest().gone(); }
 
   // Waits for the end; returns the source's account. An error is the session's first.
   Result<nlohmann::json> finish();
@@ -91,27 +88,7 @@ class DestinationSession {
   void greet_asking(std::unique_ptr<FrameSocket> socket, const nlohmann::json& question);
   bool lanes_missing() const;
   void run_lane(size_t number);
-  // A frame of which the head has come, until it is done with.
-  struct Incoming {
-    Arrival arrival;                 // with the memory that the body goes to, if not
-    bool is_here = false;            // known already: this body is thrown away
-    bool in_place = false;           // it goes to where the placement has the pages
-    Placement* placement = nullptr;  // that takes the pages now
-    std::span<uint8_t> plain{};      // of the arrival's memory
-  };
-  void lose(size_t lane, Error why);
-  Result<bool> claim(const FrameHeader& header);
-  // What a lane needs to unpack what it receives.
-  struct Unpacking {
-    BatchDecoder decoder;
-    std::vector<uint8_t> pack;
-    std::vector<uint8_t> scratch;
-  };
-  Error receive_frames(LaneReceiver& lane, Unpacking& unpacking, std::deque<Incoming>& on_their_way);
-  Result<bool> begin(LaneReceiver& lane, const FrameHead& head, Incoming& frame, Unpacking& unpacking);
-  Result<bool> begin_batch(LaneReceiver& lane, const FrameHead& head, Incoming& frame, Unpacking& unpacking);
-  static Result<bool> land_plain(LaneReceiver& lane, Incoming& frame, Unpacking& unpacking);
-  Result<> finish(Incoming& frame, Unpacking& unpacking);
+  void lose(size_t lane, const Error& why);
   void run_control();
   Result<> take_frame(const FrameHeader& header, std::vector<uint8_t> body);
   Result<> take_blocks(std::span<const uint8_t> body);
@@ -143,7 +120,6 @@ class DestinationSession {
   std::atomic<bool> done_ = false;
   std::atomic<bool> source_holds_ = false;  // it has said may_be_there
   std::atomic<bool> source_vanished_ = false;
-  std::atomic<uint64_t> asked_again_ = 0;
   nlohmann::json peer_account_;  // written by the control thread before it ends
   std::vector<std::thread> threads_;
   std::optional<Connections> callers_;

@@ -624,7 +624,7 @@ TEST_F(DestinationTest, PacksRawPagesAndChangesArePlaced) {
     EXPECT_EQ(site_.page(0, 3), std::vector<uint8_t>(kModelPage, 0)) << round;
     EXPECT_EQ(site_.page(0, 4 + (round + 1) % 2), noise) << round;
   }
-  EXPECT_EQ(session_->totals().asked_again, 0u);
+  EXPECT_EQ(session_->totals().landing.asked_again, 0u);
   EXPECT_EQ(session_->totals().landing.placed_pages, 24u);
 }
 
@@ -661,7 +661,7 @@ TEST_F(OtherBase, IsAskedForAgainWhereItLandsAtOnce) {
   ASSERT_TRUE(send_whole());
   EXPECT_EQ(ack_or_again(), FrameType::ack);
   EXPECT_EQ(site_.page(0, 4), page_);
-  EXPECT_EQ(session_->totals().asked_again, 1u);
+  EXPECT_EQ(session_->totals().landing.asked_again, 1u);
   EXPECT_EQ(session_->totals().landing.placed_pages, 1u);
 }
 
@@ -684,7 +684,7 @@ TEST_F(OtherBase, IsAskedForAgainWhereItHadToWait) {
   EXPECT_EQ(ack_or_again(), FrameType::ack);
   ASSERT_TRUE(site_.wait_log(0, 1));
   EXPECT_EQ(site_.page(0, 4), page_);
-  EXPECT_EQ(session_->totals().asked_again, 1u);
+  EXPECT_EQ(session_->totals().landing.asked_again, 1u);
 }
 
 TEST_F(OtherBase, IsAnErrorWhereNothingIsPlaced) {
