@@ -15,7 +15,7 @@
 #include "qemu-glue/convergence/convergence.h"
 #include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/domain/event_loop.h"
-#include "qemu-glue/domain/libvirt_monitor.h"
+#include "qemu-glue/domain/libvirt_source.h"
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/qemu_process.h"
 #include "qemu-glue/monitor/qmp.h"
@@ -127,7 +127,7 @@ void converge(Monitor& qemu, convergence::Convergence& converging, Sender& sende
 
 // Which domain it is shows when its QEMU has come, and while that waits for us, it answers nobody: so this is
 // in a thread that holds up no data. What libvirt refuses is left to it and QEMU. The monitor is for later.
-std::unique_ptr<domain::LibvirtMonitor> converge_by_libvirt(const std::string& libvirt, const Uri& uri,
+std::unique_ptr<domain::LibvirtSource> converge_by_libvirt(const std::string& libvirt, const Uri& uri,
                                                             Sender& sender, const std::stop_token& over) {
   while (sender.qemu_process() == 0) {
     if (over.stop_requested()) return nullptr;
@@ -137,7 +137,7 @@ std::unique_ptr<domain::LibvirtMonitor> converge_by_libvirt(const std::string& l
     spdlog::warn("the end of the migration is left to libvirt: {}", error.message);
     return nullptr;
   };
-  auto monitor = domain::LibvirtMonitor::open(libvirt, sender.qemu_process());
+  auto monitor = domain::LibvirtSource::open(libvirt, sender.qemu_process());
   if (!monitor) return leave(monitor.error());
   auto begun = convergence::Convergence::begin(
       **monitor, sender.qemu_process(), uri, [&sender] { return sender.lanes(); }, kByLibvirt);
@@ -219,7 +219,7 @@ int send(const SendOptions& options) {
   if (auto opened = sender.open(user); !opened) return give_up(opened.error());
   spdlog::info("ready: migrate QEMU to {}", options.qemu);
   std::optional<domain::EventLoop> events;
-  std::unique_ptr<domain::LibvirtMonitor> libvirt;
+  std::unique_ptr<domain::LibvirtSource> libvirt;
   {
     Progress progress([&] { return sender.report(); }, options.json);
     auto started = progress.start();

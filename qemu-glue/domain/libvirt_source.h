@@ -25,11 +25,11 @@
 
 namespace wherry::domain {
 
-class LibvirtMonitor final : public Monitor {
+class LibvirtSource final : public Monitor {
  public:
   // Of the domain whose QEMU that process is. An Error if it does not migrate away.
-  static Result<std::unique_ptr<LibvirtMonitor>> open(const std::string& uri, pid_t qemu);
-  ~LibvirtMonitor() override;
+  static Result<std::unique_ptr<LibvirtSource>> open(const std::string& uri, pid_t qemu);
+  ~LibvirtSource() override;
 
   Result<nlohmann::json> execute(std::string_view command, nlohmann::json arguments = {},
                                  std::chrono::milliseconds timeout = kMonitorTimeout) override;
@@ -46,7 +46,7 @@ class LibvirtMonitor final : public Monitor {
     bool any = false;
     std::optional<std::chrono::steady_clock::time_point> stop;
   };
-  LibvirtMonitor(Connection connection, Domain domain, pid_t qemu);
+  LibvirtSource(Connection connection, Domain domain, pid_t qemu);
   Result<nlohmann::json> query_migrate();
   Result<uint64_t> downtime_limit();
   Result<> set_downtime_limit(uint64_t milliseconds);

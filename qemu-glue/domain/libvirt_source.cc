@@ -1,4 +1,4 @@
-#include "qemu-glue/domain/libvirt_monitor.h"
+#include "qemu-glue/domain/libvirt_source.h"
 
 #include <charconv>
 #include <filesystem>
@@ -59,7 +59,7 @@ json as_query_cpus_fast(pid_t process) {
   return answer;
 }
 
-Result<std::unique_ptr<LibvirtMonitor>> LibvirtMonitor::open(const std::string& uri, pid_t qemu) {
+Result<std::unique_ptr<LibvirtSource>> LibvirtSource::open(const std::string& uri, pid_t qemu) {
   auto command_line = read_command_line(qemu);
   if (!command_line) return pass_on(command_line);
   const std::string uuid(argument_of(*command_line, "uuid"));
@@ -68,8 +68,8 @@ Result<std::unique_ptr<LibvirtMonitor>> LibvirtMonitor::open(const std::string& 
   if (!connection) return pass_on(connection);
   auto domain = find_domain(*connection, uuid);
   if (!domain) return fail("the domain of process {}: {}", qemu, domain.error().message);
-  std::unique_ptr<LibvirtMonitor> monitor(
-      new LibvirtMonitor(std::move(*connection), std::move(*domain), qemu));
+  std::unique_ptr<LibvirtSource> monitor(
+      new LibvirtSource(std::move(*connection), std::move(*domain), qemu));
   auto job = monitor->query_migrate();
   if (!job) return pass_on(job);
   if (qemu::is_over(qemu::phase_of(*job)))
@@ -78,7 +78,7 @@ Result<std::unique_ptr<LibvirtMonitor>> LibvirtMonitor::open(const std::string& 
   return monitor;
 }
 
-LibvirtMonitor::LibvirtMonitor(Connection connection, Domain domain, pid_t qemu)
+LibvirtSource::LibvirtSource(Connection connection, Domain domain, pid_t qemu)
     : connection_(std::move(connection)), domain_(std::move(domain)), qemu_(qemu) {
   using Shared = std::shared_ptr<Heard>;
   const virConnectDomainEventCallback noted = [](virConnectPtr, virDomainPtr, int event, int, void* shared) {
@@ -98,11 +98,11 @@ LibvirtMonitor::LibvirtMonitor(Connection connection, Domain domain, pid_t qemu)
   if (callback_ >= 0) (void)shared.release();
 }
 
-LibvirtMonitor::~LibvirtMonitor() {
+LibvirtSource::~LibvirtSource() {
   if (callback_ >= 0) virConnectDomainEventDeregisterAny(connection_.get(), callback_);
 }
 
-bool LibvirtMonitor::wait_event(std::chrono::milliseconds longest) {
+bool LibvirtSource::wait_event(std::chrono::milliseconds longest) {
   std::unique_lock lock(heard_->mutex);
   if (!heard_->news.wait_for(lock, longest, [this] { return heard_->any; })) return false;
   heard_->any = false;
@@ -112,7 +112,7 @@ bool LibvirtMonitor::wait_event(std::chrono::milliseconds longest) {
   return true;
 }
 
-Result<json> LibvirtMonitor::execute(std::string_view command, json arguments, std::chrono::milliseconds) {
+Result<json> LibvirtSource::execute(std::string_view command, json arguments, std::chrono::milliseconds) {
   if (command == "query-migrate") return query_migrate();
   if (command == "query-cpus-fast") return as_query_cpus_fast(qemu_);
   if (command == "query-migrate-parameters") {
@@ -132,7 +132,7 @@ Result<json> LibvirtMonitor::execute(std::string_view command, json arguments, s
   return fail("libvirt has no call for {}", command);
 }
 
-Result<json> LibvirtMonitor::query_migrate() {
+Result<json> LibvirtSource::query_migrate() {
   int state = VIR_DOMAIN_NOSTATE;
   if (virDomainGetState(domain_.get(), &state, nullptr, 0) < 0) return fail("libvirt: {}", last_error());
   constexpr unsigned kEnded = VIR_DOMAIN_JOB_STATS_COMPLETED | VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED;
@@ -148,13 +148,13 @@ Result<json> LibvirtMonitor::query_migrate() {
   return json{{"status", "none"}};
 }
 
-Result<uint64_t> LibvirtMonitor::downtime_limit() {
+Result<uint64_t> LibvirtSource::downtime_limit() {
   unsigned long long limit = 0;
   if (virDomainMigrateGetMaxDowntime(domain_.get(), &limit, 0) < 0) return fail("libvirt: {}", last_error());
   return limit;
 }
 
-Result<> LibvirtMonitor::set_downtime_limit(uint64_t milliseconds) {
+Result<> LibvirtSource::set_downtime_limit(uint64_t milliseconds) {
   auto now = downtime_limit();
   if (!now) return pass_on(now);
   if (set_ && *set_ != *now)

@@ -1,5 +1,5 @@
 // What needs no libvirt; tests/e2e/test_libvirt.py has the rest.
-#include "qemu-glue/domain/libvirt_monitor.h"
+#include "qemu-glue/domain/libvirt_source.h"
 
 #include <gtest/gtest.h>
 #include <pthread.h>
@@ -26,7 +26,7 @@ TypedParams figures(int operation) {
   return params;
 }
 
-TEST(LibvirtMonitor, AnswersWithTheFiguresOfTheJob) {
+TEST(LibvirtSource, AnswersWithTheFiguresOfTheJob) {
   const json expected = {{"status", "active"},
                          {"ram",
                           {{"remaining", 5918720},
@@ -39,7 +39,7 @@ TEST(LibvirtMonitor, AnswersWithTheFiguresOfTheJob) {
   EXPECT_EQ(as_query_migrate(VIR_DOMAIN_JOB_UNBOUNDED, migrating, false)["status"], "device");
 }
 
-TEST(LibvirtMonitor, KnowsHowItEnded) {
+TEST(LibvirtSource, KnowsHowItEnded) {
   const TypedParams ended = figures(VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT);
   const json completed = as_query_migrate(VIR_DOMAIN_JOB_COMPLETED, ended, false);
   EXPECT_EQ(completed["status"], "completed");
@@ -50,7 +50,7 @@ TEST(LibvirtMonitor, KnowsHowItEnded) {
   EXPECT_EQ(as_query_migrate(VIR_DOMAIN_JOB_CANCELLED, ended, true)["status"], "cancelled");
 }
 
-TEST(LibvirtMonitor, TakesNoOtherJobForAMigrationAway) {
+TEST(LibvirtSource, TakesNoOtherJobForAMigrationAway) {
   for (const int other : {int{VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN}, int{VIR_DOMAIN_JOB_OPERATION_SAVE}}) {
     const json none = {{"status", "none"}};
     EXPECT_EQ(as_query_migrate(VIR_DOMAIN_JOB_UNBOUNDED, figures(other), true), none);
@@ -58,7 +58,7 @@ TEST(LibvirtMonitor, TakesNoOtherJobForAMigrationAway) {
   EXPECT_EQ(as_query_migrate(VIR_DOMAIN_JOB_COMPLETED, TypedParams(), false)["status"], "none");
 }
 
-TEST(LibvirtMonitor, KnowsTheThreadsOfVcpusByTheirNames) {
+TEST(LibvirtSource, KnowsTheThreadsOfVcpusByTheirNames) {
   EXPECT_EQ(as_query_cpus_fast(getpid()), json::array());
   std::promise<pid_t> named;
   std::promise<void> seen;
@@ -74,8 +74,8 @@ TEST(LibvirtMonitor, KnowsTheThreadsOfVcpusByTheirNames) {
   EXPECT_EQ(as_query_cpus_fast(-1), json::array());
 }
 
-TEST(LibvirtMonitor, IsOfNoOtherProcessThanAQemu) {
-  auto of_this = LibvirtMonitor::open("test:///default", getpid());
+TEST(LibvirtSource, IsOfNoOtherProcessThanAQemu) {
+  auto of_this = LibvirtSource::open("test:///default", getpid());
   ASSERT_FALSE(of_this);
   EXPECT_NE(of_this.error().message.find("is not a QEMU that libvirt started"), std::string::npos);
 }
