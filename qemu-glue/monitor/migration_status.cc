@@ -18,7 +18,7 @@ constexpr auto kStatuses = std::to_array<std::pair<std::string_view, Phase>>({
     {"wait-unplug", Phase::begins},
     {"active", Phase::active},
     {"pre-switchover", Phase::held},
-    {"device", Phase::switches},           // 10.0 and later always; before, behind pre-switchover alone
+    {"device", Phase::switches},           // 10.0 and later always; earlier ones only after pre-switchover
     {"postcopy-device", Phase::switches},  // 10.2: the destination loads devices, and does not run yet
     {"postcopy-active", Phase::shared},
     {"postcopy-recover-setup", Phase::shared},
@@ -39,6 +39,12 @@ std::optional<MigrationPhase> phase_named(std::string_view status) {
                                    [status](const auto& each) { return each.first == status; });
   if (found == kStatuses.end()) return std::nullopt;
   return found->second;
+}
+
+std::string_view name_of(MigrationPhase phase) {
+  const auto* found = std::find_if(kStatuses.begin(), kStatuses.end(),
+                                   [phase](const auto& each) { return each.second == phase; });
+  return found->first;  // each phase has a name
 }
 
 MigrationPhase phase_of(const nlohmann::json& query_migrate) {

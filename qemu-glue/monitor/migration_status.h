@@ -1,4 +1,4 @@
-// What query-migrate says of a migration, as far as it matters to who waits for its end.
+// How far a migration has come, as its QEMU says in query-migrate.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -21,9 +21,11 @@ enum class MigrationPhase {
   cancelled,  // the same, and somebody wished it so
 };
 
-// Nothing: no QEMU that was known when this was written says that.
+// Nothing: no QEMU that was known when this was written has that status.
 std::optional<MigrationPhase> phase_named(std::string_view status);
-// Of an answer to query-migrate. One that is not known is on the way: what ends is known by its name.
+// QEMU's name for the phase: the first of several.
+std::string_view name_of(MigrationPhase phase);
+// Of an answer to query-migrate. An unknown status is taken for `switches`: the last ones are all known.
 MigrationPhase phase_of(const nlohmann::json& query_migrate);
 // Whether QEMU gets no further by itself.
 bool is_over(MigrationPhase phase);

@@ -1,6 +1,6 @@
 // A way to ask one QEMU questions in QMP. Code that needs answers, and of all events only the guest's stop,
-// takes a Monitor&, so that it works over QEMU's own monitor socket (qmp.h), over libvirt, which keeps that
-// socket for itself, and in tests. One thread at a time, unless an implementation says more.
+// takes a Monitor&. So it works with QEMU's monitor socket (qmp.h), and in tests. One thread at a time,
+// unless an implementation says more.
 #pragma once
 
 #include <chrono>

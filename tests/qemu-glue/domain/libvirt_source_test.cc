@@ -7,11 +7,13 @@
 
 #include <future>
 #include <thread>
+#include <vector>
 
 namespace wherry::domain {
 namespace {
 
-using nlohmann::json;
+using qemu::MigrationFigures;
+using qemu::MigrationPhase;
 
 TypedParams figures(int operation) {
   TypedParams params;
@@ -26,40 +28,41 @@ TypedParams figures(int operation) {
   return params;
 }
 
-TEST(LibvirtSource, AnswersWithTheFiguresOfTheJob) {
-  const json expected = {{"status", "active"},
-                         {"ram",
-                          {{"remaining", 5918720},
-                           {"dirty-sync-count", 16},
-                           {"dirty-pages-rate", 1029},
-                           {"page-size", 4096},
-                           {"mbps", 32.0}}}};
+TEST(LibvirtSource, HasTheFiguresOfTheJob) {
   const TypedParams migrating = figures(VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT);
-  EXPECT_EQ(as_query_migrate(VIR_DOMAIN_JOB_UNBOUNDED, migrating, true), expected);
-  EXPECT_EQ(as_query_migrate(VIR_DOMAIN_JOB_UNBOUNDED, migrating, false)["status"], "device");
+  const MigrationFigures known = figures_of_job(VIR_DOMAIN_JOB_UNBOUNDED, migrating, true);
+  EXPECT_EQ(known.phase, MigrationPhase::active);
+  EXPECT_EQ(known.remaining, 5918720);
+  EXPECT_EQ(known.passes, 16u);
+  EXPECT_EQ(known.dirty_pages, 1029);
+  EXPECT_EQ(known.page_size, 4096u);
+  EXPECT_EQ(known.rate, 4e6);
+  EXPECT_FALSE(known.downtime_ms) << "it is not over";
+  EXPECT_EQ(figures_of_job(VIR_DOMAIN_JOB_UNBOUNDED, migrating, false).phase, MigrationPhase::switches);
 }
 
 TEST(LibvirtSource, KnowsHowItEnded) {
   const TypedParams ended = figures(VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT);
-  const json completed = as_query_migrate(VIR_DOMAIN_JOB_COMPLETED, ended, false);
-  EXPECT_EQ(completed["status"], "completed");
-  EXPECT_EQ(completed["downtime"], 125);
-  const json failed = as_query_migrate(VIR_DOMAIN_JOB_FAILED, ended, true);
-  EXPECT_EQ(failed["status"], "failed");
-  EXPECT_FALSE(failed.contains("downtime"));
-  EXPECT_EQ(as_query_migrate(VIR_DOMAIN_JOB_CANCELLED, ended, true)["status"], "cancelled");
+  const MigrationFigures completed = figures_of_job(VIR_DOMAIN_JOB_COMPLETED, ended, false);
+  EXPECT_EQ(completed.phase, MigrationPhase::completed);
+  EXPECT_EQ(completed.downtime_ms, 125);
+  const MigrationFigures failed = figures_of_job(VIR_DOMAIN_JOB_FAILED, ended, true);
+  EXPECT_EQ(failed.phase, MigrationPhase::failed);
+  EXPECT_FALSE(failed.downtime_ms);
+  EXPECT_EQ(figures_of_job(VIR_DOMAIN_JOB_CANCELLED, ended, true).phase, MigrationPhase::cancelled);
 }
 
 TEST(LibvirtSource, TakesNoOtherJobForAMigrationAway) {
   for (const int other : {int{VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN}, int{VIR_DOMAIN_JOB_OPERATION_SAVE}}) {
-    const json none = {{"status", "none"}};
-    EXPECT_EQ(as_query_migrate(VIR_DOMAIN_JOB_UNBOUNDED, figures(other), true), none);
+    const MigrationFigures none = figures_of_job(VIR_DOMAIN_JOB_UNBOUNDED, figures(other), true);
+    EXPECT_EQ(none.phase, MigrationPhase::none);
+    EXPECT_EQ(none.remaining, 0);
   }
-  EXPECT_EQ(as_query_migrate(VIR_DOMAIN_JOB_COMPLETED, TypedParams(), false)["status"], "none");
+  EXPECT_EQ(figures_of_job(VIR_DOMAIN_JOB_COMPLETED, TypedParams(), false).phase, MigrationPhase::none);
 }
 
 TEST(LibvirtSource, KnowsTheThreadsOfVcpusByTheirNames) {
-  EXPECT_EQ(as_query_cpus_fast(getpid()), json::array());
+  EXPECT_EQ(vcpu_threads_of(getpid()), std::vector<pid_t>());
   std::promise<pid_t> named;
   std::promise<void> seen;
   std::thread vcpu([&] {
@@ -68,10 +71,10 @@ TEST(LibvirtSource, KnowsTheThreadsOfVcpusByTheirNames) {
     seen.get_future().wait();
   });
   const pid_t thread = named.get_future().get();
-  EXPECT_EQ(as_query_cpus_fast(getpid()), json::array({{{"thread-id", thread}}}));
+  EXPECT_EQ(vcpu_threads_of(getpid()), std::vector<pid_t>{thread});
   seen.set_value();
   vcpu.join();
-  EXPECT_EQ(as_query_cpus_fast(-1), json::array());
+  EXPECT_EQ(vcpu_threads_of(-1), std::vector<pid_t>());
 }
 
 TEST(LibvirtSource, IsOfNoOtherProcessThanAQemu) {
