@@ -10,9 +10,7 @@
 #include "qemu-glue/cli/interruption.h"
 #include "qemu-glue/cli/progress.h"
 #include "qemu-glue/destination/receiver.h"
-#include "qemu-glue/memory/find_guest_ram.h"
-#include "qemu-glue/monitor/migration_status.h"
-#include "qemu-glue/monitor/own_monitor.h"
+#include "qemu-glue/steering/destination_monitor.h"
 #include "transport/socket/addresses.h"
 #include "transport/socket/listener.h"
 
@@ -29,52 +27,9 @@ struct ReceiveOptions {
   int handed_over = -1;
 };
 
-// Nobody asked for that monitor, and it may be somebody else's: the migration does not wait for it.
-constexpr std::chrono::milliseconds kOwnMonitor{1000};
 // libvirt has the guest go on now. What this process has taken it can give back later: that keeps a processor
 // busy for some milliseconds.
 constexpr std::chrono::milliseconds kUntilTheGuestRuns{200};
-
-// The monitor given, or else one that QEMU has besides libvirt's.
-Result<std::unique_ptr<Qmp>> monitor(const std::string& given, pid_t qemu) {
-  if (!given.empty()) return Qmp::connect(monitor_path(given));
-  auto own = own_monitor(qemu);
-  if (!own) return fail("no --qmp was given to learn where guest memory is, and {}", own.error().message);
-  return Qmp::connect(*own, kOwnMonitor);
-}
-
-Result<GuestRam> find_memory(const std::string& given, pid_t qemu) {
-  auto qmp = monitor(given, qemu);
-  if (!qmp) return pass_on(qmp);
-  return find_guest_ram(**qmp);
-}
-
-// Asked when QEMU has closed the migration: what it is busy with then, it is not with that. One that has died
-// may have had the guest before.
-std::optional<bool> has_arrived(const std::string& given, pid_t qemu) {
-  // One that waits for more of its stream for ever answers nobody.
-  constexpr std::chrono::milliseconds kAnswer{3000};
-  auto qmp = given.empty() ? monitor(given, qemu) : Qmp::connect(monitor_path(given), kAnswer);
-  auto answer = qmp ? (*qmp)->execute("query-migrate", {}, kAnswer) : pass_on(qmp);
-  if (!answer) return std::nullopt;
-  switch (qemu::phase_of(*answer)) {
-    case qemu::MigrationPhase::completed:
-      return true;
-    case qemu::MigrationPhase::none:
-    case qemu::MigrationPhase::begins:
-    case qemu::MigrationPhase::gives_up:
-    case qemu::MigrationPhase::failed:
-    case qemu::MigrationPhase::cancelled:
-      return false;
-    case qemu::MigrationPhase::active:
-    case qemu::MigrationPhase::held:
-    case qemu::MigrationPhase::switches:
-    case qemu::MigrationPhase::shared:
-    case qemu::MigrationPhase::cut:
-      break;
-  }
-  return std::nullopt;
-}
 
 int receive(const ReceiveOptions& options) {
   auto qemu = qemu_endpoint("--qemu", options.qemu);
@@ -88,11 +43,12 @@ int receive(const ReceiveOptions& options) {
     return kUsage;
   }
   Failure failure;
+  const DestinationMonitor monitor(monitor_path(options.qmp));
   Receiver receiver({.listen = *uri,
                      .qemu = *qemu,
                      .disks = *disks,
-                     .memory = [&](pid_t qemu) { return find_memory(options.qmp, qemu); },
-                     .arrived = [&](pid_t qemu) { return has_arrived(options.qmp, qemu); },
+                     .memory = [&](pid_t process) { return monitor.find_memory(process); },
+                     .arrived = [&](pid_t process) { return monitor.has_arrived(process); },
                      .begun =
                          [&] {
                            if (!handed_over) return;

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <utility>
+
+#include "base/start_thread.h"
 
 namespace wherry::daemon {
 
@@ -34,6 +37,25 @@ std::optional<uint64_t> hear_bandwidth(int socket) {
   uint64_t bandwidth = 0;
   if (::recv(socket, &bandwidth, sizeof bandwidth, MSG_WAITALL) != sizeof bandwidth) return std::nullopt;
   return bandwidth;
+}
+
+BandwidthListener::BandwidthListener(int socket, std::function<void(uint64_t bandwidth)> heard)
+    : socket_(socket), heard_(std::move(heard)) {}
+
+BandwidthListener::~BandwidthListener() {
+  if (!thread_.joinable()) return;
+  ::shutdown(socket_, SHUT_RD);
+  thread_.join();
+}
+
+Result<> BandwidthListener::start() {
+  if (socket_ < 0) return {};
+  auto hears = start_thread([this] {
+    while (auto told = hear_bandwidth(socket_)) heard_(*told);
+  });
+  if (!hears) return pass_on(hears);
+  thread_ = std::move(*hears);
+  return {};
 }
 
 }  // namespace wherry::daemon

@@ -8,23 +8,13 @@
 namespace wherry {
 namespace {
 
-const char* name(GuestRam::Way way) {
-  return way == GuestRam::Way::mapped ? "direct-mapped" : "direct-process";
-}
-
 // Between two looks whether a QEMU whose source has left is still at it.
 constexpr std::chrono::seconds kLook{1};
 
 }  // namespace
 
 Receiver::Receiver(Options options, Failure& failure)
-    : options_(std::move(options)),
-      failure_(failure),
-      start_(std::chrono::steady_clock::now()),
-      guest_(failure) {
-  report_.role = "destination";
-  report_.uri = options_.listen.text;
-}
+    : options_(std::move(options)), failure_(failure), guest_(failure), report_(options_.listen) {}
 
 Receiver::~Receiver() = default;
 
@@ -42,21 +32,12 @@ void Receiver::open(Listener listener) {
 
 Result<> Receiver::run() {
   const Ended ended = carry();
-  std::lock_guard lock(mutex_);
-  report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  report_.outcome = ended.outcome;
-  report_.error = ended.detail;
   if (session_) {
     const DestinationSession::Totals totals = session_->totals();
-    report_.wire_bytes = totals.wire_bytes;
-    report_.asked_again = totals.landing.asked_again;
-    report_.history_bytes = totals.landing.guest.copies_bytes;
-    report_.history_budget = totals.landing.guest.copies_budget;
-    for (const auto& [peer, no_rdma, written] : totals.lanes)
-      report_.lanes.push_back(
-          {.peer = peer, .sent = {}, .written = written, .no_rdma = no_rdma, .port = {}, .lost = false});
+    report_.add(totals);
     if (!totals.fabric_trouble.empty()) spdlog::warn("RDMA into guest memory: {}", totals.fabric_trouble);
   }
+  report_.end(ended);
   if (ended.outcome == Outcome::completed) return {};
   return fail("{}", ended.detail);
 }
@@ -170,11 +151,12 @@ Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
     reason = found.error().message;
   }
   if (!direct && mode_ == PlacementMode::direct) return fail("placement=direct is impossible: {}", reason);
-  std::lock_guard lock(mutex_);
-  report_.placement = direct ? name(direct->way()) : "relay";
-  report_.placement_reason = direct ? "" : reason;
   guest_.set_blocks(blocks, direct ? direct->taken() : qemu::Skip());
-  spdlog::info("placement: {}{}", report_.placement, direct ? "" : " (" + reason + ")");
+  if (direct) {
+    report_.place_directly(direct->way());
+  } else {
+    report_.relay(reason);
+  }
   return direct;
 }
 
@@ -191,25 +173,8 @@ LandingSite::Guest Receiver::give_up() {
 }
 
 nlohmann::json Receiver::account(const nlohmann::json& source) {
-  const Ended ended = outcome(source);
-  std::lock_guard lock(mutex_);
-  if (report_.placement.empty()) {
-    report_.placement = "relay";
-    report_.placement_reason = "the main channel is opaque from its beginning";
-  }
-  if (session_->totals().landing.guest.withdrawn && report_.placement != "relay") {
-    report_.placement = "relay";
-    report_.placement_reason = "a channel became opaque";
-  }
-  return {{"outcome", name(ended.outcome)},
-          {"detail", ended.detail},
-          {"placement", report_.placement},
-          {"placement_reason", report_.placement_reason}};
-}
-
-Report Receiver::report() const {
-  std::lock_guard lock(mutex_);
-  return report_;
+  const Ended ended = outcome(source);  // it may take a while
+  return report_.account(ended, session_->totals().landing.guest.withdrawn);
 }
 
 }  // namespace wherry

@@ -18,6 +18,7 @@
 
 #include "base/failure.h"
 #include "base/reserve.h"
+#include "qemu-glue/destination/destination_report.h"
 #include "qemu-glue/destination/direct_placement.h"
 #include "qemu-glue/destination/qemu_sink.h"
 #include "qemu-glue/memory/guest_ram.h"
@@ -54,7 +55,7 @@ class Receiver : public LandingSite {
   // Returns when the migration is over. One that has not completed, as far as is known, is an Error, with the
   // cause; the report has the Outcome.
   Result<> run();
-  Report report() const;
+  Report report() const { return report_.report(); }
   // Ends the migration, unless QEMU may have the guest by now: false. Then leave() ends the waiting for its
   // word.
   bool interrupt(const std::string& why);
@@ -76,7 +77,6 @@ class Receiver : public LandingSite {
 
   const Options options_;
   Failure& failure_;
-  const std::chrono::steady_clock::time_point start_;
   std::optional<Listener> listener_;
   std::optional<GuestRam> ram_;
   PlacementMode mode_ = PlacementMode::automatic;  // both sides' wishes in one
@@ -84,8 +84,7 @@ class Receiver : public LandingSite {
   std::unique_ptr<DestinationSession> session_;
   std::mutex asking_;  // QEMU's monitor has one client at a time
   Reserve reserve_;    // for that
-  mutable std::mutex mutex_;
-  Report report_;
+  DestinationReport report_;
   Failure::Guard closer_;
 };
 

@@ -9,24 +9,23 @@
 // leave() and the Failure may be used by others while run() runs.
 #pragma once
 
-#include <chrono>
-#include <condition_variable>
+#include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <thread>
+#include <string>
 #include <vector>
 
+#include "base/event.h"
 #include "base/failure.h"
-#include "base/reserve.h"
 #include "qemu-glue/convergence/convergence.h"
 #include "qemu-glue/monitor/monitor.h"
 #include "qemu-glue/outcome/report.h"
-#include "qemu-glue/source/channel_reader.h"
+#include "qemu-glue/source/channel_set.h"
+#include "qemu-glue/source/intake.h"
 #include "qemu-glue/source/source_guest.h"
+#include "qemu-glue/source/source_report.h"
 #include "qemu-glue/stream/return_path.h"
 #include "qemu-glue/uri.h"
-#include "transport/socket/listener.h"
 #include "transport/source/source_session.h"
 
 namespace wherry {
@@ -48,7 +47,7 @@ class Sender {
   // Connects to the receiver, then listens for QEMU: from its return on QEMU may connect. `user`: as whom
   // QEMU runs, where that is known.
   Result<> open(std::optional<uid_t> user = {});
-  const Endpoint& where() const { return listener_->where(); }
+  const Endpoint& where() const { return intake_->where(); }
   // Returns when the migration is over. One that has not completed, as far as is known, is an Error, with the
   // cause; the report has the Outcome.
   Result<> run();
@@ -57,7 +56,7 @@ class Sender {
   bool interrupt(const std::string& why);
   void leave();
   // What happened so far.
-  Report report() const;
+  Report report() const { return report_.report(); }
   // After open(): bytes a second that all lanes send at most from now on; 0: no limit.
   void set_bandwidth(uint64_t bandwidth) { session_->set_bandwidth(bandwidth); }
   // The source's QEMU, once it has come over a unix socket; else 0.
@@ -72,47 +71,27 @@ class Sender {
 
  private:
   Result<> open_session();
+  Result<> open_intakes(std::optional<uid_t> user);
   void hear(uint16_t channel, std::vector<uint8_t> bytes);
   void hear_close(uint16_t channel, bool both_ways);
-  qemu::WayBack* way_back(uint16_t channel);
-  void accept(const Listener& listener, qemu::ChannelReader::Carries carries);
-  void turn_away(const Listener& listener);
-  Result<> add_channel(qemu::ChannelReader::Carries carries, Fd connection);
   uint32_t settle();
-  Result<uint32_t> settle_all();
-  bool left_early() const;
-  bool main_closed() const;
-  bool over() const;
-  bool held() const;
-  void stop_accepting();
-  void say_transport() const;
+  std::optional<SourceReport::LastPage> last_page() const;
   void sample();
-  void measure();
   Ended finish();
   std::optional<Ended> departed() const;
   Ended when_failed(const Error& why);
   Result<Ended> read_account(const nlohmann::json& account);
-  void drain();
 
   const Options options_;
   Failure& failure_;
-  const std::chrono::steady_clock::time_point start_;
   qemu::SourceGuest guest_;
   qemu::ReturnPath return_path_;  // read along; by one thread after the other
   std::unique_ptr<SourceSession> session_;
-  std::optional<Listener> listener_;
-  std::optional<Listener> disk_listener_;
-
-  mutable std::mutex mutex_;  // guards what follows
-  std::condition_variable channel_ended_;
-  std::vector<std::unique_ptr<qemu::ChannelReader>> channels_;
-  bool settled_ = false;
-  Report report_;
-  convergence::State convergence_;
-  Event left_;  // nobody waits for the destination's word any more
-  std::thread acceptor_;
-  std::thread disk_acceptor_;
-  Reserve reserve_;  // for who is turned away
+  qemu::ChannelSet channels_;
+  SourceReport report_;
+  std::unique_ptr<Intake> intake_;       // of the guest's channels
+  std::unique_ptr<Intake> disk_intake_;  // null: no disks move along
+  Event left_;                           // nobody waits for the destination's word any more
   Failure::Guard closer_;
 };
 

@@ -2,16 +2,14 @@
 //
 //   ask both ─▶ set capabilities and limits ─▶ [stop] ─▶ receiver, sender ─▶ migrate ─▶ wait ─▶ [cont] there
 //
-// The guest goes on at the destination only when the source's QEMU has given it up, and only if it was live
-// then (RunState): whoever stops it at the source while it migrates, or lets it go on, is obeyed. After a
-// failure it stays at the source as it was, and what was set there is set back. run() is called once, by one
-// thread; all else by any.
+// Where the guest goes on, and when, is GuestHandover's affair. After a failure it stays at the source as it
+// was, and what was set there is set back. run() is called once, by one thread; all else by any.
 #pragma once
 
 #include <atomic>
 #include <memory>
 #include <mutex>
-#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "base/failure.h"
@@ -19,7 +17,9 @@
 #include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/outcome/report.h"
 #include "qemu-glue/source/sender.h"
+#include "qemu-glue/steering/guest_handover.h"
 #include "qemu-glue/steering/migration_settings.h"
+#include "qemu-glue/steering/source_steering.h"
 #include "qemu-glue/uri.h"
 #include "transport/socket/endpoint.h"
 
@@ -47,40 +47,32 @@ class Migration {
   Report report() const;
 
  private:
+  // One of the two QEMUs.
+  struct End {
+    std::unique_ptr<Qmp> monitor;
+    uid_t user = 0;  // as whom it runs
+  };
   Result<> connect();
   Result<> prepare();
-  Result<> stop();
   Result<> carry();
   Result<> migrate(const std::string& outgoing);
   Result<Endpoint> destination_socket(const std::string& incoming);
-  Result<> wait_source(convergence::Convergence& converging);
-  Result<> begin_postcopy();
-  void stay_away();
-  Result<> resume_destination();
-  void look_for_guest(Result<>& done);
+  Result<> wait_source(SourceSteering& steering);
   void undo();
-  void watch_source(std::chrono::milliseconds moment);
+  bool is_given_up() const { return handover_ && handover_->is_given_up(); }
 
   const Options options_;
-  std::unique_ptr<Qmp> source_;
-  std::unique_ptr<Qmp> destination_;
+  End source_;
+  End destination_;
   std::optional<MigrationSettings> before_;  // the source's
-  bool live_ = false;       // whether the guest is to go on: at the source now, or when that gave it up
-  bool stopped_ = false;    // by us
-  bool resumed_ = false;    // at the destination, if it is to go on
-  bool ran_there_ = false;  // as that QEMU has said
   bool cancelled_by_others_ = false;
-  uid_t source_user_ = 0;  // as whom the two QEMUs run
-  uid_t destination_user_ = 0;
   std::atomic<bool> begun_ = false;
-  std::atomic<bool> gone_ = false;  // the source's QEMU has given the guest up
-  std::atomic<bool> sent_ = false;  // the sender has ended
-  std::optional<double> stop_s_;    // when the guest stopped at the source, and went on at the destination
-  std::optional<double> resume_s_;
+  std::atomic<bool> sent_ = false;  // the Sender has ended
 
   Failure failure_;
   std::atomic<bool> cancelled_ = false;
-  mutable std::mutex mutex_;  // guards what follows
+  mutable std::mutex mutex_;               // guards what follows, against other threads than run()'s
+  std::optional<GuestHandover> handover_;  // from connect() on
   std::unique_ptr<Receiver> receiver_;
   std::unique_ptr<Sender> sender_;
   Report report_;  // what neither end knows

@@ -102,6 +102,7 @@ class WherryPair {
     }
     return complaints;
   }
+  Sender& source() { return *sender_; }
   Report sender() const { return sender_->report(); }
   Report receiver() const { return receiver_.report(); }
 

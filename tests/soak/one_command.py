@@ -5,14 +5,14 @@ afterwards. Both ends are one process here, and it is Wherry that lets the guest
     verdict, codes = play(case)
 """
 import contextlib
-import dataclasses
 import random
 import signal
 import time
 
 from case import Act
+from judge import Judge
 from lab import ENDED, Guest, QmpError, Wherry
-from verdict import STATUS, Seen, Verdict
+from play import reach
 
 # The source's QEMU is active; its guest has stopped; the destination has it; the source's knows that. With postcopy it
 # stops soon after it was told so.
@@ -69,12 +69,6 @@ class _Played:
             f'wherry://127.0.0.1:0?bandwidth={case.rate}&downtime=100ms&resume={_RESUME}s'))
         self.processes = {'wherry': self.wherry.process, 'source': self.src.process, 'destination': self.dst.process}
 
-    def reach(self, moment):
-        guest, event, data = {'active': (self.src, 'MIGRATION', {'status': 'active'}), 'stop': (self.src, 'STOP', {}),
-                              'arrived': (self.dst, 'MIGRATION', {'status': 'completed'}),
-                              'left': (self.src, 'MIGRATION', {'status': 'completed'})}[moment]
-        guest.qmp.wait_event(event, 30, **data)
-
     def play(self):
         for act in self.case.acts:
             if act.what != 'nothing':
@@ -86,7 +80,7 @@ class _Played:
     def _act(self, act):
         try:
             if act.moment != 'then':
-                self.reach(act.moment)
+                reach(self.src, self.dst, act.moment)
         except (OSError, QmpError) as error:
             self.never_came = f'{act.moment}: {error!r}'
             return
@@ -109,15 +103,11 @@ class _Played:
         return [what for what, _ in self.at if what.startswith(kind)]
 
 
-class _Judge:
+class _Judge(Judge):
     def __init__(self, played):
-        self.case, self.played, self.verdict = played.case, played, Verdict()
-        self.code = played.wherry.returncode
+        super().__init__(played.src, played.dst, _PAGES)
+        self.case, self.played, self.code = played.case, played, played.wherry.returncode
         self.killed = {what.removeprefix('kill ') for what in played.did('kill')}
-        self.src, self.dst = Seen(played.src), Seen(played.dst)
-
-    def wrong(self, what):
-        self.verdict.violations.append(what)
 
     def judge(self):
         self.settle()
@@ -198,24 +188,17 @@ class _Judge:
     def arrived(self):
         return self.dst.ran or self.dst.said('MIGRATION', status='completed') is not None
 
-    def check_runs(self, guest):
-        try:
-            guest.wait_verified(_PAGES, passed_ticks=len(guest.ticks()))
-        except Exception as error:
-            self.wrong(f'the guest does not go on: {error}')
+    def check_good(self, guest):
         # See above: read-only, one page in many was found wrong for a moment.
-        if (bad := guest.bad()) and not (self.case.postcopy and self.case.version == '11.1'):
-            self.wrong(f'the guest found {bad[:5]}')
+        if not (self.case.postcopy and self.case.version == '11.1'):
+            super().check_good(guest)
 
     def check_code(self):
         code, src, dst = self.code, self.src, self.dst
         if 'wherry' in self.killed and code == -signal.SIGKILL:
             return
-        if code not in STATUS:
-            return self.wrong('wherry has not ended' if code is None else f'wherry has ended with {code}')
-        status = self.played.wherry.report['status']
-        if status not in STATUS[code] or (code == 1 and status == 'cancelled' and not self.played.did('cancel')):
-            self.wrong(f'wherry ends with {code}, and its report says {status}')
+        if not self.check_status('wherry', code, self.played.wherry, self.played.did('cancel')):
+            return
         if code == 0 and not (dst.runs or 'destination' in self.killed):
             self.wrong(f'wherry says completed, and the destination is {dst}')
         if code in (1, 130) and not (src.runs or src.dead):
@@ -228,17 +211,7 @@ class _Judge:
             self.wrong('wherry says unknown without a reason')
 
     def note(self):
-        times = list(self.played.at)
-        for name, guest in (('source', self.played.src), ('destination', self.played.dst)):
-            for event in guest.qmp.events:
-                what = event['event'] if event['event'] != 'MIGRATION' else event['data']['status']
-                times.append((f'{name}:{what}', event['time']))
-        since = self.src.said('STOP') or (times and min(when for _, when in times)) or 0
-        note = self.verdict.evidence.append
-        note(' '.join(f'{what}@{(when - since) * 1000:+.1f}' for what, when in sorted(times, key=lambda each: each[1])))
-        note(f'wherry ({self.code}): {self.played.wherry.stderr}')
-        for name, guest, seen in (('source', self.played.src, self.src), ('destination', self.played.dst, self.dst)):
-            note(f'{name} QEMU ({seen}): {guest.stderr()}')
+        self.add_evidence([(when, what) for what, when in self.played.at], {'wherry': self.played.wherry})
 
 
 def play(case):

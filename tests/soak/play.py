@@ -56,7 +56,7 @@ def play(case, pair):
     pair.migrate()
     if case.acts[0].what != 'nothing' and not case.refuses():
         try:
-            _reach(pair, case.acts[0].moment)
+            reach(pair.src, pair.dst, case.acts[0].moment)
         except (OSError, QmpError) as error:
             done.never_came = f'{case.acts[0].moment}: {error!r}'
         else:
@@ -65,12 +65,13 @@ def play(case, pair):
     return done
 
 
-def _reach(pair, moment):
-    guest, event, data = {'active': (pair.src, 'MIGRATION', {'status': 'active'}),
-                          'pass': (pair.src, 'MIGRATION', {'status': 'active'}),
-                          'stop': (pair.src, 'STOP', {}),
-                          'arrived': (pair.dst, 'MIGRATION', {'status': 'completed'}),
-                          'left': (pair.src, 'MIGRATION', {'status': 'completed'})}[moment]
+def reach(source, destination, moment):
+    """Waits until the migration between the two guests has come so far."""
+    guest, event, data = {'active': (source, 'MIGRATION', {'status': 'active'}),
+                          'pass': (source, 'MIGRATION', {'status': 'active'}),
+                          'stop': (source, 'STOP', {}),
+                          'arrived': (destination, 'MIGRATION', {'status': 'completed'}),
+                          'left': (source, 'MIGRATION', {'status': 'completed'})}[moment]
     guest.qmp.wait_event(event, 30, **data)
 
 

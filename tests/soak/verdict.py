@@ -1,71 +1,17 @@
 """What must hold when a Case has been played, whatever it was: the guest runs once, is not lost, and both ends of
 Wherry have said what is true.
 
-    verdict = judge(case, pair, done)
-    verdict.outcome      where the guest is, in a word
-    verdict.violations   what must never be; empty when all is well
-    verdict.evidence     what was seen, for whoever looks into it
+    verdict = judge(case, pair, done)     see judge.py
 """
-import dataclasses
-import time
-
-from lab import ENDED, QmpError, compare_ram, wait_until
-
-STATUS = {0: ['completed'], 1: ['failed', 'cancelled'], 3: ['unknown'], 130: ['cancelled']}
+from judge import Judge
+from lab import ENDED, compare_ram, wait_until
 
 
-@dataclasses.dataclass
-class Verdict:
-    outcome: str = '?'
-    violations: list = dataclasses.field(default_factory=list)
-    evidence: list = dataclasses.field(default_factory=list)
-
-
-class Seen:
-    """What one QEMU says of itself; it may be dead, or not answer (its loader holds it up): 'mute' from then on."""
-
-    def __init__(self, guest):
-        self._guest, self._mute = guest, False
-        self.look()
-
-    def look(self):
-        """Looks anew. `migration`, `status` as QEMU says, or 'dead', 'mute'; `dead`; `runs`; `ran`: at any time."""
-        qmp = self._guest.qmp
-        self.dead = self._guest.process.poll() is not None
-        self.migration = self.status = 'dead' if self.dead else 'mute'
-        if not self.dead and not self._mute:
-            try:
-                self.migration = qmp.execute('query-migrate', 5).get('status', 'none')
-                self.status = qmp.execute('query-status', 5)['status']
-            except (OSError, QmpError) as error:
-                if isinstance(error, TimeoutError):
-                    self._mute = True
-                    self.migration = self.status = 'mute'
-                else:  # it has just ended
-                    self._guest.process.wait(5)
-                    self.dead, self.migration, self.status = True, 'dead', 'dead'
-        qmp.take_in()
-        self.runs = self.status == 'running'
-        self.ran = self.runs or qmp.find_event('RESUME') is not None
-        return self
-
-    def said(self, name, **data):
-        """When QEMU sent that event: a wall clock's time, or None."""
-        event = self._guest.qmp.find_event(name, **data)
-        return event and event['time']
-
-    def __str__(self):
-        return f'{self.migration},{self.status}'
-
-
-class _Judge:
+class _Judge(Judge):
     def __init__(self, case, pair, done):
-        self.case, self.pair, self.done, self.verdict = case, pair, done, Verdict()
-        self.src, self.dst = Seen(pair.src), Seen(pair.dst)
+        super().__init__(pair.src, pair.dst, case.pages)
+        self.case, self.pair, self.done = case, pair, done
         self.codes = {name: getattr(pair, name).returncode for name in ('sender', 'receiver')}
-
-    def wrong(self, what):
-        self.verdict.violations.append(what)
 
     # Waiting for the QEMUs
 
@@ -162,19 +108,6 @@ class _Judge:
                 self.wrong(f'the guest runs twice, and the {name} ends with {code}')
         return 'doubled as by a relay'
 
-    def check_runs(self, guest, passed_ticks=None):
-        """The guest goes on, and finds each page of its memory right."""
-        ticks = len(guest.ticks()) if passed_ticks is None else passed_ticks
-        try:
-            guest.wait_verified(self.case.pages, timeout=30, passed_ticks=ticks)
-        except Exception as error:
-            self.wrong(f'the guest does not go on: {error}')
-        self.check_good(guest)
-
-    def check_good(self, guest):
-        if bad := guest.bad():
-            self.wrong(f'the guest found {bad[:5]}')
-
     def check_arrived(self):
         src, dst = self.pair.src, self.pair.dst
         if not self.src.dead and self.src.status != 'postmigrate':
@@ -196,16 +129,8 @@ class _Judge:
         for name, code in self.codes.items():
             if name in self.done.killed:
                 continue
-            if code not in STATUS:
-                self.wrong(f'the {name} has not ended' if code is None else f'the {name} has ended with {code}')
-                continue
-            try:
-                status = getattr(self.pair, name).report['status']
-            except (OSError, ValueError) as error:
-                status = repr(error)
-            if status not in STATUS[code] or (code == 1 and status == 'cancelled' and not self.done.cancelled):
-                self.wrong(f'the {name} ends with {code}, and its report says {status}')
-            self.check_code(name, code)
+            if self.check_status(f'the {name}', code, getattr(self.pair, name), self.done.cancelled):
+                self.check_code(name, code)
 
     def check_code(self, name, code):
         killed, interrupted = self.done.killed, self.done.interrupted
@@ -255,23 +180,10 @@ class _Judge:
             if name not in self.done.killed and not self.done.nudged and when > last + 2 * self.case.resume + 15:
                 self.wrong(f'the {name} took {when - last:.1f} s to end')
 
-    # What was seen
-
     def note(self):
         times = [(when, what) for what, when in self.done.at]
-        for name, seen, guest in (('source', self.src, self.pair.src), ('destination', self.dst, self.pair.dst)):
-            for event in guest.qmp.events:
-                what = event['event'] if event['event'] != 'MIGRATION' else event['data']['status']
-                times.append((event['time'], f'{name}:{what}'))
-        stop = self.src.said('STOP') or self.done.began
-        for name, when in self.done.ended.items():
-            times.append((when, f'{name} ended'))
-        note = self.verdict.evidence.append
-        note(' '.join(f'{what}@{(when - stop) * 1000:+.1f}' for when, what in sorted(times)))
-        for name in ('sender', 'receiver'):
-            note(f'{name} ({self.codes[name]}): {getattr(self.pair, name).stderr}')
-        for name, guest, seen in (('source', self.pair.src, self.src), ('destination', self.pair.dst, self.dst)):
-            note(f'{name} QEMU ({seen}): {guest.stderr()}')
+        times += [(when, f'{name} ended') for name, when in self.done.ended.items()]
+        self.add_evidence(times, {name: getattr(self.pair, name) for name in self.codes}, self.done.began)
 
 
 def judge(case, pair, done):

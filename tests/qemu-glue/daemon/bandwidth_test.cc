@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <future>
 #include <numeric>
 #include <random>
 
@@ -72,6 +73,20 @@ TEST(Bandwidth, IsToldOverASocketUntilItsEnd) {
   here = Fd();
   EXPECT_EQ(hear_bandwidth(there.get()), std::nullopt);
   tell_bandwidth(there.get(), 1);  // to a closed socket: no error
+}
+
+TEST(Bandwidth, IsHeardInAThreadUntilTheListenerGoes) {
+  test::Watchdog watchdog("a listener for bandwidth");
+  const auto [here, there] = test::socket_pair();
+  std::promise<uint64_t> heard;
+  {
+    BandwidthListener listener(there.get(), [&](uint64_t bandwidth) { heard.set_value(bandwidth); });
+    ASSERT_TRUE(listener.start());
+    tell_bandwidth(here.get(), 125'000'000);
+    EXPECT_EQ(heard.get_future().get(), 125'000'000u);
+  }
+  BandwidthListener none(-1, [](uint64_t) { FAIL(); });
+  EXPECT_TRUE(none.start());
 }
 
 }  // namespace

@@ -4,16 +4,15 @@
 #include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <cstring>
-#include <functional>
 #include <string>
 #include <thread>
+
+#include "tests/qemu-glue/monitor/fake_monitor.h"
 
 namespace wherry {
 namespace {
@@ -21,100 +20,13 @@ namespace {
 using nlohmann::json;
 using std::chrono::milliseconds;
 
-// Short for timeouts that must expire, long for those that must not (on a loaded machine).
+using test::FakeMonitor;
+using test::kGreeting;
+using test::kLong;
+using test::Peer;
+
+// What must run out.
 constexpr milliseconds kShort{60};
-constexpr milliseconds kLong{60'000};
-
-const char kGreeting[] =
-    R"({"QMP": {"version": {"qemu": {"micro": 13, "minor": 0, "major": 10}, "package": ""}, "capabilities": ["oob"]}})"
-    "\r\n";
-
-// One client of the fake monitor. Reads give up after kLong.
-class Peer {
- public:
-  explicit Peer(int fd) : fd_(fd) {}
-
-  void say(std::string_view text) {
-    while (!text.empty()) {
-      ssize_t n = ::send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL);
-      if (n <= 0) return;
-      text.remove_prefix(static_cast<size_t>(n));
-    }
-  }
-  // Reads the next command; null at EOF.
-  json hear() {
-    for (;;) {
-      size_t end = input_.find('\n');
-      if (end != std::string::npos) {
-        json command = json::parse(input_.substr(0, end), nullptr, false);
-        input_.erase(0, end + 1);
-        return command;
-      }
-      pollfd entry{fd_.get(), POLLIN, 0};
-      char buffer[4096];
-      if (::poll(&entry, 1, static_cast<int>(kLong.count())) <= 0) return nullptr;
-      ssize_t n = ::recv(fd_.get(), buffer, sizeof buffer, 0);
-      if (n <= 0) return nullptr;
-      input_.append(buffer, static_cast<size_t>(n));
-    }
-  }
-  json negotiate() {
-    say(kGreeting);
-    json command = hear();
-    answer(command, json::object());
-    return command;
-  }
-  void answer(const json& command, const json& value) {
-    say(json{{"return", value}, {"id", command["id"]}}.dump() + "\r\n");
-  }
-  void hang_up() { fd_.reset(); }
-  // Keeps the connection open until the client has gone.
-  void wait_for_end() {
-    while (!hear().is_null()) {
-    }
-  }
-
- private:
-  Fd fd_;
-  std::string input_;
-};
-
-// A listening socket whose one client is served by `script`, in a thread.
-class FakeMonitor {
- public:
-  explicit FakeMonitor(std::function<void(Peer&)> script) {
-    char folder[] = "/tmp/wherry-qmp-XXXXXX";
-    EXPECT_NE(::mkdtemp(folder), nullptr);
-    folder_ = folder;
-    path_ = folder_ + "/qmp.sock";
-    listener_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path_.data(), path_.size());
-    EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    EXPECT_EQ(::listen(listener_.get(), 1), 0);
-    if (!script) return;
-    thread_ = std::thread([this, script = std::move(script)] {
-      Peer peer(::accept(listener_.get(), nullptr, nullptr));
-      script(peer);
-    });
-  }
-  ~FakeMonitor() {
-    join();
-    ::unlink(path_.c_str());
-    ::rmdir(folder_.c_str());
-  }
-  // Waits for the end of the script.
-  void join() {
-    if (thread_.joinable()) thread_.join();
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string folder_, path_;
-  Fd listener_;
-  std::thread thread_;
-};
 
 std::unique_ptr<Qmp> connected(const FakeMonitor& monitor) {
   auto qmp = Qmp::connect(monitor.path(), kLong);

@@ -1,0 +1,41 @@
+// The Report of a migration at its destination, while it comes about, and what the source is told of it.
+// Thread-safe.
+#pragma once
+
+#include <chrono>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "qemu-glue/memory/guest_ram.h"
+#include "qemu-glue/outcome/outcome.h"
+#include "qemu-glue/outcome/report.h"
+#include "qemu-glue/uri.h"
+#include "transport/destination/destination_session.h"
+
+namespace wherry {
+
+class DestinationReport {
+ public:
+  // The report's clock runs from now on.
+  explicit DestinationReport(const Uri& listen);
+
+  // Pages are placed directly, most of them that way; or relayed, and why. Logs it.
+  void place_directly(GuestRam::Way way);
+  void relay(const std::string& why);
+  void add(const DestinationSession::Totals& totals);
+  void end(const Ended& ended);
+
+  // For the source, when its session is complete. `withdrawn`: direct placement had to be given up.
+  nlohmann::json account(const Ended& ended, bool withdrawn);
+  Report report() const;
+
+ private:
+  void set_placement(const std::string& placement, const std::string& reason);
+
+  const std::chrono::steady_clock::time_point start_;
+  mutable std::mutex mutex_;  // guards what follows
+  Report report_;
+};
+
+}  // namespace wherry

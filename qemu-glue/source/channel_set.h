@@ -1,0 +1,72 @@
+// The connections of the source's QEMU: what they carry together, and when they have come to an end.
+//
+// Thread-safe. A reader lives as long as the set, and so does its way back.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "base/failure.h"
+#include "base/fd.h"
+#include "qemu-glue/source/channel_reader.h"
+#include "qemu-glue/source/source_guest.h"
+#include "transport/source/source_session.h"
+
+namespace wherry::qemu {
+
+class ChannelSet {
+ public:
+  enum class End {
+    over,        // all have ended, the main channel among them
+    left_early,  // the guest's have ended, and the main one never came: QEMU has given up
+    held,        // the session has failed, and QEMU is to notice nothing yet
+  };
+
+  ChannelSet(SourceGuest& guest, Failure& failure) : guest_(guest), failure_(failure) {}
+  ~ChannelSet() { end(); }
+
+  // Starts a reader for the connection. The session outlives this.
+  Result<> add(ChannelReader::Carries carries, Fd connection, SourceSession& session);
+  // Adds what `next` still has, until that is an empty Fd, and finds out what each connection is. Returns how
+  // many take part in epochs.
+  Result<uint32_t> settle(const std::function<Result<Fd>()>& next, SourceSession& session);
+
+  // Waits for the end, at most that long. Nothing: it has not come.
+  std::optional<End> wait_end(std::chrono::milliseconds longest);
+  // Has wait_end() look again: the session has failed.
+  void wake();
+  // Whether QEMU has closed the main channel: its reader may be busy with what came before.
+  bool main_closed() const;
+  // How many passes over memory there were, with the one that runs. Nothing: no connection of the guest's is
+  // there, nor any that may be one.
+  std::optional<uint32_t> passes() const;
+  // Where what comes back on a channel of the session goes. Null: the channel is not one of these.
+  WayBack* way_back(uint16_t channel);
+  // Waits for each connection until what came back is written, at most that long.
+  void drain(std::chrono::seconds longest);
+  // Ends all connections in both directions,
+  void shut();
+  // and their readers.
+  void end();
+
+ private:
+  Result<> add_locked(ChannelReader::Carries carries, Fd connection, SourceSession& session);
+  std::optional<End> find_end() const;
+  bool left_early() const;
+  bool over() const;
+  bool held() const;
+
+  SourceGuest& guest_;
+  Failure& failure_;
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  std::vector<std::unique_ptr<ChannelReader>> channels_;  // in the order in which they came
+  bool settled_ = false;                                  // settle() was called
+};
+
+}  // namespace wherry::qemu

@@ -1,0 +1,29 @@
+// A way to a ScriptedMonitor.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "qemu-glue/steering/source_access.h"
+#include "tests/qemu-glue/monitor/scripted_monitor.h"
+
+namespace wherry::test {
+
+class ScriptedAccess : public SourceAccess {
+ public:
+  ScriptedAccess(ScriptedMonitor& qemu, Manner manner) : qemu_(qemu), manner_(manner) {}
+  Monitor& monitor() override { return qemu_; }
+  pid_t process() const override { return 0; }
+  Manner manner() const override { return manner_; }
+  bool wait_event(std::chrono::milliseconds longest) override {
+    std::this_thread::sleep_for(std::min(longest, std::chrono::milliseconds(1)));
+    return false;
+  }
+
+ private:
+  ScriptedMonitor& qemu_;
+  const Manner manner_;
+};
+
+}  // namespace wherry::test
