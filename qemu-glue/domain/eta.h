@@ -3,8 +3,8 @@
 //   * The time shown counts down with the clock while the estimates agree with it.
 //   * It moves towards an earlier end smoothly: half of the way every kFall seconds.
 //   * It moves to a later end only if all estimates of the last kPatience seconds were later than the one
-//     shown, and then to the earliest of them. A missing estimate counts as later than any, so nothing is shown
-//     after kPatience seconds without an estimate.
+//     shown, and then to the earliest of them. A missing estimate counts as later than any, so nothing is
+//     shown after kPatience seconds without an estimate.
 //
 // Times are in seconds of any monotonic clock. Not thread-safe.
 #pragma once
