@@ -110,7 +110,7 @@ TEST(Page, WhatIsNotThereIsLeftOut) {
   for (json& point : old["timeline"]) {
     for (const char* added : {"remaining", "dirty_rate", "throttle", "predicted_ms"}) point.erase(added);
   }
-  EXPECT_EQ(count(page_of(old), "<svg"), 5);  // one of them the actual downtime alone
+  EXPECT_EQ(count(page_of(old), "<svg"), 5);  // one of them has only the actual downtime
 }
 
 TEST(Page, AnEarlyExtremeHidesNothing) {
