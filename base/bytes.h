@@ -1,5 +1,5 @@
-// Numbers in bytes that come from a stream: big-endian (be, put_be) as QEMU and libvirt write them, and
-// little-endian (get_le, put_le) as Wherry does. The bytes need not be aligned.
+// Integers in the bytes of a stream: big-endian (be, put_be), as QEMU and libvirt write them, and
+// little-endian (get_le, put_le), as Wherry does. The bytes need not be aligned.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ inline void put_be64(uint8_t* at, uint64_t value) {
   put_be32(at + 4, static_cast<uint32_t>(value));
 }
 
-// A number of so many bytes, the least significant first.
+// `bytes` is the width of the number, at most 8.
 inline uint64_t get_le(const uint8_t* at, size_t bytes) {
   uint64_t value = 0;
   for (size_t i = 0; i < bytes; ++i) value |= uint64_t{at[i]} << (8 * i);

@@ -1,4 +1,4 @@
-// Something that happens once, and that threads wait for in poll() beside their sockets. Thread-safe.
+// An event that happens once. Threads wait for it in poll(), together with their sockets. Thread-safe.
 #pragma once
 
 #include <sys/eventfd.h>
@@ -14,13 +14,13 @@ namespace wherry {
 class Event {
  public:
   Event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), error_(fd_ ? 0 : errno) {}
-  // Why it could not be made, and nobody would hear of it; 0: it was.
+  // The errno with which it could not be created, or 0. If it is not 0, raise() wakes nobody.
   int error() const { return error_; }
   void raise() const {
     const uint64_t one = 1;
-    (void)!::write(fd_.get(), &one, sizeof one);  // a counter that is full says so as well
+    (void)!::write(fd_.get(), &one, sizeof one);  // if the counter is full, the descriptor is readable anyway
   }
-  // Readable from raise() on.
+  // Becomes readable with raise(), and stays readable.
   int fd() const { return fd_.get(); }
 
  private:

@@ -6,7 +6,7 @@
 
 namespace wherry {
 
-// Without the event nobody could be called back who waits in poll(): it has failed already.
+// Without the event, threads that wait in poll() could not be woken. So the session fails at once.
 Failure::Failure() {
   if (const int error = event_.error()) first_ = {fmt::format("cannot make an event: {}", reason(error))};
 }
@@ -37,7 +37,7 @@ void Failure::fail(Error error) {
     closed_.notify_all();
   }
   event_.raise();
-  // Nobody changes the list until closing_ falls.
+  // Nobody changes the list while closing_ is true.
   for (const Closer& close : closers_) close();
   std::lock_guard lock(mutex_);
   closing_ = false;

@@ -1,8 +1,8 @@
-// The first error of a session, and what must end when there is one.
+// The first error of a session, and what has to be closed because of it.
 //
-// Threads of a session block in sockets and queues; an error in any of them must end all. Each owner of
-// something that blocks says how to end it (a closer: it must not block, nor throw); the first fail() runs
-// them all. Thread-safe.
+// Threads of a session block in sockets and queues, and an error in one of them has to end them all. So each
+// owner of something that blocks registers a closer, which makes the blocked calls return. The first fail()
+// runs all closers. A closer must not block or throw. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -21,8 +21,8 @@ class Failure {
  public:
   using Closer = std::function<void()>;
 
-  // Keeps a closer registered; when it goes, the closer has run or never will. Not to be destroyed by a
-  // closer.
+  // Keeps a closer registered. Its destructor waits until closers that are running have returned; after that,
+  // the closer does not run any more. A closer must not destroy a guard.
   class Guard {
    public:
     Guard() = default;
@@ -38,7 +38,7 @@ class Failure {
 
   Failure();
 
-  // Records the error if it is the first, and runs the closers.
+  // If the error is the first, records it and runs the closers.
   void fail(Error error);
   // `closer` runs when the session fails: now, if it has failed already.
   [[nodiscard]] Guard on_fail(Closer closer);
@@ -46,10 +46,11 @@ class Failure {
   bool failed() const;
   // Raised by the first error.
   const Event& event() const { return event_; }
-  // Asked when the first error comes: a cause behind it that is known there takes its place. Must not block.
+  // `cause` is called with the first error. If it returns an error, the cause of the first, that is recorded
+  // instead. It must not block.
   void explain(std::function<std::optional<Error>()> cause);
-  // For who sees an effect whose cause another is about to report: waits until there is a first error, or
-  // that long.
+  // For a thread that sees the effect of an error which another thread is about to report: waits until there
+  // is a first error, at most for `longest`.
   void await_cause(std::chrono::milliseconds longest);
   std::optional<Error> first() const;
 

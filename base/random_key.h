@@ -1,4 +1,4 @@
-// Bytes that nobody can guess, of the kernel's.
+// Bytes that nobody can guess, from the kernel.
 #pragma once
 
 #include <sys/random.h>
@@ -11,7 +11,7 @@ namespace wherry {
 
 template <size_t N>
 std::array<uint8_t, N> random_key() {
-  static_assert(N <= 256, "getrandom(2) gives so much at once, or nothing");
+  static_assert(N <= 256, "getrandom(2) returns up to 256 bytes in full or not at all");
   std::array<uint8_t, N> key{};
   while (::getrandom(key.data(), N, 0) != static_cast<ssize_t>(N)) {
   }

@@ -1,4 +1,5 @@
-// Descriptors that are kept for a moment at which there may be no others left. Not thread-safe.
+// Descriptors in reserve, for work that has to be done even when the process can open no others. Not
+// thread-safe.
 #pragma once
 
 #include <vector>
@@ -12,13 +13,13 @@ namespace wherry {
 class Reserve {
  public:
   Result<> keep(size_t descriptors) {
-    kept_ = std::vector<Event>(descriptors);  // the cheapest there are
+    kept_ = std::vector<Event>(descriptors);  // eventfds: the cheapest descriptors
     for (const Event& each : kept_) {
       if (each.error()) return fail("cannot keep descriptors in reserve: {}", reason(each.error()));
     }
     return {};
   }
-  // Makes room for as many others.
+  // Closes them, so that as many others can be opened.
   void release() { kept_.clear(); }
 
  private:

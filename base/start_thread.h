@@ -1,4 +1,4 @@
-// A thread, if there is room for one more: std::thread's constructor throws where there is none.
+// Starts a thread, or returns an error: the constructor of std::thread throws if the system refuses one.
 #pragma once
 
 #include <system_error>

@@ -1,4 +1,4 @@
-// poll(2), for all who wait: an interruption does not show, and an error is no "nothing has come".
+// poll(2) for everything that waits: it continues after a signal, and does not take an error for a timeout.
 // Thread-safe.
 #pragma once
 
@@ -12,7 +12,7 @@
 
 namespace wherry {
 
-// Whether any of them is ready by `until`; without that it is waited for as long as it takes.
+// True if any of them is ready before `until`. Without `until`, waits for as long as it takes.
 Result<bool> wait_ready(std::span<pollfd> any,
                         std::optional<std::chrono::steady_clock::time_point> until = std::nullopt);
 

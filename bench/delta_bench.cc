@@ -1,6 +1,6 @@
-// Finding out what to send of a page, and rebuilding it: zero scan, line deltas, patches. Bytes of pages a
-// second on one core. Pages come one after the other out of 64 MiB, more than the caches next to the core
-// hold; those that changed did so in 64 bytes at a random place.
+// Finding out what to send of a page, and rebuilding it: zero scan, line deltas, patches. The results are
+// bytes of pages a second on one core. Pages are taken in turn from 64 MiB, more than fits the caches next to
+// the core. Pages that changed did so in 64 bytes at a random place.
 #include <benchmark/benchmark.h>
 
 #include <random>
@@ -25,7 +25,7 @@ struct alignas(kPageSize) Page {
 };
 using Pages = std::vector<Page>;
 
-// Calls visit(i) for each page in turn, one an iteration, over and over.
+// Calls visit(i) for one page in each iteration, for all pages in turn, over and over.
 template <class Visit>
 void visit_pages(benchmark::State& state, size_t count, Visit&& visit) {
   size_t i = 0;
@@ -36,7 +36,7 @@ void visit_pages(benchmark::State& state, size_t count, Visit&& visit) {
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations()) * kPageSize);
 }
 
-// What any look at all of a page costs: its 64-bit words added up with the widest registers there are.
+// The least that reading all of a page costs: its 64-bit words are added up with the widest registers.
 #ifdef __x86_64__
 __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
@@ -72,7 +72,7 @@ void zero_scan(benchmark::State& state) {
 }
 BENCHMARK(zero_scan)->Arg(kInCache)->Arg(kMany);
 
-// Each implementation by its place in zero_scans().
+// The implementation at this position of zero_scans().
 void zero_scan_variant(benchmark::State& state) {
   const auto index = static_cast<size_t>(state.range(1));
   if (index >= zero_scans().size()) return state.SkipWithError("not on this machine");
@@ -84,7 +84,7 @@ void zero_scan_variant(benchmark::State& state) {
 }
 BENCHMARK(zero_scan_variant)->ArgsProduct({{kInCache, kMany}, {0, 1, 2}});
 
-// Pages of random bytes, before and after each of them changed.
+// Pages of random bytes, before and after a change to each.
 struct Change {
   Pages before = Pages(kMany);
   Pages after;
@@ -126,7 +126,7 @@ void line_encode(benchmark::State& state) {
   std::vector<LineHashes> hashes(kMany);
   for (size_t i = 0; i < kMany; ++i) hash_lines(change().before[i].bytes, kPageSize, hashes[i]);
   std::vector<uint8_t> out(lines_size(~uint64_t{0}, kPageSize));
-  // There and back, so that a page has changed each time its turn comes.
+  // Takes both versions in turn, so that a page has changed each time it comes.
   const Pages* now = &change().before;
   visit_pages(state, kMany, [&](size_t i) {
     if (i == 0) now = now == &change().after ? &change().before : &change().after;
@@ -152,7 +152,7 @@ std::vector<uint8_t> all_lines() {
   return encoded;
 }
 
-// `out` is where a page goes, or null for its own place.
+// `out` is where the page goes; null: in place.
 void decode_lines(benchmark::State& state, uint8_t* out) {
   const std::vector<uint8_t> encoded = all_lines();
   Pages pages = change().before;
@@ -190,7 +190,7 @@ void patch_encode(benchmark::State& state) {
 }
 BENCHMARK(patch_encode);
 
-// Pages of which nothing is left: what it takes to find that a patch will not do.
+// Pages that have changed throughout: what it costs to find that a patch does not pay.
 void patch_encode_in_vain(benchmark::State& state) {
   std::vector<uint8_t> out(kPageSize / 2);
   visit_pages(state, kMany - 1, [&](size_t i) {
@@ -213,7 +213,7 @@ void patch_decode(benchmark::State& state) {
   visit_pages(state, kMany, [&](size_t i) {
     if (i == 0) rest = encoded;
     auto length = patch_length(rest, kPageSize);
-    if (!length) return state.SkipWithError("the patch is not understood");
+    if (!length) return state.SkipWithError("the patch is not valid");
     apply_patch(rest.data(), pages[i].bytes);
     benchmark::ClobberMemory();
     rest = rest.subspan(*length);

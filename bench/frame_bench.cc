@@ -1,5 +1,5 @@
-// Framing a batch of raw pages: table, header and checksum; and reading it back. Bytes of pages a second on
-// one core.
+// Framing a batch of raw pages (table, header and checksum), and reading it back. The results are bytes of
+// pages a second on one core.
 #include <benchmark/benchmark.h>
 
 #include "compression/batch_decoder.h"
@@ -48,7 +48,7 @@ void read_batch(benchmark::State& state) {
     sum.reset();
     sum.add(content);
     if (!batch || !view(*batch, {}, content, false))
-      return state.SkipWithError("the batch is not understood");
+      return state.SkipWithError("the batch cannot be read");
     benchmark::DoNotOptimize(sum.value());
   }
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * content.size()));

@@ -1,12 +1,12 @@
 // A whole session with a null QEMU at each end, over each path that this machine has
-// (tests/transport/path.h), beside plain send and recv of 512 KiB.
+// (tests/transport/path.h). For comparison, also plain send and recv of 512 KiB.
 //
 //   direct    raw pages into resident guest RAM
-//   relay     raw pages into slots, from where they are forgotten
+//   relay     raw pages into slots, where they are dropped
 //   encoded   pages that compress by half, into guest RAM
 //
-// The destination is a process of its own, and its processor seconds a GB of pages are `there`; `here` are
-// the source's. Everything runs on one core, so bytes a second are bytes a core-second.
+// The destination has its own process. `there` is its processor seconds for a GB of pages, `here` the
+// source's. Everything runs on one core, so bytes a second are bytes a core-second.
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -39,8 +39,8 @@ Endpoint at_address(const std::string& host, uint16_t port = 0) {
   return {.path = {}, .host = host, .port = port};
 }
 
-// A process that serves one session after the other, each at a port of its own. It is to be made before
-// libfabric is used, which bears no fork.
+// A process that serves one session after the other, each at a new port. It must be created before libfabric
+// is used, because a process that uses libfabric cannot fork.
 class Receiver {
  public:
   Receiver() {
@@ -54,7 +54,7 @@ class Receiver {
     while (::getppid() == parent) serve(ports);
     ::_exit(0);
   }
-  // Of the next session; 0 if there is none.
+  // The port of the next session; 0 if there is none.
   uint16_t port() const {
     uint16_t port = 0;
     return ::read(ports_.get(), &port, sizeof port) == sizeof port ? port : 0;
@@ -73,7 +73,7 @@ class Receiver {
   Fd ports_;
 };
 
-// The receiver may wait for a session that will not come, so that there is no next one.
+// Exits, because the receiver may be waiting for a session that will not come, and then serves no other.
 [[noreturn]] void give_up(const Error& why) {
   std::fprintf(stderr, "source: %s\n", why.message.c_str());
   std::exit(1);
@@ -135,7 +135,7 @@ void add(const Receiver& receiver) {
       {{"direct", Pages::direct}, {"relay", Pages::relay}, {"encoded", Pages::encoded}}};
   for (const test::Path& path : test::all_paths()) {
     for (const auto& [name, kind] : kinds) {
-      const Pages pages = kind;  // a lambda may not capture a binding
+      const Pages pages = kind;  // a lambda cannot capture a structured binding
       for (const size_t lanes : {1, 4}) {
         if (lanes > 1 && pages != Pages::direct) continue;
         benchmark::RegisterBenchmark(fmt::format("session/{}/{}/lanes:{}", path.name, name, lanes).c_str(),

@@ -1,12 +1,11 @@
 // One end of a session with a null QEMU, for two machines (bench/rdma).
 //
-//   lane_end receive ADDRESS:PORT                says so when it listens, serves one session, ends
+//   lane_end receive ADDRESS:PORT                prints a line when it listens, serves one session, exits
 //   lane_end send ADDRESS:PORT tcp|verbs MIB     sends MIB of raw pages into resident guest RAM over one
-//   lane, of
-//                                                TCP or of RDMA; prints its figures as a line of JSON
+//                                                lane, TCP or RDMA; prints its figures as a line of JSON
 //
-// The costs in them are those of null_qemu.h, of both ends. Exits: 0 done, 1 failed (stderr says why), 2 bad
-// usage.
+// The costs in the figures are those of null_qemu.h, for both ends. Exit status: 0 done, 1 failed (stderr
+// says why), 2 bad usage.
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -20,7 +19,7 @@ namespace {
 Result<uint32_t> number(std::string_view text) {
   uint32_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return fail("{} is no number", text);
+  if (error != std::errc() || end != text.data() + text.size()) return fail("{} is not a number", text);
   return value;
 }
 

@@ -1,9 +1,9 @@
-// A session with a null QEMU at each end: the source hands out the same pages again and again, the
-// destination has resident guest RAM for them, or forgets them (relay). And what that costs.
+// A session with a null QEMU at each end, and what it costs. The source sends the same pages again and again.
+// The destination has resident guest RAM for them, or drops them (relay).
 //
-// Costs are processor seconds. `process` is this end's process, user and system; `machine` is all that the
-// machine did, interrupts too, for a device that is software (soft-RoCE) works there. Both count from the end
-// of the handshake to the source's leave.
+// Costs are in processor seconds. `process` is user and system time of this end's process. `machine` is all
+// that the machine did, including interrupts, because a device that is software (soft-RoCE) works there. Both
+// count from the end of the handshake until the source leaves.
 #pragma once
 
 #include <sys/resource.h>
@@ -90,7 +90,7 @@ class NullSite : public LandingSite {
   std::vector<uint8_t> ram_ = std::vector<uint8_t>(kRam, 1);
 };
 
-// Serves one session; relays if its source wishes so.
+// Serves one session. Relays if the source asks for it.
 inline Result<> receive_null(const Listener& listener) {
   Failure failure;
   NullSite site;
@@ -116,7 +116,7 @@ class NullSource {
     Cost destination;
   };
 
-  // To a receive_null(). `pages` are kBatchBytes that are sent as every batch.
+  // Connects to a receive_null(). `pages` are kBatchBytes, which are sent as every batch.
   static Result<std::unique_ptr<NullSource>> connect(SourceSession::Options options, bool relay,
                                                      std::vector<uint8_t> pages) {
     options.wishes["relay"] = relay;
@@ -136,7 +136,7 @@ class NullSource {
     return source;
   }
 
-  // Errors show at finish().
+  // Errors are returned by finish().
   void send_batch() {
     for (size_t room = 0; room < kBatchBytes;) {
       const size_t more = channel_->take_room(kBatchBytes - room, true);
@@ -145,7 +145,7 @@ class NullSource {
     }
     Slot slot = session_->take_slot();
     if (!slot) return;
-    std::memcpy(slot.get(), pages_.data(), kBatchBytes);  // as if it came out of a socket
+    std::memcpy(slot.get(), pages_.data(), kBatchBytes);  // as if it came from a socket
     PageBatch batch;
     batch.page_size = kPage;
     for (uint64_t i = 0; i < kBatchBytes / kPage; ++i) batch.add(0, next_ + i, slot.get() + i * kPage);

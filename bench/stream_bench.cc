@@ -1,4 +1,4 @@
-// Reading QEMU's streams, and rebuilding them: bytes of stream a second on one core.
+// Reading QEMU's streams, and rebuilding them. The results are bytes of stream a second on one core.
 #include <benchmark/benchmark.h>
 
 #include <cstring>
@@ -16,7 +16,7 @@ namespace {
 constexpr uint32_t kPage = 4096;
 constexpr uint64_t kRam = 1ull << 30;
 
-// Events into nothing.
+// Ignores all events.
 class Ignore : public StreamEvents {
  public:
   void record(std::span<const uint8_t>) override {}
@@ -82,9 +82,9 @@ void main_reader(benchmark::State& state) {
   MainReader reader(events);
   std::vector<uint8_t> head = stream_head();
   if (reader.read(head) != head.size())
-    return state.SkipWithError("the head of the stream is not understood");
+    return state.SkipWithError("the head of the stream cannot be read");
   for (auto _ : state) {
-    if (reader.read(pages) != pages.size()) return state.SkipWithError("a page is not understood");
+    if (reader.read(pages) != pages.size()) return state.SkipWithError("a page cannot be read");
   }
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * pages.size()));
   state.counters["pages/s"] =
@@ -110,7 +110,7 @@ void multifd_reader(benchmark::State& state) {
   std::vector<uint8_t> greeting(kMultifdInitBytes);
   reader.read(greeting);
   for (auto _ : state) {
-    if (reader.read(packet) != packet.size()) return state.SkipWithError("the packet is not understood");
+    if (reader.read(packet) != packet.size()) return state.SkipWithError("the packet cannot be read");
   }
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * packet.size()));
 }

@@ -14,7 +14,7 @@
 namespace wherry {
 namespace {
 
-// What stands ahead of a page, or of its patch.
+// How many bytes precede a page or its patch.
 size_t ahead(PageKind kind) {
   if (kind == PageKind::patch) return kSumBytes;
   if (kind == PageKind::keep) return kPlaceBytes;
@@ -22,7 +22,7 @@ size_t ahead(PageKind kind) {
   return 0;
 }
 
-// Of what a page is made of, at the start of `bytes`.
+// The length in bytes of the encoded page at the start of `bytes`. The caller checks that it is all there.
 Result<size_t> length_of(PageKind kind, std::span<const uint8_t> bytes, uint32_t page_size) {
   if (kind == PageKind::lines) return lines_length(bytes, page_size);
   if (kind == PageKind::same) return kReferenceBytes;
@@ -33,7 +33,8 @@ Result<size_t> length_of(PageKind kind, std::span<const uint8_t> bytes, uint32_t
   return ahead(kind) + *length;
 }
 
-// Makes `page` whole by what `said` tells of it. False: the base is not what the source believed.
+// Builds the whole page in `page` from `said`, its encoded form. False: the base is not what the source
+// assumed.
 Result<bool> resolve_by_memory(PageKind kind, PageReference to, const uint8_t* said, const PageSpace& space,
                                const PageBases& bases, uint8_t* page) {
   if (kind == PageKind::same) {

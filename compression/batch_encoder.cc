@@ -18,11 +18,11 @@
 namespace wherry {
 namespace {
 
-// A page of which more lines have changed is sent whole: zstd finds more in it than the lines save.
+// A page with more changed lines than this is sent whole: zstd then saves more than the line delta.
 constexpr int kMostLines = 40;
-// A compressed pack must be that much smaller than a plain one, of 32.
+// A pack is sent compressed if that takes at most 31/32 of its plain size.
 constexpr size_t kWorthOf32 = 31;
-constexpr size_t kSmallestPack = 256;
+constexpr size_t kSmallestPack = 256;  // bytes; a smaller pack is not compressed
 
 void append_run(std::vector<PageRun>& runs, const PageRun& run) {
   if (!runs.empty()) {
@@ -54,7 +54,7 @@ void BatchEncoder::append(const uint8_t* bytes, size_t size) {
   plain_size_ += size;
 }
 
-// Remembers the page. `raw` if it must be sent whole, else it is in the pack now as what changed.
+// Remembers the page. Returns `raw` if it has to be sent whole; else what changed is now in the pack.
 PageKind BatchEncoder::append_changes(uint16_t block, uint64_t index, const uint8_t* page) {
   LineHashes* hashes = history_->hashes(block, index);
   if (!hashes) return PageKind::raw;
@@ -75,7 +75,8 @@ PageKind BatchEncoder::append_changes(uint16_t block, uint64_t index, const uint
   return PageKind::lines;
 }
 
-// Makes the page's kept copy what is sent; true if it had one, and little of it changed.
+// Updates the page's kept copy, or makes one. True if there was one and little changed: the patch is then in
+// the pack.
 bool BatchEncoder::append_patch(uint16_t block, uint64_t index, const uint8_t* page) {
   KeptCopies& copies = history_->copies();
   size_t size = 0;
@@ -92,7 +93,8 @@ bool BatchEncoder::append_patch(uint16_t block, uint64_t index, const uint8_t* p
   return true;
 }
 
-// For a destination that relays. `raw` if the page has no copy there, else it is in the pack now.
+// For a destination that relays. Returns `raw` if that keeps no copy of the page; else the page or its patch
+// is now in the pack.
 PageKind BatchEncoder::append_copied(uint16_t block, uint64_t index, const uint8_t* page, EncodedBatch& out) {
   if (!history_->has_room(block, index)) return PageKind::raw;
   const bool comes_back = history_->knows(block, index);
@@ -102,7 +104,7 @@ PageKind BatchEncoder::append_copied(uint16_t block, uint64_t index, const uint8
   const auto room = room_for_patch(kPlaceBytes + kSumBytes);
   const size_t size = copy ? make_patch(copy.bytes, page, page_size_, room) : 0;
   if (size == 0 && looks_random({page, page_size_})) {
-    // It is new all over and would not compress: a copy would only cost.
+    // The page is new throughout and would not compress: a copy of it would not pay.
     if (copy) copies.release(block, index);
     copies.drop(block, index);
     return PageKind::raw;
@@ -121,7 +123,7 @@ PageKind BatchEncoder::append_copied(uint16_t block, uint64_t index, const uint8
   return PageKind::kept;
 }
 
-// Makes a copy, if there is one, what the page is, and releases it.
+// Stores the page in `copy`, if there is one, and releases the copy.
 void BatchEncoder::copy_page(KeptCopies::Copy copy, uint16_t block, uint64_t index, const uint8_t* page) {
   if (!copy) return;
   std::memcpy(copy.bytes, page, page_size_);
@@ -138,12 +140,14 @@ void BatchEncoder::append_number(uint64_t value, size_t bytes) {
   plain_size_ += bytes;
 }
 
-// Behind so many bytes that go ahead of it. A longer one would not pay.
+// Where a patch goes: after the `ahead` bytes that precede it. A patch of more than half a page would not
+// pay.
 std::span<uint8_t> BatchEncoder::room_for_patch(size_t ahead) {
   return {plain_.get() + plain_size_ + ahead, page_size_ / 2};
 }
 
-// True if the destination holds an equal page. If not, this one, which is sent whole, can become one.
+// True if the destination holds an equal page: the reference to that is then in the pack. If not, this page
+// is sent whole, and later pages can refer to it.
 bool BatchEncoder::append_same(uint16_t block, uint64_t index, const uint8_t* page, EncodedBatch& out) {
   if (!history_->readable(block)) return false;
   const ContentHash content = hash_content(page, page_size_);
@@ -156,8 +160,9 @@ bool BatchEncoder::append_same(uint16_t block, uint64_t index, const uint8_t* pa
   return false;
 }
 
-// Where a page is not placed, the VMM's stream carries it on, and what came there as data must stay that:
-// QEMU before 9.0 takes no zero page on a multifd channel, and says nothing.
+// Zeros that came as data are sent as a zero page only if the destination places the page itself. If it
+// relays the page, they have to stay data in the VMM's stream: QEMU before 9.0 accepts no zero page on a
+// multifd channel, and gives no error.
 PageKind BatchEncoder::encode_page(uint16_t block, uint64_t index, const uint8_t* page,
                                    const Encoding& encoding, EncodedBatch& out) {
   const std::span<const uint8_t> bytes(page, page_size_);
@@ -216,7 +221,7 @@ void BatchEncoder::encode(const PageBatch& batch, uint32_t epoch, const Encoding
       out.counts.raw += kind == PageKind::raw || (whole && !encoding.level);
       if (kind != PageKind::zero && encoding.sums) sums_.push_back(XXH3_64bits(page, page_size_));
       if (kind != PageKind::raw) continue;
-      // Pages of a multifd packet lie side by side: one view serves them all.
+      // Pages of a multifd packet are adjacent in memory: one view covers them all.
       if (!raw_.empty() && raw_.back().data() + raw_.back().size() == page) {
         raw_.back() = {raw_.back().data(), raw_.back().size() + page_size_};
       } else {
@@ -248,7 +253,7 @@ size_t BatchEncoder::compress(std::span<const uint8_t> bytes, int level) {
   ZSTD_CCtx_setParameter(zstd_->context.get(), ZSTD_c_compressionLevel, level);
   const size_t most = bytes.size() * kWorthOf32 / 32;
   const size_t size = ZSTD_compress2(zstd_->context.get(), packed_.get(), most, bytes.data(), bytes.size());
-  return ZSTD_isError(size) ? 0 : size;  // it does not fit: not worth it
+  return ZSTD_isError(size) ? 0 : size;  // it does not fit, so it does not pay
 }
 
 std::span<const uint8_t> BatchEncoder::pack(std::span<const uint8_t> bytes, int level) {
@@ -256,8 +261,7 @@ std::span<const uint8_t> BatchEncoder::pack(std::span<const uint8_t> bytes, int 
   return {packed_.get(), compress(bytes, level)};
 }
 
-// Of random bytes a sample of 512 has 221 different values, give or take 5; of text, code and numbers far
-// fewer.
+// 512 random bytes have 221 ± 5 different values. Text, code and numbers have far fewer.
 bool looks_random(std::span<const uint8_t> bytes) {
   constexpr size_t kPieces = 8;
   constexpr size_t kPiece = 64;

@@ -1,10 +1,16 @@
 // Turns a batch of pages into what goes over the wire: a table, a pack, and raw pages.
 //
-// For each page the cheapest of: nothing (zero, as the VMM says, or as is found where the destination places
-// pages itself), what changed since the destination got it, the name of an equal page that the destination
-// holds, a place in the pack, which is compressed as a whole, or the page as it is where it would not
-// compress. docs/wire-format.md has the bytes. An encoder belongs to one lane and is used by one thread; its
-// buffers and its zstd context live as long.
+// Each page is sent in the cheapest of these ways:
+//
+//   zero    no bytes. The VMM says that the page is zero; if the destination places pages itself, the encoder
+//           looks for zeros too.
+//   delta   what changed since the destination got the page
+//   same    a reference to an equal page that the destination holds
+//   packed  in the pack, which is compressed as a whole
+//   raw     as it is, if it would not compress
+//
+// docs/wire-format.md describes the bytes. An encoder belongs to one lane and is used by one thread. It keeps
+// its buffers and its zstd context from batch to batch.
 #pragma once
 
 #include <cstdint>
@@ -18,24 +24,24 @@
 
 namespace wherry {
 
-// How much a batch may unpack to: its pages, and what is said of each.
+// How many bytes a pack unpacks to at most: the pages of a batch, and what is stored with each.
 inline constexpr uint32_t kMostPlain = kBatchBytes + 16 * 1024;
 
 // How to encode.
 struct Encoding {
   enum class History {
-    untouched,  // a batch that is sent once more, whole: the history is past it
-    forgotten,  // what is sent is not remembered: there is no time
-    kept,       // what is sent is remembered, and referred to where the destination can
+    untouched,  // not used or changed: the batch is sent again in full, and the history has moved on since
+    forgotten,  // pages that are sent are forgotten: there is no time to remember them
+    kept,       // pages that are sent are remembered, and encoded relative to what the destination holds
   };
   History history = History::untouched;
-  std::optional<int> level;  // zstd's; none: nothing is compressed
+  std::optional<int> level;  // of zstd; none: nothing is compressed
   bool sums = false;         // a hash of each page, for the destination to check
 
   bool operator==(const Encoding&) const = default;
 };
 
-// How many pages went in which way.
+// How many pages were sent in which way.
 struct PageCounts {
   uint64_t zero = 0;
   uint64_t same = 0;
@@ -53,38 +59,38 @@ struct PageCounts {
   }
 };
 
-// A page of which the destination keeps a copy, once the batch has landed.
+// A page of which the destination keeps a copy when the batch has landed.
 struct CopiedPage {
-  uint32_t page = 0;  // of those of the batch that carry bytes
-  uint32_t place = 0;
+  uint32_t page = 0;   // its number among the pages of the batch that carry bytes
+  uint32_t place = 0;  // where the copy is kept (copy_mirror.h)
 
   bool operator==(const CopiedPage&) const = default;
 };
 
-// The body is a list of views, the pack first: they stay valid until the encoder's next call and as long as
-// the memory behind the batch.
+// The body is a list of views, the pack first. They are valid until the encoder's next call, and only while
+// the bytes of the batch's pages are.
 struct EncodedBatch {
   std::vector<uint8_t> table;
   std::vector<std::span<const uint8_t>> body;
   uint32_t body_size = 0;
-  uint32_t pack_size = 0;   // bytes of the body that are the pack
-  uint32_t plain_size = 0;  // bytes that it unpacks to; equal: it is not compressed
+  uint32_t pack_size = 0;   // bytes of the pack, at the start of the body
+  uint32_t plain_size = 0;  // bytes that the pack unpacks to; if equal to pack_size, it is not compressed
   PageCounts counts;
-  std::vector<KnownPage> whole;  // pages that others may refer to once these have landed
+  std::vector<KnownPage> whole;  // pages that others can refer to once this batch has landed
   std::vector<CopiedPage> copied;
 };
 
 class BatchEncoder {
  public:
-  // Without a history, nothing is remembered, and nothing known of the destination.
+  // Without a history, pages are not remembered, not encoded relative to others and not searched for zeros.
   explicit BatchEncoder(PageHistory* history = nullptr);
   ~BatchEncoder();
 
-  // `epoch` is the batch's. With an untouched history, `copied` says which copies the destination must have
-  // made, because the batch was encoded before.
+  // `epoch` is that of the batch. `copied` is for a batch that was encoded before and is sent again in full,
+  // with an untouched history: its pages of which the destination has to have a copy afterwards.
   void encode(const PageBatch& batch, uint32_t epoch, const Encoding& encoding, EncodedBatch& out,
               std::span<const CopiedPage> copied = {});
-  // Compresses bytes that are no pages; empty where that does not pay. Valid until the next call.
+  // Compresses bytes that are not pages. Empty if that does not pay. Valid until the next call.
   std::span<const uint8_t> pack(std::span<const uint8_t> bytes, int level);
 
  private:
@@ -102,13 +108,13 @@ class BatchEncoder {
   std::span<uint8_t> room_for_patch(size_t ahead);
   void append(const uint8_t* bytes, size_t size);
   void close_pack(const Encoding& encoding, EncodedBatch& out);
-  // Into packed_; 0 if that does not save what unpacking costs.
+  // Compresses into packed_ and returns the size, or 0 if that saves less than unpacking costs.
   size_t compress(std::span<const uint8_t> bytes, int level);
 
   PageHistory* const history_;
   uint32_t page_size_ = 0;
   uint32_t epoch_ = 0;
-  uint32_t page_ = 0;  // of those that carry bytes, the one that is being encoded
+  uint32_t page_ = 0;  // number of the page being encoded, among those that carry bytes
   std::vector<PageRun> runs_;
   std::vector<std::span<const uint8_t>> raw_;
   std::vector<uint64_t> sums_;
@@ -118,7 +124,7 @@ class BatchEncoder {
   std::unique_ptr<Zstd> zstd_;
 };
 
-// Whether bytes look as if they would not compress: a guess from a sample of them.
+// Whether the bytes look as if they would not compress: a guess from a sample.
 bool looks_random(std::span<const uint8_t> bytes);
 
 }  // namespace wherry

@@ -1,4 +1,4 @@
-// The runs of set bits in a bitmap of 64.
+// The runs of set bits in a bitmap of 64 bits.
 #pragma once
 
 #include <bit>

@@ -8,16 +8,16 @@ namespace wherry {
 
 struct Compression {
   enum class Mode {
-    automatic,   // what lands the most pages a second, measured all the time
+    automatic,   // whatever lands the most pages a second, measured all the time
     off,         // pages as they are; only zeros are left out
-    zstd,        // every page that compresses
-    delta,       // of pages that come again, the lines that changed
-    delta_zstd,  // both
+    zstd,        // zstd for every page that compresses
+    delta,       // only what changed, for pages that are sent again
+    delta_zstd,  // delta and zstd
   };
   Mode mode = Mode::automatic;
-  std::optional<int> level;         // zstd's, instead of the one that is measured best
+  std::optional<int> level;         // of zstd; none: the one that is best as measured
   std::optional<uint64_t> history;  // bytes for remembering pages; none: PageHistory's default
-  bool verify = false;              // the destination checks each page
+  bool verify = false;              // each page is sent with a hash, which the destination checks
 };
 
 }  // namespace wherry

@@ -14,7 +14,7 @@ void ContentIndex::add(const KnownPage& page) {
   const uint64_t at = bucket_of(page.content);
   std::lock_guard lock(lock_of(at));
   Bucket& bucket = buckets_[at];
-  // Out goes the page of the same content, else the oldest.
+  // Replaces the page with the same content, or else the oldest.
   auto out = std::find_if(bucket.begin(), bucket.end() - 1,
                           [&](const KnownPage& known) { return known.content == page.content; });
   std::move_backward(bucket.begin(), out, out + 1);

@@ -1,7 +1,7 @@
 // Which guest pages have which content, so that a page can be sent as a reference to an equal one.
 //
-// A table of fixed size, in which pages displace each other. What it says of a page was so when the page was
-// added; whoever asks finds out whether it still is by the page's version (page_history.h).
+// A table of fixed size, in which pages displace each other. What it says about a page was true when the page
+// was added. The caller tells by the page's version (page_history.h) whether it still is.
 //
 // Thread-safe.
 #pragma once
@@ -15,7 +15,7 @@
 
 namespace wherry {
 
-// A page with what it holds. Forty bits are more pages than a machine can address.
+// A page and its content. 40 bits number more pages than a machine can address.
 struct KnownPage {
   uint64_t content = 0;  // low half of its XXH3-128
   uint64_t page : 40 = 0;
@@ -29,7 +29,7 @@ static_assert(sizeof(KnownPage) == 16);
 
 class ContentIndex {
  public:
-  // Takes at most so many bytes; the system gives them as they are used.
+  // Uses at most `bytes` of memory, which the system provides only as it is written.
   explicit ContentIndex(uint64_t bytes);
 
   void add(const KnownPage& page);
@@ -39,7 +39,7 @@ class ContentIndex {
   uint64_t bytes() const { return count_ * sizeof(Bucket); }
 
  private:
-  // Newest first. A page goes when four newer ones came to its bucket.
+  // Newest first. A page is dropped when four newer ones have come to its bucket.
   using Bucket = std::array<KnownPage, 4>;
   struct Free {
     void operator()(Bucket* buckets) const { std::free(buckets); }

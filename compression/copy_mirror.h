@@ -1,8 +1,8 @@
-// The destination's copies of pages that it relays: what the source has in its kept copies (kept_copies.h),
-// so that a page that comes again can be told by the bytes that changed.
+// The destination's copies of pages that it relays. They mirror the source's kept copies (kept_copies.h), so
+// that a page that is sent again can be sent as the bytes that changed.
 //
-// The source alone says which page is copied, and to which place; here it is only checked that what comes out
-// is the page that it means. Memory is taken as places are used. Thread-safe.
+// The source alone decides which page is copied to which place. The destination only checks that the result
+// is the page that the source meant. Memory is allocated as places are used. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -19,10 +19,10 @@ class CopyMirror {
   // Places are 0 to capacity - 1.
   CopyMirror(uint64_t capacity, uint32_t page_size) : capacity_(capacity), page_size_(page_size) {}
 
-  // From now on the place holds this page.
+  // From now on the place holds this page. Fails if there is no such place.
   Result<> keep(uint32_t place, uint16_t block, uint64_t index, const uint8_t* page);
-  // Changes the page at a place by a sound patch (page_patch.h), and copies what it is then to `page`. False:
-  // that is not the page of this XXH3-64.
+  // Applies a patch to the page at a place, and copies the result to `page`. The patch must have passed
+  // patch_length() (page_patch.h). False: the place holds another page, or the result's XXH3-64 is not `sum`.
   bool patch(uint32_t place, uint16_t block, uint64_t index, const uint8_t* patch, uint64_t sum,
              uint8_t* page);
 

@@ -6,7 +6,7 @@ namespace wherry {
 namespace {
 
 constexpr uint8_t kMostWorth = 4;
-constexpr int kLooks = 4;  // how many copies a newcomer passes by at most
+constexpr int kLooks = 4;  // copies that admit() looks at before it gives up
 
 }  // namespace
 

@@ -1,14 +1,14 @@
-// Full copies of the pages that come back most, as the destination has them, so that one that comes again can
-// be sent as the bytes that changed (page_patch.h).
+// Full copies of the pages that come back most, as the destination has them. A page with a copy can be sent
+// as the bytes that changed (page_patch.h).
 //
-// There is room for a fixed number of pages. While there is room, any page gets a copy; then only one that
-// comes back does, in the place of one that has not for a while: each return makes a copy worth more, up to a
-// bound, and each newcomer that passes by makes it worth less. A place changes hands at most once in an
-// epoch, and not in one in which its page was used: within an epoch the destination keeps no order
-// (copy_mirror.h).
+// The number of places is fixed. While places are free, every page gets a copy. After that, only a page that
+// comes back gets one. It takes the place of a page that has not come back for a while: each time a page
+// comes back, its copy is worth more, up to a bound, and each newcomer that looks at the copy makes it worth
+// less. A place is reassigned at most once in an epoch, and not in an epoch in which its page was used,
+// because within an epoch the destination keeps no order (copy_mirror.h).
 //
-// Memory is taken as copies come. Thread-safe; a copy that was handed out is its user's alone until
-// release(), and stays.
+// Memory is allocated as copies are made. Thread-safe. From find() or admit() to release(), a copy belongs to
+// the caller alone and keeps its place.
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,7 @@ namespace wherry {
 
 class KeptCopies {
  public:
-  // What a copy takes beside its page, about.
+  // About how many bytes a copy needs in addition to its page.
   static constexpr uint64_t kOverhead = 96;
 
   struct Copy {
@@ -33,17 +33,17 @@ class KeptCopies {
     explicit operator bool() const { return bytes; }
   };
 
-  // Adds the memory that it takes to `used`.
+  // Adds the bytes that it allocates to `used`.
   KeptCopies(uint64_t capacity, uint32_t page_size, std::atomic<uint64_t>& used)
       : capacity_(capacity), page_size_(page_size), used_(used) {}
 
   // The copy of a page that is sent in `epoch`, if it has one.
   Copy find(uint16_t block, uint64_t page, uint32_t epoch);
-  // Room for a copy of a page that has none, to be filled before release(); none if it does not deserve any.
-  // `comes_back`: it was sent before.
+  // Room for a copy of a page that has none, to be filled before release(). Empty if the page gets none.
+  // `comes_back`: the page was sent before.
   Copy admit(uint16_t block, uint64_t page, uint32_t epoch, bool comes_back);
   void release(uint16_t block, uint64_t page);
-  // The page is no longer what the copy says.
+  // Forgets the page's copy, if it has one: the page is now different.
   void drop(uint16_t block, uint64_t page);
 
  private:

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <type_traits>
 
-// Inlined, the hash of a line is a few multiplications and no call.
+// Inlined, the hash of a line is a few multiplications instead of a call.
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kHeadBytes = 16;
 
-// LineSize is an integer, or a constant that the hash can be unrolled for.
+// LineSize is an integer, or a constant for which the compiler can unroll the hash.
 template <class LineSize>
 uint64_t replace_hashes(const uint8_t* page, LineSize line_size, LineHashes& hashes) {
   uint64_t changed = 0;

@@ -1,8 +1,8 @@
 // Guest pages as they travel: which pages of which RAM blocks, and where their bytes are.
 //
-// A batch names its pages by runs. The bytes of its pages that are not zero are views into memory of somebody
-// else's (a slot, or guest RAM itself), which must outlive the batch. Page indexes count pages of
-// PageSpace::page_size bytes from the start of the block, blocks are numbered by their place in PageSpace.
+// A batch lists its pages as runs. The bytes of pages that are not zero are views into memory that the batch
+// does not own (a slot, or guest RAM itself) and that must outlive it. A page's index counts pages of
+// PageSpace::page_size bytes from the start of its block. A block's number is its position in PageSpace.
 #pragma once
 
 #include <cstddef>
@@ -11,21 +11,21 @@
 
 namespace wherry {
 
-// The most page bytes of one batch, and the most pages and runs in it (zero pages take no bytes).
+// Limits of one batch: bytes of pages (zero pages have none), pages, and runs.
 inline constexpr uint32_t kBatchBytes = 512 * 1024;
 inline constexpr uint32_t kBatchPages = 64 * 1024;
 inline constexpr uint32_t kBatchRuns = 1024;
 
-// How the bytes of a page reach the other side. The numbers are the wire's.
+// How the bytes of a page reach the other side. The numbers are those of the wire format.
 enum class PageKind : uint8_t {
   zero = 0,
   raw = 1,
-  packed = 2,  // in the pack, as it is
-  lines = 3,   // in the pack, the lines that have changed (line_delta.h)
-  patch = 4,   // in the pack, the bytes that have changed (page_patch.h)
-  same = 5,    // in the pack, where another page is that is equal to it (page_reference.h)
-  keep = 6,    // in the pack, where to keep a copy (copy_mirror.h), and the page as it is
-  kept = 7,    // in the pack, where there is a copy, and the bytes that have changed since
+  packed = 2,  // in the pack: the page as it is
+  lines = 3,   // in the pack: the lines that have changed (line_delta.h)
+  patch = 4,   // in the pack: the bytes that have changed (page_patch.h)
+  same = 5,    // in the pack: where an equal page is (page_reference.h)
+  keep = 6,    // in the pack: the place for a copy of it (copy_mirror.h), then the page as it is
+  kept = 7,    // in the pack: the place of its copy, then the bytes that have changed since
 };
 inline constexpr PageKind kLastPageKind = PageKind::kept;
 
@@ -33,13 +33,13 @@ inline bool is_delta(PageKind kind) {
   return kind == PageKind::lines || kind == PageKind::patch || kind == PageKind::kept;
 }
 
-// Whether the page is told by what the other side holds.
+// Whether the page is encoded relative to a page that the other side holds.
 inline bool is_reference(PageKind kind) {
   return is_delta(kind) || kind == PageKind::same;
 }
 
-// What stands ahead of a patch or a page that is kept, little-endian: the place of the copy, and the XXH3-64
-// of the whole page as it is now.
+// Lengths in bytes of what precedes a patch or a page to be kept, both little-endian: the place of the copy,
+// and the XXH3-64 of the whole page as it is now.
 inline constexpr size_t kPlaceBytes = 4;
 inline constexpr size_t kSumBytes = 8;
 
@@ -52,7 +52,7 @@ struct PageRun {
   bool operator==(const PageRun&) const = default;
 };
 
-// What there is to address: the guest's page size and, for each block, how many pages it has.
+// Guest memory as pages: the page size in bytes and, for each block, how many pages it has.
 struct PageSpace {
   uint32_t page_size = 0;
   std::vector<uint64_t> pages_of_block;
@@ -67,8 +67,8 @@ struct PageSpace {
 struct PageBatch {
   uint32_t page_size = 0;
   std::vector<PageRun> runs;
-  std::vector<const uint8_t*> data;  // one for each page of the runs that are not zero, in order
-  const uint8_t* sums = nullptr;     // XXH3-64 of each of them, little-endian, if the batch carries that
+  std::vector<const uint8_t*> data;  // one for each page that is not zero, in order
+  const uint8_t* sums = nullptr;     // XXH3-64 of each page in `data`, little-endian; null: not sent
 
   bool empty() const { return runs.empty(); }
   uint32_t page_count() const { return pages_; }

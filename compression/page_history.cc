@@ -52,7 +52,7 @@ void PageHistory::refer_to_copies(uint64_t most) {
   bases_ = Bases::copies;
 }
 
-// What the regions that may yet come will leave of the budget.
+// The bytes of the budget that are left if all other regions are created too.
 uint64_t PageHistory::spare(uint64_t region_bytes) const {
   return budget_ - std::min<uint64_t>(budget_, used_ + (regions_ - owned_.size()) * region_bytes);
 }
@@ -65,7 +65,7 @@ PageHistory::Region* PageHistory::region(uint16_t block, uint64_t page) const {
   return blocks_[block]->regions[page / kRegionPages];
 }
 
-// The region of a page, made if there is room; null if there is none.
+// The region of a page, created if there is room; null if there is no room.
 PageHistory::Region* PageHistory::grown(uint16_t block, uint64_t page, bool with_hashes) {
   if (disabled_) return nullptr;
   if (Region* found = region(block, page)) return found;
@@ -75,7 +75,7 @@ PageHistory::Region* PageHistory::grown(uint16_t block, uint64_t page, bool with
   if (used_ + bytes > budget_) return nullptr;
   owned_.push_back(std::make_unique<Region>());
   Region* made = owned_.back().get();
-  // Not cleared: hashes are written before they count.
+  // Not initialised: a page's hashes are written before they are read.
   if (with_hashes) made->hashes = std::make_unique_for_overwrite<LineHashes[]>(kRegionPages);
   used_ += bytes;
   blocks_[block]->regions[page / kRegionPages] = made;
@@ -104,7 +104,7 @@ void PageHistory::remember(uint16_t block, uint64_t page, bool changed) {
 }
 
 void PageHistory::forget(uint16_t block, uint64_t first, uint64_t count) {
-  // Epochs are no longer apart then: another thread may be at this page, and at its copy.
+  // Epochs are not encoded one after the other any more: another thread may be using this page and its copy.
   if (disabled_) return;
   for (uint64_t page = first; page < first + count;) {
     const uint64_t next = std::min(first + count, (page / kRegionPages + 1) * kRegionPages);

@@ -51,7 +51,7 @@ class PatchWriter {
   PatchWriter(const uint8_t* page, std::span<uint8_t> out)
       : page_(page), out_(out.first(std::min(out.size(), kLengthBytes + kMostOps))) {}
 
-  // The bytes from … to - 1 of the page changed. Calls come in the order of the page.
+  // The bytes `from` to `to` - 1 of the page changed. Calls have to be in ascending order.
   void add(uint32_t from, uint32_t to) {
     for (uint32_t count; from < to; from += count) {
       count = std::min(to - from, kOpMost);
@@ -92,7 +92,7 @@ size_t make_patch(const uint8_t* base, const uint8_t* page, uint32_t page_size, 
   for (uint32_t at = 0; at < page_size; at += kBlock) {
     each_bit_run(differing_bytes(base + at, page + at), [&](uint32_t first, uint32_t count) {
       first += at;
-      // A gap that is no longer than the head of an op is sent along.
+      // A gap that is not longer than the head of an op is cheaper to send than to skip.
       if (to == 0 || first - to > kOpHead) {
         writer.add(from, to);
         from = first;

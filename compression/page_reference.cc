@@ -9,7 +9,7 @@
 namespace wherry {
 namespace {
 
-// The page may be replaced at the same time: the copy is then of no page at all, and its hash says so.
+// Another thread may be overwriting the page. The copy is then a mixture, and its hash does not match.
 __attribute__((no_sanitize("thread"))) void copy_changing(const uint8_t* from, uint32_t size, uint8_t* out) {
   using Word = uint64_t __attribute__((may_alias));
   const auto* const words = reinterpret_cast<const volatile Word*>(from);

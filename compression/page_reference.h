@@ -1,12 +1,12 @@
-// A page said by naming another one, which the receiver holds and which is equal to it.
+// A page that is sent as a reference to an equal page, which the receiver holds.
 //
 // The encoded form, little-endian:
 //   u16  block
 //   u48  index of the other page
 //   u128 XXH3-128 (seed 0) of the page
-// What the sender knows of the other page can be out of date, hence the hash.
+// What the sender knows of the other page can be out of date, so the receiver checks the hash.
 //
-// Nothing here allocates; all functions may be called by any thread.
+// Nothing here allocates. Thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -33,12 +33,12 @@ struct PageReference {
   bool operator==(const PageReference&) const = default;
 };
 
-// `out` has kReferenceBytes, as has `in`.
+// `out` and `in` have kReferenceBytes.
 void put_reference(const PageReference& reference, uint8_t* out);
 PageReference get_reference(const uint8_t* in);
 
-// Copies the page `from`, which others may be changing, to `out`, or leaves it where it is if that is the
-// same. Whether `out` is the page that was meant.
+// Copies the page at `from` to `out`, unless they are the same. Other threads may be changing it meanwhile.
+// Returns whether `out` has the content `content`.
 bool copy_referred(const uint8_t* from, const ContentHash& content, uint32_t page_size, uint8_t* out);
 
 }  // namespace wherry

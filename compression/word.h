@@ -1,4 +1,4 @@
-// Eight bytes at once, in the machine's order, from anywhere: they need not be aligned.
+// Eight bytes as one word, in native byte order. They need not be aligned.
 #pragma once
 
 #include <cstdint>

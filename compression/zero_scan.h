@@ -1,8 +1,8 @@
 // Whether memory holds nothing but zero bytes: the question asked of every page that is sent.
 //
-// Any length and alignment; no bytes at all count as zero. Stops within the first 256 bytes that hold data,
-// so that a page with content costs next to nothing. Reads nothing outside `bytes`. May be called by any
-// thread; the implementation is chosen once, by what the CPU and the system offer.
+// Any length and alignment; an empty span counts as zero. Stops at the first 256 bytes that hold data, so
+// that a page with content costs next to nothing. Reads nothing outside `bytes`. Thread-safe. The
+// implementation is chosen once, from what the CPU and the system support.
 #pragma once
 
 #include <cstdint>

@@ -9,6 +9,7 @@
 #include "base/errno.h"
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/look/page.h"
+#include "qemu-glue/look/trace_events.h"
 #include "transport/socket/socket.h"
 
 namespace wherry::cli {
@@ -16,6 +17,7 @@ namespace {
 
 struct ReportOptions {
   std::string file;
+  std::string trace;
   std::string output;
 };
 
@@ -44,7 +46,15 @@ Result<> write(const std::string& path, const std::string& text) {
 Result<> make_page(const ReportOptions& options) {
   auto text = read(options.file);
   if (!text) return pass_on(text);
-  const auto page = look::page(*text);
+  std::vector<look::Event> traced;
+  if (!options.trace.empty()) {
+    auto trace = read(options.trace);
+    if (!trace) return pass_on(trace);
+    auto events = look::trace_events(*trace);
+    if (!events) return fail("{}: {}", options.trace, events.error().message);
+    traced = std::move(*events);
+  }
+  const auto page = look::page(*text, std::move(traced));
   if (!page) return fail("{}: {}", options.file, page.error().message);
   return write(options.output, *page);
 }
@@ -63,6 +73,8 @@ void add_report(CLI::App& app, Command& chosen) {
   CLI::App* command =
       app.add_subcommand("report", "Make a page for a browser (HTML) from the file of --report");
   command->add_option("file", options->file, "The file of --report (JSON)")->required();
+  command->add_option("--trace", options->trace,
+                      "The file of --trace of the same migration: its events are drawn too");
   command->add_option("-o,--output", options->output, "File for the page (standard output)");
   command->callback([options, &chosen] { chosen = [options] { return report(*options); }; });
 }

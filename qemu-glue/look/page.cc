@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <utility>
 
 #include "qemu-glue/look/chart.h"
 #include "qemu-glue/look/fields.h"
@@ -106,7 +107,8 @@ std::string group(const char* kind, const std::string& content) {
 
 class Page {
  public:
-  explicit Page(const nlohmann::json& report) : report_(report, error_) {}
+  Page(const nlohmann::json& report, std::vector<Event> traced)
+      : report_(report, error_), messages_(std::move(traced)) {}
 
   Result<std::string> write() {
     read_timeline();
@@ -386,16 +388,16 @@ class Page {
   const Fields report_;
   std::vector<Fields> timeline_;
   std::vector<double> times_;
-  std::vector<Event> messages_;  // in order of time
+  std::vector<Event> messages_;  // and traced events, in order of time
   double duration_ = 0;
 };
 
 }  // namespace
 
-Result<std::string> page(std::string_view report) {
+Result<std::string> page(std::string_view report, std::vector<Event> traced) {
   if (report.size() > kLargestReport) return fail("it has more than {} MiB", kLargestReport >> 20);
   try {
-    return Page(nlohmann::json::parse(report)).write();
+    return Page(nlohmann::json::parse(report), std::move(traced)).write();
   } catch (const nlohmann::json::exception& error) {
     return fail("it is not JSON: {}", error.what());
   }

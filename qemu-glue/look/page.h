@@ -7,14 +7,17 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
+#include "qemu-glue/look/chart.h"
 
 namespace wherry::look {
 
 // In bytes; a larger report is an error. This is enough for a timeline of some hours.
 inline constexpr size_t kLargestReport = size_t{64} << 20;
 
-Result<std::string> page(std::string_view report);
+// `traced`: events of the same migration (trace_events.h), to be drawn beside the report's messages.
+Result<std::string> page(std::string_view report, std::vector<Event> traced = {});
 
 }  // namespace wherry::look

@@ -92,7 +92,7 @@ Result<> ChannelReader::start() {
 
 WayBack* ChannelReader::way_back(uint16_t channel) {
   std::lock_guard lock(mutex_);
-  return channel_ && channel_->number() == channel ? &way_back_ : nullptr;
+  return opened_ && opened_->channel->number() == channel ? &way_back_ : nullptr;
 }
 
 void ChannelReader::drain(std::chrono::seconds longest) {
@@ -106,17 +106,17 @@ void ChannelReader::shut() {
 
 bool ChannelReader::in_epochs() const {
   std::lock_guard lock(mutex_);
-  return kind_ == Kind::main || kind_ == Kind::multifd;
+  return opened_ && (opened_->kind == Kind::main || opened_->kind == Kind::multifd);
 }
 
 bool ChannelReader::is_main() const {
   std::lock_guard lock(mutex_);
-  return channel_ && channel_->kind() == ChannelKind::main;
+  return opened_ && opened_->channel->kind() == ChannelKind::main;
 }
 
 uint32_t ChannelReader::passes() const {
   std::lock_guard lock(mutex_);
-  return batcher_ ? batcher_->passes() : 0;
+  return opened_ ? opened_->batcher->passes() : 0;
 }
 
 void ChannelReader::settle(bool urgent_if_silent) {
@@ -124,7 +124,7 @@ void ChannelReader::settle(bool urgent_if_silent) {
   ::ioctl(connection_.get(), FIONREAD, &waiting);
   if (waiting == 0 && urgent_if_silent) open(Kind::urgent);
   std::unique_lock lock(mutex_);
-  if (waiting > 0) kind_known_.wait(lock, [this] { return kind_.has_value() || ended_; });
+  if (waiting > 0) kind_known_.wait(lock, [this] { return opened_ || ended_; });
 }
 
 // Looks at the first four bytes without taking them. Nothing: the connection ended before.
@@ -148,7 +148,7 @@ std::optional<ChannelReader::Kind> ChannelReader::first_bytes() {
 // migration that is being recovered.
 void ChannelReader::open(Kind kind) {
   std::lock_guard lock(mutex_);
-  if (kind_) return;
+  if (opened_) return;
   ChannelKind as = kind == Kind::urgent ? ChannelKind::urgent
                    : kind == Kind::disk ? ChannelKind::disk
                                         : ChannelKind::data;
@@ -159,58 +159,59 @@ void ChannelReader::open(Kind kind) {
       kind = Kind::opaque;
     }
   }
-  channel_ = session_.open_channel(as);
-  if (!channel_) {
+  auto channel = session_.open_channel(as);
+  if (!channel) {
     spdlog::warn("one connection too many: a session has at most {}, copies of disks that have ended too",
                  kMaxChannels);
     ::shutdown(connection_.get(), SHUT_RDWR);
     return;
   }
-  const std::string name = kind == Kind::multifd     ? fmt::format("multifd ({})", channel_->number())
+  const std::string name = kind == Kind::multifd     ? fmt::format("multifd ({})", channel->number())
                            : as == ChannelKind::main ? "main"
-                                                     : fmt::format("unknown ({})", channel_->number());
-  batcher_ = std::make_unique<Batcher>(
-      *channel_, Batcher::Notices{
-                     .blocks =
-                         [this](const GuestBlocks& blocks) {
-                           channel_->await_landed();
-                           guest_.publish(blocks);
-                         },
-                     .participants = [this] { return is_main() ? guest_.participants() : 0; },
-                     .opaque =
-                         [this, name, as](const std::string& why) {
-                           if (as == ChannelKind::main) guest_.give_up();
-                           guest_.note_opaque(name, why);
-                         },
-                     .answers = [this] { guest_.ending().will_say(); },
-                     // Nobody sees in it what makes the destination's QEMU complete.
-                     .unparsed =
-                         [this, as] {
-                           if (as != ChannelKind::main) return;
-                           (void)guest_.ending().may_have_it();
-                           session_.say_may_have_it();
-                         },
-                     .pages_done = [this] { guest_.note_pages_done(); },
-                     .postcopy = [this] { guest_.note_postcopy(); },
-                 });
+                                                     : fmt::format("unknown ({})", channel->number());
+  auto batcher = std::make_unique<Batcher>(
+      *channel, Batcher::Notices{
+                    .blocks =
+                        [this, main = channel.get()](const GuestBlocks& blocks) {
+                          main->await_landed();
+                          guest_.publish(blocks);
+                        },
+                    .participants = [this] { return is_main() ? guest_.participants() : 0; },
+                    .opaque =
+                        [this, name, as](const std::string& why) {
+                          if (as == ChannelKind::main) guest_.give_up();
+                          guest_.note_opaque(name, why);
+                        },
+                    .answers = [this] { guest_.ending().will_say(); },
+                    // Nobody sees in it what makes the destination's QEMU complete.
+                    .unparsed =
+                        [this, as] {
+                          if (as != ChannelKind::main) return;
+                          (void)guest_.ending().may_have_it();
+                          session_.say_may_have_it();
+                        },
+                    .pages_done = [this] { guest_.note_pages_done(); },
+                    .postcopy = [this] { guest_.note_postcopy(); },
+                });
+  std::unique_ptr<StreamReader> reader;
   switch (kind) {
     case Kind::main:
-      reader_ = std::make_unique<MainReader>(*batcher_, [this] { return guest_.page_size(); });
+      reader = std::make_unique<MainReader>(*batcher, [this] { return guest_.page_size(); });
       break;
     case Kind::multifd:
-      reader_ = std::make_unique<MultifdReader>(
-          *batcher_, [this] { return guest_.wait(); }, guest_.repeated_pages());
+      reader = std::make_unique<MultifdReader>(
+          *batcher, [this] { return guest_.wait(); }, guest_.repeated_pages());
       break;
     case Kind::opaque:
-      batcher_->opaque("neither a migration stream nor a multifd channel (TLS?)", true);
-      reader_ = std::make_unique<OpaqueReader>(*batcher_);
+      batcher->opaque("neither a migration stream nor a multifd channel (TLS?)", true);
+      reader = std::make_unique<OpaqueReader>(*batcher);
       break;
     case Kind::urgent:
     case Kind::disk:
-      reader_ = std::make_unique<OpaqueReader>(*batcher_);
+      reader = std::make_unique<OpaqueReader>(*batcher);
       break;
   }
-  kind_ = kind;
+  opened_.emplace(Opened{kind, std::move(channel), std::move(batcher), std::move(reader)});
   kind_known_.notify_all();
 }
 
@@ -230,15 +231,15 @@ void ChannelReader::run() {
   bool opened = false;
   {
     std::lock_guard lock(mutex_);
-    opened = kind_.has_value();  // by settle(), perhaps, without a byte
+    opened = opened_.has_value();  // by settle(), perhaps, without a byte
   }
   if (opened) carry();
   if (is_main()) {
     guest_.give_up();
     guest_.note_dialled();
   }
-  if (qemu_left_ && (in_epochs() || is_main()))
-    guest_.ending().source_left(is_main() ? heard_ : Ending::Heard::not_known);
+  if (leaving_.qemu_left && (in_epochs() || is_main()))
+    guest_.ending().source_left(is_main() ? leaving_.heard : Ending::Heard::not_known);
   {
     std::lock_guard lock(mutex_);
     ended_ = true;
@@ -250,17 +251,17 @@ void ChannelReader::run() {
 size_t ChannelReader::receive(std::span<uint8_t> where) {
   pollfd ready{connection_.get(), POLLIN, 0};
   int more = poll(&ready, 1, 0);
-  while (more == 0 && batcher_->may_grow() && channel_->lanes_busy(2 * kLanesBusy))
+  while (more == 0 && opened_->batcher->may_grow() && opened_->channel->lanes_busy(2 * kLanesBusy))
     more = poll(&ready, 1, kLanesBusy.count());
   if (more <= 0) {
-    batcher_->flush();
+    opened_->batcher->flush();
     (void)wait_ready({&ready, 1});  // recv() finds what there is
   }
-  size_t room = channel_->take_room(where.size(), false);
+  size_t room = opened_->channel->take_room(where.size(), false);
   if (room == 0) {
     // What is still open must be on its way before its acknowledgement can make room.
-    batcher_->flush();
-    room = channel_->take_room(where.size(), true);
+    opened_->batcher->flush();
+    room = opened_->channel->take_room(where.size(), true);
     if (room == 0) return 0;
   }
   ssize_t got = -1;
@@ -269,25 +270,25 @@ size_t ChannelReader::receive(std::span<uint8_t> where) {
   } while (got < 0 && errno == EINTR);
   // A reset ends the stream like a close: QEMU's other side, or QEMU itself, says what it means.
   const size_t received = got > 0 ? static_cast<size_t>(got) : 0;
-  qemu_left_ = received == 0 && !way_back_.closed_both_ways();
+  leaving_.qemu_left = received == 0 && !way_back_.closed_both_ways();
   if (received > 0) {
-    given_ = way_back_.given();
+    leaving_.given = way_back_.given();
   } else if (got < 0 && errno == ECONNRESET) {
-    heard_ = Ending::Heard::nothing;  // a unix socket that is closed with bytes unread
-  } else if (way_back_.given() > given_) {
-    heard_ = Ending::Heard::perhaps;
+    leaving_.heard = Ending::Heard::nothing;  // a unix socket that is closed with bytes unread
+  } else if (way_back_.given() > leaving_.given) {
+    leaving_.heard = Ending::Heard::perhaps;
   }
-  channel_->give_back(room - received);
+  opened_->channel->give_back(room - received);
   return received;
 }
 
 // A QEMU that gives up meanwhile has nothing to wait for.
 void ChannelReader::await_dialled() {
   if (is_main()) {
-    batcher_->flush();
-    channel_->await_landed();
+    opened_->batcher->flush();
+    opened_->channel->await_landed();
     guest_.note_dialled();
-  } else if (channel_->kind() == ChannelKind::data) {
+  } else if (opened_->channel->kind() == ChannelKind::data) {
     pollfd either[] = {{guest_.dialled().fd(), POLLIN, 0}, {connection_.get(), POLLRDHUP, 0}};
     while (poll(either, 2, -1) < 0 && errno == EINTR) {
     }
@@ -301,28 +302,28 @@ void ChannelReader::carry() {
   size_t filled = 0;
   for (;;) {
     const std::span<uint8_t> remained(slot.get() + parsed, filled - parsed);
-    const StreamReader::Want want = reader_->wants(remained);
+    const StreamReader::Want want = opened_->reader->wants(remained);
     if (!slot || kSlotBytes - parsed < want.contiguous || filled == kSlotBytes) {
       Slot next = session_.take_slot();
       if (!next) return;
-      batcher_->flush();
+      opened_->batcher->flush();
       if (!remained.empty()) std::memcpy(next.get(), remained.data(), remained.size());
       filled = remained.size();
       parsed = 0;
       slot = std::move(next);
-      batcher_->set_memory(slot);
+      opened_->batcher->set_memory(slot);
     }
     const size_t got = receive({slot.get() + filled, std::min(want.at_most, kSlotBytes - filled)});
     if (got == 0) break;
     filled += got;
-    const size_t took = reader_->read({slot.get() + parsed, filled - parsed});
+    const size_t took = opened_->reader->read({slot.get() + parsed, filled - parsed});
     parsed += took;
     if (took > 0 && !std::exchange(dialled, true)) await_dialled();
   }
   // An element that was cut off is passed on as it is: the destination's QEMU will say what it thinks of it.
-  if (filled > parsed) batcher_->record({slot.get() + parsed, filled - parsed});
-  batcher_->flush();
-  channel_->close(takes_nothing(connection_.get()));
+  if (filled > parsed) opened_->batcher->record({slot.get() + parsed, filled - parsed});
+  opened_->batcher->flush();
+  opened_->channel->close(takes_nothing(connection_.get()));
 }
 
 }  // namespace wherry::qemu

@@ -79,20 +79,27 @@ class ChannelReader {
   const std::function<void()> on_end_;
   WayBack way_back_;
 
+  // What there is once the kind of the connection is known.
+  struct Opened {
+    Kind kind;
+    std::unique_ptr<SourceChannel> channel;
+    std::unique_ptr<Batcher> batcher;
+    std::unique_ptr<StreamReader> reader;
+  };
+  // How the stream ended; used by the reader's thread alone.
+  struct Leaving {
+    bool qemu_left = false;  // QEMU has ended it, and not the session or the destination
+    Ending::Heard heard = Ending::Heard::not_known;  // by QEMU before it left
+    uint64_t given = 0;  // bytes on the way back that QEMU had when its last bytes were read
+  };
+
   mutable std::mutex mutex_;
   std::condition_variable kind_known_;
-  std::optional<Kind> kind_;
-  std::unique_ptr<SourceChannel> channel_;  // this and the next two are set together with kind_
-  std::unique_ptr<Batcher> batcher_;
-  std::unique_ptr<StreamReader> reader_;
-  // QEMU has ended the stream, and not the session or the destination. This and the next two are the
-  // reader's.
-  bool qemu_left_ = false;
-  Ending::Heard heard_ = Ending::Heard::not_known;  // by QEMU, then
-  uint64_t given_ = 0;                              // to QEMU on the way back, when its last bytes were read
+  std::optional<Opened> opened_;  // under mutex_; never changes once it is set
+  Leaving leaving_;
   std::atomic<bool> ended_ = false;
-  bool recovers_ =
-      false;  // the first byte is a command's: the main channel of a postcopy that is being recovered
+  // The first byte is a command's: this is the main channel of a postcopy migration that is being recovered.
+  bool recovers_ = false;
   std::thread thread_;
 };
 

@@ -13,7 +13,6 @@ void SourceGuest::publish(const GuestBlocks& blocks) {
   ending_.will_not_say();  // or has been asked to, ahead of them
   std::lock_guard lock(mutex_);
   blocks_ = blocks;
-  have_blocks_ = true;
   known_.notify_all();
 }
 
@@ -25,25 +24,26 @@ void SourceGuest::give_up() {
 
 const GuestBlocks* SourceGuest::wait() {
   std::unique_lock lock(mutex_);
-  known_.wait(lock, [this] { return have_blocks_ || gave_up_; });
-  return have_blocks_ ? &blocks_ : nullptr;
+  known_.wait(lock, [this] { return blocks_ || gave_up_; });
+  return blocks_ ? &*blocks_ : nullptr;
 }
 
 void SourceGuest::note_page_size(uint32_t bytes) {
   std::lock_guard lock(mutex_);
-  page_size_ = bytes;
+  page_size_.told = bytes;
   known_.notify_all();
 }
 
 void SourceGuest::expect_page_size() {
   std::lock_guard lock(mutex_);
-  expects_page_size_ = true;
+  page_size_.expected = true;
 }
 
 std::optional<uint32_t> SourceGuest::page_size() {
   std::unique_lock lock(mutex_);
-  known_.wait_for(lock, kPageSizePatience, [this] { return page_size_ || !expects_page_size_ || gave_up_; });
-  return page_size_;
+  known_.wait_for(lock, kPageSizePatience,
+                  [this] { return page_size_.told || !page_size_.expected || gave_up_; });
+  return page_size_.told;
 }
 
 uint32_t SourceGuest::participants() {

@@ -73,10 +73,12 @@ class SourceGuest {
   mutable std::mutex mutex_;
   std::condition_variable known_;
   Event dialled_;
-  std::optional<uint32_t> page_size_;
-  bool expects_page_size_ = false;
-  GuestBlocks blocks_;
-  bool have_blocks_ = false;
+  struct PageSize {
+    std::optional<uint32_t> told;
+    bool expected = false;
+  };
+  PageSize page_size_;
+  std::optional<GuestBlocks> blocks_;
   bool gave_up_ = false;
   std::optional<uint32_t> participants_;
   std::map<std::string, std::string> opaque_;

@@ -75,7 +75,7 @@ TEST(Failure, ACloserDoesNotRunOnceItsGuardIsGone) {
   EXPECT_EQ(closed, "ad");
 }
 
-// What a closer refers to may go with its guard, even while other threads fail.
+// What a closer refers to can be destroyed together with its guard, even while other threads fail.
 TEST(Failure, AGuardWaitsForItsCloser) {
   for (int round = 0; round < 500; ++round) {
     Failure failure;
@@ -103,7 +103,7 @@ TEST(Failure, ACloserMayReportAnErrorItself) {
 TEST(Failure, AwaitCauseReturnsWithTheFirstError) {
   Failure failure;
   failure.await_cause(std::chrono::milliseconds(1));
-  EXPECT_FALSE(failure.failed()) << "it does not wait for ever";
+  EXPECT_FALSE(failure.failed()) << "it waits no longer than it was told to";
   std::thread failing([&] { failure.fail({"the cause"}); });
   failure.await_cause(std::chrono::hours(1));
   EXPECT_EQ(failure.first()->message, "the cause");

@@ -45,7 +45,7 @@ class Memory : public PageBases {
     return scratch;
   }
   std::map<uint64_t, Bytes> pages;
-  bool copies = false;  // as of memory that is not mapped
+  bool copies = false;  // base() copies the page, as it does if guest memory is not mapped
 };
 
 Bytes packed(const Bytes& plain) {
@@ -91,7 +91,7 @@ Bytes at_place(uint32_t place, const Bytes& what) {
   return number(place, kPlaceBytes) + what;
 }
 
-// A patch that turns something into that page.
+// `patch` with the sum of the page that it results in.
 Bytes patch_to(const Bytes& page, const Bytes& patch) {
   return number(XXH3_64bits(page.data(), page.size()), kSumBytes) + patch;
 }
@@ -132,7 +132,7 @@ TEST(Unpack, RefusesTwoPacksForOne) {
   expect_error(decoder.unpack(packed(plain) + packed(plain), out), "more than one zstd frame");
 }
 
-// Few bytes that say they are many must not be believed.
+// A few bytes that claim to unpack to many must not be believed.
 TEST(Unpack, ABombStaysWithinItsBounds) {
   BatchDecoder decoder;
   const Bytes bomb = packed(Bytes(100 << 20));
@@ -258,7 +258,7 @@ TEST(Resolve, MakesWholePages) {
   }
 }
 
-// The source believed other bytes there. That is nobody's fault: no error.
+// The source assumed other bytes there. That is not an error.
 TEST(Resolve, AnotherBaseThanTheSourceBelievedIsNoError) {
   Memory memory;
   memory.pages[1] = random_page(2, kSmallPage);
@@ -359,7 +359,7 @@ TEST(Resolve, ACopyThatIsNotOfThePageIsNoError) {
   }
 }
 
-// As QEMU 7.2 sends it at times: the second version of a page in an epoch may come first.
+// QEMU 7.2 sometimes sends a page twice in an epoch. The second version can come first.
 TEST(Resolve, APatchOfAnotherBaseIsNoError) {
   Memory memory;
   memory.pages[1] = random_page(2, kSmallPage);
@@ -406,7 +406,7 @@ TEST(Resolve, WithoutMemoryOrCopiesWhatRefersToThemIsAnError) {
   }
 }
 
-// The batch comes again whole, but what follows it in order already counts with its copies.
+// The batch comes again with whole pages, but batches that follow it already rely on its copies.
 TEST(Resolve, CopiesAreMadeEvenIfAnotherPageOfTheBatchDoesNotFit) {
   Memory memory;
   memory.pages[1] = random_page(2, kSmallPage);
@@ -450,8 +450,8 @@ TEST(CheckSums, NamesThePageThatIsNotWhatWasSent) {
   EXPECT_TRUE(check_sums(*read)) << "a batch without sums";
 }
 
-// What the encoder makes of a guest that changes at random, the decoder makes the guest of again: by what its
-// memory holds, or by copies if its pages only pass through; also if a batch is lost and sent once more.
+// A guest that changes at random is encoded, and decoding gives the same guest: relative to guest memory, or
+// to copies if its pages are relayed, and also if a batch is lost and sent again.
 class Codec : public testing::TestWithParam<uint32_t> {};
 
 TEST_P(Codec, BringsEveryPageBack) {

@@ -22,7 +22,7 @@ uint64_t sum_of(const Bytes& page) {
   return XXH3_64bits(page.data(), page.size());
 }
 
-// Whether the copy at a place is of that page and is that.
+// Whether the copy at a place is of this page and holds `what`.
 bool holds(CopyMirror& copies, uint32_t place, uint16_t block, uint64_t index, const Bytes& what) {
   Bytes page(kPage);
   return copies.patch(place, block, index, kUnchanged.data(), sum_of(what), page.data()) && page == what;

@@ -14,7 +14,7 @@ using test::kPage;
 
 class KeptCopiesTest : public ::testing::Test {
  protected:
-  // Lets a page in, if it is let, with this in all its bytes. Each call is of an epoch of its own.
+  // Asks for a copy of the page and, if there is one, fills it with one value. Each call is in a new epoch.
   bool admit(uint16_t block, uint64_t page, uint8_t content) {
     const auto copy = copies_.admit(block, page, ++epoch_, true);
     if (!copy) return false;
@@ -22,7 +22,7 @@ class KeptCopiesTest : public ::testing::Test {
     copies_.release(block, page);
     return true;
   }
-  // What the copy of a page holds, or -1.
+  // The value in the copy of a page, or -1 if there is none.
   int content(uint16_t block, uint64_t page) {
     const auto copy = copies_.find(block, page, ++epoch_);
     if (!copy) return -1;
@@ -95,7 +95,7 @@ TEST_F(KeptCopiesTest, ADroppedCopyMakesRoom) {
   for (uint64_t page = 0; page < 3; ++page) ASSERT_TRUE(admit(0, page, 1));
   for (int i = 0; i < 4; ++i) EXPECT_EQ(content(0, 1), 1);
   copies_.drop(0, 1);
-  copies_.drop(5, 5);  // never was
+  copies_.drop(5, 5);  // there is none
   EXPECT_EQ(content(0, 1), -1);
   EXPECT_TRUE(admit(0, 1, 4));
   EXPECT_EQ(content(0, 1), 4);
@@ -125,7 +125,7 @@ TEST_F(KeptCopiesTest, APlaceThatWasUsedInAnEpochChangesHandsOnlyInTheNext) {
   EXPECT_FALSE(copies_.admit(0, 50, 7, true));
   const auto newcomer = copies_.admit(0, 50, 8, true);
   ASSERT_TRUE(newcomer);
-  EXPECT_EQ(newcomer.place, 1u) << "where nothing is worth keeping";
+  EXPECT_EQ(newcomer.place, 1u) << "the place whose page was dropped";
   copies_.release(0, 50);
   for (uint64_t page = 60; page < 90; ++page) {
     const auto other = copies_.admit(0, page, 8, true);

@@ -165,7 +165,7 @@ TEST_P(LineDelta, NoticesAnotherBase) {
       << "only in lines that are replaced";
 }
 
-// What a collision of line hashes comes to: a changed line that is not among those sent.
+// The effect of a collision of line hashes: a changed line is not sent.
 TEST_P(LineDelta, NoticesALineLeftOut) {
   const Bytes before = random_bytes(random_, size_);
   const Bytes after = with_changes(random_, before, 0b111);

@@ -111,7 +111,7 @@ TEST(PageHistory, DisabledItRefersToNothingAndTakesNothing) {
   history.forget(0, 0, 2000);
 }
 
-// Batches of different epochs are encoded side by side then, and a copy may be in somebody's hands.
+// Batches of different epochs are then encoded at the same time, and another thread may be using a copy.
 TEST(PageHistory, DisabledItTakesNoCopyAway) {
   PageHistory history;
   history.set_space({kPage, {2000}});

@@ -25,7 +25,7 @@ Bytes patch_of(const Bytes& base, const Bytes& page, size_t limit = 1 << 17) {
   return out;
 }
 
-// The ops of a patch, read as the contract says, put on `page`.
+// Applies the ops of a patch to `page`, reading them by the format in page_patch.h.
 Bytes by_the_book(const Bytes& patch, Bytes page) {
   EXPECT_EQ(patch.size(), 2u + patch[0] + 256 * patch[1]);
   size_t to = 0;
@@ -165,7 +165,7 @@ TEST_P(PagePatch, ThatIsCutShortIsRefused) {
   for (size_t size = 0; size < whole.size(); ++size) {
     Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
     ASSERT_FALSE(patch_length(cut, size_)) << size;
-    // The same with a length that agrees, good only where an op ends.
+    // The same with a matching length field, which is valid only if the cut is between ops.
     if (size < 2) continue;
     cut[0] = static_cast<uint8_t>(size - 2);
     cut[1] = static_cast<uint8_t>((size - 2) >> 8);
@@ -182,7 +182,7 @@ TEST_P(PagePatch, IsFollowedByAnothersBytes) {
   const size_t length = patch.size();
   patch.resize(length + 50);
   EXPECT_EQ(patch_length(patch, size_).value(), length);
-  // Taken into the patch, they make ops of one byte and a head that is cut off.
+  // If the length includes those bytes, they are ops of one byte and a head that is cut off.
   patch[0] = static_cast<uint8_t>(length - 2 + 50);
   EXPECT_FALSE(patch_length(patch, size_));
 }

@@ -1,4 +1,4 @@
-// Pages for the tests of compression/: such as compress and such as do not.
+// Pages for the tests of compression/: some that compress and some that do not.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ inline Bytes random_page(uint32_t seed, size_t size = kPage) {
   return page;
 }
 
-// Words in an order of their own: a third of the size remains.
+// Words in random order. They compress to a third of the size.
 inline Bytes text_page(uint32_t seed, size_t size = kPage) {
   constexpr std::string_view kWords[] = {"oar ",  "mast ", "wherry ", "keel ",
                                          "tide ", "quay ", "sail ",   "rope "};
@@ -41,7 +41,7 @@ inline Bytes text_page(uint32_t seed, size_t size = kPage) {
   return page;
 }
 
-// What is sent of a batch: pack, then the rest.
+// The body of a batch as it is sent: the pack, then the raw pages.
 inline Bytes body_of(const EncodedBatch& encoded) {
   Bytes body;
   for (std::span<const uint8_t> part : encoded.body) body.insert(body.end(), part.begin(), part.end());

@@ -12,7 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// What a way is believed to take and to leave until it is measured.
+// A way's assumed speed, and the part of the bytes that it leaves, until they are measured.
 struct Prior {
   std::optional<int> level;
   double bytes_per_second;
@@ -24,33 +24,22 @@ constexpr std::array kLevels{
 };
 constexpr Prior kRaw{std::nullopt, 8e9, 1};
 constexpr Prior kRemembered{std::nullopt, 3e9, 1};
-constexpr double kAgain = 0.1;  // of what is left, for pages that come again
+constexpr double kAgain = 0.1;  // factor on Prior::left for pages that are sent again
 
-constexpr int kFreeLevel = 1;  // up to here zstd may take processors that are not idle
+constexpr int kFreeLevel = 1;  // up to this level, zstd can use processors that are not idle
 constexpr double kWeight = 0.2;
-constexpr double kBetter = 1.05;         // what another way must promise to be taken
-constexpr double kFreeRaw = 1.3;         // and where raw pages take no processor's time,
-constexpr uint32_t kTry = 32;            // every so many batches another way is tried,
-constexpr double kWorthTrying = 0.5;     // if it is believed to be at least that good,
-constexpr double kForget = 0.25;         // and so much of what was measured of others is forgotten
-constexpr double kForgetSlowness = 0.9;  // and this is left of zstd's slowness
-constexpr double kWindow = 0.01;         // seconds, of a measurement of the rate,
-constexpr double kFirstWindow = 0.003;   // and before there was any
-constexpr double kBusy = 0.25;  // of a window: if bytes wait for less, the network has not shown what it can
-constexpr double kNewRate = 0.4;         // how much a measurement counts
-constexpr double kDoubtfulRate = 0.02;   // and where processors, not the network, may be what is slow
-constexpr double kFirstRate = 0.5e9;     // until it is known
-constexpr double kUnknownGrowth = 1.25;  // for each window in which the network kept up, before it is known,
-constexpr double kKnownGrowth = 1.03;    // and since
-constexpr uint32_t kEnough = 5;  // measurements: the first are of a TCP that is still opening its window
-constexpr double kFastest = 1e11;
-constexpr double kSlowest = 1e3;
+constexpr double kBetter = 1.05;         // factor by which another way must beat the present one
+constexpr double kFreeRaw = 1.3;         // factor on the speed of raw pages if they are free (RDMA)
+constexpr uint32_t kTry = 32;            // batches, after which another way is tried
+constexpr double kWorthTrying = 0.5;     // part of the best speed that a way must promise to be tried
+constexpr double kForget = 0.25;         // part of a measurement that is forgotten at each try
+constexpr double kForgetSlowness = 0.9;  // part of zstd's slowness that is kept at each try
 constexpr auto kAskIdle = 200ms;
 
 }  // namespace
 
 Chooser::Chooser(const Compression& wish, size_t lanes, std::function<double()> idle)
-    : wish_(wish), idle_(std::move(idle)), lanes_(lanes), rate_(kFirstRate) {
+    : wish_(wish), idle_(std::move(idle)), link_(lanes), encodes_(lanes) {
   using Mode = Compression::Mode;
   using History = Encoding::History;
   for (Choice& choice : choices_) {
@@ -88,7 +77,7 @@ Chooser::Chooser(const Compression& wish, size_t lanes, std::function<double()> 
   }
 }
 
-// Guest bytes a second of a lane that the network drains at `rate`.
+// Guest bytes a second of a lane that the network drains at `rate` bytes a second.
 double Chooser::speed(const Way& way, const Way& present, double rate) const {
   const double draining = way.left / rate;
   const double speed = 1 / std::pow(std::pow(way.seconds, 4) + std::pow(draining, 4), 0.25);
@@ -96,22 +85,16 @@ double Chooser::speed(const Way& way, const Way& present, double rate) const {
       worth_of_raw_ > 1 ? !is_raw(way) : way.encoding.level && *way.encoding.level > kFreeLevel;
   if (!takes_idle_ones) return speed;
   const double used = present.seconds / std::max(present.seconds, present.left / rate);
-  return std::min(speed, (used + idle_processors_ / static_cast<double>(lanes_.size())) / way.seconds);
+  return std::min(speed, (used + idle_processors_ / static_cast<double>(link_.lanes())) / way.seconds);
 }
 
 bool Chooser::is_raw(const Way& way) {
   return !way.encoding.level && way.encoding.history == Encoding::History::forgotten;
 }
 
-double Chooser::part(size_t lane) const {
-  double all = 0;
-  for (const Lane& each : lanes_) all += each.recent;
-  return all > 0 ? lanes_[lane].recent / all : 1.0 / static_cast<double>(lanes_.size());
-}
-
 void Chooser::expect(double rate) {
   std::lock_guard lock(mutex_);
-  rate_ = std::clamp(rate, kSlowest, kFastest);
+  link_.expect(rate);
 }
 
 void Chooser::raw_is_free() {
@@ -122,8 +105,8 @@ void Chooser::raw_is_free() {
 Chooser::Pick Chooser::choose(size_t lane, Population population) {
   std::lock_guard lock(mutex_);
   Choice& choice = choices_[population == Population::again];
-  // A lane that got little so far may get more.
-  const double rate = rate_ * std::max(part(lane), 0.5 / static_cast<double>(lanes_.size()));
+  // A lane that has sent little so far may get a larger part.
+  const double rate = link_.rate() * std::max(link_.part(lane), 0.5 / static_cast<double>(link_.lanes()));
   const auto promises = [&](size_t number) {
     const Way& way = choice.ways[number];
     return speed(way, choice.ways[choice.at], rate) * (is_raw(way) ? worth_of_raw_ : 1);
@@ -146,11 +129,11 @@ Chooser::Pick Chooser::choose(size_t lane, Population population) {
       break;
     }
   }
-  lanes_[lane].encodes = !is_raw(choice.ways[best]);
+  encodes_[lane] = !is_raw(choice.ways[best]);
   return {choice.ways[best].encoding, population, best};
 }
 
-// Else a way that fared badly once, by chance, would never be tried again.
+// Without this, a way that once measured badly by chance would never be tried again.
 void Chooser::forget(Choice& choice) {
   const bool zstd_tried = std::any_of(choice.ways.begin(), choice.ways.end(),
                                       [](const Way& way) { return way.encoding.level && way.fresh; });
@@ -180,8 +163,8 @@ void Chooser::encoded(const Pick& pick, uint64_t guest_bytes, uint64_t wire_byte
   if (way.encoding.level) expect_of_others();
 }
 
-// A machine that is slow at some levels of zstd is slow at all of them: each need not be tried to find out.
-// One measurement may be chance, for the thread may have been without a processor.
+// A machine that is slow at some levels of zstd is slow at all of them, so not all have to be tried to find
+// that out. One measurement is not enough, because the thread may have been without a processor meanwhile.
 void Chooser::expect_of_others() {
   size_t measured = 0;
   double slower = std::numeric_limits<double>::max();
@@ -207,54 +190,18 @@ void Chooser::network(size_t lane, uint64_t given, uint64_t waiting, Clock::time
     idle_asked_ = now;
     idle_processors_ = idle_();
   }
-  Lane& told = lanes_[lane];
-  const uint64_t sent = given - std::min(given, waiting);
-  const uint64_t more = sent - std::min(sent, told.sent);
-  told.sent = sent;
-  told.waiting = waiting;
-  told.recent += static_cast<double>(more);
-  const bool any =
-      std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& each) { return each.waiting > 0; });
-  if (seen_ != Clock::time_point{} && now > seen_) {
-    measure(std::chrono::duration<double>(now - seen_).count(), more, seen_waiting_ && any);
-  }
-  seen_ = std::max(seen_, now);
-  seen_waiting_ = any;
-}
-
-void Chooser::measure(double seconds, uint64_t sent, bool busy) {
-  window_ += seconds;
-  sent_ += sent;
-  if (busy) {
-    busy_ += seconds;
-    busy_sent_ += sent;
-  }
-  if (window_ < (measured_ == 0 ? kFirstWindow : kWindow)) return;
-  if (busy_ > kBusy * window_) {
-    const double rate = static_cast<double>(busy_sent_) / busy_;
-    const bool encodes =
-        std::any_of(lanes_.begin(), lanes_.end(), [](const Lane& each) { return each.encodes; });
-    const bool doubtful = worth_of_raw_ > 1 && encodes && rate < rate_;
-    rate_ += (doubtful ? kDoubtfulRate : kNewRate) * (rate - rate_);
-    ++measured_;
-  } else {
-    rate_ = std::max(rate_ * (measured_ < kEnough ? kUnknownGrowth : kKnownGrowth),
-                     static_cast<double>(sent_) / window_);
-  }
-  rate_ = std::clamp(rate_, kSlowest, kFastest);
-  for (Lane& lane : lanes_) lane.recent *= 0.9;
-  window_ = busy_ = 0;
-  sent_ = busy_sent_ = 0;
+  const bool encodes = std::find(encodes_.begin(), encodes_.end(), true) != encodes_.end();
+  link_.note(lane, given, waiting, now, worth_of_raw_ > 1 && encodes);
 }
 
 double Chooser::rate() const {
   std::lock_guard lock(mutex_);
-  return rate_;
+  return link_.rate();
 }
 
 bool Chooser::knows_rate() const {
   std::lock_guard lock(mutex_);
-  return measured_ > 0;
+  return link_.known();
 }
 
 double Chooser::landing_rate() const {
@@ -262,8 +209,8 @@ double Chooser::landing_rate() const {
   const Choice& again = choices_.back();
   const Choice& choice = again.ways[again.at].measured ? again : choices_.front();
   const Way& way = choice.ways[choice.at];
-  const auto lanes = static_cast<double>(lanes_.size());
-  return lanes * speed(way, way, rate_ / lanes);
+  const auto lanes = static_cast<double>(link_.lanes());
+  return lanes * speed(way, way, link_.rate() / lanes);
 }
 
 std::string Chooser::describe() const {

@@ -1,19 +1,23 @@
-// Chooses how a lane encodes its next batch: what lands the most guest pages a second.
+// Chooses how a lane encodes its next batch: the way that lands the most guest pages a second.
 //
-// A lane encodes a batch, then hands it to the network, which drains while the lane encodes the next. So with
-// t the seconds that a way of encoding takes for a byte of guest pages, o the bytes that it leaves of one,
-// and r the rate at which the network drains the lane, a byte takes about
+// A lane encodes a batch, then hands it to the network, which drains while the lane encodes the next. Let t
+// be the seconds that a way of encoding takes for a byte of guest pages, o the bytes that it leaves of one,
+// and r the bytes a second that the network drains from the lane. Then a byte of guest pages takes about
 //
-//     (t⁴ + (o/r)⁴)^¼      the longer of the two, and a little more where they are close
+//     (t⁴ + (o/r)⁴)^¼      the longer of the two, and a little more if they are close
 //
-// t and o are measured for each way on this guest's pages, by all lanes together, apart for pages that come
-// for the first time and pages that come again; the other ways are tried in turn, now and then. Until a level
-// of zstd is, it is taken to be slower than usual by the factor of the best of those that were; what was
-// measured of a way is forgotten bit by bit while nothing new is. r is measured while bytes wait for the
-// network, and grows by itself while none do (fast, until it was measured a few times); a lane's part of it
-// is its part of what was sent. Zstd above level 1 is only taken as far as idle processors bear it. So is all
-// but raw pages where those take no processor's time; what is encoded does, to be sent as well, and a network
-// that seems slow meanwhile need not be: r hardly falls then, and raw pages measure it.
+// t and o are measured for each way on this guest's pages, by all lanes together, separately for pages that
+// are sent for the first time and pages that are sent again. Now and then, one of the other ways is tried, in
+// turn. A level of zstd that is not measured yet is assumed to be slower than usual by the same factor as the
+// best of those that are. What was measured of a way is forgotten gradually while there are no new
+// measurements.
+//
+// r is LinkRate's.
+//
+// Zstd above level 1 counts only as fast as idle processors allow. If raw pages take no processor time
+// (RDMA), that holds for all ways but raw. Encoded pages then take processor time to be sent, too, so a
+// network that seems slow while lanes encode need not be slow: r then falls very slowly, and raw pages
+// measure it.
 //
 // Thread-safe.
 #pragma once
@@ -28,12 +32,13 @@
 
 #include "compression/batch_encoder.h"
 #include "compression/compression.h"
+#include "transport/flow/link_rate.h"
 
 namespace wherry {
 
 class Chooser {
  public:
-  using Clock = std::chrono::steady_clock;
+  using Clock = LinkRate::Clock;
   enum class Population { first, again };
   struct Pick {
     Encoding encoding;
@@ -41,81 +46,66 @@ class Chooser {
     size_t way;
   };
 
-  // `idle` says how many of the machine's processors have nothing to do; it is asked seldom.
+  // `idle` returns how many of the machine's processors are idle. It is called every 200 ms at most.
   Chooser(const Compression& wish, size_t lanes, std::function<double()> idle);
 
-  // What the network is said to drain, until it is measured; before anything is sent.
+  // Sets the bytes a second that the network is assumed to drain until that is measured. To be called before
+  // anything is sent.
   void expect(double rate);
 
-  // Pages that go as they are take no processor's time at either end (RDMA): what does must be worth that.
+  // Raw pages take no processor time at either end (RDMA). So another way has to be better by a margin.
   void raw_is_free();
 
   Pick choose(size_t lane, Population population);
-  // From now on nothing that is sent need be remembered.
+  // From now on, nothing that is sent needs to be remembered.
   void no_deltas();
-  // What a batch came to; `took` is the time of encoding (encoding_time.h).
+  // Reports how a batch was encoded: its bytes before and after, and the time that it took (encoding_time.h).
   void encoded(const Pick& pick, uint64_t guest_bytes, uint64_t wire_bytes,
                std::chrono::duration<double> took);
-  // Said around the sending of each batch: the bytes that a lane was given so far, and how many of them the
-  // network has not sent yet.
+  // To be called before and after each batch is sent, with the bytes that the lane was given so far, and how
+  // many of them the network has not sent yet.
   void network(size_t lane, uint64_t given, uint64_t waiting, Clock::time_point now);
 
-  // What is chosen, like "first: zstd 1, again: delta + zstd 1".
+  // The present choice, such as "first: zstd 1, again: delta + zstd 1".
   std::string describe() const;
-  // Bytes a second that the network is believed to drain from all lanes.
+  // Bytes a second that the network drains from all lanes, measured or assumed.
   double rate() const;
-  // Whether that was measured; else it is a guess.
+  // Whether rate() was measured.
   bool knows_rate() const;
-  // Guest bytes a second that all lanes land of pages that come again, as far as that is known.
+  // Guest bytes a second at which all lanes land pages that are sent again. Until such pages are measured, it
+  // is for pages that are sent for the first time.
   double landing_rate() const;
 
  private:
   struct Way {
     Encoding encoding;
     double usual = 0;        // seconds for a guest byte, on most machines
-    double seconds = usual;  // on this one
-    double left = 1;         // wire bytes of a guest byte
+    double seconds = usual;  // seconds for a guest byte, on this machine
+    double left = 1;         // wire bytes for a guest byte
     bool measured = false;
-    bool fresh = false;  // measured since a way was last tried
+    bool fresh = false;  // measured since another way was last tried
   };
   struct Choice {
     std::vector<Way> ways;
     size_t at = 0;
-    size_t tried = 0;  // the last
+    size_t tried = 0;  // the way that was tried last
     uint32_t batches = 0;
   };
-  struct Lane {
-    uint64_t sent = 0;
-    uint64_t waiting = 0;
-    double recent = 0;  // bytes sent lately, to tell the lanes' parts
-    bool encodes = false;
-  };
-
   static bool is_raw(const Way& way);
   void expect_of_others();
   void forget(Choice& choice);
   double speed(const Way& way, const Way& present, double rate) const;
-  double part(size_t lane) const;
-  void measure(double seconds, uint64_t sent, bool busy);
 
   const Compression wish_;
   const std::function<double()> idle_;
   mutable std::mutex mutex_;
   std::array<Choice, 2> choices_;
-  std::vector<Lane> lanes_;
-  double slower_ = 1;        // than usual, at zstd
-  double worth_of_raw_ = 1;  // its speed counts so many times
-  double rate_;              // bytes a second that the network drains
-  uint32_t measured_ = 0;    // how often that was measured
+  LinkRate link_;
+  std::vector<bool> encodes_;  // of each lane: whether its last batch took processor time
+  double slower_ = 1;          // factor by which this machine is slower than usual at zstd
+  double worth_of_raw_ = 1;    // factor on the speed of raw pages
   double idle_processors_ = 0;
   Clock::time_point idle_asked_;
-  Clock::time_point seen_;     // when network() was last told
-  bool seen_waiting_ = false;  // whether bytes waited then
-  // The measurement that is under way: all of it, and the part in which bytes waited.
-  double window_ = 0;
-  double busy_ = 0;
-  uint64_t sent_ = 0;
-  uint64_t busy_sent_ = 0;
 };
 
 }  // namespace wherry

@@ -1,6 +1,6 @@
-// How long encoding takes, for the chooser: wall time, so that other work on the machine's processors counts,
-// but at most so many times what the thread worked. One that was without a processor for long says more of
-// chance than of the way it encoded. For one thread.
+// How long encoding takes, for the chooser. It is wall time, so that other work on the machine's processors
+// counts, but at most kMostWaiting times the CPU time of the thread: a thread that had no processor for long
+// says nothing about the way of encoding. Used by one thread.
 #pragma once
 
 #include <algorithm>

@@ -1,15 +1,15 @@
-// Which pages may land now.
+// Decides which pages can land now.
 //
-// Pages of one epoch may land in any order, on any lane; those of epoch e+1 only when every channel that
-// takes part has delivered epoch e whole, because the same page may be in both. A channel's landing thread
-// reports each epoch it has finished: everything of it placed or written. Channel 0 says with each of its
-// epochs how many channels take part.
+// Pages of one epoch land in any order, on any lane. Pages of epoch e+1 land only when every channel that
+// takes part in epoch e has delivered all of it, because the same page can be in both. A channel's landing
+// thread reports each epoch that it has finished: everything of it is placed or written. Channel 0 says for
+// each of its epochs how many channels take part.
 //
-// The gate opens when ready() says that the destination stands past its setup. It can be withdrawn: from then
-// on nothing lands by placement any more and what has not landed goes through the channels.
+// The gate opens with ready(), when the destination is past its setup. It can be withdrawn: from then on,
+// pages are not placed any more, and what has not landed goes through the channels.
 //
-// Thread-safe. Nobody blocks here but the landing thread of the channel concerned, so channels cannot stop
-// one another in any other way than their order demands.
+// Thread-safe. Only the landing thread of a channel blocks here, and only for that channel. So channels hold
+// each other up only where the order of epochs demands it.
 #pragma once
 
 #include <condition_variable>
@@ -24,13 +24,13 @@ class EpochGate {
  public:
   enum class Verdict { land, withdrawn, stopped };
 
-  // The destination can take pages now.
+  // The destination is past its setup.
   void ready();
-  // Whether pages of this epoch may land at once.
+  // Whether pages of this epoch can land at once.
   bool open(uint32_t epoch) const;
-  // Waits until pages of this epoch may land, or never will.
+  // Waits until pages of this epoch can land, or never will.
   Verdict wait(uint32_t epoch);
-  // `channel` has delivered everything of `epoch`. `participants` counts only from channel 0.
+  // `channel` has delivered everything of `epoch`. `participants` is ignored unless it comes from channel 0.
   void finish(uint16_t channel, uint32_t epoch, uint32_t participants);
   void withdraw();
   void stop();

@@ -9,7 +9,7 @@
 namespace wherry {
 namespace {
 
-constexpr double kExcess = 0.1;      // ε: how much of the downtime target may go to bytes in flight
+constexpr double kExcess = 0.1;      // ε: part of the downtime target that bytes in flight can use up
 constexpr double kQemuWindow = 0.1;  // W in seconds: QEMU's BUFFER_DELAY
 
 }  // namespace
@@ -19,7 +19,7 @@ FlightRoom::FlightRoom(FlightRoom&& other) noexcept
 
 FlightRoom& FlightRoom::operator=(FlightRoom&& other) noexcept {
   if (this == &other) return *this;
-  const FlightRoom old = std::move(*this);  // returns what it has
+  const FlightRoom old = std::move(*this);  // its destructor returns the room
   window_ = other.window_;
   channel_ = other.channel_;
   bytes_ = std::exchange(other.bytes_, 0);
@@ -84,7 +84,7 @@ void FlightWindow::close(uint16_t channel) {
   freed_.notify_all();
 }
 
-// A channel leaves to each other channel that has less than a slot in flight what that is short of a slot.
+// If another channel has less than a slot in flight, the rest of its slot is reserved for it.
 size_t FlightWindow::room(uint16_t channel, size_t want) const {
   size_t spoken_for = state_.in_flight;
   for (const auto& [other, bytes] : of_channel_) {
@@ -127,7 +127,7 @@ void FlightWindow::landed(uint16_t channel, size_t bytes) {
   release(channel, bytes);
 }
 
-// A channel that is closed has nothing in flight any more.
+// A closed channel has nothing in flight any more.
 void FlightWindow::release(uint16_t channel, size_t bytes) {
   if (auto found = of_channel_.find(channel); found != of_channel_.end()) {
     found->second -= bytes;

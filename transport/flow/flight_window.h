@@ -1,24 +1,25 @@
-// How many bytes may be in flight: taken from a channel and not yet acknowledged as placed.
+// Limits the bytes in flight: those that were taken from a channel and are not yet acknowledged as placed.
 //
-// The source guest's QEMU decides when to stop the guest from its own send rate, and takes what Wherry holds
-// for sent. All of that becomes downtime, so the bound is a time, not a size. With E the goodput, L the
-// downtime target and W = 0.1 s, the window over which QEMU measures its bandwidth:
+// The source's QEMU decides by its own send rate when to stop the guest, and counts what Wherry holds as
+// sent. All of that becomes downtime. So the bound is a time, not a size. With E the goodput, L the downtime
+// target and W = 0.1 s, the window over which QEMU measures its bandwidth:
 //
 //     bound = 0.1 · E · W·L / (W+L)  +  E · R        (R: the round trip of the link)
 //
-// The first term keeps the excess under a tenth of L. The second is what the link itself holds: without it a
-// long link would never fill. It is never less than one slot a lane, nor than one slot a channel: each
-// channel may always have a slot's worth in flight (a batch, with what the stream has around its pages),
-// because QEMU's barriers wait for every channel and one that starves would stop all others for ever. Less
-// than a whole packet of a multifd channel would do that: the main channel's first bytes wait for it.
+// The first term keeps the added downtime under a tenth of L. The second is what the link itself holds:
+// without it, a long link would never fill. The bound is never less than one slot for each lane, nor than one
+// slot for each channel. Each channel can always have a slot's worth in flight (a batch, and what the stream
+// has around its pages), because QEMU's barriers wait for every channel, and a channel that starves would
+// stop all others for ever. Less than a whole packet of a multifd channel would be enough to do that: the
+// main channel's first bytes wait for that packet.
 //
-// A batch is a half of a lane's share of that, batch_bytes(), so that a lane has one to encode while another
-// drains.
+// A batch, batch_bytes(), is half of a lane's share of the bound, so that a lane has one to encode while
+// another drains.
 //
-// Room in the window is a token, FlightRoom: it goes along with the bytes that it stands for, from the read
-// to the acknowledgement, and returns to the window when it goes.
+// Room in the window is a token, FlightRoom. It goes along with the bytes that it stands for, from the read
+// to the acknowledgement. When it is destroyed, the room returns to the window.
 //
-// Thread-safe; a FlightRoom is used by one thread at a time and does not outlive its window.
+// Thread-safe. A FlightRoom is used by one thread at a time and must not outlive its window.
 #pragma once
 
 #include <atomic>
@@ -42,9 +43,9 @@ class FlightRoom {
   ~FlightRoom();
 
   size_t bytes() const { return bytes_; }
-  // Parts with that many bytes, or with all that there are.
+  // Splits off that many bytes, or all if there are fewer.
   FlightRoom split(size_t bytes);
-  // Takes over the room of the same channel.
+  // Takes over the room of `other`, which has to be of the same channel.
   void add(FlightRoom other);
   // The bytes are placed: they count for the goodput, and the room returns to the window.
   void landed();
@@ -64,8 +65,9 @@ class FlightWindow {
   struct Limits {
     size_t lanes = 1;
     std::chrono::milliseconds downtime{300};
-    size_t cap = 0;  // bytes; never more in flight, whatever the goodput
+    size_t cap = 0;  // bytes; the bound is larger only if lanes and channels need it for their slots
   };
+  // Sizes are in bytes.
   struct State {
     size_t in_flight = 0;
     size_t most_in_flight = 0;
@@ -79,14 +81,14 @@ class FlightWindow {
   void open(uint16_t channel);
   void close(uint16_t channel);
 
-  // Up to `want` bytes for a channel; 0 if there is no room now.
+  // Room for up to `want` bytes of a channel; for 0 bytes if there is none now.
   FlightRoom try_take(uint16_t channel, size_t want);
-  // Waits for room; 0 once stop() was called.
+  // Waits for room. For 0 bytes after stop().
   FlightRoom take(uint16_t channel, size_t want);
   void set_round_trip(std::chrono::microseconds round_trip);
   void stop();
   State state() const;
-  // How long batches should be, at most kBatchBytes.
+  // How many bytes of pages a batch should have, at most kBatchBytes.
   size_t batch_bytes() const { return batch_bytes_; }
 
  private:

@@ -1,4 +1,4 @@
-// Bytes landed a second, as the flight window and the progress line need it: the best of the last ten windows
+// Bytes landed a second, for the flight window and the progress line. It is the best of the last ten windows
 // of 100 ms, so that a pause of the guest or of QEMU does not look like a slow link. Not thread-safe.
 #pragma once
 

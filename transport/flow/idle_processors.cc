@@ -37,7 +37,7 @@ double idle_processors() {
   static double share = 0;
   std::lock_guard lock(mutex);
   const Ticks now = read_ticks();
-  // Several sessions of a process may ask at nearly the same time: a tick or two tells nothing.
+  // Several sessions of a process may ask at nearly the same time, and a tick or two says nothing.
   constexpr uint64_t kEnough = 10;
   if (now.all >= before.all + kEnough) {
     if (before.all > 0)

@@ -1,9 +1,9 @@
-// How many of the machine's processors have had nothing to do since the last time somebody asked.
+// How many of the machine's processors were idle since the last call.
 #pragma once
 
 namespace wherry {
 
-// From /proc/stat; 0 the first time, and where there is no such file. Thread-safe.
+// From /proc/stat. 0 in the first call, and if there is no such file. Thread-safe.
 double idle_processors();
 
 }  // namespace wherry

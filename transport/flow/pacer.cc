@@ -4,7 +4,7 @@
 
 namespace wherry {
 
-// Negative: what may be made up for.
+// The debt in bytes. If negative: bytes that can be sent at once, to make up for a pause.
 double Pacer::owed(Clock::time_point now) const {
   const double paid = rate_ * std::chrono::duration<double>(now - paid_).count();
   return std::max(debt_ - paid, -rate_ * std::chrono::duration<double>(kBurst).count());

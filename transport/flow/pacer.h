@@ -1,9 +1,9 @@
-// Keeps what all lanes of a session hand to the network to a rate.
+// Limits the rate at which all lanes of a session together hand bytes to the network.
 //
-// What a lane hands over becomes a debt, paid off at the rate, and while there is one nobody hands over more.
-// So a lane encodes its next batch while the last is being paid for, as it does while the network drains. A
-// payer that comes late has kBurst to make up for it. Over a time t no more than rate · (t + kBurst) and a
-// frame is sent.
+// What a lane hands over becomes a debt, which is paid off at the rate. While there is a debt, no lane hands
+// over more. So a lane encodes its next batch while the last is being paid for, as it does while the network
+// drains. A pause of up to kBurst can be made up for. In a time t, at most rate · (t + kBurst) bytes and one
+// frame are sent.
 //
 // Thread-safe.
 #pragma once
@@ -20,21 +20,21 @@ class Pacer {
   using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::milliseconds kBurst{5};
 
-  // Bytes a second; 0: no limit.
+  // `rate` is in bytes a second; 0: no limit.
   explicit Pacer(double rate, Clock::time_point now = Clock::now()) : rate_(rate), paid_(now) {}
 
-  // Waits until it is time to hand over the next bytes. False once stop() was called.
+  // Waits until `bytes` can be handed over. False after stop().
   bool take(uint64_t bytes);
-  // Holds from now on, for those who wait as well.
+  // Sets the rate from now on, also for calls that are waiting.
   void set_rate(double rate, Clock::time_point now = Clock::now());
   void stop();
   double rate() const;
 
-  // The parts of take(): whether nothing is owed at that time, so that bytes can be handed over …
+  // take() without waiting: whether there is no debt at `now`, so that `bytes` are handed over.
   bool try_take(uint64_t bytes, Clock::time_point now);
-  // … and when that will be.
+  // When the debt will be paid off.
   Clock::time_point due() const;
-  // Bytes that were handed over too early for the rate.
+  // The debt in bytes at `now`, or 0 if there is none.
   uint64_t debt(Clock::time_point now = Clock::now()) const;
 
  private:
@@ -45,8 +45,8 @@ class Pacer {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   double rate_;
-  double debt_ = 0;         // bytes, at the time
-  Clock::time_point paid_;  // to which it was paid off; negative: what may be made up for
+  double debt_ = 0;         // bytes owed at paid_; negative: bytes that can be made up for
+  Clock::time_point paid_;  // the time until which debt_ is paid off
   bool stopped_ = false;
 };
 

@@ -1,9 +1,10 @@
-// A lane: one network path from source to destination, as the session sees it. TCP implements it
-// (tcp_lane.h), and so do the queue pairs of a fabric (fabric_lane.h): memory is attached before it is posted
-// from, posting is apart from completion, and a receiver says where a body goes once it knows the head.
+// A lane: one network path from source to destination, as the session sees it. It is implemented over TCP
+// (tcp_lane.h) and over the queue pairs of a fabric (fabric_lane.h). So memory is attached before frames are
+// posted from it, posting is separate from completion, and the receiver says where a body goes once it knows
+// the head.
 //
-// Each half is used by one thread, its worker; only shut() and await_end() may come from another. Errors are
-// final for the lane.
+// Each half is used by one thread, its worker. But shut(), await_end(), peer(), the counts of bytes and a
+// receiver's attach functions are thread-safe. After an error, the lane cannot be used any more.
 #pragma once
 
 #include <sys/uio.h>
@@ -22,22 +23,22 @@ namespace wherry {
 class LaneSender {
  public:
   virtual ~LaneSender() = default;
-  // Memory that bodies are going to be posted from, for as long as the lane lives.
+  // Registers memory that bodies will be posted from. It must outlive the lane.
   virtual Result<> attach(std::span<uint8_t> memory) = 0;
-  // Hands one frame to the network; waits while there is no room. Lengths and sums of the header are filled
-  // in here. The memory of the body must stay as it is until the frame is acknowledged.
+  // Hands one frame to the network; blocks while that has no room. Fills in the lengths and sums of the
+  // header. The memory of the body must not change until the frame is acknowledged.
   virtual Result<> post(FrameHeader header, std::span<const uint8_t> table,
                         std::span<const std::span<const uint8_t>> body) = 0;
-  // Waits until the network has taken all that was posted.
+  // Waits until the network has taken everything that was posted.
   virtual Result<> complete() = 0;
-  // Ends all calls, from any thread.
+  // Ends all calls.
   virtual void shut() = 0;
-  // Waits until the lane is at its end, whoever ended it; says why.
+  // Waits until the lane has ended, whoever ended it. Returns the reason.
   virtual Error await_end() = 0;
   virtual uint64_t bytes_sent() const = 0;
-  // How many of them wait for the network, as far as that is known.
+  // How many of bytes_sent() still wait for the network, if that is known; else 0.
   virtual uint64_t bytes_waiting() const = 0;
-  // And how many have not arrived at the peer's host, or are not known to have.
+  // How many of bytes_sent() have not arrived at the peer's host, or are not known to have.
   virtual uint64_t bytes_on_way() const = 0;
   virtual std::string peer() const = 0;
 };
@@ -45,26 +46,27 @@ class LaneSender {
 class LaneReceiver {
  public:
   enum class News {
-    head,  // a frame's
-    body,  // the one that has been on its way the longest is there
-    end,   // the orderly one
+    head,  // the head of a frame
+    body,  // the oldest body that was on its way has arrived
+    end,   // the orderly end of the lane
   };
   virtual ~LaneReceiver() = default;
-  // Memory that bodies are likely to be landed in: slots, and RAM of the guest that pages are placed in.
-  // Calls may come from another thread; the memory outlives the lane.
+  // Registers slots, as memory that bodies are likely to land in. It must outlive the lane.
   virtual void attach(std::span<uint8_t> memory) = 0;
+  // Registers guest RAM that pages are placed in. It must outlive the lane.
   virtual void attach_guest(std::span<uint8_t> memory) = 0;
-  // What comes next; `head` is checked.
+  // Waits for what comes next. If it is a head, `head` is that one, checked.
   virtual Result<News> next(FrameHead& head) = 0;
-  // Puts the body of that frame there; the pieces' lengths add up to its body_length. Must follow each head
-  // whose frame has a body. False: it is on its way, which next() ends, in the order of these calls; only a
-  // batch without a pack may be. An error may leave a part of the body behind.
+  // Puts the body of the frame of the last head into `where`, whose pieces are as long as its body_length.
+  // Has to be called after each head of a frame with a body. False: the body is still on its way, and next()
+  // will return News::body for it, in the order of the calls of land(). That can only be for a batch without
+  // a pack. After an error, part of the body may be there.
   virtual Result<bool> land(std::span<iovec> where) = 0;
-  // Behind an error: nothing that was on its way lands any more once this returns.
+  // After an error: when this has returned, nothing that was on its way lands any more.
   virtual void settle() = 0;
-  // Bytes of bodies that the peer has written straight to where they belong, past this side's processor.
+  // Bytes of bodies that the peer has written directly into place (RDMA), without a processor of this side.
   virtual uint64_t bytes_written() const = 0;
-  // Whether the lane itself has ended or failed. If not, an error is the peer's doing.
+  // Whether the lane itself has ended or failed. If not, an error is about what the peer sent.
   virtual bool lost() const = 0;
   virtual void shut() = 0;
   virtual std::string peer() const = 0;

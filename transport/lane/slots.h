@@ -1,7 +1,7 @@
-// The pool of fixed buffers that page data lives in, from the socket to the acknowledgement.
+// The pool of fixed buffers that hold page data from the socket to the acknowledgement.
 //
-// Thread-safe. Memory is reserved once (so that it can be registered with an RDMA device) and touched only as
-// far as it is used: freed slots are handed out again first, most recently freed foremost.
+// Thread-safe. Memory is reserved once, so that it can be registered with an RDMA device, but touched only as
+// needed: the slot that was freed last is handed out first.
 #pragma once
 
 #include <condition_variable>
@@ -13,7 +13,7 @@
 
 namespace wherry {
 
-// Room for the pages of a batch with what QEMU puts around them.
+// Bytes of a slot: room for the pages of a batch and what QEMU's stream has around them.
 inline constexpr size_t kSlotBytes = 576 * 1024;
 
 // Shared ownership of one slot; the last reference returns it to the pool. The pool must outlive it.
@@ -26,7 +26,7 @@ class SlotPool {
   SlotPool(const SlotPool&) = delete;
   SlotPool& operator=(const SlotPool&) = delete;
 
-  // Waits for a free slot; null once close() was called.
+  // Waits for a free slot. Null after close().
   Slot take();
   // A free slot, or null if there is none now.
   Slot try_take();

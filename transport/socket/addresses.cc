@@ -82,9 +82,8 @@ bool is_loopback_name(const std::string& host) {
 std::string unreachable_because(const std::string& host) {
   if (!is_loopback_name(host)) return {};
   return fmt::format(
-      "no other host reaches {0}: on this one it is a loopback address. Give an address of this host "
-      "instead, or "
-      "mend {0} in /etc/hosts",
+      "other hosts cannot reach {0}: on this host it is a loopback address. Give an address of this host "
+      "instead, or correct {0} in /etc/hosts",
       host);
 }
 

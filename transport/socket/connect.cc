@@ -37,7 +37,7 @@ Result<int> finish_connect(int fd, std::chrono::milliseconds timeout, const Even
   return error;
 }
 
-// What an address that is tried has of the time: the same as each of those behind it.
+// The time for one address: the time that is left, in equal parts for it and the addresses after it.
 std::chrono::milliseconds part_of(Clock::time_point until, const addrinfo& address) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
   int count = 0;
@@ -59,8 +59,9 @@ Result<Fd> connect_unix(const Endpoint& to, std::chrono::milliseconds timeout) {
   setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
   if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) != 0) {
     if (errno == EAGAIN)
-      return fail("cannot connect to {}: who listens there has taken nobody for {} s: that process is stuck",
-                  to.str(), seconds_of(timeout));
+      return fail(
+          "cannot connect to {}: the process that listens there has accepted nothing for {} s: it is stuck",
+          to.str(), seconds_of(timeout));
     return fail("cannot connect to {}: {}", to.str(), reason(errno));
   }
   wait = {};

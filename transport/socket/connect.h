@@ -10,10 +10,10 @@
 
 namespace wherry {
 
-// Connects within `timeout`. Of several addresses that a host has, each has its part of it, one after the
-// other. TCP sockets come without Nagle's delay, and with keepalive and TCP_USER_TIMEOUT
-// set so that a peer that vanished is noticed after `silence`. Given `cancel`, it fails as soon as that is
-// raised, but for a unix socket.
+// Connects within `timeout`. If a host has several addresses, they are tried one after the other, each for a
+// part of that time. TCP sockets have Nagle's algorithm off, and keepalive and TCP_USER_TIMEOUT set so that a
+// peer that has vanished is noticed after `silence`. Fails as soon as `cancel` is raised, unless it is a unix
+// socket.
 Result<Fd> connect_to(const Endpoint& to, std::chrono::milliseconds timeout, std::chrono::seconds silence,
                       const Event* cancel = nullptr);
 

@@ -1,4 +1,4 @@
-// Connections that are served side by side, each by a thread of its own.
+// Connections that are served at the same time, each by its own thread.
 //
 // Thread-safe.
 #pragma once
@@ -16,22 +16,22 @@ namespace wherry {
 
 class Connections {
  public:
-  // Who comes when so many are served already is closed at once.
+  // While `most` connections are served, a new one is closed at once.
   explicit Connections(size_t most = std::numeric_limits<size_t>::max()) : most_(most) {}
-  // Shuts every connection, and waits until nobody is served any more.
+  // Shuts all connections, and waits for their threads.
   ~Connections();
 
-  // `work` runs in a thread of its own, and ends soon when the connection is shut. It owns the connection.
-  // An Error: there is no room for one more, and the connection stays the caller's.
+  // Runs `work` in its own thread. `work` owns the connection, and has to end soon after that is shut. On an
+  // Error, descriptors or threads have run out, and the caller still owns the connection.
   Result<> serve(Fd&& connection, std::function<void(Fd connection)> work);
-  // Refuses new ones, and shuts those that are there.
+  // From now on closes new connections, and shuts those that are being served.
   void shut();
   size_t count() const;
 
  private:
   struct Served {
-    Fd connection;  // until its thread takes it
-    Fd also;        // the same, to be shut
+    Fd connection;  // until the thread has started
+    Fd also;        // a duplicate of it, for shut()
     std::thread thread;
     bool over = false;
   };

@@ -21,7 +21,7 @@ namespace wherry {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-// Until who has no room for one more looks again.
+// How long back_off() waits.
 constexpr std::chrono::milliseconds kBackOff{100};
 
 bool same_address(const addrinfo& a, const addrinfo& b) {
@@ -33,7 +33,7 @@ uint16_t& port_of(sockaddr* address) {
                                         : reinterpret_cast<sockaddr_in*>(address)->sin_port;
 }
 
-// Listens at one address; an errno where it cannot be. `port` becomes the one that it has then.
+// Listens at one address. Returns 0 or an errno. Sets `port` to the port that it listens on.
 int listen_at(const addrinfo& at, bool takes_ipv4, uint16_t& port, Fd& fd) {
   fd = Fd(::socket(at.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return errno;
@@ -52,18 +52,18 @@ int listen_at(const addrinfo& at, bool takes_ipv4, uint16_t& port, Fd& fd) {
 
 struct HostSockets {
   std::vector<Fd> fds;
-  std::vector<std::string> addresses;  // those that they listen at
-  std::string left_out;                // why not at the others
+  std::vector<std::string> addresses;  // that they listen on
+  std::string left_out;                // for each other address of the host, why not there
   uint16_t port = 0;
 };
 
-// Listens at each address of a host, at the same port. As QEMU does, it leaves out those that this host has
-// not (now), as long as there is another; but not one whose port is taken, where peers would find somebody
-// else. `alone`: "::" may take IPv4 as well.
+// Listens at each address of a host, on the same port. Like QEMU, it leaves out addresses that this host does
+// not have now, if there is at least one other. An address whose port is in use is an error, because peers
+// would reach another program there. `alone`: if the host is "::", listen on IPv4 as well.
 Result<HostSockets> listen_at_all(const Endpoint& at, const addrinfo& first, bool alone) {
   std::vector<const addrinfo*> each;
   for (const addrinfo* next = &first; next; next = next->ai_next) {
-    // glibc gives 127.0.0.1 twice where /etc/hosts has localhost for ::1 as well.
+    // glibc returns 127.0.0.1 twice if /etc/hosts has localhost for ::1 as well.
     const auto same = [next](const addrinfo* other) { return same_address(*next, *other); };
     if (std::none_of(each.begin(), each.end(), same)) each.push_back(next);
   }
@@ -85,26 +85,26 @@ Result<HostSockets> listen_at_all(const Endpoint& at, const addrinfo& first, boo
   return sockets;
 }
 
-// SIOCUNIXFILE of <linux/un.h>, which does not go with <sys/un.h>.
+// SIOCUNIXFILE of <linux/un.h>, which cannot be included together with <sys/un.h>.
 constexpr unsigned long kFileOfSocket = SIOCPROTOPRIVATE;
 
-// Gives the file of a socket that has a path to a user. By its own descriptor: at the path there may be
-// something else by now, if the directory is somebody's who wants that to be his.
+// Makes a user the owner of a unix socket's file. It goes by the socket, not by the path: a user who can
+// write to the directory may have put another file there by now, to become its owner.
 Result<> give_to(const Fd& socket, const std::string& path, uid_t user) {
   if (user == ::geteuid() || user == 0) return {};
   const Fd file(::ioctl(socket.get(), kFileOfSocket));
   if (file && ::fchownat(file.get(), "", user, static_cast<gid_t>(-1), AT_EMPTY_PATH) == 0) return {};
-  return fail("cannot give {} to user {}, who is to connect there: {} (that takes root)", path, user,
+  return fail("cannot give {} to user {}, who is to connect there: {} (this needs root)", path, user,
               reason(errno));
 }
 
-// Room for one descriptor beside a message.
+// Room for one descriptor in the control data of a message.
 struct DescriptorMessage {
   alignas(cmsghdr) char bytes[CMSG_SPACE(sizeof(int))];
 };
 
-// Whether such an error of a call that would not wait says that nobody is there, yet or any more. (A socket
-// that was shut has EINVAL.)
+// Whether this errno of a non-blocking call means that nobody has come yet, or that the peer has left. (A
+// socket that was shut gives EINVAL.)
 bool is_nobody(int error) {
   return error == EAGAIN || error == EINTR || error == ECONNABORTED || error == ECONNRESET || error == EINVAL;
 }
@@ -121,7 +121,7 @@ Result<Fd> receive_descriptor(int from) {
   header.msg_controllen = sizeof control.bytes;
   const ssize_t got = ::recvmsg(from, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (got < 0 && !is_nobody(errno))
-    return fail("cannot take a connection that is handed over: {}", reason(errno));
+    return fail("cannot accept a connection that is handed over: {}", reason(errno));
   if (got <= 0) return Fd();
   Fd taken;
   if (const cmsghdr* item = CMSG_FIRSTHDR(&header);
@@ -130,9 +130,9 @@ Result<Fd> receive_descriptor(int from) {
     std::memcpy(&fd, CMSG_DATA(item), sizeof fd);
     taken = Fd(fd);
   }
-  // The kernel has closed what it found no number for.
+  // If this process has no descriptor left, the kernel has closed the connection.
   if (header.msg_flags & MSG_CTRUNC)
-    return fail("cannot take a connection that is handed over: {}", reason(EMFILE));
+    return fail("cannot accept a connection that is handed over: {}", reason(EMFILE));
   return taken;
 }
 
@@ -171,8 +171,9 @@ Result<> Listener::add_path(const Endpoint& at, uid_t user) {
   if (!address) return pass_on(address);
   struct stat left {};
   if (::lstat(at.path.c_str(), &left) == 0) {
-    if (!S_ISSOCK(left.st_mode)) return fail("{} exists and is no socket", at.path);
-    // Only a path that nobody listens on any more is replaced. A full queue (EAGAIN) is somebody's.
+    if (!S_ISSOCK(left.st_mode)) return fail("{} exists and is not a socket", at.path);
+    // Only a path that nobody listens on any more is replaced. With EAGAIN, somebody listens: the queue is
+    // full.
     const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!probe) return fail("cannot make a socket: {}", reason(errno));
     const bool there = ::connect(probe.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) == 0;
@@ -182,7 +183,7 @@ Result<> Listener::add_path(const Endpoint& at, uid_t user) {
   }
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return fail("cannot make a socket: {}", reason(errno));
-  // The mode is set on the socket before it has a name, so nobody else can connect in between.
+  // The mode is set before the socket has a path, so nobody else can connect in between.
   ::fchmod(fd.get(), 0600);
   if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) != 0)
     return fail("cannot listen on {}: {}", at.path, reason(errno));
@@ -195,12 +196,12 @@ Result<> Listener::add_path(const Endpoint& at, uid_t user) {
   return {};
 }
 
-// `alone`: nothing else is listened on.
+// `alone`: it is the only endpoint to listen on.
 Result<> Listener::add_host(Endpoint at, bool alone) {
   auto found = resolve_to_listen(at);
   if (!found) return pass_on(found);
   auto sockets = listen_at_all(at, **found, alone);
-  // What the kernel gives at one address may be taken at another.
+  // A port that the kernel chose at one address may be in use at another.
   constexpr int kTries = 10;
   for (int tries = 1; !sockets && at.port == 0 && tries < kTries; ++tries)
     sockets = listen_at_all(at, **found, alone);
@@ -241,14 +242,14 @@ Result<Fd> Listener::accept(std::chrono::seconds silence) const {
 Result<Fd> Listener::accept_waiting() const {
   if (handed_over_) return receive_descriptor(fds_.front().get());
   for (const Fd& listening : fds_) {
-    // accept4() finds that there is no descriptor before it finds that nobody calls.
+    // If no descriptor is left, accept4() fails even if nobody has connected. So poll first.
     pollfd ready{listening.get(), POLLIN, 0};
     auto calls = wait_ready({&ready, 1}, Clock::time_point());
     if (!calls) return pass_on(calls);
     if (!*calls) continue;
     Fd fd(::accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (fd) return fd;
-    if (!is_nobody(errno)) return fail("cannot take who calls at {}: {}", told_, reason(errno));
+    if (!is_nobody(errno)) return fail("cannot accept a connection on {}: {}", told_, reason(errno));
   }
   return Fd();
 }

@@ -1,6 +1,6 @@
-// Listening at endpoints, and taking connections from another process that listens.
+// Listening at endpoints, and accepting connections that another process hands over.
 //
-// Blocking calls; stop() in another thread ends them. Thread-safe otherwise as long as one thread accepts.
+// Calls block; stop() in another thread ends them. Otherwise thread-safe as long as only one thread accepts.
 #pragma once
 
 #include <sys/types.h>
@@ -16,17 +16,17 @@
 
 namespace wherry {
 
-// Listening sockets, and the path to remove when their owner goes; or a socket over which another process
+// Either listening sockets, whose path is removed with the Listener, or a socket over which another process
 // hands over the connections that it has accepted.
 class Listener {
  public:
-  // A unix path left behind by a dead process is replaced; one that somebody listens on is an error. The
-  // socket's mode is 0600. A host is listened on at all addresses that it has; some of them may not be this
-  // host's.
+  // The path of a unix socket that nobody listens on any more is replaced; one that somebody listens on is an
+  // error. The socket's mode is 0600. For a host name, it listens at all addresses of the name, except those
+  // that this host does not have.
   static Result<Listener> open(const Endpoint& at);
-  // On several hosts.
+  // At several endpoints.
   static Result<Listener> open(const std::vector<Endpoint>& at);
-  // At a unix path, for the processes of a user: the socket is his, unless he is root, who needs not own it.
+  // At a unix path, for the processes of a user: the user owns the socket. Root need not own it.
   static Result<Listener> open_for(const Endpoint& at, uid_t user);
   // Connections come from hand_over() at the other end of `from`.
   static Listener handed_over(Fd from);
@@ -41,22 +41,22 @@ class Listener {
   }
   ~Listener();
 
-  // Waits for a connection; fails once stop() was called, and where there is no room for one more: who calls
-  // is not told then, and must not be left waiting.
+  // Waits for a connection. Fails after stop(), and if descriptors or memory have run out. The peer does not
+  // see the latter, so the caller must not leave it waiting. `silence`: see connect_to().
   Result<Fd> accept(std::chrono::seconds silence) const;
   // The next connection that is already there, or an empty Fd.
   Result<Fd> accept_waiting() const;
-  // Ends accept() in another thread, now and for ever.
+  // Ends accept() in other threads, and all later calls of it.
   void stop() const;
-  // Whether that was called, or nobody hands over connections any more.
+  // Whether stop() was called, or the process that hands over connections has closed the socket.
   bool stopped() const;
-  // For who goes on listening although there is no room: waits for a moment, or until stop().
+  // For a caller that goes on listening without descriptors: waits for a moment, or until stop().
   void back_off() const;
-  // Where it listens: the first, or each that was asked for. A port 0 was replaced by the one the kernel
-  // gave.
+  // The first endpoint that it listens at. If its port was 0, it is now the port that the kernel chose.
   const Endpoint& where() const { return where_.front(); }
+  // All endpoints that it listens at, with ports as in where().
   const std::vector<Endpoint>& everywhere() const { return where_; }
-  // The same for people, with the addresses behind a name, and those that are not listened on.
+  // Text for people: the endpoints, the addresses of a name, and the addresses that were left out.
   const std::string& str() const { return told_; }
 
  private:
@@ -69,8 +69,8 @@ class Listener {
   bool handed_over_ = false;
 };
 
-// Gives a connection to the process at the other end of a unix socket; both ends of it are then that
-// process's.
+// Hands a connection over to the process at the other end of the unix socket `to`. This process still has to
+// close its own descriptor.
 Result<> hand_over(int to, const Fd& connection);
 
 }  // namespace wherry

@@ -35,9 +35,9 @@ std::optional<uint32_t> lost_packets(int fd) {
   const auto info = info_of(fd);
   if (!info || info->tcpi_retransmits == 0) return std::nullopt;
   const uint64_t came = info->tcpi_bytes_acked + info->tcpi_bytes_retrans;
-  const uint64_t sent = info->tcpi_bytes_sent + 1;  // as acknowledged, the SYN is counted
+  const uint64_t sent = info->tcpi_bytes_sent + 1;  // acknowledged bytes include the SYN
   if (sent < came + info->tcpi_snd_mss) return std::nullopt;
-  // Had full packets come through, they would be most of what did.
+  // If full packets had come through, they would be most of what did.
   const uint64_t full = uint64_t{info->tcpi_delivered} * info->tcpi_snd_mss;
   if (info->tcpi_bytes_acked > full / 2) return std::nullopt;
   return size_of(*info, fd).whole;

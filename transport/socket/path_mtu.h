@@ -1,8 +1,8 @@
-// Packets as large as both ends allow, on a way that takes only smaller ones and drops the others without a
-// word.
+// Finds an MTU black hole: a path that drops packets of the size that both ends allow, without an ICMP
+// message.
 //
-// A connection is made of small packets, so it looks sound. What is large is sent again and again on it and
-// never acknowledged, until the kernel gives up.
+// A connection is set up with small packets, so it looks good. Large packets are then sent again and again
+// and never acknowledged, until the kernel gives up.
 #pragma once
 
 #include <cstdint>
@@ -10,19 +10,20 @@
 
 namespace wherry {
 
-// The packets of a connected TCP socket, as large as the kernel makes them now: by the MTUs of both ends, and
-// by what it has heard of those between.
+// The size of the largest packets that the kernel now sends on a connected TCP socket. It goes by the MTUs of
+// both ends and by what it has learned of the path between.
 struct PacketSize {
-  uint32_t whole = 0;    // bytes, as an MTU counts them,
-  uint32_t payload = 0;  // and of the stream
+  uint32_t whole = 0;    // bytes, as an MTU counts them
+  uint32_t payload = 0;  // bytes of the stream in it
 };
 PacketSize packet_size(int fd);
 
-// The size of packets of which not one was ever acknowledged, though they were sent more than once and
-// smaller ones came through. Nothing: it is not so. Still known of a connection that has failed.
+// The size of the largest packets, in bytes as an MTU counts them, if none was ever acknowledged although
+// they were sent more than once and smaller ones came through; else nullopt. Also works after the connection
+// has failed.
 std::optional<uint32_t> lost_packets(int fd);
 
-// What to do about that.
+// What the user can do about lost_packets().
 inline constexpr const char* kLostPacketsRemedy =
     "give the interface here the MTU of the narrowest link on the way (ip link set dev INTERFACE mtu BYTES), "
     "or let the kernel find it (sysctl net.ipv4.tcp_mtu_probing=2)";

@@ -24,12 +24,12 @@ Result<AddrInfo> resolve(const Endpoint& at, bool passive) {
   const char* host = at.host.empty() ? nullptr : at.host.c_str();
   int error = getaddrinfo(host, port.c_str(), &hints, &found);
   if (error == EAI_NONAME || error == EAI_ADDRFAMILY || error == EAI_NODATA) {
-    // AI_ADDRCONFIG leaves out loopback addresses where no other address is configured.
+    // AI_ADDRCONFIG leaves out loopback addresses if no other address is configured.
     hints.ai_flags &= ~AI_ADDRCONFIG;
     error = getaddrinfo(host, port.c_str(), &hints, &found);
   }
   if (error != 0) {
-    // It reads files and asks name servers, and does not say if it has no descriptor for that.
+    // getaddrinfo() needs descriptors, for files and name servers, and does not say if there are none.
     const Fd one(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     return fail("cannot resolve {}: {}", at.host, one ? gai_strerror(error) : reason(errno));
   }
@@ -42,7 +42,8 @@ Result<AddrInfo> resolve_to_listen(const Endpoint& at) {
   return resolve(at, true);
 }
 
-// getaddrinfo() cannot be ended, and takes what a name server takes: so it has a thread that may be left.
+// getaddrinfo() cannot be cancelled and takes as long as the name server. So it has its own thread, which is
+// left running if `cancel` is raised.
 Result<AddrInfo> resolve_to_connect(const Endpoint& at, const Event* cancel) {
   if (!cancel) return resolve(at, false);
   struct Lookup {

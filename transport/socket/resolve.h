@@ -1,4 +1,4 @@
-// The socket addresses that an endpoint stands for. Thread-safe.
+// The socket addresses of an endpoint. Thread-safe.
 #pragma once
 
 #include <netdb.h>
@@ -19,14 +19,14 @@ struct AddrInfoFree {
 // A list of getaddrinfo(3).
 using AddrInfo = std::unique_ptr<addrinfo, AddrInfoFree>;
 
-// All addresses of a host, to listen at. Waits for a name server as long as that takes.
+// All addresses of a host, to listen on. Blocks for as long as the name server takes.
 Result<AddrInfo> resolve_to_listen(const Endpoint& at);
-// To connect to. Given `cancel`, it ends with an error as soon as that is raised.
+// All addresses of a host, to connect to. Fails as soon as `cancel`, if there is one, is raised.
 Result<AddrInfo> resolve_to_connect(const Endpoint& at, const Event* cancel);
 
 Result<sockaddr_un> unix_address(const std::string& path);
 
-// "WHY (ADDRESS)" where the user did not give that address but a name; else WHY.
+// "WHY (ADDRESS)" if the user gave a name instead of this address; else "WHY".
 std::string of_address(std::string why, const std::string& address, const Endpoint& at);
 
 }  // namespace wherry

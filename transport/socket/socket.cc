@@ -22,7 +22,7 @@ double seconds_of(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
 }
 
-// Drops what is sent already from the front of the pieces.
+// Drops `bytes`, which are already sent or received, from the front of the pieces.
 std::span<iovec> drop_front(std::span<iovec> pieces, size_t bytes) {
   while (!pieces.empty() && bytes >= pieces.front().iov_len) {
     bytes -= pieces.front().iov_len;
@@ -42,7 +42,7 @@ msghdr message(std::span<iovec> pieces) {
   return header;
 }
 
-// 0, or why not all was sent.
+// Returns 0, or an errno if not everything was sent.
 int send_pieces(int fd, std::span<iovec> pieces) {
   while (!pieces.empty()) {
     msghdr header = message(pieces);
@@ -56,7 +56,7 @@ int send_pieces(int fd, std::span<iovec> pieces) {
   return 0;
 }
 
-// As the kernel answers such a question.
+// `question` is an ioctl that returns a number of bytes. 0 if it fails.
 uint64_t queued(int fd, unsigned long question) {
   int bytes = 0;
   return ::ioctl(fd, question, &bytes) == 0 && bytes > 0 ? static_cast<uint64_t>(bytes) : 0;

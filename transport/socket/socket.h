@@ -1,7 +1,8 @@
-// Connected stream sockets: whole reads and writes, and what the kernel knows of them.
+// Connected stream sockets: complete reads and writes, and what the kernel knows about a connection.
 //
-// Blocking calls on blocking sockets; another thread ends them with shutdown(2). Functions are thread-safe as
-// long as one thread reads and one writes a socket. Errors name the address.
+// Calls block, on blocking sockets; another thread ends them with shutdown(2). Thread-safe as long as one
+// thread at a time reads a socket and one writes it. Errors are the reason alone; the caller adds the
+// address.
 #pragma once
 
 #include <sys/uio.h>
@@ -15,16 +16,18 @@
 
 namespace wherry {
 
+// Turns Nagle's algorithm off, and sets keepalive and TCP_USER_TIMEOUT so that a peer that has vanished is
+// noticed after `silence`.
 void tune_tcp(int fd, std::chrono::seconds silence);
 
-// Sends all bytes of all pieces; the span's entries are used up on the way.
+// Sends all bytes of all pieces. It changes the entries of the span.
 Result<> send_all(int fd, std::span<iovec> pieces);
 Result<> send_all(int fd, std::span<const uint8_t> bytes);
-// The same to a peer that may leave: false if it has.
+// The same, but false instead of an error if the peer has closed the connection.
 Result<bool> send_while_taken(int fd, std::span<iovec> pieces);
 Result<bool> send_while_taken(int fd, std::span<const uint8_t> bytes);
 
-// Fills all pieces. An end of stream before the first byte gives `false`, later an error.
+// Fills all pieces. The end of the stream before the first byte is `false`; later it is an error.
 Result<bool> recv_all(int fd, std::span<iovec> pieces);
 Result<bool> recv_all(int fd, std::span<uint8_t> bytes);
 
@@ -32,26 +35,26 @@ inline iovec piece(std::span<const uint8_t> bytes) {
   return {const_cast<uint8_t*>(bytes.data()), bytes.size()};
 }
 
-// Of a connection whose stream has ended: whether its peer takes nothing more either, because it has closed
-// it and not only ended its own direction. Over TCP that shows only to who writes.
+// For a connection whose incoming stream has ended: whether the peer has closed it, instead of ending only
+// its own direction, and so reads nothing more. Over TCP this shows only after a write.
 bool takes_nothing(int fd);
-// Waits for that. Also ends when the connection is shut here.
+// Waits until takes_nothing(). Also returns when the connection is shut at this end.
 void await_takes_nothing(int fd);
 
-// Bytes that a TCP socket has taken and the kernel has not sent once yet: they wait for a window or for the
-// link.
+// Bytes written to a TCP socket that the kernel has not sent for the first time yet: they wait for the peer's
+// window or for the link.
 uint64_t unsent_bytes(int fd);
-// And those that the peer's has not acknowledged, unsent ones among them.
+// Bytes written to a TCP socket that the peer's kernel has not acknowledged, including unsent ones.
 uint64_t unacknowledged_bytes(int fd);
 
-// The address of an end of a connected TCP socket, in numbers; of an IPv4 address in an IPv6 socket, that.
+// The numeric address of one end of a connected TCP socket, as in addresses.h.
 enum class End { here, peer };
 std::string numeric_address(int fd, End end);
 
 // "host:port" of the peer of a connected TCP socket.
 std::string peer_address(int fd);
 
-// What an errno of a socket's call means (base/errno.h); if a time ran out, how long that was.
+// What an errno of a call on the socket means (base/errno.h). If a timeout ran out, also how long it was.
 std::string reason(int error, int fd);
 
 }  // namespace wherry

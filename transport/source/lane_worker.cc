@@ -57,6 +57,7 @@ Result<> LaneWorker::send_batch(const OutFrame& frame) {
                              time.elapsed());
     tell_chooser();
     outflow_.figures.encoded(encoded_.counts);
+    outflow_.trace_encoding();
   }
   FrameHeader header = frame.header;
   header.pages = frame.pages.page_count();

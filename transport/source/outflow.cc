@@ -17,7 +17,8 @@ Outflow::Outflow(const SourceOptions& options)
       disk_window({.lanes = options.lanes, .downtime = options.downtime, .cap = kMostDiskInFlight}),
       pacer(static_cast<double>(options.bandwidth)),
       history(options.compression.history),
-      chooser(options.compression, options.lanes, idle_processors) {}
+      chooser(options.compression, options.lanes, idle_processors),
+      trace(options.trace) {}
 
 void Outflow::lose_order() {
   no_deltas();
@@ -27,6 +28,15 @@ void Outflow::lose_order() {
 void Outflow::no_deltas() {
   history.disable();
   chooser.no_deltas();
+}
+
+void Outflow::trace_encoding() {
+  if (!trace) return;
+  std::string now = chooser.describe();
+  std::lock_guard lock(tracing);
+  if (now == traced_encoding) return;
+  trace("encoding", {{"encoding", now}, {"link_rate", chooser.rate()}});
+  traced_encoding = std::move(now);
 }
 
 void Outflow::stop() {

@@ -5,7 +5,10 @@
 #pragma once
 
 #include <atomic>
+#include <mutex>
+#include <string>
 
+#include "base/trace.h"
 #include "compression/page_history.h"
 #include "transport/flow/chooser.h"
 #include "transport/flow/flight_window.h"
@@ -30,6 +33,8 @@ struct Outflow {
   // unseen.
   void lose_order();
   void no_deltas();
+  // Traces what the chooser takes, if that has changed.
+  void trace_encoding();
   // Ends all calls, for good.
   void stop();
 
@@ -43,6 +48,9 @@ struct Outflow {
   Chooser chooser;
   SourceFigures figures;
   std::atomic<bool> blocks_sent = false;
+  const Tracer trace;
+  std::mutex tracing;
+  std::string traced_encoding;  // under `tracing`: the last
 };
 
 }  // namespace wherry

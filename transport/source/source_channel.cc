@@ -11,6 +11,7 @@ SourceChannel::SourceChannel(const Session& session, uint16_t number, ChannelKin
   open.header.type = FrameType::open;
   open.header.aux = static_cast<uint32_t>(kind);
   send(std::move(open));
+  session_.outflow.trace("channel_opened", {{"channel", number}, {"kind", name(kind)}});
 }
 
 size_t SourceChannel::take_room(size_t want, bool wait) {
@@ -50,7 +51,9 @@ void SourceChannel::send_record(OutFrame frame, uint16_t flags, uint32_t aux, si
   if (flags & kOpaque && !(flags & kPagesDone) && !session_.outflow.outbox.pages_done())
     session_.outflow.lose_order();
   send(std::move(frame), charge);
-  if (flags & kEpochEnd) ++epoch_;
+  if (!(flags & kEpochEnd)) return;
+  ++epoch_;
+  if (number_ == kMainChannel) session_.outflow.trace("epoch", {{"epoch", epoch_}});
 }
 
 void SourceChannel::pages(PageBatch batch, Slot memory, size_t charge) {
@@ -73,6 +76,8 @@ void SourceChannel::blocks(const GuestBlocks& blocks) {
   frame.owned = nlohmann::json::to_cbor(blocks.to_json());
   frame.bytes = frame.owned;
   send(std::move(frame));
+  session_.outflow.trace("blocks",
+                         {{"blocks", blocks.blocks.size()}, {"relay_because", blocks.relay_because}});
 }
 
 bool SourceChannel::lanes_busy(std::chrono::microseconds wait) const {
@@ -87,6 +92,7 @@ void SourceChannel::close(bool both_ways) {
   frame.header.type = FrameType::close;
   frame.header.aux = both_ways ? kBothWays : 0;
   send(std::move(frame));
+  session_.outflow.trace("channel_closed", {{"channel", number_}, {"both_ways", both_ways}});
 }
 
 void SourceChannel::await_landed() {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/trace.h"
 #include "compression/compression.h"
 #include "transport/fabric/fabric_wish.h"
 #include "transport/socket/endpoint.h"
@@ -22,6 +23,7 @@ struct SourceOptions {
   Compression compression{};
   FabricWish fabric{};
   std::string route{};  // which migration, at a destination that serves several at one port
+  Tracer trace{};       // the session's events
   nlohmann::json wishes = nlohmann::json::object();  // for the other side's VMM glue, in the hello
 };
 

@@ -58,6 +58,7 @@ Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& opt
                            .failure = failure});
   if (!lanes) return pass_on(lanes);
   session->lanes_.add(std::move(*lanes));
+  session->trace_lanes();
   if (auto started = session->start(); !started) {
     failure.fail(started.error());  // ahead of what its lanes say of their end
     return pass_on(started);
@@ -70,6 +71,7 @@ Result<> SourceSession::start() {
   outflow_.disk_window.set_round_trip(control_->round_trip());
   tell_chooser();
   closer_ = failure_.on_fail([this] {
+    options_.trace("failed", {{"why", failure_.first()->message}});
     outflow_.stop();
     control_->give_up(failure_.first()->message, 0);
     lanes_.shut();
@@ -128,7 +130,18 @@ std::unique_ptr<SourceChannel> SourceSession::open_channel(ChannelKind kind) {
       number, kind);
 }
 
+void SourceSession::trace_lanes() const {
+  size_t number = 0;
+  for (const LaneRoster::Account& lane : lanes_.accounts()) {
+    options_.trace("lane_opened", {{"lane", number++},
+                                   {"peer", lane.peer},
+                                   {"over", lane.no_fabric.empty() ? "rdma" : "tcp"},
+                                   {"no_rdma", lane.no_fabric}});
+  }
+}
+
 void SourceSession::say_may_have_it() {
+  options_.trace("may_be_there");
   // If this fails, the control connection has ended, which its own thread finds.
   (void)control_->send({.type = FrameType::may_be_there});
 }
@@ -144,6 +157,7 @@ void SourceSession::lose(size_t number, const Error& why) {
   if (failure_.failed()) return;
   const auto loss = lanes_.lose(number, why.message);
   if (!loss) return;
+  options_.trace("lane_lost", {{"lane", number}, {"why", why.message}, {"last", loss->last}});
   outflow_.outbox.end(number);
   if (loss->last) {
     failure_.await_cause(kExplanation);
@@ -155,7 +169,9 @@ void SourceSession::lose(size_t number, const Error& why) {
 }
 
 void SourceSession::over(size_t number, LaneRoster::Side side) {
-  if (lanes_.over(number, side)) outflow_.outbox.requeue(number);
+  if (!lanes_.over(number, side)) return;
+  outflow_.outbox.requeue(number);
+  options_.trace("lane_over", {{"lane", number}});
 }
 
 void SourceSession::run_control() {
@@ -204,6 +220,7 @@ Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> b
       way_back_.closed(head.header.channel, head.header.aux == kBothWays);
       return true;
     case FrameType::again:
+      options_.trace("batch_again", {{"channel", head.header.channel}, {"sequence", head.header.sequence}});
       // Where a lane was lost, the batch may have been sent once more, and acknowledged, before this came.
       if (outflow_.outbox.again(head.header.channel, head.header.sequence) || lanes_.any_lost()) return true;
       return fail("{} asked again for a frame that it may not ask for", control_->peer());
@@ -239,17 +256,18 @@ Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> b
       auto map = read_map(body, control_->peer());
       if (!map) return pass_on(map);
       peer_account_ = std::move(*map);
+      options_.trace("done");
       return false;
     }
     default:
-      return fail("{} sent a frame of type {} on the control connection", control_->peer(),
-                  static_cast<int>(head.header.type));
+      return fail("{} sent a frame `{}` on the control connection", control_->peer(), name(head.header.type));
   }
 }
 
 Result<nlohmann::json> SourceSession::finish(const nlohmann::json& account) {
   if (outflow_.outbox.wait_acknowledged()) {
     lanes_.done();
+    options_.trace("all_landed");
     if (auto sent = control_->send(FrameType::done, account); !sent) failure_.fail(std::move(sent.error()));
   }
   control_->join();
@@ -270,6 +288,8 @@ Result<nlohmann::json> SourceSession::last_word(std::chrono::steady_clock::time_
     const auto began = std::chrono::steady_clock::now();
     auto socket = dial(options_.peers[attempt % options_.peers.size()], options_, kAskTimeout, cancel);
     auto account = socket ? hear_last_word(**socket, asked, until, cancel) : pass_on(socket);
+    options_.trace("last_word", {{"peer", options_.peers[attempt % options_.peers.size()].str()},
+                                 {"why_not", account ? "" : account.error().message}});
     if (account) return account;
     // A refused attempt comes back at once.
     pollfd cancelled{cancel.fd(), POLLIN, 0};

@@ -89,6 +89,7 @@ class SourceSession {
   SourceSession(const Options& options, WayBack way_back, Failure& failure);
   Result<> start();
   void tell_chooser();
+  void trace_lanes() const;
   void run_lane(size_t number);
   void lose(size_t lane, const Error& why);
   void over(size_t lane, LaneRoster::Side side);

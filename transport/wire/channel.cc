@@ -6,6 +6,20 @@
 
 namespace wherry {
 
+std::string_view name(ChannelKind kind) {
+  switch (kind) {
+    case ChannelKind::main:
+      return "main";
+    case ChannelKind::data:
+      return "data";
+    case ChannelKind::urgent:
+      return "urgent";
+    case ChannelKind::disk:
+      return "disk";
+  }
+  return {};
+}
+
 PageSpace GuestBlocks::space() const {
   PageSpace space{.page_size = page_size, .pages_of_block = {}};
   for (const Block& block : blocks) space.pages_of_block.push_back(block.length / page_size);
@@ -26,7 +40,7 @@ Result<GuestBlocks> GuestBlocks::from_json(const nlohmann::json& map) {
   auto page_size = member<uint32_t>(map, "page_size");
   if (!page_size) return pass_on(page_size);
   if (!std::has_single_bit(*page_size) || *page_size < 1024 || *page_size > 65536) {
-    return fail("the peer names a guest page size of {} bytes", *page_size);
+    return fail("the peer sent a guest page size of {} bytes", *page_size);
   }
   result.page_size = *page_size;
   const auto named = map.find("page_size_named");
@@ -36,16 +50,16 @@ Result<GuestBlocks> GuestBlocks::from_json(const nlohmann::json& map) {
   result.relay_because = *relay_because;
   auto list = map.find("blocks");
   if (list == map.end() || !list->is_array() || list->size() > kMaxBlocks) {
-    return fail("the peer's message lacks a sound \"blocks\"");
+    return fail("the peer's message has no valid \"blocks\"");
   }
   for (const nlohmann::json& entry : *list) {
-    if (!entry.is_object()) return fail("the peer's message lacks a sound \"blocks\"");
+    if (!entry.is_object()) return fail("the peer's message has no valid \"blocks\"");
     auto name = member<std::string>(entry, "name");
     if (!name) return pass_on(name);
     auto length = member<uint64_t>(entry, "length");
     if (!length) return pass_on(length);
     if (name->empty() || name->size() > 255)
-      return fail("the peer names a RAM block of {} letters", name->size());
+      return fail("the peer sent a RAM block with a name of {} bytes", name->size());
     result.blocks.push_back({*name, *length});
   }
   return result;

@@ -1,9 +1,10 @@
-// What the two ends of a session agree to call things: channels, their kinds, and the blocks of guest memory.
+// What both ends of a session number and name alike: channels, their kinds, and the blocks of guest memory.
 #pragma once
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -11,13 +12,17 @@
 
 namespace wherry {
 
-// One connection of the VMM's. Channel 0 is `main`. The numbers are the wire's.
+// The kind of a channel, which is one connection of the VMM. Channel 0 is `main`. The numbers are those of
+// the wire format.
 enum class ChannelKind : uint8_t {
-  main = 0,    // the stream itself; has a way back
+  main = 0,    // the stream itself; has a return path
   data = 1,    // one of several parallel streams of pages
-  urgent = 2,  // small, latency-critical, outside all epochs: travels on the control connection
-  disk = 3,    // storage that moves along: outside all epochs, behind the guest's memory, has a way back
+  urgent = 2,  // small, latency-critical, outside all epochs; travels on the control connection
+  disk = 3,    // storage that is migrated too: outside all epochs, memory goes first; has a return path
 };
+
+// As above.
+std::string_view name(ChannelKind kind);
 
 inline constexpr uint16_t kMainChannel = 0;
 inline constexpr uint16_t kMaxChannels = 300;  // QEMU has at most 255 multifd channels
@@ -31,8 +36,8 @@ struct GuestBlocks {
     uint64_t length = 0;  // bytes
   };
   std::vector<Block> blocks;
-  std::string relay_because;     // set: pages must go through the channels, for this reason
-  bool page_size_named = false;  // the VMM has said it; else it is what that of most guests is
+  std::string relay_because;     // why pages must go through the channels; empty: they need not
+  bool page_size_named = false;  // the VMM has named page_size; false: page_size is that of most guests
 
   PageSpace space() const;
   nlohmann::json to_json() const;

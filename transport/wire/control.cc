@@ -15,12 +15,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// For one who is sending just now; who sends for longer is stuck.
+// How long give_up() waits for a thread that is sending. If that takes longer, it is stuck.
 constexpr std::chrono::milliseconds kGiveUpPatience{50};
 
-// Whether a parser that recurses may be let loose on the bytes: definite lengths only, no tags, no deeper
-// than any message of ours. The JSON library's CBOR reader recurses for each level, and for each piece of a
-// text.
+// Whether a recursive parser can safely read the bytes: definite lengths only, no tags, and no deeper than
+// any message of ours. The JSON library's CBOR reader recurses for each level, and for each piece of a text
+// of indefinite length.
 bool is_plain_cbor(std::span<const uint8_t> bytes) {
   constexpr size_t kDeepest = 8;
   std::vector<uint64_t> left{1};  // items still to come at each level
@@ -68,7 +68,7 @@ Result<> Control::acknowledge(uint16_t channel, uint64_t sequence) {
 }
 
 void Control::give_up(const std::string& why, uint32_t aux) {
-  // No std::timed_mutex: GCC 12's ThreadSanitizer does not know pthread_mutex_clocklock().
+  // Not a std::timed_mutex, because GCC 12's ThreadSanitizer does not know pthread_mutex_clocklock().
   std::unique_lock lock(sending_, std::try_to_lock);
   for (auto waited = 0ms; !lock && waited < kGiveUpPatience; waited += 1ms) {
     std::this_thread::sleep_for(1ms);
@@ -111,7 +111,7 @@ void Control::join() {
 Result<bool> Control::receive(FrameHead& head, std::vector<uint8_t>& body) {
   auto more = socket_->receive_head(head);
   if (!more || !*more) return more;
-  if (head.header.pack_length > 0) return fail("{} packs what it says on the control connection", peer());
+  if (head.header.pack_length > 0) return fail("{} sent a packed frame on the control connection", peer());
   auto received = socket_->receive_body();
   if (!received) return pass_on(received);
   body = std::move(*received);
@@ -140,10 +140,10 @@ std::string peer_text(std::span<const uint8_t> body) {
 }
 
 Result<nlohmann::json> read_map(std::span<const uint8_t> body, const std::string& peer) {
-  if (!is_plain_cbor(body)) return fail("{} sent a message that is no sound CBOR", peer);
+  if (!is_plain_cbor(body)) return fail("{} sent a message that is not valid CBOR", peer);
   auto map = nlohmann::json::from_cbor(body.begin(), body.end(), true, false);
-  if (map.is_discarded()) return fail("{} sent a message that is no sound CBOR", peer);
-  if (!map.is_object()) return fail("{} sent a message that is no CBOR map", peer);
+  if (map.is_discarded()) return fail("{} sent a message that is not valid CBOR", peer);
+  if (!map.is_object()) return fail("{} sent a message that is not a CBOR map", peer);
   return map;
 }
 

@@ -1,8 +1,8 @@
-// The control connection of a session: handshake, acknowledgements, the way back, urgent channels, the end.
+// The control connection of a session: handshake, acknowledgements, return paths, urgent channels, the end.
 //
-//     start(): a thread of its own receives ─▶ its loop ends, or give_up() ─▶ join()
+//     start(): a thread receives ─▶ its loop ends, or give_up() ─▶ join()
 //
-// send() and give_up() may be called by any thread. What is sent here never waits behind page data.
+// send() and give_up() are thread-safe. What is sent here never has to wait for page data.
 #pragma once
 
 #include <atomic>
@@ -19,7 +19,8 @@
 
 namespace wherry {
 
-// Who sees a connection end waits that long for the reason, which the peer gives on the control connection.
+// How long to wait, when a connection has ended, for the reason that the peer sends on the control
+// connection.
 inline constexpr std::chrono::milliseconds kExplanation{500};
 
 class Control {
@@ -29,21 +30,21 @@ class Control {
   Result<> send(const FrameHeader& header, std::span<const uint8_t> body = {});
   Result<> send(FrameType type, const nlohmann::json& map);
   Result<> acknowledge(uint16_t channel, uint64_t sequence);
-  // Tells the peer why the session is over, if that needs no long waiting, and ends this side of the
+  // Tells the peer why the session is over, unless that would block for long, and ends this side of the
   // connection. `aux` is that of the frame.
   void give_up(const std::string& why, uint32_t aux);
 
-  // Runs the loop that receives, in a thread.
+  // Runs `loop`, which receives, in a thread.
   Result<> start(std::function<void()> loop);
-  // Whether start() was called and join() not yet.
+  // Whether start() was called, and join() was not yet.
   bool running() const { return thread_.joinable(); }
-  // Waits for the loop's end. After give_up() the peer has kExplanation to take the reason and end its side:
-  // a connection that is closed with bytes unread may take what was sent before along.
+  // Waits for the end of the loop. After give_up(), the peer has kExplanation to read the reason and to end
+  // its side, because closing a connection with unread bytes can discard what was sent on it before.
   void join();
 
   Result<bool> receive(FrameHead& head, std::vector<uint8_t>& body);
 
-  // Whether the peer has ended the connection; nothing of it is taken.
+  // Whether the peer has ended the connection. Reads nothing.
   bool gone() const;
 
   // The link's shortest round trip so far, as the kernel has measured it.
@@ -59,13 +60,13 @@ class Control {
   std::atomic<bool> given_up_ = false;
 };
 
-// A sentence from the peer, made fit to print and to report: bounded, ASCII, without control characters.
+// Text from the peer, made safe to print and to report: bounded, ASCII, without control characters.
 std::string peer_text(std::span<const uint8_t> body);
 
 // A CBOR map from the peer; anything else is an error.
 Result<nlohmann::json> read_map(std::span<const uint8_t> body, const std::string& peer);
 
-// A member of such a map that must be there and have this type.
+// A required member of a map, of type T.
 template <class T>
 Result<T> member(const nlohmann::json& map, const char* key) {
   auto found = map.find(key);
@@ -78,18 +79,18 @@ Result<T> member(const nlohmann::json& map, const char* key) {
       }
     }
   }
-  return fail("the peer's message lacks a sound \"{}\"", key);
+  return fail("the peer's message has no valid \"{}\"", key);
 }
 
-// A member that is a list of numbers of this type.
+// A required member of a map that is a list of numbers of type T.
 template <class T>
 Result<std::vector<T>> numbers(const nlohmann::json& map, const char* key) {
   auto found = map.find(key);
-  if (found == map.end() || !found->is_array()) return fail("the peer's message lacks a list \"{}\"", key);
+  if (found == map.end() || !found->is_array()) return fail("the peer's message has no list \"{}\"", key);
   std::vector<T> list;
   for (const nlohmann::json& item : *found) {
     if (!item.is_number_unsigned() || item.get<uint64_t>() > std::numeric_limits<T>::max()) {
-      return fail("the peer's message has an unsound number in \"{}\"", key);
+      return fail("the peer's message has an invalid number in \"{}\"", key);
     }
     list.push_back(item.get<T>());
   }

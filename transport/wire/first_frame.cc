@@ -14,9 +14,9 @@ namespace {
 
 constexpr size_t kMostBytes = 16 * 1024;
 
-// The first bytes of a stream once so many are there.
+// The first `bytes` bytes of a stream, as soon as all of them are there. They stay in the socket.
 Result<std::vector<uint8_t>> peek(int fd, size_t bytes, std::chrono::steady_clock::time_point until) {
-  // The socket counts as readable only with that many: no need to look again and again.
+  // The socket is then readable only when that many are there, so one wait is enough.
   const int enough = static_cast<int>(bytes);
   ::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &enough, sizeof enough);
   pollfd ready{fd, POLLIN, 0};
@@ -24,7 +24,7 @@ Result<std::vector<uint8_t>> peek(int fd, size_t bytes, std::chrono::steady_cloc
   const int one = 1;
   ::setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
   if (!there) return pass_on(there);
-  if (!*there) return fail("it said nothing, or too little");
+  if (!*there) return fail("it did not send a first frame in time");
   std::vector<uint8_t> seen(bytes);
   const ssize_t got = ::recv(fd, seen.data(), seen.size(), MSG_PEEK | MSG_DONTWAIT);
   if (got < 0) return fail("{}", reason(errno));
@@ -41,7 +41,7 @@ Result<FirstFrame> first_frame(int fd, const std::string& peer, std::chrono::mil
   auto header = decode_header(bytes);
   if (!header) return pass_on(header);
   if (header->table_length != 0 || header->body_length > kMostBytes)
-    return fail("no connection begins like that");
+    return fail("a connection does not begin with this frame");
   if (auto sound = check_head(bytes, {}); !sound) return pass_on(sound);
   seen = peek(fd, kFrameHeaderBytes + header->body_length, until);
   if (!seen) return pass_on(seen);
@@ -65,15 +65,15 @@ Result<FirstFrame> peek_first_frame(int fd, const std::string& peer, std::chrono
 Result<nlohmann::json> read_welcome(FrameSocket& socket) {
   FrameHead head;
   auto got = socket.receive_head(head);
-  constexpr const char* kLook = "is it a Wherry that listens there, and does it run? Its log may tell";
+  constexpr const char* kLook = "is it a Wherry that listens there, and is it running? See its log";
   if (!got) return fail("{} ({})", got.error().message, kLook);
-  if (!*got) return fail("{} closed the connection instead of an answer ({})", socket.peer(), kLook);
+  if (!*got) return fail("{} closed the connection without an answer ({})", socket.peer(), kLook);
   auto body = socket.receive_body();
   if (!body) return pass_on(body);
   if (head.header.type == FrameType::refuse) {
     return fail("{} refused: {}", socket.peer(), peer_text(*body));
   }
-  if (head.header.type != FrameType::welcome) return fail("{} gave no welcome", socket.peer());
+  if (head.header.type != FrameType::welcome) return fail("{} answered without a welcome", socket.peer());
   return read_map(*body, socket.peer());
 }
 

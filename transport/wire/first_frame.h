@@ -1,9 +1,8 @@
-// The first frame of a connection, seen without taking it: for a port behind which several sessions and
-// services wait, so that each still gets its connection whole.
+// The first frame of a connection, and the answer to it.
 //
-// And what its sender reads in answer.
-//
-// The body is a CBOR map, as all frames have that begin a connection (docs/wire-format.md). Thread-safe.
+// It is read but stays in the socket. So one port can serve several sessions and services, and each gets its
+// connections complete. The body is a CBOR map, as in all frames that begin a connection
+// (docs/wire-format.md). Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -16,7 +15,7 @@
 
 namespace wherry {
 
-// How long a new connection may take to say what it is.
+// How long a new connection has to send its first frame.
 inline constexpr std::chrono::milliseconds kFirstFramePatience{2000};
 
 struct FirstFrame {
@@ -24,10 +23,10 @@ struct FirstFrame {
   nlohmann::json body;
 };
 
-// Waits up to `patience` in all. Errors name the peer; they can be told to it as a refusal.
+// Waits for `patience` at most, in all. Errors name the peer, and can be sent to it as a refusal.
 Result<FirstFrame> peek_first_frame(int fd, const std::string& peer, std::chrono::milliseconds patience);
 
-// Reads the welcome to a first frame; a refusal becomes the error.
+// Reads the welcome that answers a first frame. If the answer is a refusal, the error has its text.
 Result<nlohmann::json> read_welcome(FrameSocket& socket);
 
 }  // namespace wherry

@@ -1,6 +1,6 @@
 #include "transport/wire/frame.h"
 
-#define XXH_STATIC_LINKING_ONLY  // for the size of its state
+#define XXH_STATIC_LINKING_ONLY  // defines XXH3_state_t
 #include <xxh_x86dispatch.h>
 
 #include "base/bytes.h"
@@ -12,35 +12,6 @@ namespace {
 constexpr size_t kHeadSumAt = 48;
 constexpr size_t kBodySumAt = 56;
 
-bool known(uint8_t type) {
-  switch (static_cast<FrameType>(type)) {
-    case FrameType::open:
-    case FrameType::record:
-    case FrameType::batch:
-    case FrameType::close:
-    case FrameType::blocks:
-    case FrameType::hello:
-    case FrameType::welcome:
-    case FrameType::refuse:
-    case FrameType::lane_hello:
-    case FrameType::service:
-    case FrameType::lane_path:
-    case FrameType::last_word:
-    case FrameType::ack:
-    case FrameType::reverse:
-    case FrameType::reverse_close:
-    case FrameType::failed:
-    case FrameType::done:
-    case FrameType::bases:
-    case FrameType::again:
-    case FrameType::lane_lost:
-    case FrameType::lane_ended:
-    case FrameType::may_be_there:
-      return true;
-  }
-  return false;
-}
-
 // The head sum covers everything of header and table but itself.
 uint64_t head_sum(const HeaderBytes& bytes, std::span<const uint8_t> table) {
   Checksum sum;
@@ -51,6 +22,56 @@ uint64_t head_sum(const HeaderBytes& bytes, std::span<const uint8_t> table) {
 }
 
 }  // namespace
+
+std::string_view name(FrameType type) {
+  switch (type) {
+    case FrameType::open:
+      return "open";
+    case FrameType::record:
+      return "record";
+    case FrameType::batch:
+      return "batch";
+    case FrameType::close:
+      return "close";
+    case FrameType::blocks:
+      return "blocks";
+    case FrameType::hello:
+      return "hello";
+    case FrameType::welcome:
+      return "welcome";
+    case FrameType::refuse:
+      return "refuse";
+    case FrameType::lane_hello:
+      return "lane_hello";
+    case FrameType::service:
+      return "service";
+    case FrameType::lane_path:
+      return "lane_path";
+    case FrameType::last_word:
+      return "last_word";
+    case FrameType::ack:
+      return "ack";
+    case FrameType::reverse:
+      return "reverse";
+    case FrameType::reverse_close:
+      return "reverse_close";
+    case FrameType::failed:
+      return "failed";
+    case FrameType::done:
+      return "done";
+    case FrameType::bases:
+      return "bases";
+    case FrameType::again:
+      return "again";
+    case FrameType::lane_lost:
+      return "lane_lost";
+    case FrameType::lane_ended:
+      return "lane_ended";
+    case FrameType::may_be_there:
+      return "may_be_there";
+  }
+  return {};
+}
 
 HeaderBytes encode_header(const FrameHeader& header, std::span<const uint8_t> table) {
   HeaderBytes bytes{};
@@ -78,7 +99,8 @@ Result<FrameHeader> decode_header(const HeaderBytes& bytes) {
     return fail("the peer speaks version {} of the wire format, this Wherry speaks {}", bytes[4],
                 kWireVersion);
   }
-  if (!known(bytes[5])) return fail("a frame has the unknown type {}", bytes[5]);
+  if (name(static_cast<FrameType>(bytes[5])).empty())
+    return fail("a frame has the unknown type {}", bytes[5]);
   if (get_le<uint16_t>(&bytes[10]) != 0) return fail("a frame has reserved bits set");
   FrameHeader header;
   header.type = static_cast<FrameType>(bytes[5]);

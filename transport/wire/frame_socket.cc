@@ -13,7 +13,7 @@ namespace {
 
 // Bodies are received and summed in parts of this size, so that the sum finds the bytes in the cache.
 constexpr size_t kPart = 128 * 1024;
-// Longer than a thread that was just told of a failure takes to pass it on.
+// Longer than a thread needs to report a failure that the kernel has just told it.
 constexpr std::chrono::milliseconds kTelling{100};
 
 }  // namespace
@@ -69,14 +69,13 @@ void FrameSocket::tell(const std::string& told) {
   if (const auto size = lost_packets(socket_.get())) {
     cause_ += fmt::format(
         "; no packet of {} bytes, which the MTUs of both ends allow, was ever acknowledged, only smaller "
-        "ones: if "
-        "the peer is up, {}",
+        "ones: if the peer is up, {}",
         *size, kLostPacketsRemedy);
   }
 }
 
 void FrameSocket::refuse(const std::string& why) {
-  // If even that cannot be sent, the peer is gone, which ends it as well.
+  // If this cannot be sent, the peer has left, and the connection has ended anyway.
   (void)send({.type = FrameType::refuse}, {reinterpret_cast<const uint8_t*>(why.data()), why.size()});
   shut();
 }
@@ -145,7 +144,8 @@ Error FrameSocket::await_end() {
   socklen_t length = sizeof error;
   getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &length);
   if (error != 0) tell(reason(error, socket_.get()));
-  // Both ways have ended, not by us, and no reason is left: another thread has it in hand.
+  // Both directions have ended, not by shut(), and the kernel has no error left: it has told another thread,
+  // which is about to report it.
   if (end.revents & POLLHUP) {
     told_.wait_for(lock, kTelling, [this] { return shut_ || !cause_.empty(); });
   }

@@ -1,6 +1,6 @@
 // Frames over a stream socket: what a TCP lane and the control connection have in common.
 //
-// One thread may send and one receive at a time; shut() and await_end() come from any thread.
+// One thread at a time can send, and one receive. shut() and await_end() are thread-safe.
 #pragma once
 
 #include <sys/uio.h>
@@ -24,12 +24,12 @@ class FrameSocket {
  public:
   FrameSocket(Fd socket, std::string peer);
 
-  // Sends a frame; fills in lengths and sums.
+  // Sends a frame. Fills in the lengths and sums of the header.
   Result<> send(FrameHeader header, std::span<const uint8_t> table,
                 std::span<const std::span<const uint8_t>> body);
   Result<> send(FrameHeader header, std::span<const uint8_t> body = {});
 
-  // Says why not, as the answer to what begins a connection, and ends it.
+  // Answers the first frame of a connection with a refusal, and ends the connection.
   void refuse(const std::string& why);
 
   // Receives header and table and checks them; false at the orderly end of the stream.
@@ -38,13 +38,13 @@ class FrameSocket {
   Result<> receive_body(std::span<iovec> where);
   Result<std::vector<uint8_t>> receive_body();
 
-  // Whether the last call to receive found the connection itself ended or failed, which is no fault of what
-  // came over it.
+  // Whether the last call to receive found that the connection has ended or failed. If not, its error is
+  // about what came over the connection.
   bool lost() const { return lost_; }
-  // Waits until the connection has ended or failed, also by shut(); says why.
+  // Waits until the connection has ended or failed, also by shut(). Returns the reason.
   Error await_end();
 
-  // Bounds each wait of receive from now on; zero: none.
+  // From now on, bounds each wait for bytes. 0: no bound.
   void set_patience(std::chrono::milliseconds longest);
   void shut();
   uint64_t bytes_sent() const { return bytes_sent_; }
@@ -53,10 +53,10 @@ class FrameSocket {
 
  private:
   Result<bool> receive(std::span<iovec> pieces);
-  // The kernel tells a failure once, to the call that asks first; those that come after get another or none.
-  // Keeps the first and returns it.
+  // The kernel reports a failure once, to the first call that asks. Later calls get another error, or none.
+  // Keeps the first, and returns it.
   std::string cause(const std::string& told);
-  // With what the kernel knows besides. Called with the lock held.
+  // Keeps `told` if it is the first, with what else the kernel knows. Called with telling_ locked.
   void tell(const std::string& told);
 
   Fd socket_;

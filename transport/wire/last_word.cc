@@ -11,7 +11,7 @@
 namespace wherry {
 namespace {
 
-// For the source's confirmation.
+// How long the source has to confirm.
 constexpr std::chrono::seconds kConfirm{10};
 
 Result<FrameHead> next_head(FrameSocket& socket) {
@@ -28,7 +28,7 @@ Result<> await_frame(FrameSocket& socket, std::chrono::steady_clock::time_point 
   auto there = wait_ready(ready, until);
   if (!there) return pass_on(there);
   if (ready[1].revents) return fail("interrupted");
-  if (!*there) return fail("{} had no word in time", socket.peer());
+  if (!*there) return fail("{} had no word from the VMM in time", socket.peer());
   return {};
 }
 
@@ -65,7 +65,8 @@ Result<> LastWord::tell(FrameSocket& source, uint64_t heard, const std::function
       if (stopped_) return fail("nobody waits for the VMM's word any more");
       const uint64_t missing = total_ - heard;
       if (heard > total_ || missing > kept_.size())
-        return fail("{} has heard {} bytes, of {}", source.peer(), heard, total_);
+        return fail("{} asks for what follows byte {} of {}, which is not kept here", source.peer(), heard,
+                    total_);
       more.assign(kept_.end() - static_cast<ptrdiff_t>(missing), kept_.end());
       over = closed_;
     }
@@ -132,15 +133,15 @@ Result<nlohmann::json> hear_last_word(FrameSocket& destination, WordAsked& asked
         return fail("{} refused: {}", destination.peer(), peer_text(*body));
       case FrameType::done: {
         auto account = read_map(*body, destination.peer());
-        // If this does not arrive, the destination keeps the word for nobody.
+        // If this does not arrive, the destination keeps the word for longer than it needs to.
         if (account)
           (void)destination.send({.type = FrameType::done},
                                  nlohmann::json::to_cbor(nlohmann::json::object()));
         return account;
       }
       default:
-        return fail("{} sent a frame of type {} instead of the VMM's word", destination.peer(),
-                    static_cast<int>(head->header.type));
+        return fail("{} sent a frame `{}` instead of the VMM's word", destination.peer(),
+                    name(head->header.type));
     }
   }
 }

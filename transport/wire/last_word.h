@@ -1,10 +1,11 @@
-// What the destination's VMM says on the way back of the main channel, kept for a source that has lost its
-// session: its word on how the migration went may be just what did not arrive.
+// What the destination's VMM says on the return path of the main channel, kept for a source that has lost its
+// session: the VMM's word on how the migration went may not have arrived.
 //
 //   destination: said()*, closed() ─▶ tell(), whenever a source comes back
-//   source:      hear_last_word(), until it has it
+//   source:      hear_last_word(), until it has the word
 //
-// The words are bytes to both: the source hands them to its VMM as if they had come in time.
+// To both ends, what the VMM says is only bytes. The source passes them to its VMM as if they had come in
+// time.
 #pragma once
 
 #include <chrono>
@@ -26,21 +27,21 @@ namespace wherry {
 // The destination's part. Thread-safe.
 class LastWord {
  public:
-  // Of all that was said so much is kept: QEMU's last words are a dozen bytes, TLS makes some hundred of
-  // them.
+  // At least this many of the last bytes are kept. QEMU's last words are a dozen bytes, with TLS some
+  // hundred.
   static constexpr size_t kKept = 64 * 1024;
 
   void said(std::span<const uint8_t> bytes);
   void closed();
-  // Tells a source that has heard that many bytes the rest as it comes, and after closed() the account. Ends
-  // when the source confirms that it has it, or leaves, or at stop().
+  // For a source that has received the first `heard` bytes: sends the rest as it comes, and after closed()
+  // the account. Returns when the source has confirmed the account or has left, or at stop().
   Result<> tell(FrameSocket& source, uint64_t heard, const std::function<nlohmann::json()>& account);
-  // Whether a source has come back, and is being told or was.
+  // Whether a source has come back.
   bool asked() const;
-  // Both wait until then at most, or for stop(): until the VMM has closed the main channel, or a source was
-  // told;
+  // Waits until the VMM has closed the main channel or a source has confirmed. Also returns at `until` and at
+  // stop().
   void wait_closed(std::chrono::steady_clock::time_point until);
-  // until a source was told; whether it was.
+  // Waits until a source has confirmed, and returns whether one has. Also returns at `until` and at stop().
   bool wait_told(std::chrono::steady_clock::time_point until);
   void stop();
 
@@ -49,21 +50,21 @@ class LastWord {
   std::condition_variable changed_;
   bool asked_ = false;
   uint64_t total_ = 0;
-  std::vector<uint8_t> kept_;  // the last of them
+  std::vector<uint8_t> kept_;  // the last bytes of what was said
   bool closed_ = false;
   bool told_ = false;
   bool stopped_ = false;
 };
 
-// The source's part: asks over a connection of its own.
+// The source's part. It asks over a connection that it opens for that.
 struct WordAsked {
   std::string token;                                // of the session
-  std::string route;                                // as in its hello
-  uint64_t heard = 0;                               // bytes of the main channel's way back so far; counts on
-  std::function<void(std::vector<uint8_t>)> bytes;  // more of them
-  std::function<void()> closed;                     // the VMM has closed the main channel
+  std::string route;                                // as in the hello of the session
+  uint64_t heard = 0;                               // bytes of the main channel's return path so far; updated
+  std::function<void(std::vector<uint8_t>)> bytes;  // called with further bytes of it
+  std::function<void()> closed;                     // called when the VMM has closed the main channel
 };
-// Returns the destination's account. `until`, and `cancel`, bound the waiting.
+// Returns the destination's account. Fails at `until`, and when `cancel` is raised.
 Result<nlohmann::json> hear_last_word(FrameSocket& destination, WordAsked& asked,
                                       std::chrono::steady_clock::time_point until, const Event& cancel);
 

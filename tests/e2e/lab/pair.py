@@ -88,11 +88,13 @@ class Pair:
     def _uri(endpoint):
         return endpoint if endpoint.startswith('tcp:') else f'unix:{endpoint}'
 
-    def start_wherries(self, listen=None, to=None, monitor=None, disks=None, **both):
+    def start_wherries(self, listen=None, to=None, monitor=None, disks=None, traces=None, **both):
         """`listen`, `to`: hosts as in the URI, the link's IPv4 unless given. `monitor`: for the receiver, if not its own.
-        `disks`: paths for copies of disks, at the source and at the destination."""
+        `disks`: paths for copies of disks, at the source and at the destination; `traces`: files of --trace."""
         address = self.link.address('b')
         out, into = [('--disks', f'unix:{path}') for path in disks] if disks else ((), ())
+        if traces:
+            out, into = (*out, '--trace', traces[0]), (*into, '--trace', traces[1])
         self.receiver = self._enter(Wherry.receive(f'wherry://{listen or address}', self._in(),
                                                    qmp=monitor or (self.dst.qmp_path if self.qmp else None),
                                                    netns=self.link.netns('b'), extra=into, **both))

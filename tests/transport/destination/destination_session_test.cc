@@ -244,10 +244,10 @@ TEST_F(DestinationTest, APeerOfAnotherWireVersionIsRefusedByNumber) {
 TEST_F(DestinationTest, AHelloThatIsNoMapIsRefused) {
   RawConnection other(where());
   ASSERT_TRUE(other.send(FrameType::hello, json::array({1, 2})));
-  EXPECT_NE(other.refusal().find("no CBOR map"), std::string::npos);
+  EXPECT_NE(other.refusal().find("not a CBOR map"), std::string::npos);
   RawConnection empty(where());
   ASSERT_TRUE(empty.send({.type = FrameType::hello}));
-  EXPECT_NE(empty.refusal().find("no sound CBOR"), std::string::npos);
+  EXPECT_NE(empty.refusal().find("not valid CBOR"), std::string::npos);
   establish(1);
 }
 
@@ -588,7 +588,7 @@ TEST_F(DestinationTest, APackOnTheControlConnectionIsRefused) {
   establish(1);
   ASSERT_TRUE(source_->control.send(
       {.type = FrameType::record, .channel = 1, .pack_length = 4, .plain_length = 4}, bytes_of("pack")));
-  expect_failure("packs what it says on the control connection");
+  expect_failure("packed frame on the control connection");
 }
 
 TEST_F(DestinationTest, PacksRawPagesAndChangesArePlaced) {
@@ -1055,7 +1055,7 @@ TEST_F(DestinationTest, ABatchOfAnotherLengthIsRefusedWhereItIsRelayed) {
 TEST_F(DestinationTest, BlocksThatAreNoMapAreRefused) {
   establish(1);
   ASSERT_TRUE(source_->control.send({.type = FrameType::blocks, .sequence = 1}, bytes_of("\x80")));
-  expect_failure("no CBOR map");
+  expect_failure("not a CBOR map");
 }
 
 TEST_F(DestinationTest, ASecondListOfBlocksIsRefused) {

@@ -1,5 +1,5 @@
-// A model of a lane, in a time of its own: encoding takes what a way of encoding takes, the network drains at
-// its rate, and what the chooser picks settles or does not.
+// A model of a lane on a simulated clock: each way of encoding takes its time, and the network drains at its
+// rate. The tests look at what the chooser settles on.
 #include "transport/flow/chooser.h"
 
 #include <gtest/gtest.h>
@@ -25,15 +25,15 @@ Compression wish(Mode mode) {
   return wish;
 }
 
-// What a way costs on this guest: seconds for a guest byte, and what it leaves of it.
+// What a way costs on this guest: seconds for a guest byte, and the wire bytes that it leaves of it.
 struct Cost {
   double seconds;
   double left;
 };
 using GuestModel = std::function<Cost(const Encoding&, Population)>;
 
-// Pages like those of most guests: zstd halves them, a higher level hardly more, and of those that come
-// again little has changed.
+// Pages like those of most guests: zstd halves them, higher levels do little more, and little has changed in
+// pages that are sent again.
 Cost usual(const Encoding& encoding, Population population) {
   const bool delta = encoding.history == History::kept && population == Population::again;
   Cost cost{encoding.history == History::kept ? 1 / 3e9 : 1 / 10e9, delta ? 0.2 : 1.0};
@@ -58,7 +58,7 @@ class Lanes {
   double rate = 1e9;  // bytes a second
   GuestModel guest = usual;
 
-  // Sends batches for so long.
+  // Sends batches for that many seconds of the simulated clock.
   void run(double seconds, Population population = Population::first) {
     const auto end = now_ + to_clock(seconds);
     while (now_ < end) {
@@ -70,14 +70,14 @@ class Lanes {
       const auto wire = static_cast<uint64_t>(cost.left * kGuestBytes);
       chooser_.encoded(pick, kGuestBytes, wire, Seconds(took));
       chooser_.network(0, given_, waiting(), now_);
-      // A socket buffers so much, then sending waits.
+      // A socket buffers kBuffer bytes, then sending waits.
       while (queue_ > kBuffer) advance((queue_ - kBuffer) / rate + 1e-6);
       queue_ += static_cast<double>(wire);
       given_ += wire;
       ++picked_[name(pick.encoding)];
     }
   }
-  // What most of the batches since the last call were encoded with.
+  // How most of the batches since the last call were encoded.
   std::string mostly() {
     std::string best;
     for (const auto& [name, times] : picked_) {
@@ -86,7 +86,7 @@ class Lanes {
     picked_.clear();
     return best;
   }
-  // How many of them were not encoded so.
+  // How many batches since the last call of mostly() were not encoded like `than`.
   int others(const std::string& than) const {
     int count = 0;
     for (const auto& [name, times] : picked_) count += name == than ? 0 : times;
@@ -251,7 +251,7 @@ TEST(Chooser, HighLevelsNeedIdleProcessors) {
   for (const double idle : {0.0, 8.0}) {
     Lanes lanes(wish(Mode::automatic), idle);
     lanes.rate = 0.005e9;
-    // A guest of which high levels make far less.
+    // A guest whose pages high levels make far smaller.
     lanes.guest = [](const Encoding& encoding, Population population) {
       Cost cost = usual(encoding, population);
       if (encoding.level && *encoding.level > 1) cost.left = 0.1;
@@ -303,7 +303,7 @@ TEST(Chooser, TheLevelAskedForIsTheOnlyOne) {
       ++levels;
       ASSERT_EQ(*level, 7);
     }
-    EXPECT_GT(levels, 90) << "on a network as slow as that";
+    EXPECT_GT(levels, 90) << "on a network as slow as this";
   }
 }
 

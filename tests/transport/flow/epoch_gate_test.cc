@@ -112,7 +112,7 @@ TEST(EpochGate, StoppedItEndsAllWaiting) {
   EXPECT_EQ(gate.wait(0), Verdict::stopped) << "stopped goes before withdrawn";
 }
 
-// Channels at random speed: none ever passes into an epoch while another is still in the one before.
+// Channels run at random speed. None ever enters an epoch while another is still in the previous one.
 TEST(EpochGate, KeepsEpochsApartUnderRandomLoad) {
   constexpr uint32_t kChannels = 5;
   constexpr uint32_t kEpochs = 200;

@@ -159,8 +159,8 @@ TEST(FlightWindow, TheCapHoldsWhateverTheGoodput) {
   EXPECT_EQ(window.try_take(0, 100 * kShare).bytes(), 3 * kShare);
 }
 
-// Many channels at random, and one that starves: there is never more in flight than the largest bound that
-// ever held, and whoever has less than a slot in flight gets the rest of it at once.
+// Many channels at random, and one that starves. There is never more in flight than the largest bound so far,
+// and a channel with less than a slot in flight gets the rest of the slot at once.
 TEST(FlightWindow, HoldsItsPromisesUnderRandomLoad) {
   constexpr uint16_t kChannels = 6;
   FlightWindow window(limits(9));
@@ -173,7 +173,7 @@ TEST(FlightWindow, HoldsItsPromisesUnderRandomLoad) {
     threads.emplace_back([&, channel] {
       std::mt19937 random(channel + 1);
       FlightRoom mine = window.take(channel, kShare);
-      together.arrive_and_wait();  // so that they meet at all
+      together.arrive_and_wait();  // so that they run at the same time
       for (int i = 0; i < 3000; ++i) {
         const size_t want = 1 + random() % (2 * kShare);
         const size_t short_of_share = mine.bytes() < kShare ? kShare - mine.bytes() : 0;
@@ -199,7 +199,7 @@ TEST(FlightWindow, HoldsItsPromisesUnderRandomLoad) {
   EXPECT_GE(window.state().most_in_flight, kChannels * kShare);
 }
 
-// A half of a lane's share, and never more than a batch may have.
+// Half of a lane's share, and never more than a batch can have.
 TEST(FlightWindow, BatchesAreAHalfOfALanesShare) {
   FlightWindow two({.lanes = 2, .downtime = std::chrono::milliseconds(300), .cap = 128 << 20});
   EXPECT_EQ(two.batch_bytes(), two.state().bound / 4);

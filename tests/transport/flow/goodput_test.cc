@@ -7,7 +7,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// A clock of the test's own: the first call of add() starts it.
+// A simulated clock. The first call of add() starts it.
 class GoodputTest : public testing::Test {
  protected:
   bool add_after(milliseconds passed, uint64_t bytes) { return goodput_.add(bytes, now_ += passed); }

@@ -13,7 +13,7 @@ using Clock = Pacer::Clock;
 
 const Clock::time_point kStart{1h};
 
-// How many bytes a lane that always has some hands over in so long, if it wakes that late each time.
+// How many bytes a lane that always has some hands over in `time`, if it wakes up `late` each time.
 uint64_t sent_in(Pacer& pacer, Clock::time_point start, Clock::duration time, Clock::duration late) {
   std::mt19937 random(1);
   uint64_t sent = 0;

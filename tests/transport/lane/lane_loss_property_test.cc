@@ -1,5 +1,5 @@
-// A guest that changes at random, sent over lanes that die at random, until one is left: the destination ends
-// with the source's memory, and each channel's records come once and in order.
+// A guest that changes at random is sent over lanes that die at random; one at least survives. The
+// destination ends with the source's memory, and the records of each channel come once and in order.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -182,7 +182,7 @@ TEST_P(LaneLoss, NothingIsLostAndNothingComesTwice) {
   EXPECT_EQ(totals.window.in_flight, 0u);
   const auto lost = std::count_if(totals.lanes.begin(), totals.lanes.end(),
                                   [](const auto& lane) { return !lane.lost.empty(); });
-  EXPECT_LE(static_cast<size_t>(lost), far_end_->cuts());  // one may have been cut behind the end
+  EXPECT_LE(static_cast<size_t>(lost), far_end_->cuts());  // one may have been cut after the end
 }
 
 std::string loss_name(const testing::TestParamInfo<LaneLoss::ParamType>& info) {

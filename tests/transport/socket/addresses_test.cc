@@ -40,7 +40,7 @@ TEST(Addresses, OfLoopback) {
   for (const char* address : {"127.0.0.1", "127.0.1.1", "::1"}) EXPECT_TRUE(is_loopback_address(address));
   for (const char* address : {"", "128.0.0.1", "::", "fe80::1%lo", "localhost"})
     EXPECT_FALSE(is_loopback_address(address)) << address;
-  // What says itself that it is loopback is meant to be.
+  // Hosts whose text shows that they are loopback: the user wants that.
   for (const char* host : {"localhost", "127.0.1.1", "192.0.2.1", "nosuchhost.invalid"})
     EXPECT_FALSE(is_loopback_name(host)) << host;
 }

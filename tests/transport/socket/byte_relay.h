@@ -1,6 +1,6 @@
-// A plain relay of bytes between unix sockets: what Wherry is held to, and shares no code with. For each
-// connection that it accepts it dials one, in that order, and has a thread a direction. The end of a stream
-// is passed on, in its direction; an error in either direction ends both.
+// A plain relay of bytes between unix sockets. Wherry is compared with it and shares no code with it. It
+// connects once for each connection that it accepts, in that order, with one thread for each direction. It
+// passes on the end of a stream in its direction; an error in either direction ends both.
 #pragma once
 
 #include <sys/socket.h>
@@ -19,7 +19,7 @@ namespace wherry::test {
 
 class ByteRelay {
  public:
-  // With `most` it is cut when so many bytes of the first connection have gone forward.
+  // cut() is called when `most` bytes of the first connection have gone forward.
   ByteRelay(const std::string& at, const std::string& to, uint64_t most = UINT64_MAX) : to_(to) {
     at_path(::bind, listener_, at);
     ::listen(listener_, 64);
@@ -31,7 +31,7 @@ class ByteRelay {
     for (std::thread& pump : pumps_) pump.join();
     for (int socket : sockets_) ::close(socket);
   }
-  // Ends all connections at once, with what is under way, as when its process is killed.
+  // Ends all connections at once, with the bytes that are on their way, as if its process were killed.
   void cut() {
     std::lock_guard lock(mutex_);
     cut_ = true;
@@ -69,7 +69,7 @@ class ByteRelay {
   static void end(int one, int other) { ::shutdown(one, SHUT_RDWR), ::shutdown(other, SHUT_RDWR); }
   const std::string to_;
   const int listener_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
-  std::mutex mutex_;  // guards the next two
+  std::mutex mutex_;  // guards sockets_ and pumps_
   std::vector<int> sockets_{listener_};
   std::vector<std::thread> pumps_;
   std::atomic<bool> cut_ = false;

@@ -18,7 +18,7 @@ TEST(ConnectTo, SaysWhatThereIsTooLittleOf) {
   auto listener = Listener::open(tcp("127.0.0.1", 0));
   ASSERT_TRUE(listener);
   const Event cancel;
-  for (size_t more = 0; more < 2; ++more) {  // looking up takes one, and so does the connection
+  for (size_t more = 0; more < 2; ++more) {  // the look-up needs one, and so does the connection
     const test::FewDescriptors few(more);
     auto made = connect_to(listener->where(), seconds(10), seconds(30), &cancel);
     if (!made) EXPECT_ERROR(made, kNoMore);
@@ -38,7 +38,7 @@ TEST(ConnectTo, NamesTheTimeThatAStuckListenerHad) {
     one = connect_to(unix_at(dir.at("a.sock")), std::chrono::milliseconds(50), seconds(1));
     if (one) waiting.push_back(std::move(*one));
   } while (one && waiting.size() < 10'000);
-  EXPECT_ERROR(one, "has taken nobody for 0.05 s");
+  EXPECT_ERROR(one, "has accepted nothing for 0.05 s");
 }
 
 TEST(ConnectTo, NamesTheAddressThatNobodyListensOn) {

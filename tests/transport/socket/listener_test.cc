@@ -96,7 +96,7 @@ TEST(UnixListener, LeavesAPathThatIsInUse) {
   EXPECT_TRUE(connect_to(unix_at(path), seconds(1), seconds(1)));
 }
 
-// A listener whose queue is full is a listener all the same; looking must not wait for it.
+// A listener with a full queue is still a listener, and the check must not wait for it.
 TEST(UnixListener, LeavesAPathThatIsInUseWithAFullQueue) {
   test::Watchdog watchdog("Listener::open on a path whose queue is full");
   test::TempDir dir;
@@ -121,7 +121,7 @@ TEST(UnixListener, LeavesAFileThatIsNoSocket) {
   test::TempDir dir;
   const std::string path = dir.at("a.sock");
   { Fd file(::open(path.c_str(), O_CREAT | O_WRONLY, 0600)); }
-  EXPECT_ERROR(Listener::open(unix_at(path)), path + " exists and is no socket");
+  EXPECT_ERROR(Listener::open(unix_at(path)), path + " exists and is not a socket");
   EXPECT_TRUE(exists(path));
 }
 
@@ -245,7 +245,7 @@ TEST(TcpListener, NoRoomForACallerIsAnErrorAndHeIsNotLost) {
   {
     const test::FewDescriptors none(0);
     auto nobody = listener->accept_waiting();
-    EXPECT_TRUE(nobody && !*nobody) << "nobody calls, and nobody is missed";
+    EXPECT_TRUE(nobody && !*nobody) << "nobody has connected, so no descriptor is needed";
   }
   auto client = connect_to(listener->where(), seconds(10), seconds(30));
   ASSERT_TRUE(client);

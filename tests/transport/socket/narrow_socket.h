@@ -1,5 +1,5 @@
-// A TCP socket that listens on loopback and behaves like a host behind a link that is narrower than the MTU
-// of those who connect: what is longer than `passes` bytes never gets to its connections.
+// A TCP socket that listens on loopback and behaves like a host whose link has a smaller MTU than its peers
+// have: packets of more than `passes` bytes never reach its connections.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ struct NarrowSocket {
 inline NarrowSocket narrow_socket(uint32_t passes) {
   NarrowSocket made{Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)),
                     {.path = {}, .host = "127.0.0.1", .port = 0}};
-  const int segment = 1460;  // loopback's own packets hold more than a first frame
+  const int segment = 1460;  // one loopback packet of the usual size would hold a whole first frame
   EXPECT_EQ(::setsockopt(made.fd.get(), IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment), 0);
   sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
                            BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, passes, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0),

@@ -31,7 +31,7 @@ TEST(PathMtu, LargePacketsThatVanishAreSeen) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   EXPECT_EQ(lost_packets(connection->get()), packet.whole);
 
-  // It is known when the kernel has given the connection up as well.
+  // It is still known after the kernel has given the connection up.
   char byte = 0;
   EXPECT_EQ(::recv(connection->get(), &byte, 1, 0), -1);
   EXPECT_EQ(errno, ETIMEDOUT);

@@ -73,30 +73,30 @@ TEST(GuestBlocks, RefuseWhatIsMissingOrOfAnotherType) {
   for (const char* key : {"page_size", "blocks", "relay_because"}) {
     json map = some_blocks().to_json();
     map.erase(key);
-    EXPECT_ERROR(GuestBlocks::from_json(map), std::string("lacks a sound \"") + key);
+    EXPECT_ERROR(GuestBlocks::from_json(map), std::string("no valid \"") + key);
     map[key] = 1.5;
-    EXPECT_ERROR(GuestBlocks::from_json(map), std::string("lacks a sound \"") + key);
+    EXPECT_ERROR(GuestBlocks::from_json(map), std::string("no valid \"") + key);
   }
   for (const json& entry : {json(1), json("pc.ram"), json::array()}) {
     json map = some_blocks().to_json();
     map["blocks"].push_back(entry);
-    EXPECT_ERROR(GuestBlocks::from_json(map), "lacks a sound \"blocks\"");
+    EXPECT_ERROR(GuestBlocks::from_json(map), "no valid \"blocks\"");
   }
   for (const char* key : {"name", "length"}) {
     json map = some_blocks().to_json();
     map["blocks"][1].erase(key);
-    EXPECT_ERROR(GuestBlocks::from_json(map), std::string("lacks a sound \"") + key);
+    EXPECT_ERROR(GuestBlocks::from_json(map), std::string("no valid \"") + key);
     map["blocks"][1][key] = -1;
-    EXPECT_ERROR(GuestBlocks::from_json(map), std::string("lacks a sound \"") + key);
+    EXPECT_ERROR(GuestBlocks::from_json(map), std::string("no valid \"") + key);
   }
 }
 
 TEST(GuestBlocks, RefuseNamesThatQemuCannotHave) {
   json map = some_blocks().to_json();
   map["blocks"][0]["name"] = "";
-  EXPECT_ERROR(GuestBlocks::from_json(map), "RAM block of 0 letters");
+  EXPECT_ERROR(GuestBlocks::from_json(map), "name of 0 bytes");
   map["blocks"][0]["name"] = std::string(256, 'x');
-  EXPECT_ERROR(GuestBlocks::from_json(map), "RAM block of 256 letters");
+  EXPECT_ERROR(GuestBlocks::from_json(map), "name of 256 bytes");
   map["blocks"][0]["name"] = std::string(255, 'x');
   EXPECT_TRUE(GuestBlocks::from_json(map));
 }
@@ -106,7 +106,7 @@ TEST(GuestBlocks, RefuseTooMany) {
   while (map["blocks"].size() < kMaxBlocks) map["blocks"].push_back({{"name", "x"}, {"length", 4096u}});
   EXPECT_TRUE(GuestBlocks::from_json(map));
   map["blocks"].push_back({{"name", "x"}, {"length", 4096u}});
-  EXPECT_ERROR(GuestBlocks::from_json(map), "lacks a sound \"blocks\"");
+  EXPECT_ERROR(GuestBlocks::from_json(map), "no valid \"blocks\"");
 }
 
 TEST(GuestBlocks, IgnoreUnknownKeys) {

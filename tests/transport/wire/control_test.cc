@@ -21,7 +21,7 @@ TEST(ReadMap, ReadsAMap) {
 
 TEST(ReadMap, RefusesWhatIsNoMap) {
   for (const json& other : {json(4), json("text"), json::array({json::object()}), json(nullptr), json(1.5)}) {
-    EXPECT_ERROR(read_map(json::to_cbor(other), "peer-x"), "peer-x sent a message that is no CBOR map");
+    EXPECT_ERROR(read_map(json::to_cbor(other), "peer-x"), "peer-x sent a message that is not a CBOR map");
   }
 }
 
@@ -29,11 +29,11 @@ TEST(ReadMap, RefusesWhatIsNoSoundCbor) {
   const auto sound = json::to_cbor(json{{"lanes", 4}, {"token", "abc"}});
   for (size_t length = 0; length < sound.size(); ++length) {
     EXPECT_ERROR(read_map(std::span(sound).first(length), "peer-x"),
-                 "peer-x sent a message that is no sound CBOR");
+                 "peer-x sent a message that is not valid CBOR");
   }
   auto longer = sound;
   longer.push_back(0);
-  EXPECT_ERROR(read_map(longer, "peer-x"), "no sound CBOR");
+  EXPECT_ERROR(read_map(longer, "peer-x"), "not valid CBOR");
   EXPECT_ERROR(read_map(test::noise(1000, 1), "peer-x"), "CBOR");
 }
 
@@ -46,36 +46,36 @@ TEST(ReadMap, RefusesLengthsBeyondTheMessage) {
     for (uint8_t byte : {0x7f, 0xff, 0x10}) {
       std::vector<uint8_t> bomb = {0xa1, 0x61, 'x', head};
       bomb.insert(bomb.end(), 8, byte);
-      EXPECT_ERROR(read_map(bomb, "peer-x"), "no sound CBOR");
+      EXPECT_ERROR(read_map(bomb, "peer-x"), "not valid CBOR");
     }
   }
 }
 
-// The reader recurses: a message must not decide how deep.
+// The reader recurses, and a message must not decide how deeply.
 TEST(ReadMap, RefusesDepthBombs) {
   for (uint8_t head : {0x81, 0x9f}) {  // arrays in arrays
-    EXPECT_ERROR(read_map(std::vector<uint8_t>(kMaxBody, head), "peer-x"), "no sound CBOR");
+    EXPECT_ERROR(read_map(std::vector<uint8_t>(kMaxBody, head), "peer-x"), "not valid CBOR");
   }
   std::vector<uint8_t> maps;
   while (maps.size() < kMaxBody) maps.insert(maps.end(), {0xa1, 0x61, 'x'});
-  EXPECT_ERROR(read_map(maps, "peer-x"), "no sound CBOR");
+  EXPECT_ERROR(read_map(maps, "peer-x"), "not valid CBOR");
   json deep = json::object();
   for (int i = 0; i < 7; ++i) deep = {{"x", deep}};
   EXPECT_TRUE(read_map(json::to_cbor(deep), "peer-x")) << "eight levels are fine";
-  EXPECT_ERROR(read_map(json::to_cbor(json{{"x", deep}}), "peer-x"), "no sound CBOR");
+  EXPECT_ERROR(read_map(json::to_cbor(json{{"x", deep}}), "peer-x"), "not valid CBOR");
 }
 
-// Text and bytes of indefinite length consist of pieces, which the reader takes for such again: it recurses
-// there too.
+// Text and bytes of indefinite length consist of pieces. The reader accepts pieces that are such text again,
+// so it recurses there too.
 TEST(ReadMap, RefusesDepthBombsOfTextAndBytes) {
   for (uint8_t head : {0x7f, 0x5f}) {
     std::vector<uint8_t> bomb(kMaxBody, head);
-    EXPECT_ERROR(read_map(bomb, "peer-x"), "no sound CBOR");
+    EXPECT_ERROR(read_map(bomb, "peer-x"), "not valid CBOR");
     bomb[0] = 0xbf;
-    EXPECT_ERROR(read_map(bomb, "peer-x"), "no sound CBOR");
+    EXPECT_ERROR(read_map(bomb, "peer-x"), "not valid CBOR");
     bomb[0] = 0xa1;
     bomb[1] = 0x61;
-    EXPECT_ERROR(read_map(bomb, "peer-x"), "no sound CBOR");
+    EXPECT_ERROR(read_map(bomb, "peer-x"), "not valid CBOR");
   }
 }
 
@@ -90,14 +90,14 @@ TEST(Member, TakesOnlyTheRightType) {
   EXPECT_EQ(*member<uint64_t>(map, "large"), uint64_t{1} << 40);
   EXPECT_EQ(*member<std::string>(map, "text"), "seven");
   for (const char* key : {"negative", "real", "text", "absent"}) {
-    EXPECT_ERROR(member<uint32_t>(map, key), std::string("lacks a sound \"") + key);
+    EXPECT_ERROR(member<uint32_t>(map, key), std::string("no valid \"") + key);
   }
-  EXPECT_ERROR(member<std::string>(map, "number"), "lacks a sound \"number\"");
+  EXPECT_ERROR(member<std::string>(map, "number"), "no valid \"number\"");
 }
 
 TEST(Member, DoesNotCutANumberToSize) {
   const json map = {{"large", (uint64_t{1} << 32) + 1}};
-  EXPECT_ERROR(member<uint32_t>(map, "large"), "lacks a sound \"large\"");
+  EXPECT_ERROR(member<uint32_t>(map, "large"), "no valid \"large\"");
 }
 
 TEST(Numbers, ReadsAList) {
@@ -110,11 +110,11 @@ TEST(Numbers, ReadsAList) {
 TEST(Numbers, TakesOnlyAListOfTheRightType) {
   const json map = {{"number", 7u}, {"text", "7"}, {"map", {{"0", 7u}}}, {"nothing", nullptr}};
   for (const char* key : {"number", "text", "map", "nothing", "absent"}) {
-    EXPECT_ERROR(numbers<uint16_t>(map, key), std::string("lacks a list \"") + key);
+    EXPECT_ERROR(numbers<uint16_t>(map, key), std::string("no list \"") + key);
   }
   for (const json& item : {json(-1), json(1.5), json("1"), json(nullptr), json(true), json::array({1u}),
                            json(65536u), json((uint64_t{1} << 32) + 1)}) {
-    EXPECT_ERROR(numbers<uint16_t>(json{{"blocks", {1u, item}}}, "blocks"), "unsound number in \"blocks\"");
+    EXPECT_ERROR(numbers<uint16_t>(json{{"blocks", {1u, item}}}, "blocks"), "invalid number in \"blocks\"");
   }
 }
 
@@ -126,7 +126,7 @@ TEST(PeerText, IsBoundedAndWithoutControlCharacters) {
   EXPECT_EQ(peer_text({}), "");
 }
 
-// It ends up in the JSON report, which takes nothing but UTF-8; 0x9b alone is a terminal's control character.
+// The text ends up in the JSON report, which has to be UTF-8. 0x9b alone is a control character of terminals.
 TEST(PeerText, CanBePrintedWhateverThePeerSends) {
   std::vector<uint8_t> all;
   for (int byte = 0; byte < 256; ++byte) all.push_back(static_cast<uint8_t>(byte));
@@ -211,7 +211,7 @@ TEST_F(ControlTest, GivingUpDoesNotWait) {
     }
   });
   uint64_t before = 0;
-  do {  // until the sender is stuck, or as good as
+  do {  // until the sender is stuck
     before = control_->bytes_sent();
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   } while (before == 0 || control_->bytes_sent() != before);
@@ -219,7 +219,7 @@ TEST_F(ControlTest, GivingUpDoesNotWait) {
   sender.join();
 }
 
-// The thread waits for a peer that says nothing and does not end its side.
+// The thread waits for a peer that sends nothing and does not end its side.
 TEST_F(ControlTest, JoiningAfterGivingUpEndsByItself) {
   test::Watchdog watchdog("join() with a silent peer");
   bool ended = false;
@@ -236,7 +236,7 @@ TEST_F(ControlTest, JoiningAfterGivingUpEndsByItself) {
   EXPECT_FALSE(control_->running());
 }
 
-// What the peer sent before it learned of the end is still taken.
+// What the peer sent before it learned of the end is still received.
 TEST_F(ControlTest, GivingUpLeavesThePeersSideOpen) {
   test::Watchdog watchdog("the peer's last frame");
   uint64_t sequence = 0;

@@ -77,9 +77,9 @@ TEST_F(FirstFrameTest, MayComeInPieces) {
 }
 
 TEST_F(FirstFrameTest, SilenceIsAnError) {
-  expect_error("said nothing", milliseconds(10));
+  expect_error("did not send a first frame in time", milliseconds(10));
   send_bytes(test::bytes_of("WHRY"));
-  expect_error("said nothing", milliseconds(10));
+  expect_error("did not send a first frame in time", milliseconds(10));
 }
 
 TEST_F(FirstFrameTest, AnEarlyEndIsAnError) {
@@ -104,7 +104,7 @@ TEST_F(FirstFrameTest, ADamagedBodyIsAnError) {
 
 TEST_F(FirstFrameTest, ABodyThatNoConnectionBeginsWithIsAnError) {
   send_bytes(encode_header({.type = FrameType::hello, .body_length = 1 << 20}, {}));
-  expect_error("no connection begins like that");
+  expect_error("does not begin with this frame");
 }
 
 TEST_F(FirstFrameTest, ABodyThatIsNoMapIsAnError) {
@@ -112,12 +112,12 @@ TEST_F(FirstFrameTest, ABodyThatIsNoMapIsAnError) {
   expect_error("");
 }
 
-// "Resource temporarily unavailable", as the kernel says, tells nobody anything.
+// The kernel's text for the timeout, "Resource temporarily unavailable", would help nobody.
 TEST_F(FirstFrameTest, AWelcomeThatDoesNotComeIsMissedByWhomAndForHowLong) {
   peer_->set_patience(milliseconds(200));
   EXPECT_ERROR(read_welcome(*peer_), "receiving from here failed: no answer within 0.2 s (is it a Wherry");
   ours_.reset();
-  EXPECT_ERROR(read_welcome(*peer_), "here closed the connection instead of an answer (is it a Wherry");
+  EXPECT_ERROR(read_welcome(*peer_), "here closed the connection without an answer (is it a Wherry");
 }
 
 }  // namespace

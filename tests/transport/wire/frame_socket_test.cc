@@ -223,7 +223,7 @@ TEST_F(FrameSocketTest, NamesTheFrameWhoseBodyWasDamaged) {
   bytes[64 + 99999] ^= 1;
   std::thread sender([&] { send_raw(bytes); });
   auto more = receiver_->receive_head(head_);
-  ASSERT_TRUE(more && *more) << "the head is sound";
+  ASSERT_TRUE(more && *more) << "the head is valid";
   EXPECT_ERROR(receiver_->receive_body(),
                "peer-x: a frame was damaged on its way (channel 7, frame 1234567890123, 100000 bytes)");
   sender.join();

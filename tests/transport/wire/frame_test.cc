@@ -29,7 +29,7 @@ std::vector<uint8_t> golden_table() {
   return table;
 }
 
-// Written by hand; the head sum by a program of its own (XXH3-64 over bytes 0-47 and 56-63 and the table).
+// Written by hand. Another program computed the head sum (XXH3-64 of bytes 0-47 and 56-63 and the table).
 constexpr HeaderBytes kGolden = {
     0x57, 0x48, 0x52, 0x59,                          // magic "WHRY"
     0x01, 0x03, 0x06, 0x05,                          // version, type, flags

@@ -28,7 +28,7 @@ class LastWordTest : public testing::Test {
     source_->set_patience(test::kForever);
     destination_->set_patience(test::kForever);
   }
-  // Takes the question, and tells.
+  // Reads the source's question, and answers it with tell().
   void tell() {
     telling_ = std::thread([this] {
       FrameHead head;
@@ -126,14 +126,14 @@ TEST_F(LastWordTest, OnlyTheLastOfMuchIsKept) {
   connect();
   asked_.heard = 0;
   tell();
-  EXPECT_ERROR(hear(), "has heard 0 bytes");
+  EXPECT_ERROR(hear(), "follows byte 0 of");
 }
 
 TEST_F(LastWordTest, ASourceCannotHaveHeardMoreThanWasSaid) {
   word_.said(test::bytes_of("shut"));
   asked_.heard = 5;
   tell();
-  EXPECT_ERROR(hear(), "has heard 5 bytes, of 4");
+  EXPECT_ERROR(hear(), "follows byte 5 of 4");
 }
 
 TEST_F(LastWordTest, TheWaitingEnds) {

@@ -1,4 +1,4 @@
-// Peers made by hand, for what a Wherry of ours never does.
+// Peers made by hand, for what a real Wherry never does.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -29,7 +29,7 @@ struct RawFrame {
   nlohmann::json map() const { return nlohmann::json::from_cbor(body); }
 };
 
-// A connection that sends what it is told to.
+// A connection that sends whatever the test tells it to.
 class RawConnection {
  public:
   explicit RawConnection(const Endpoint& to) {
@@ -95,7 +95,7 @@ inline nlohmann::json sound_hello(uint32_t lanes) {
           {"requires", nlohmann::json::array()}};
 }
 
-// A source: a control connection and its lanes, welcomed.
+// A source: a control connection and lanes that have got their welcome.
 class RawSource {
  public:
   RawSource(const Endpoint& to, uint32_t lanes) : control(to) {
@@ -133,7 +133,7 @@ class RawDestination {
     }
     return RawConnection(std::move(*fd));
   }
-  // Run by a thread beside SourceSession::connect().
+  // Runs in a thread while another runs SourceSession::connect().
   void welcome() {
     control = std::make_unique<RawConnection>(accept());
     auto got = control->receive();
@@ -143,7 +143,7 @@ class RawDestination {
     await_lanes();
     for (RawConnection& lane : lanes) EXPECT_TRUE(lane.send(FrameType::welcome, nlohmann::json::object()));
   }
-  // None waits for another's welcome.
+  // No lane waits for the welcome of another.
   void await_lanes() {
     std::map<uint32_t, std::pair<RawConnection, nlohmann::json>> came;
     while (came.size() < hello.value("lanes", 0u)) {

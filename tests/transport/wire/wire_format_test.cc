@@ -1,4 +1,4 @@
-// Holds the code to docs/wire-format.md: its tables and examples are read from the page and compared.
+// Compares the code with docs/wire-format.md, whose tables and examples it reads from the page.
 #include <gtest/gtest.h>
 #include <xxhash.h>
 
@@ -67,7 +67,7 @@ class Page {
       }
     }
   }
-  // The rows of the table under that heading or paragraph whose own first column is headed so.
+  // The rows of the table under the heading or paragraph `above` whose first column is `column`.
   std::vector<Row> table(const std::string& above, const std::string& column) const {
     for (const Table& table : tables_) {
       if ((table.section == above || table.paragraph == above) && table.rows[0][0] == column) {
@@ -108,7 +108,7 @@ uint64_t number(std::span<const uint8_t> bytes, size_t offset, size_t size) {
   return value;
 }
 
-// Compares a table of offset, size and field with bytes; fields must lie side by side and fill them.
+// Compares a table of offset, size and field with `bytes`. The fields must fill the bytes without gaps.
 void expect_layout(const std::vector<Row>& rows, std::span<const uint8_t> bytes,
                    const std::map<std::string, uint64_t>& values) {
   size_t next = 0;
@@ -134,7 +134,7 @@ std::set<std::string> keys(const nlohmann::json& map) {
   return all;
 }
 
-// The keys on the page with their types are those of a message of ours.
+// The keys on the page and their types are those of a message that the code makes.
 void expect_map(const std::string& label, const nlohmann::json& map) {
   std::set<std::string> on_page;
   for (const Row& row : page().table(label, "key")) {
@@ -147,7 +147,7 @@ void expect_map(const std::string& label, const nlohmann::json& map) {
                        : row[1] == "map"     ? value.is_object()
                        : row[1] == "boolean" ? value.is_boolean()
                                              : false;
-    EXPECT_TRUE(right) << label << " " << row[0] << " is no " << row[1];
+    EXPECT_TRUE(right) << label << " " << row[0] << " is not of type " << row[1];
   }
   EXPECT_EQ(on_page, keys(map)) << label;
 }
@@ -278,7 +278,7 @@ TEST(WireFormat, ExactlyThePageKindsOnThePageAreKnown) {
   }
 }
 
-// Line 2 of a page is the letters, all else zero.
+// Line 2 of the page is the text, all else is zero.
 std::vector<uint8_t> page_of_lines(std::vector<uint8_t>& content) {
   const std::string line = "the wherry sails";
   content.assign(kPageLines * line.size(), 0);

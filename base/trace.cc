@@ -1,0 +1,75 @@
+#include "base/trace.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/errno.h"
+#include "base/start_thread.h"
+
+namespace wherry {
+
+Result<std::unique_ptr<Trace>> Trace::open(const std::string& path) {
+  Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!file) return fail("cannot write the trace {}: {}", path, reason(errno));
+  std::unique_ptr<Trace> trace(new Trace(std::move(file)));
+  auto writes = start_thread([self = trace.get()] { self->write_lines(); });
+  if (!writes) return pass_on(writes);
+  trace->writer_ = std::move(*writes);
+  return trace;
+}
+
+Trace::~Trace() {
+  {
+    std::lock_guard lock(mutex_);
+    over_ = true;
+    changed_.notify_all();
+  }
+  if (writer_.joinable()) writer_.join();
+}
+
+nlohmann::json Trace::begin_line(const char* name) const {
+  const std::chrono::duration<double> t = std::chrono::steady_clock::now() - start_;
+  return {{"t", t.count()}, {"process", ::getpid()}, {"event", name}};
+}
+
+void Trace::event(const char* end, const char* name, const nlohmann::json& fields) {
+  nlohmann::json line = begin_line(name);
+  line["end"] = end;
+  line.update(fields);
+  // Text from a peer may be anything.
+  std::string text = line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::lock_guard lock(mutex_);
+  if (waiting_.size() >= kMostWaiting) {
+    ++dropped_;
+    return;
+  }
+  waiting_.push_back(std::move(text));
+  changed_.notify_all();
+}
+
+// Whole lines in one write, because other processes may add theirs to the same file.
+void Trace::write_lines() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return over_ || !waiting_.empty(); });
+    if (waiting_.empty()) return;
+    const std::deque<std::string> lines = std::exchange(waiting_, {});
+    const size_t dropped = std::exchange(dropped_, 0);
+    lock.unlock();
+    std::string text;
+    for (const std::string& line : lines) text += line + '\n';
+    if (dropped > 0) {
+      nlohmann::json gap = begin_line("dropped");
+      gap["lines"] = dropped;
+      text += gap.dump() + '\n';
+    }
+    // A disk that is full must not end a migration, and there is nobody to tell.
+    (void)!::write(file_.get(), text.data(), text.size());
+    lock.lock();
+  }
+}
+
+}  // namespace wherry

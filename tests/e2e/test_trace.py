@@ -1,0 +1,50 @@
+"""--trace tells the story of a migration in which a lane was killed, at both ends, and wherry report draws it."""
+import json
+import subprocess
+import unittest
+from pathlib import Path
+
+from lab import Pair, scratch, wait_until, wherry_binary
+
+FAST = '10gbit'
+
+
+def events(path):
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+class Trace(unittest.TestCase):
+    def test_a_killed_lane(self):
+        directory = Path(scratch())
+        traces = source, destination = directory / 'source.jsonl', directory / 'destination.jsonl'
+        with Pair('7.2', keys='streams=3', rate='80mbit', wherries=False) as pair:
+            pair.start_wherries(traces=traces)
+            pair.migrate()
+            pair.hold(1)
+            pair.link.reset_busiest('a')
+            for trace in traces:
+                wait_until(lambda: 'lane_lost' in trace.read_text(), 10, f'the lost lane in {trace}')
+            pair.link.set_rate('a', FAST)
+            report, _ = pair.complete()
+        for trace, end in (source, 'source'), (destination, 'destination'):
+            seen = events(trace)
+            self.assertEqual({event['end'] for event in seen}, {end})
+            times = [event['t'] for event in seen]
+            self.assertEqual(times, sorted(times))
+            names = [event['event'] for event in seen]
+            self.assertEqual((names.count('lane_opened'), names.count('lane_lost'), names[-1]), (3, 1, 'done'), names)
+            lost = seen[names.index('lane_lost')]
+            self.assertTrue(lost['why'])
+            self.assertIn(lost['lane'], range(3))
+        names = [event['event'] for event in events(source)]
+        for earlier, later in (('lane_opened', 'channel_opened'), ('lane_lost', 'lane_over'), ('lane_over', 'all_landed'),
+                               ('blocks', 'may_be_there'), ('may_be_there', 'all_landed')):
+            self.assertLess(names.index(earlier), names.index(later), names)
+        (directory / 'report.json').write_text(json.dumps(report))
+        page = subprocess.run([wherry_binary(), 'report', directory / 'report.json', '--trace', source], capture_output=True,
+                              text=True, check=True).stdout
+        self.assertIn('source: lane_lost lane=', page)
+
+
+if __name__ == '__main__':
+    unittest.main()
