@@ -215,8 +215,7 @@ int main(int argc, char** argv) {
   app.add_option("--listen", options.listen, "Where to listen: wherry://ADDR[:PORT][,ADDR2…]");
   app.add_option("--runtime-dir", options.runtime_dir, "Directory of the sockets (/run/wherry)");
   app.add_option("--group", options.group, "Group with access to the sockets, usually QEMU's");
-  app.add_option("--peer", options.peers,
-                 "Another host: NAME=ADDR[:PORT][,ADDR2…]; can be repeated");
+  app.add_option("--peer", options.peers, "Another host: NAME=ADDR[:PORT][,ADDR2…]; can be repeated");
   app.add_option("--libvirt", options.libvirt, "This host's libvirt (qemu:///system)");
   app.add_flag("--insecure", options.insecure, "Allow guest memory to cross a network in the clear");
   CLI11_PARSE(app, argc, argv);
