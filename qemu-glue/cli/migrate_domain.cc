@@ -48,14 +48,14 @@ Result<DomainMigration::Options> configure(const DomainOptions& options, const s
     if (auto uri = Uri::parse(all.via); !uri) return pass_on(uri);
   }
   // With a unix socket, libvirt needs the name to expect in the destination's certificate.
-  if (options.how.tls && options.how.tls_destination.empty()) all.how.tls_destination = all.to.host;
+  if (options.how.tls.on && options.how.tls.destination.empty()) all.how.tls.destination = all.to.host;
   if (options.timeout > 0) all.how.timeout = std::chrono::seconds(options.timeout);
   auto xml = read_file(options.xml_file);
   if (!xml) return pass_on(xml);
-  all.how.xml = std::move(*xml);
+  all.how.definition.xml = std::move(*xml);
   auto persistent_xml = read_file(options.persistent_xml_file);
   if (!persistent_xml) return pass_on(persistent_xml);
-  all.how.persistent_xml = std::move(*persistent_xml);
+  all.how.definition.persistent_xml = std::move(*persistent_xml);
   return all;
 }
 
@@ -172,17 +172,18 @@ std::vector<CLI::Option*> add_domain_options(CLI::App& command, DomainOptions& o
       },
       "Refused"));
   added.back()->group("");
-  auto* persistent = flag("--persistent", how.persistent, "Make the domain persistent at the destination");
-  flag("--undefinesource", how.undefine_source, "Undefine the domain at the source");
+  auto* persistent =
+      flag("--persistent", how.definition.persistent, "Make the domain persistent at the destination");
+  flag("--undefinesource", how.definition.undefine_source, "Undefine the domain at the source");
   flag("--suspend", how.suspend, "Leave the guest paused at the destination");
-  auto* all = flag("--copy-storage-all", how.copy_storage_all, "Copy disks that are not shared");
-  flag("--copy-storage-inc", how.copy_storage_inc, "Copy only their top layer")->excludes(all);
-  option("--migrate-disks", how.migrate_disks, "The disks to copy, like vda,vdb")
+  auto* all = flag("--copy-storage-all", how.storage.copy_all, "Copy disks that are not shared");
+  flag("--copy-storage-inc", how.storage.copy_inc, "Copy only their top layer")->excludes(all);
+  option("--migrate-disks", how.storage.disks, "The disks to copy, like vda,vdb")
       ->delimiter(',')
       ->allow_extra_args(false);
 
-  auto* postcopy = flag("--postcopy", how.postcopy, "Allow postcopy");
-  flag("--postcopy-after-precopy", how.postcopy_after_precopy, "Start postcopy after the first pass")
+  auto* postcopy = flag("--postcopy", how.postcopy.allowed, "Allow postcopy");
+  flag("--postcopy-after-precopy", how.postcopy.after_precopy, "Start postcopy after the first pass")
       ->needs(postcopy);
   auto* timeout = option("--timeout", options.timeout, "Seconds after which the guest is suspended")
                       ->check(CLI::PositiveNumber)
@@ -190,24 +191,24 @@ std::vector<CLI::Option*> add_domain_options(CLI::App& command, DomainOptions& o
   auto* by_suspend = added.emplace_back(command.add_flag_callback(
       "--timeout-suspend", [] {}, "Suspend the guest after --timeout (default)"));
   by_suspend->needs(timeout);
-  flag("--timeout-postcopy", how.timeout_postcopy, "Start postcopy after --timeout instead")
+  flag("--timeout-postcopy", how.postcopy.at_timeout, "Start postcopy after --timeout instead")
       ->needs(timeout)
       ->needs(postcopy)
       ->excludes(by_suspend);
-  auto* parallel = flag("--parallel", how.parallel, "Let QEMU use several connections (multifd)");
-  option("--parallel-connections", how.parallel_connections, "Number of these connections")
+  auto* parallel = flag("--parallel", how.parallel.on, "Let QEMU use several connections (multifd)");
+  option("--parallel-connections", how.parallel.connections, "Number of these connections")
       ->check(CLI::PositiveNumber)
       ->needs(parallel);
   flag("--compressed", how.compressed, "Let QEMU compress; Wherry cannot parse the stream then");
   flag("--auto-converge", how.auto_converge, "Throttle the guest if it dirties memory too fast");
   option("--bandwidth", how.bandwidth, "Limit in MiB/s")->check(CLI::PositiveNumber);
 
-  option("--dname", options.how.dname, "The domain's name at the destination");
+  option("--dname", options.how.definition.name, "The domain's name at the destination");
   option("--xml", options.xml_file, "File with the domain's definition at the destination");
   option("--persistent-xml", options.persistent_xml_file, "File with its persistent definition there")
       ->needs(persistent);
-  auto* tls = flag("--tls", how.tls, "TLS between the two QEMUs");
-  option("--tls-destination", how.tls_destination, "Name in the certificate to expect (the host of DEST)")
+  auto* tls = flag("--tls", how.tls.on, "TLS between the two QEMUs");
+  option("--tls-destination", how.tls.destination, "Name in the certificate to expect (the host of DEST)")
       ->needs(tls);
   flag("--unsafe", how.unsafe, "Migrate even if the disks' cache mode is not safe");
   flag("--abort-on-error", how.abort_on_error, "Abort if a disk of the guest has an I/O error");

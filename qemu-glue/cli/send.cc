@@ -13,9 +13,10 @@
 #include "qemu-glue/cli/interruption.h"
 #include "qemu-glue/cli/progress.h"
 #include "qemu-glue/convergence/convergence.h"
+#include "qemu-glue/convergence/qmp_source.h"
 #include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/domain/event_loop.h"
-#include "qemu-glue/domain/libvirt_monitor.h"
+#include "qemu-glue/domain/libvirt_source.h"
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/qemu_process.h"
 #include "qemu-glue/monitor/qmp.h"
@@ -24,6 +25,8 @@
 
 namespace wherry::cli {
 namespace {
+
+using convergence::SourceQemu;
 
 constexpr std::chrono::milliseconds kLook{100};
 // libvirt stops the guest itself, and when QEMU is done tells the other host's, which lets the guest go on
@@ -45,8 +48,11 @@ struct SendOptions {
 };
 
 // Whether QEMU waits for the destination's word before it takes a migration for completed.
-bool waits_for_word(Monitor& qemu) {
-  const auto capabilities = qemu.execute("query-migrate-capabilities");
+bool waits_for_word(SourceQemu& qemu) {
+  constexpr const char* kCapabilities = "query-migrate-capabilities";
+  const auto monitor = qemu.monitor_for(kCapabilities);
+  if (!monitor) return false;
+  const auto capabilities = (*monitor)->execute(kCapabilities);
   if (!capabilities || !capabilities->is_array()) return false;
   return std::any_of(capabilities->begin(), capabilities->end(), [](const nlohmann::json& each) {
     return each.value("capability", "") == "return-path" && each.value("state", false);
@@ -56,35 +62,35 @@ bool waits_for_word(Monitor& qemu) {
 // Waits for so long, or until something has happened to the guest or to its migration.
 using Pause = std::function<void(std::chrono::milliseconds longest)>;
 
-// What query-migrate says when the migration is over. From whatever comes before its last states QEMU is on
-// its way to one, for its channels have ended.
-Result<nlohmann::json> final_answer(Monitor& qemu, const Pause& pause) {
-  auto answer = qemu.execute("query-migrate");
-  for (int looks = 1; answer && !is_over(qemu::phase_of(*answer)) && looks < kLooksAtTheEnd; ++looks) {
+// QEMU's figures when the migration is over. In any other phase QEMU is on its way to one of the last,
+// because its channels have ended.
+Result<qemu::MigrationFigures> final_figures(SourceQemu& qemu, const Pause& pause) {
+  auto figures = qemu.figures();
+  for (int looks = 1; figures && !is_over(figures->phase) && looks < kLooksAtTheEnd; ++looks) {
     pause(kLook);
-    answer = qemu.execute("query-migrate");
+    figures = qemu.figures();
   }
-  return answer;
+  return figures;
 }
 
-// How it went, as QEMU says. `of_both`: the answer is one that both hosts have agreed on.
-std::optional<Ended> verdict(Monitor& qemu, const nlohmann::json& answer, bool of_both) {
-  const auto phase = qemu::phase_of(answer);
+// How it went, as QEMU says. `of_both`: both hosts have agreed on that.
+std::optional<Ended> verdict(SourceQemu& qemu, const qemu::MigrationFigures& last, bool of_both) {
+  const auto phase = last.phase;
   const bool cancelled = phase == qemu::MigrationPhase::cancelled;
   if (phase == qemu::MigrationPhase::completed && (of_both || waits_for_word(qemu)))
     return Ended{Outcome::completed, ""};
   if (!cancelled && phase != qemu::MigrationPhase::failed) return std::nullopt;
-  const std::string why = answer.value("error-desc", cancelled ? "cancelled" : "failed");
+  const std::string why = !last.error.empty() ? last.error : cancelled ? "cancelled" : "failed";
   return Ended{cancelled ? Outcome::cancelled : Outcome::failed, "the source's QEMU says: " + why};
 }
 
 // What only QEMU knows: how long the guest was away, whether somebody cancelled it, and how it went where
 // nothing else tells, or contradicts. Its failure says that only if both hosts have agreed on it, and Wherry
 // had not to close it without the destination's word (`lost`).
-Result<> ask_qemu(Monitor& qemu, const Pause& pause, bool of_both, bool lost, Report& report) {
-  auto answer = final_answer(qemu, pause);
-  if (!answer) return pass_on(answer);
-  const auto told = verdict(qemu, *answer, of_both);
+Result<> ask_qemu(SourceQemu& qemu, const Pause& pause, bool of_both, bool lost, Report& report) {
+  auto last = final_figures(qemu, pause);
+  if (!last) return pass_on(last);
+  const auto told = verdict(qemu, *last, of_both);
   if (told && report.outcome == Outcome::unknown &&
       (told->outcome == Outcome::completed || (of_both && !lost))) {
     report.outcome = told->outcome;
@@ -93,28 +99,27 @@ Result<> ask_qemu(Monitor& qemu, const Pause& pause, bool of_both, bool lost, Re
   if (told && report.outcome == Outcome::failed && told->outcome == Outcome::cancelled)
     report.outcome = Outcome::cancelled;
   // In postcopy, also one that was cut, it is stopped for another reason and must not be quit.
-  const auto phase = qemu::phase_of(*answer);
-  const bool stays = phase == qemu::MigrationPhase::failed || phase == qemu::MigrationPhase::cancelled;
-  if (report.outcome != Outcome::completed && stays) {
-    if (const auto kept = kept_stopped(qemu)) {
+  const bool stays =
+      last->phase == qemu::MigrationPhase::failed || last->phase == qemu::MigrationPhase::cancelled;
+  const auto monitor = qemu.monitor_for("query-status");
+  if (report.outcome != Outcome::completed && stays && monitor) {
+    if (const auto kept = kept_stopped(**monitor)) {
       report.outcome = Outcome::unknown;
       report.error += "; " + *kept;
     }
   }
-  if (auto downtime = answer->find("downtime"); downtime != answer->end() && downtime->is_number()) {
-    report.switchover_ms = downtime->get<double>();
-  }
+  if (last->downtime_ms) report.switchover_ms = *last->downtime_ms;
   return {};
 }
 
 // Looks at QEMU until the migration is over, or QEMU's monitor does not answer. `pause` is between two looks.
-void converge(Monitor& qemu, convergence::Convergence& converging, Sender& sender,
+void converge(SourceQemu& qemu, convergence::Convergence& converging, Sender& sender,
               const std::stop_token& over, const Pause& pause) {
   while (!over.stop_requested()) {
-    auto info = qemu.execute("query-migrate", {}, kSwitchoverTimeout);
-    if (!info) return spdlog::warn("{}", info.error().message);
-    sender.hear_page_size(*info);
-    auto looked = converging.look(*info);
+    auto figures = qemu.figures(kSwitchoverTimeout);
+    if (!figures) return spdlog::warn("{}", figures.error().message);
+    sender.hear_page_size(figures->page_size);
+    auto looked = converging.look(*figures);
     sender.note(converging.state());
     if (!looked) {
       (void)sender.interrupt(looked.error().message);  // unless it is too late for that
@@ -127,8 +132,8 @@ void converge(Monitor& qemu, convergence::Convergence& converging, Sender& sende
 
 // Which domain it is shows when its QEMU has come, and while that waits for us, it answers nobody: so this is
 // in a thread that holds up no data. What libvirt refuses is left to it and QEMU. The monitor is for later.
-std::unique_ptr<domain::LibvirtMonitor> converge_by_libvirt(const std::string& libvirt, const Uri& uri,
-                                                            Sender& sender, const std::stop_token& over) {
+std::unique_ptr<domain::LibvirtSource> converge_by_libvirt(const std::string& libvirt, const Uri& uri,
+                                                           Sender& sender, const std::stop_token& over) {
   while (sender.qemu_process() == 0) {
     if (over.stop_requested()) return nullptr;
     std::this_thread::sleep_for(kLook);
@@ -137,7 +142,7 @@ std::unique_ptr<domain::LibvirtMonitor> converge_by_libvirt(const std::string& l
     spdlog::warn("the end of the migration is left to libvirt: {}", error.message);
     return nullptr;
   };
-  auto monitor = domain::LibvirtMonitor::open(libvirt, sender.qemu_process());
+  auto monitor = domain::LibvirtSource::open(libvirt, sender.qemu_process());
   if (!monitor) return leave(monitor.error());
   auto begun = convergence::Convergence::begin(
       **monitor, sender.qemu_process(), uri, [&sender] { return sender.lanes(); }, kByLibvirt);
@@ -161,6 +166,7 @@ int send(const SendOptions& options) {
   }
   Failure failure;
   std::unique_ptr<Qmp> qmp;
+  std::optional<convergence::QmpSource> source;  // the same QEMU
   const Pause watch_qmp = [&qmp](std::chrono::milliseconds longest) {
     // Convergence hears of the stop by itself; no other event matters.
     for (auto event = qmp->next_event(longest); event; event = qmp->next_event({})) continue;
@@ -170,8 +176,8 @@ int send(const SendOptions& options) {
     if (!qmp) return std::nullopt;
     looks.request_stop();
     if (looks.joinable()) looks.join();
-    const auto answer = final_answer(*qmp, watch_qmp);
-    return answer ? verdict(*qmp, *answer, false) : std::nullopt;
+    const auto last = final_figures(*source, watch_qmp);
+    return last ? verdict(*source, *last, false) : std::nullopt;
   };
   Sender sender({.qemu = *qemu, .disks = *disks, .uri = *uri, .departed = departed}, failure);
   auto file = ReportFile::open(options.report, sender.report());
@@ -199,12 +205,13 @@ int send(const SendOptions& options) {
     auto connected = Qmp::connect(monitor_path(options.qmp));
     if (!connected) return give_up(connected.error());
     qmp = std::move(*connected);
+    source.emplace(*qmp);
   }
   std::unique_ptr<convergence::Convergence> converging;
   // Before QEMU can connect: while it waits for us it may not answer.
   if (qmp) {
     auto begun =
-        convergence::Convergence::begin(*qmp, qmp->peer_pid(), *uri, [&sender] { return sender.lanes(); });
+        convergence::Convergence::begin(*source, qmp->peer_pid(), *uri, [&sender] { return sender.lanes(); });
     if (!begun) {
       failure.fail(begun.error());
       return give_up(begun.error());
@@ -219,7 +226,7 @@ int send(const SendOptions& options) {
   if (auto opened = sender.open(user); !opened) return give_up(opened.error());
   spdlog::info("ready: migrate QEMU to {}", options.qemu);
   std::optional<domain::EventLoop> events;
-  std::unique_ptr<domain::LibvirtMonitor> libvirt;
+  std::unique_ptr<domain::LibvirtSource> libvirt;
   {
     Progress progress([&] { return sender.report(); }, options.json);
     auto started = progress.start();
@@ -233,7 +240,7 @@ int send(const SendOptions& options) {
     };
     if (qmp) {
       begin(looks,
-            [&](const std::stop_token& over) { converge(*qmp, *converging, sender, over, watch_qmp); });
+            [&](const std::stop_token& over) { converge(*source, *converging, sender, over, watch_qmp); });
     } else if (!options.libvirt.empty()) {
       events.emplace();
       begin(looks, [&](const std::stop_token& over) {
@@ -252,7 +259,7 @@ int send(const SendOptions& options) {
   converging.reset();
   Report report = sender.report();
   Result<> asked;
-  if (qmp) asked = ask_qemu(*qmp, watch_qmp, false, failure.failed(), report);
+  if (qmp) asked = ask_qemu(*source, watch_qmp, false, failure.failed(), report);
   if (libvirt) {
     const Pause watch = [&](std::chrono::milliseconds longest) { libvirt->wait_event(longest); };
     asked = ask_qemu(*libvirt, watch, true, failure.failed(), report);

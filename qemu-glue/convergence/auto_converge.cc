@@ -83,11 +83,6 @@ Result<> AutoConverge::throttle(double part) {
   return {};
 }
 
-double AutoConverge::holds(const json& query_migrate) const {
-  const auto percent = query_migrate.find("cpu-throttle-percentage");
-  return percent != query_migrate.end() && percent->is_number() ? percent->get<double>() / 100 : 0;
-}
-
 void AutoConverge::release_abandoned(Monitor& qemu) {
   const auto parameters = qemu.execute("query-migrate-parameters");
   if (!parameters || !is_ours(*parameters)) return;

@@ -73,6 +73,7 @@ class Controller {
   };
 
   explicit Controller(const Limits& limits) : limits_(limits) {}
+  const Limits& limits() const { return limits_; }
 
   Decision step(const Observation& seen);
   // What is to be expected if the guest is stopped at that time, shortly after the last step, and where QEMU

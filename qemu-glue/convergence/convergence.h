@@ -1,129 +1,93 @@
-// The convergence controller at work: looks at the source's QEMU and at the lanes, and does what the
-// Controller decides, to QEMU's limits and to the guest's processors.
+// The convergence controller at work: looks at the source's QEMU and at the lanes, and does what Controller
+// decides, to QEMU's limits and to the guest's vCPUs.
 //
-//   begin() ─▶ look(), again and again, while the guest runs at the source ─▶ its end: all is as it was
+//   begin() ─▶ look(), again and again, while the guest runs at the source ─▶ destructor: all is as it was
 //
-// QEMU 8.2 and later is told the rate that it may reckon with (avail-switchover-bandwidth); an earlier one
-// measures it itself, over 0.1 s, so its downtime-limit is set for the fastest of the last second.
-//
-// The guest is slowed by the first of these that can be, and where a dirty limit is not enough, by the next:
-//
-//   dirty-limit     dirty_limit.h
-//   vcpu-quota      vcpu_quota.h
-//   auto-converge   auto_converge.h
+//   LaneRates, VcpuAccount ─▶ Controller ─▶ ToldQemu (how much may remain), ThrottleLadder (how slow)
 //
 // One thread at a time; state() may be called by any.
 #pragma once
 
 #include <chrono>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "qemu-glue/convergence/controller.h"
-#include "qemu-glue/convergence/qemu_mark.h"
-#include "qemu-glue/convergence/throttle.h"
-#include "qemu-glue/convergence/vcpu_time.h"
-#include "qemu-glue/monitor/monitor.h"
+#include "qemu-glue/convergence/lane_rates.h"
+#include "qemu-glue/convergence/source_qemu.h"
+#include "qemu-glue/convergence/switchover_cost.h"
+#include "qemu-glue/convergence/throttle_ladder.h"
+#include "qemu-glue/convergence/told_qemu.h"
+#include "qemu-glue/convergence/vcpu_account.h"
 #include "qemu-glue/uri.h"
 
 namespace wherry::convergence {
 
-// What the lanes are at.
-struct Lanes {
-  double in_flight = 0;  // bytes,
-  double bound = 0;      // and at most
-  double landing = 0;    // bytes a second that they can land of pages that come again
-  double goodput = 0;    // and that they land now
-  double link = 0;       // and what the link drains, bytes a second
-  double on_way = 0;     // seconds until what is in flight will have landed
-  std::chrono::microseconds round_trip{0};
-};
-
-// What the guest's absence takes besides where another than QEMU lets it go on.
-struct Door {
-  Downtime takes;
-  int round_trips = 0;  // between the hosts, until it goes on
-};
-
 struct State {
-  std::optional<uint64_t> remaining;  // bytes, as QEMU says
-  std::optional<double> dirty_rate;   // bytes a second
-  std::string throttle_by;            // what slows the guest, if it is to be; empty: nothing can
-  std::string throttle_reason;        // why nothing better does
-  std::optional<double> throttle;     // percent of its processors' time that the guest does not get
-  std::optional<double> throttle_peak;
-  std::optional<double> throttle_mean;  // since begin()
-  std::optional<Downtime> predicted;  // if the guest stopped now, or when it did; none: nothing is known yet
-  std::optional<std::chrono::steady_clock::time_point> stopped;  // the guest, here, by QEMU
-  std::vector<std::string> messages;                             // to the operator
+  std::optional<uint64_t> remaining;    // bytes that are still to be sent, as QEMU says
+  std::optional<double> dirty_rate;     // bytes a second that the guest writes to, as QEMU says
+  std::string throttle_by;              // what slows the guest, if it is to be slowed; empty: nothing can
+  std::string throttle_reason;          // why nothing better slows it; empty: it is the best
+  std::optional<double> throttle;       // percent of its vCPUs' time that the guest does not get now
+  std::optional<double> throttle_peak;  // the most percent since begin()
+  std::optional<double> throttle_mean;  // percent, the mean since begin()
+  // Of a guest that stopped now, or when it did stop. Nothing: too little is known yet.
+  std::optional<Downtime> predicted;
+  // When QEMU stopped the guest here.
+  std::optional<std::chrono::steady_clock::time_point> stopped;
+  std::vector<std::string> messages;  // to the operator
 };
 
 class Convergence {
  public:
-  // Has QEMU go on until a first look; `lanes` is not called before. `process` is QEMU's; 0: it is not known.
-  // The URI's downtime, throttle-max and on-miss are what is wished.
-  static Result<std::unique_ptr<Convergence>> begin(Monitor& qemu, pid_t process, const Uri& uri,
+  // Has QEMU go on until the first look; `lanes` is not called before. `process` is QEMU's; 0: it is not
+  // known. The URI's downtime, throttle-max and on-miss are what is wanted.
+  static Result<std::unique_ptr<Convergence>> begin(SourceQemu& qemu, pid_t process, const Uri& uri,
                                                     std::function<Lanes()> lanes, const Door& door = {});
-  // Sets QEMU's parameters back, and gives the guest its processors.
+  // Sets QEMU's limits back, and gives the guest its vCPUs' time.
   ~Convergence();
 
-  // With QEMU's answer to query-migrate. Returns after how long to look again, at the latest. An error: the
-  // migration is to be given up.
-  Result<std::chrono::milliseconds> look(const nlohmann::json& query_migrate);
+  // With QEMU's figures of now. Returns after how long to look again, at the latest. An error: the migration
+  // is to be given up.
+  Result<std::chrono::milliseconds> look(const qemu::MigrationFigures& figures);
   State state() const;
 
  private:
-  Convergence(Monitor& qemu, pid_t process, const Uri& uri, std::function<Lanes()> lanes, const Door& door);
-  bool next_throttle();
+  // The guest is stopped here.
+  struct Stop {
+    std::optional<uint64_t> passes;  // that had begun by the first look after the stop
+  };
+
+  Convergence(SourceQemu& qemu, pid_t process, const Uri& uri, std::function<Lanes()> lanes, const Door& door,
+              const SwitchoverLimits& before);
+  bool is_stopped(uint64_t passes);
   void stopped(double ago);
-  void forget_stop();
   double now() const;
-  std::pair<double, double> ran(double now);
-  double qemu_rate(const nlohmann::json& ram, double now);
-  Result<> tell_qemu(const Decision& decision, double rate, double landing);
-  double slow_down(double part, bool stops, const nlohmann::json& query_migrate, double now);
+  Controller::Limits controller_limits(std::chrono::microseconds round_trip) const;
+  void slow_down(double part, bool stops, const qemu::MigrationFigures& figures, double t);
+  Result<> out_of_reach(const OutOfReach& floor, uint64_t passes);
   Result<> miss(const OutOfReach& floor);
+  void show(const qemu::MigrationFigures& figures, const std::optional<Downtime>& predicted);
+  void show_throttle();
   void say(const std::string& message);
 
-  Monitor& qemu_;
-  const pid_t process_;
+  SourceQemu& qemu_;
   const Uri wish_;
-  std::optional<VcpuTime> vcpu_time_;   // nothing: it cannot be seen from here
-  double busiest_ = 0;                  // at the last look, as VcpuTime has it,
-  double ran_at_ = 0;                   // when,
-  double used_ = 0;                     // and how much the throttle takes for used until then
-  std::optional<QemuMark> mark_;        // outlives the throttle; nothing: QEMU's process is not known
-  std::unique_ptr<Throttle> throttle_;  // null: the guest cannot be slowed
-  size_t next_throttle_ = 0;
   const std::function<Lanes()> lanes_;
   const Door door_;
-  nlohmann::json before_ = nlohmann::json::object();  // parameters
-  bool takes_rate_ = false;                           // avail-switchover-bandwidth
-  double fixed_ = 0;
-  std::optional<Controller> controller_;  // from the first look on
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  std::deque<std::pair<double, double>> rates_;  // when, and bytes a second, of QEMU's last windows
-  double peak_ = 0;                              // goodput,
-  std::optional<double> pages_since_;            // and when pages landed first
-  double landing_ = 0;                           // bytes a second, lately,
-  double usually_ = 0;                           // and for longer,
-  double link_ = 0;                              // and of the link,
-  double looked_ = 0;                            // until then
-  double remaining_ = 0;                         // bytes, at the last look
-  double seen_ = 0;                              // when it last looked,
-  double throttled_ = 0;                         // and for how many seconds of full throttle until then
-  nlohmann::json told_;
-  uint64_t lags_ = 0;                    // the last pass in which the throttle was less than decided
-  bool stopped_ = false;                 // the guest,
-  std::optional<uint64_t> passes_then_;  // by the first look behind that
-  bool missed_ = false;
-  bool let_go_ = false;  // the guest may be away as long as it takes
+  ThrottleLadder throttles_;
+  ToldQemu told_;
+  LaneRates rates_;
+  VcpuAccount vcpus_;
+  std::optional<Controller> controller_;  // from the first look on
+  double remaining_ = 0;                  // bytes, at the last look
+  std::optional<Stop> stop_;              // nothing: the guest runs here
+  bool missed_ = false;                   // the target was out of reach, and on-miss has been obeyed
   mutable std::mutex mutex_;
   State state_;
 };

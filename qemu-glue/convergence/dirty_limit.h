@@ -1,12 +1,13 @@
-// Slows those vCPUs of a guest down that write most, as far as they write: QEMU's dirty limit, so many MB a
-// second for each vCPU. It takes KVM's dirty ring (-accel kvm,dirty-ring-size=N) and QEMU 7.1.
+// Slows down the vCPUs that write most, by how much they write: QEMU's dirty limit, in MB a second for each
+// vCPU. It needs KVM's dirty ring (-accel kvm,dirty-ring-size=N) and QEMU 7.1 or later.
 //
-// QEMU measures once a second what each vCPU writes to, and has one that is above its limit sleep whenever
-// its ring is full. That takes some seconds to settle, and 25 MB/s more or less count as settled: a limit
-// that is lower still may not be kept. What is asleep wakes by itself, and a guest that is stopped waits for
-// it.
+// QEMU measures once a second how much memory each vCPU writes to. A vCPU above its limit sleeps whenever its
+// ring is full. That takes some seconds to settle, and to QEMU a rate within 25 MB/s of the limit is settled:
+// a limit below that may not be kept. A vCPU that sleeps wakes by itself, and a guest that is to stop waits
+// for it.
 //
-// One that is on already ends with this one: no limit tells whose it is. Source: QEMU's dirtylimit.c, of 7.2.
+// If a limit was on already, it ends with this one: QEMU does not say whose a limit is. Source: QEMU 7.2's
+// dirtylimit.c.
 //
 // For one thread.
 #pragma once
@@ -22,16 +23,16 @@ namespace wherry::convergence {
 
 class DirtyLimit final : public Throttle {
  public:
-  // What vCPUs write to is measured from then on.
+  // From then on QEMU measures how much vCPUs write to.
   static Result<std::unique_ptr<Throttle>> take(Monitor& qemu);
   ~DirtyLimit() override;
 
-  // In all, vCPUs write to that much less than they did before the first limit.
+  // All vCPUs together write that much less than they did before the first limit.
   Result<> throttle(double part) override;
-  double holds(const nlohmann::json&) const override { return part_; }
-  // It limits what is written, not how long for: so nothing is known of that.
+  double holds(const qemu::MigrationFigures&) const override { return part_; }
+  // It limits what vCPUs write, not how long they run: nothing is known of that.
   double taken(double) const override { return 1; }
-  // Without a limit, one that sleeps still does.
+  // Ending the limit does not wake a vCPU that sleeps.
   void let_stop() override {}
 
   static constexpr const char* kName = "dirty-limit";
@@ -40,11 +41,11 @@ class DirtyLimit final : public Throttle {
   explicit DirtyLimit(Monitor& qemu) : qemu_(qemu) {}
 
   Monitor& qemu_;
-  double part_ = 0;
-  std::vector<double> rates_;  // of the vCPUs without a limit, MB/s, the least first
+  double part_ = 0;            // that is taken, 0 to kMost
+  std::vector<double> rates_;  // at which each vCPU wrote without a limit, MB/s, the least first
 };
 
-// The limit with which those rates, the least first, together are so much; at least 1.
+// The limit in MB/s with which those rates, the least first, add up to `sum`; at least 1.
 uint64_t limit_for(const std::vector<double>& rates, double sum);
 
 }  // namespace wherry::convergence

@@ -1,12 +1,11 @@
-// A way to slow a guest's vCPUs down while it migrates. Each has its own take(), after which nothing is
-// slowed yet; with its end, what it set is undone.
+// A way to slow down a guest's vCPUs while it migrates. Each kind has its own take(), after which nothing is
+// slowed yet. Its destructor undoes what it set.
 //
 // For one thread.
 #pragma once
 
-#include <nlohmann/json.hpp>
-
 #include "base/result.h"
+#include "qemu-glue/monitor/migration_figures.h"
 
 namespace wherry::convergence {
 
@@ -14,14 +13,14 @@ class Throttle {
  public:
   virtual ~Throttle() = default;
 
-  // 0: none; 0.25: the guest has three quarters of what it has without us; at most kMost.
+  // Takes that part of what the guest has without us: with 0.25 it keeps three quarters. At most kMost.
   virtual Result<> throttle(double part) = 0;
-  // How much of that holds by now, with QEMU's answer to query-migrate.
-  virtual double holds(const nlohmann::json& query_migrate) const = 0;
-  // A vCPU that runs for that part of the time, what part of what it has without us does it take?
+  // How much of that holds by now.
+  virtual double holds(const qemu::MigrationFigures& figures) const = 0;
+  // What part of what it has without us does a vCPU take that runs for that part of the time?
   virtual double taken(double running) const = 0;
   // QEMU stops the guest, or has just done so: the vCPUs' threads have to answer it. May not ask QEMU's
-  // monitor, which may be where it was heard of.
+  // monitor, which may be what calls this.
   virtual void let_stop() = 0;
 
   static constexpr double kMost = 0.99;

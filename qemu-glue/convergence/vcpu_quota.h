@@ -28,7 +28,7 @@ class VcpuQuota final : public Throttle {
   ~VcpuQuota() override;
 
   Result<> throttle(double part) override;
-  double holds(const nlohmann::json&) const override { return part_; }
+  double holds(const qemu::MigrationFigures&) const override { return part_; }
   double taken(double running) const override { return running / processors_; }
   // A thread that waits for its next share of time answers nobody. An error is said where it matters, while
   // the guest runs.

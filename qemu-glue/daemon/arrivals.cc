@@ -45,9 +45,12 @@ Result<> Arrivals::begin(const Route& route, const std::string& peer) {
     return fail("this host is not {0}: its wherryd knows {0} as a peer", route.host);
   if (auto fits = route.check_paths(config_.runtime_dir); !fits) return fits;
   if (auto made = make_directory_for(config_.group, route.directory(config_.runtime_dir)); !made) return made;
-  auto child = Child::spawn({wherry_, "receive", "--handed-over", std::to_string(kChildSocket), "--qemu",
-                             "unix:" + route.path(config_.runtime_dir), "--disks",
-                             "unix:" + route.disks_path(config_.runtime_dir)});
+  std::vector<std::string> argv{wherry_,         "receive",
+                                "--handed-over", std::to_string(kChildSocket),
+                                "--qemu",        "unix:" + route.path(config_.runtime_dir),
+                                "--disks",       "unix:" + route.disks_path(config_.runtime_dir)};
+  if (!config_.trace.empty()) argv.insert(argv.end(), {"--trace", config_.trace});
+  auto child = Child::spawn(argv);
   if (!child) return pass_on(child);
   spdlog::info("route {} arrives here (process {})", route.text(), (*child)->pid());
   auto arriving = std::make_unique<Arriving>();

@@ -130,6 +130,7 @@ Result<Config> from_table(const toml::table& table) {
                           {"insecure", insecure},
                           {"runtime_dir", set(config.runtime_dir, text)},
                           {"group", set(config.group, text)},
+                          {"trace", set(config.trace, text)},
                           {"libvirt", libvirt},
                           {"others", set(config.others, access)},
                           {"route_timeout", route_timeout},

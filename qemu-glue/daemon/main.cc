@@ -12,6 +12,7 @@
 
 #include "base/reserve.h"
 #include "base/start_thread.h"
+#include "base/trace.h"
 #include "qemu-glue/daemon/arrivals.h"
 #include "qemu-glue/daemon/door.h"
 #include "qemu-glue/daemon/errands.h"
@@ -39,6 +40,7 @@ struct Options {
   std::string listen;
   std::string runtime_dir;
   std::string group;
+  std::string trace;
   std::string libvirt;
   std::vector<std::string> peers;
   bool insecure = false;
@@ -71,6 +73,7 @@ Result<Config> configure(const Options& options) {
   }
   if (!options.runtime_dir.empty()) config.runtime_dir = options.runtime_dir;
   if (!options.group.empty()) config.group = options.group;
+  if (!options.trace.empty()) config.trace = options.trace;
   config.insecure = config.insecure || options.insecure;
   if (auto sound = config.check(); !sound) return pass_on(sound);
   return config;
@@ -91,6 +94,10 @@ class Daemon {
 
   Result<> open() {
     if (auto made = make_directory(config_.runtime_dir); !made) return made;
+    if (!config_.trace.empty()) {
+      // So that a path that cannot be written does not show only when a guest is to leave.
+      if (auto trace = Trace::open(config_.trace); !trace) return pass_on(trace);
+    }
     remove_stale_sockets(config_.runtime_dir);
     auto listener = Listener::open({.path = errand_socket(config_.runtime_dir), .host = {}, .port = 0});
     if (!listener) return pass_on(listener);
@@ -217,6 +224,7 @@ int main(int argc, char** argv) {
   app.add_option("--group", options.group, "Group with access to the sockets, usually QEMU's");
   app.add_option("--peer", options.peers, "Another host: NAME=ADDR[:PORT][,ADDR2…]; can be repeated");
   app.add_option("--libvirt", options.libvirt, "This host's libvirt (qemu:///system)");
+  app.add_option("--trace", options.trace, "File to which migrations add their events, as lines of JSON");
   app.add_flag("--insecure", options.insecure, "Allow guest memory to cross a network in the clear");
   CLI11_PARSE(app, argc, argv);
   return wherry::daemon::run(options);

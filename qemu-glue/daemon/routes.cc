@@ -117,6 +117,7 @@ Result<std::unique_ptr<Child>> Routes::start(const Route& route, const Uri& uri)
                                 "qemu+unix:///system?socket=" + config_.libvirt,
                                 "--to",
                                 to};
+  if (!config_.trace.empty()) argv.insert(argv.end(), {"--trace", config_.trace});
   if (config_.insecure) argv.emplace_back("--insecure");
   return Child::spawn(argv);
 }

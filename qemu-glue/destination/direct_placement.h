@@ -10,7 +10,7 @@
 
 #include "qemu-glue/memory/guest_ram.h"
 #include "qemu-glue/stream/page_writer.h"
-#include "transport/destination/landing.h"
+#include "transport/destination/landing_site.h"
 #include "transport/wire/channel.h"
 
 namespace wherry {

@@ -9,7 +9,7 @@
 
 #include "base/failure.h"
 #include "transport/destination/destination_session.h"
-#include "transport/destination/landing.h"
+#include "transport/destination/landing_site.h"
 #include "transport/socket/endpoint.h"
 
 namespace wherry::qemu {

@@ -15,7 +15,7 @@
 #include "qemu-glue/stream/page_writer.h"
 #include "qemu-glue/stream/return_path.h"
 #include "transport/destination/destination_session.h"
-#include "transport/destination/landing.h"
+#include "transport/destination/landing_site.h"
 #include "transport/socket/endpoint.h"
 
 namespace wherry::qemu {

@@ -49,9 +49,9 @@ Result<> Receiver::run() {
   if (session_) {
     const DestinationSession::Totals totals = session_->totals();
     report_.wire_bytes = totals.wire_bytes;
-    report_.asked_again = totals.asked_again;
-    report_.history_bytes = totals.landing.copies_bytes;
-    report_.history_budget = totals.landing.copies_budget;
+    report_.asked_again = totals.landing.asked_again;
+    report_.history_bytes = totals.landing.guest.copies_bytes;
+    report_.history_budget = totals.landing.guest.copies_budget;
     for (const auto& [peer, no_rdma, written] : totals.lanes)
       report_.lanes.push_back(
           {.peer = peer, .sent = {}, .written = written, .no_rdma = no_rdma, .port = {}, .lost = false});
@@ -197,7 +197,7 @@ nlohmann::json Receiver::account(const nlohmann::json& source) {
     report_.placement = "relay";
     report_.placement_reason = "the main channel is opaque from its beginning";
   }
-  if (session_->totals().landing.withdrawn && report_.placement != "relay") {
+  if (session_->totals().landing.guest.withdrawn && report_.placement != "relay") {
     report_.placement = "relay";
     report_.placement_reason = "a channel became opaque";
   }

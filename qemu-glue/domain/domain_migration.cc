@@ -34,13 +34,13 @@ class Intervention {
   void look(const Domain& domain, const JobStats& stats) {
     const bool late = how_.timeout && Clock::now() - begin_ >= *how_.timeout;
     // The second pass begins when all of memory was sent once.
-    const bool first_pass_over = how_.postcopy_after_precopy && stats.passes >= 2;
-    if (!postcopy_ && (first_pass_over || (late && how_.timeout_postcopy))) {
+    const bool first_pass_over = how_.postcopy.after_precopy && stats.passes >= 2;
+    if (!postcopy_ && (first_pass_over || (late && how_.postcopy.at_timeout))) {
       postcopy_ = true;
       if (virDomainMigrateStartPostCopy(domain.get(), 0) < 0)
         spdlog::warn("cannot start postcopy: {}", last_error());
     }
-    if (!suspended_ && late && !how_.timeout_postcopy) {
+    if (!suspended_ && late && !how_.postcopy.at_timeout) {
       suspended_ = true;
       if (virDomainSuspend(domain.get()) < 0) spdlog::warn("cannot suspend the guest: {}", last_error());
     }
@@ -131,7 +131,7 @@ Result<> DomainMigration::find_ways() {
     return path != answer->end() && path->is_string() ? "unix://" + path->get<std::string>() : "";
   };
   ways_.memory = unix_uri("path");
-  if (options_.how.copies_storage()) ways_.disks = unix_uri("disks");
+  if (options_.how.storage.copies()) ways_.disks = unix_uri("disks");
   if (ways_.memory.empty()) return fail("wherryd made no route to {}", options_.via);
   return {};
 }

@@ -13,33 +13,48 @@
 namespace wherry::domain {
 
 struct MigrateOptions {
+  struct Definition {  // of the domain
+    bool persistent = false;
+    bool undefine_source = false;
+    std::string name;            // at the destination
+    std::string xml;             // the XML itself, not a file name
+    std::string persistent_xml;  // the XML itself, not a file name
+  };
+  struct Storage {
+    bool copy_all = false;
+    bool copy_inc = false;
+    std::vector<std::string> disks;
+    bool copies() const { return copy_all || copy_inc; }
+  };
+  struct Postcopy {
+    bool allowed = false;
+    bool after_precopy = false;
+    bool at_timeout = false;  // instead of suspending the guest
+  };
+  struct Parallel {
+    bool on = false;
+    std::optional<int> connections;
+  };
+  struct Tls {
+    bool on = false;
+    std::string destination;
+  };
+
   bool live = false;  // if false, the guest is stopped during the migration
   bool offline = false;
-  bool persistent = false;
-  bool undefine_source = false;
   bool suspend = false;
   bool p2p = false;
-  bool copy_storage_all = false;
-  bool copy_storage_inc = false;
-  std::vector<std::string> migrate_disks;
-  bool postcopy = false;
-  bool postcopy_after_precopy = false;
-  bool parallel = false;
-  std::optional<int> parallel_connections;
   bool compressed = false;
   bool auto_converge = false;
-  std::optional<uint64_t> bandwidth;            // MiB/s
-  std::optional<std::chrono::seconds> timeout;  // after it the guest is suspended, or postcopy starts
-  bool timeout_postcopy = false;
-  std::string dname;
-  std::string xml;             // the XML itself, not a file name
-  std::string persistent_xml;  // the XML itself, not a file name
-  bool tls = false;
-  std::string tls_destination;
   bool unsafe = false;
   bool abort_on_error = false;
-
-  bool copies_storage() const { return copy_storage_all || copy_storage_inc; }
+  std::optional<uint64_t> bandwidth;            // MiB/s
+  std::optional<std::chrono::seconds> timeout;  // after it the guest is suspended, or postcopy starts
+  Definition definition;
+  Storage storage;
+  Postcopy postcopy;
+  Parallel parallel;
+  Tls tls;
 };
 
 // Migration URIs for QEMU's connections. If one is empty, libvirt chooses.

@@ -24,11 +24,14 @@ std::optional<uint32_t> page_size_of_processor(Monitor& qemu) {
   return 4096;
 }
 
+std::optional<uint32_t> checked_page_size(double bytes) {
+  if (bytes < 1 || bytes > std::numeric_limits<uint32_t>::max()) return std::nullopt;
+  return static_cast<uint32_t>(bytes);
+}
+
 std::optional<uint32_t> page_size_told(const nlohmann::json& query_migrate) {
   const nlohmann::json* ram = member(query_migrate, "ram");
-  const double size = ram ? number_member(*ram, "page-size") : 0;
-  if (size < 1 || size > std::numeric_limits<uint32_t>::max()) return std::nullopt;
-  return static_cast<uint32_t>(size);
+  return ram != nullptr ? checked_page_size(number_member(*ram, "page-size")) : std::nullopt;
 }
 
 }  // namespace wherry::qemu

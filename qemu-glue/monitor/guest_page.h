@@ -14,6 +14,9 @@ namespace wherry::qemu {
 // or are stated in the stream (ARM). Nothing also if the monitor does not answer.
 std::optional<uint32_t> page_size_of_processor(Monitor& qemu);
 
+// A size in bytes as a monitor or libvirt gives it. Nothing if pages cannot have that size.
+std::optional<uint32_t> checked_page_size(double bytes);
+
 // The page size in the source's answer to query-migrate. Nothing if the answer does not (yet) have it.
 std::optional<uint32_t> page_size_told(const nlohmann::json& query_migrate);
 

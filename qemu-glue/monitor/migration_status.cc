@@ -41,6 +41,12 @@ std::optional<MigrationPhase> phase_named(std::string_view status) {
   return found->second;
 }
 
+std::string_view name_of(MigrationPhase phase) {
+  const auto* found = std::find_if(kStatuses.begin(), kStatuses.end(),
+                                   [phase](const auto& each) { return each.second == phase; });
+  return found->first;  // each phase has a name
+}
+
 MigrationPhase phase_of(const nlohmann::json& query_migrate) {
   const std::string* status = text_member(query_migrate, "status");
   if (status == nullptr) return Phase::none;

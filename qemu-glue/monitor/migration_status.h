@@ -23,6 +23,8 @@ enum class MigrationPhase {
 
 // Nothing if no QEMU from 7.2 to 11.1 has this status.
 std::optional<MigrationPhase> phase_named(std::string_view status);
+// QEMU's name for the phase: the first of several.
+std::string_view name_of(MigrationPhase phase);
 // The phase in an answer to query-migrate. An unknown status is `switches`: all final ones are known.
 MigrationPhase phase_of(const nlohmann::json& query_migrate);
 // Whether the phase does not change any more without a command.

@@ -1,6 +1,6 @@
-// Interface for QMP commands to one QEMU. Code that needs only answers and the event of the guest's stop
-// takes a Monitor&. So it works over QEMU's own monitor socket (qmp.h), over libvirt, which keeps that socket
-// to itself, and in tests. Used by one thread at a time, unless an implementation says otherwise.
+// A way to ask one QEMU questions in QMP. Code that needs answers, and of all events only the guest's stop,
+// takes a Monitor&. So it works over QEMU's monitor socket (qmp.h), and in tests. Used by one thread at a time,
+// unless an implementation says more.
 #pragma once
 
 #include <chrono>

@@ -159,8 +159,8 @@ void Sender::ask_page_size(Monitor& qemu) {
   }
 }
 
-void Sender::hear_page_size(const nlohmann::json& query_migrate) {
-  if (const auto size = qemu::page_size_told(query_migrate)) guest_.note_page_size(*size);
+void Sender::hear_page_size(std::optional<uint32_t> bytes) {
+  if (bytes) guest_.note_page_size(*bytes);
 }
 
 void Sender::hear(uint16_t channel, std::vector<uint8_t> bytes) {

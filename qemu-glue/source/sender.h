@@ -63,9 +63,9 @@ class Sender {
   // The source's QEMU, once it has come over a unix socket; else 0.
   pid_t qemu_process() const { return guest_.process(); }
   // How large the guest's pages are, where its stream does not say it: asked of QEMU's monitor before QEMU
-  // comes, and heard in its answers then.
+  // comes, and then heard with its figures. Nothing: QEMU has not said it yet.
   void ask_page_size(Monitor& qemu);
-  void hear_page_size(const nlohmann::json& query_migrate);
+  void hear_page_size(std::optional<uint32_t> bytes);
   // For the convergence controller: what the lanes are at, and what it makes of that, for the report.
   convergence::Lanes lanes() const;
   void note(convergence::State state);

@@ -10,7 +10,9 @@
 
 #include "base/errno.h"
 #include "base/start_thread.h"
+#include "qemu-glue/convergence/qmp_source.h"
 #include "qemu-glue/memory/find_guest_ram.h"
+#include "qemu-glue/monitor/migration_figures.h"
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/qemu_process.h"
 #include "qemu-glue/monitor/run_state.h"
@@ -240,8 +242,9 @@ Result<> Migration::migrate(const std::string& outgoing) {
   }
   sender_->ask_page_size(*source_);
   if (auto opened = sender_->open(source_user_); !opened) return opened;
+  convergence::QmpSource source(*source_);
   auto converging = convergence::Convergence::begin(
-      *source_, source_->peer_pid(), options_.via, [this] { return sender_->lanes(); }, kByMonitors);
+      source, source_->peer_pid(), options_.via, [this] { return sender_->lanes(); }, kByMonitors);
   if (!converging) return pass_on(converging);
   auto sending = start_thread([this] {
     if (auto sent = sender_->run(); !sent) failure_.fail(sent.error());
@@ -297,8 +300,9 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
     }
     auto info = source_->execute("query-migrate", {}, kSwitchoverTimeout);
     if (!info) return pass_on(info);
-    sender_->hear_page_size(*info);
-    const MigrationPhase phase = qemu::phase_of(*info);
+    const qemu::MigrationFigures figures = qemu::figures_of(*info);
+    sender_->hear_page_size(figures.page_size);
+    const MigrationPhase phase = figures.phase;
     if (phase == MigrationPhase::held && !cancelled_) {
       // An Error means that somebody else has told it.
       (void)source_->execute("migrate-continue", {{"state", (*info)["status"]}});
@@ -311,7 +315,7 @@ Result<> Migration::wait_source(convergence::Convergence& converging) {
     // Nothing comes behind the last state, and the guest is away.
     std::chrono::milliseconds look_in = is_over(phase) ? std::chrono::milliseconds(0) : kLook;
     if (!is_over(phase) && !cancelled_) {
-      auto looked = converging.look(*info);
+      auto looked = converging.look(figures);
       if (looked) {
         look_in = *looked;
       } else {

@@ -73,7 +73,7 @@ MainReader::Step MainReader::keep(std::span<const uint8_t> bytes, size_t length)
 
 MainReader::Step MainReader::give_up(std::string_view why, Rest rest) {
   state_ = State::opaque;
-  events_.opaque(why, rest == Rest::may_refer_back && last_block_ >= 0);
+  events_.opaque(why, rest == Rest::may_refer_back && ram_.last >= 0);
   return {0};
 }
 
@@ -95,7 +95,7 @@ MainReader::Step MainReader::configuration(std::span<const uint8_t> bytes) {
   if (length > 255) return give_up("a machine type longer than 255 bytes");
   if (bytes.size() < 5 + length) return kNeedsMore;
   state_ = State::subsections;
-  has_configuration_ = true;
+  stream_.has_configuration = true;
   return keep(bytes, 5 + length);
 }
 
@@ -133,7 +133,7 @@ MainReader::Step MainReader::subsection(std::span<const uint8_t> bytes) {
     ignore_shared = true;
     at += size_t{1} + bytes[at];
   }
-  ignore_shared_ = ignore_shared;
+  stream_.ignore_shared = ignore_shared;
   return keep(bytes, at);
 }
 
@@ -160,45 +160,45 @@ MainReader::Step MainReader::section_start(std::span<const uint8_t> bytes) {
   const size_t payload = size_t{6} + bytes[5] + 8;
   const uint32_t version = be32(&bytes[payload - 4]);
   if (name != "ram") {
-    format_ = foreign_section(name, version);
-    if (!format_) return give_up("unknown section " + name);
+    section_.format = foreign_section(name, version);
+    if (!section_.format) return give_up("unknown section " + name);
     state_ = State::foreign_record;
   } else {
     if (version != kRamVersion) return give_up("unknown version of the section ram");
     if (bytes.size() < payload + 8) return kNeedsMore;
     if (!know_page_size()) return give_up("unknown target page size");
     const uint64_t word = be64(&bytes[payload]);
-    if ((word & (page_size_ - 1)) != kRamMemSize || !blocks_.blocks.empty())
+    if ((word & (page_size_.bytes - 1)) != kRamMemSize || !ram_.blocks.blocks.empty())
       return give_up("no list of RAM blocks");
-    format_.reset();
-    blocks_.page_size = page_size_;
-    blocks_.page_size_named = page_size_named_;
-    unlisted_ = word & ~uint64_t{page_size_ - 1};
+    section_.format.reset();
+    ram_.blocks.page_size = page_size_.bytes;
+    ram_.blocks.page_size_named = page_size_.named;
+    ram_.unlisted = word & ~uint64_t{page_size_.bytes - 1};
     state_ = State::block_list;
   }
-  section_ = be32(&bytes[1]);
-  section_type_ = kSectionStart;
-  sections_[section_] = format_;
-  return keep(bytes, format_ ? payload : payload + 8);
+  section_.id = be32(&bytes[1]);
+  section_.type = kSectionStart;
+  sections_[section_.id] = section_.format;
+  return keep(bytes, section_.format ? payload : payload + 8);
 }
 
 void MainReader::name_page_size(uint64_t bytes) {
-  page_size_ = bytes > kLargestPage ? 0 : static_cast<uint32_t>(bytes);
-  page_size_named_ = true;
+  page_size_.bytes = bytes > kLargestPage ? 0 : static_cast<uint32_t>(bytes);
+  page_size_.named = true;
 }
 
 // False if page records cannot have the page size: their flags are the lowest ten bits of the offset.
 bool MainReader::know_page_size() {
-  if (!page_size_named_ && ask_page_size_) {
-    if (const auto told = ask_page_size_()) name_page_size(*told);
+  if (!page_size_.named && page_size_.ask) {
+    if (const auto told = page_size_.ask()) name_page_size(*told);
   }
-  return std::has_single_bit(page_size_) && page_size_ >= kSmallestPage;
+  return std::has_single_bit(page_size_.bytes) && page_size_.bytes >= kSmallestPage;
 }
 
 // u8 length, name, u64 used length [u64 page size: postcopy with huge pages] [u64 address: x-ignore-shared]
 MainReader::Step MainReader::block_list(std::span<const uint8_t> bytes) {
-  if (unlisted_ == 0) {
-    events_.blocks(blocks_, has_configuration_);
+  if (ram_.unlisted == 0) {
+    events_.blocks(ram_.blocks, stream_.has_configuration);
     state_ = State::ram_records;
     return {0};
   }
@@ -206,22 +206,22 @@ MainReader::Step MainReader::block_list(std::span<const uint8_t> bytes) {
   size_t end = 1 + length + 8;
   // The optional page size, or the u64 that follows the list.
   if (bytes.size() < end + 8) return kNeedsMore;
-  if (length == 0 || blocks_.blocks.size() >= kMaxBlocks) return give_up("malformed list of RAM blocks");
+  if (length == 0 || ram_.blocks.blocks.size() >= kMaxBlocks) return give_up("malformed list of RAM blocks");
   const uint64_t used = be64(&bytes[1 + length]);
-  if (used > unlisted_) return give_up("malformed list of RAM blocks");
+  if (used > ram_.unlisted) return give_up("malformed list of RAM blocks");
   const uint64_t behind = be64(&bytes[end]);
   // What follows is a page size if it begins with a zero byte (the next block's length is not zero) and is
   // neither of the two records that can follow the list.
-  if (postcopy_ && bytes[end] == 0 && behind != kRamEos && behind != kRamMultifdFlush) {
-    if (!std::has_single_bit(behind) || behind < page_size_)
+  if (stream_.postcopy && bytes[end] == 0 && behind != kRamEos && behind != kRamMultifdFlush) {
+    if (!std::has_single_bit(behind) || behind < page_size_.bytes)
       return give_up("malformed page size of a RAM block");
     end += 8;
   }
-  if (ignore_shared_) end += 8;
+  if (stream_.ignore_shared) end += 8;
   if (bytes.size() < end) return kNeedsMore;
-  block_numbers_.emplace(text(&bytes[1], length), static_cast<uint16_t>(blocks_.blocks.size()));
-  blocks_.blocks.push_back({text(&bytes[1], length), used});
-  unlisted_ -= used;
+  ram_.numbers.emplace(text(&bytes[1], length), static_cast<uint16_t>(ram_.blocks.blocks.size()));
+  ram_.blocks.blocks.push_back({text(&bytes[1], length), used});
+  ram_.unlisted -= used;
   return keep(bytes, end);
 }
 
@@ -230,10 +230,10 @@ MainReader::Step MainReader::section_more(std::span<const uint8_t> bytes) {
   if (bytes.size() < 5) return kNeedsMore;
   auto known = sections_.find(be32(&bytes[1]));
   if (known == sections_.end()) return give_up("a section continues without a start");
-  section_ = known->first;
-  section_type_ = bytes[0];
-  format_ = known->second;
-  state_ = format_ ? State::foreign_record : State::ram_records;
+  section_.id = known->first;
+  section_.type = bytes[0];
+  section_.format = known->second;
+  state_ = section_.format ? State::foreign_record : State::ram_records;
   return keep(bytes, 5);
 }
 
@@ -246,9 +246,9 @@ MainReader::Step MainReader::section_full(std::span<const uint8_t> bytes) {
   if (bytes.size() < payload + kVirtioMemFixed) return kNeedsMore;
   const uint64_t region = be64(&bytes[payload + 8]);
   const uint64_t block = be64(&bytes[payload + 16]);
-  if (block < page_size_) return give_up("malformed state of a virtio-mem device");
-  section_ = be32(&bytes[1]);
-  section_type_ = kSectionFull;
+  if (block < page_size_.bytes) return give_up("malformed state of a virtio-mem device");
+  section_.id = be32(&bytes[1]);
+  section_.type = kSectionFull;
   plain_left_ = (region / block + 63) / 64 * 8;
   state_ = State::footer;
   return keep(bytes, payload + kVirtioMemFixed);
@@ -267,8 +267,8 @@ MainReader::Step MainReader::command(std::span<const uint8_t> bytes) {
       if (bytes.size() < end) return kNeedsMore;
       // u64 sum of the blocks' page sizes, u64 page size of the guest. Without a body, postcopy is only for
       // dirty bitmaps of disks.
-      postcopy_ = end > 5;
-      if (postcopy_) events_.postcopy_advised();
+      stream_.postcopy = end > 5;
+      if (stream_.postcopy) events_.postcopy_advised();
       if (end == 5 + 16) name_page_size(be64(&bytes[5 + 8]));
       return keep(bytes, end);
     case kCmdPing:
@@ -291,22 +291,22 @@ MainReader::Step MainReader::command(std::span<const uint8_t> bytes) {
 MainReader::Step MainReader::ram_record(std::span<const uint8_t> bytes) {
   if (bytes.size() < 8) return kNeedsMore;
   const uint64_t word = be64(&bytes[0]);
-  const uint64_t flags = word & (page_size_ - 1);
+  const uint64_t flags = word & (page_size_.bytes - 1);
   switch (flags & ~kRamContinue) {
     case kRamPage:
     case kRamZero:
       return page_record(bytes, word, flags);
     case kRamEos:
       keep(bytes, 8);
-      if (!flush_marks_epochs_) events_.epoch_end();
+      if (!stream_.flush_marks_epochs) events_.epoch_end();
       state_ = State::footer;
-      if (section_type_ == kSectionStart && has_configuration_) send_footer();
+      if (section_.type == kSectionStart && stream_.has_configuration) send_footer();
       return {8};
     case kRamMultifdFlush:
       // QEMU from 8.1 on, with a machine type of that age, marks epochs with this record, starting in START.
-      if (section_type_ == kSectionStart) flush_marks_epochs_ = true;
+      if (section_.type == kSectionStart) stream_.flush_marks_epochs = true;
       keep(bytes, 8);
-      if (flush_marks_epochs_) events_.epoch_end();
+      if (stream_.flush_marks_epochs) events_.epoch_end();
       return {8};
     case kRamXbzrle:
     case kRamCompress:
@@ -319,24 +319,25 @@ MainReader::Step MainReader::ram_record(std::span<const uint8_t> bytes) {
 // u64 offset and flags [u8 length, block] content
 MainReader::Step MainReader::page_record(std::span<const uint8_t> bytes, uint64_t word, uint64_t flags) {
   size_t at = 8;
-  int block = last_block_;
+  int block = ram_.last;
   if (!(flags & kRamContinue)) {
     if (bytes.size() < at + 1 || bytes.size() < at + 1 + bytes[at]) return kNeedsMore;
     auto found =
-        block_numbers_.find(std::string_view(reinterpret_cast<const char*>(&bytes[at] + 1), bytes[at]));
-    if (found == block_numbers_.end()) return give_up("a page of an unknown RAM block");
+        ram_.numbers.find(std::string_view(reinterpret_cast<const char*>(&bytes[at] + 1), bytes[at]));
+    if (found == ram_.numbers.end()) return give_up("a page of an unknown RAM block");
     block = found->second;
     at += size_t{1} + bytes[at];
   }
   if (block < 0) return give_up("a page that names no RAM block");
-  const uint64_t index = word / page_size_;
-  if (index >= blocks_.blocks[block].length / page_size_) return give_up("a page outside its RAM block");
+  const uint64_t index = word / page_size_.bytes;
+  if (index >= ram_.blocks.blocks[block].length / page_size_.bytes)
+    return give_up("a page outside its RAM block");
   const bool zero = flags & kRamZero;
-  const size_t end = at + (zero ? 1 : page_size_);
+  const size_t end = at + (zero ? 1 : page_size_.bytes);
   if (bytes.size() < end) return kNeedsMore;
   if (zero && bytes[at] != 0) return give_up("a page filled with a value other than zero");
-  last_block_ = block;
-  events_.page(static_cast<uint16_t>(block), index, zero ? nullptr : &bytes[at], page_size_, end);
+  ram_.last = block;
+  events_.page(static_cast<uint16_t>(block), index, zero ? nullptr : &bytes[at], page_size_.bytes, end);
   return {end};
 }
 
@@ -344,8 +345,8 @@ MainReader::Step MainReader::page_record(std::span<const uint8_t> bytes, uint64_
 // may have been left out of it, so the record is rewritten to name its block.
 MainReader::Step MainReader::foreign_page(uint64_t word) {
   give_up(word & kRamXbzrle ? "xbzrle" : "compress", Rest::stands_alone);
-  if (!(word & kRamContinue) || last_block_ < 0) return {0};
-  const std::string& name = blocks_.blocks[last_block_].name;
+  if (!(word & kRamContinue) || ram_.last < 0) return {0};
+  const std::string& name = ram_.blocks.blocks[ram_.last].name;
   std::vector<uint8_t> named(8);
   put_be64(named.data(), word & ~kRamContinue);
   named.push_back(static_cast<uint8_t>(name.size()));
@@ -355,7 +356,7 @@ MainReader::Step MainReader::foreign_page(uint64_t word) {
 }
 
 MainReader::Step MainReader::foreign(std::span<const uint8_t> bytes) {
-  const ForeignRecord record = foreign_record(*format_, bytes);
+  const ForeignRecord record = foreign_record(*section_.format, bytes);
   switch (record.kind) {
     case ForeignRecord::Kind::needs_more:
       return kNeedsMore;
@@ -376,7 +377,7 @@ MainReader::Step MainReader::foreign(std::span<const uint8_t> bytes) {
 // a configuration sends it, so Wherry sends it before it arrives.
 void MainReader::send_footer() {
   std::vector<uint8_t> footer(5, kSectionFooter);
-  put_be32(&footer[1], section_);
+  put_be32(&footer[1], section_.id);
   events_.replacement(std::move(footer), 0);
   events_.setup_done();
   footer_sent_ = true;
@@ -386,21 +387,21 @@ void MainReader::send_footer() {
 MainReader::Step MainReader::footer(std::span<const uint8_t> bytes) {
   if (footer_sent_) {
     if (bytes.size() < 5) return kNeedsMore;
-    if (bytes[0] != kSectionFooter || be32(&bytes[1]) != section_)
+    if (bytes[0] != kSectionFooter || be32(&bytes[1]) != section_.id)
       return give_up("a section without a footer");
     footer_sent_ = false;
     state_ = State::element;
     events_.dropped(5);
     return {5};
   }
-  const bool last = section_type_ == kSectionEnd && !format_;
+  const bool last = section_.type == kSectionEnd && !section_.format;
   if (bytes[0] != kSectionFooter) {
     state_ = State::element;
     if (last) events_.pages_done();
     return {0};
   }
   if (bytes.size() < 5) return kNeedsMore;
-  if (be32(&bytes[1]) != section_) return give_up("the footer of a section that is not open");
+  if (be32(&bytes[1]) != section_.id) return give_up("the footer of a section that is not open");
   state_ = State::element;
   keep(bytes, 5);
   if (last) events_.pages_done();

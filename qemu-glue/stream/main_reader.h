@@ -27,7 +27,7 @@ class MainReader : public StreamReader {
   using PageSize = std::function<std::optional<uint32_t>()>;
 
   explicit MainReader(StreamEvents& events, PageSize page_size = {})
-      : events_(events), ask_page_size_(std::move(page_size)) {}
+      : events_(events), page_size_{.ask = std::move(page_size)} {}
 
   size_t read(std::span<uint8_t> bytes) override;
   Want wants(std::span<const uint8_t> remained) const override;
@@ -80,27 +80,40 @@ class MainReader : public StreamReader {
   Step give_up(std::string_view why, Rest rest = Rest::may_refer_back);
   Step keep(std::span<const uint8_t> bytes, size_t length);
 
-  StreamEvents& events_;
-  const PageSize ask_page_size_;
-  State state_ = State::file_header;
-  // The guest's page size in bytes. QEMU names it in the stream only for targets whose page size varies. 0 if
-  // it is too large.
-  uint32_t page_size_ = 4096;
-  bool page_size_named_ = false;
-  bool ignore_shared_ = false;
-  bool postcopy_ = false;
   using Format = std::optional<ForeignSection>;  // none: RAM
-  std::map<uint32_t, Format> sections_;          // by section id, as START gave it
-  uint32_t section_ = 0;                         // id of the section being read
-  Format format_;                                // format of the section being read
-  uint8_t section_type_ = 0;                     // START, PART, END or FULL
-  uint64_t plain_left_ = 0;                      // bytes without structure that come next
-  uint64_t unlisted_ = 0;                        // bytes of RAM whose block the list has not named yet
-  GuestBlocks blocks_;
-  std::map<std::string, uint16_t, std::less<>> block_numbers_;
-  int last_block_ = -1;
-  bool flush_marks_epochs_ = false;  // MULTIFD_FLUSH ends an epoch; else the end of a RAM section does
-  bool has_configuration_ = false;
+  // The guest's page size. QEMU names it in the stream only for targets whose page size varies.
+  struct GuestPageSize {
+    PageSize ask;
+    uint32_t bytes = 4096;  // 0: it is too large
+    bool named = false;     // by the stream, or by `ask`
+  };
+  struct Section {
+    uint32_t id = 0;
+    uint8_t type = 0;  // START, PART, END or FULL
+    Format format;
+  };
+  struct Ram {
+    GuestBlocks blocks;
+    std::map<std::string, uint16_t, std::less<>> numbers;  // of the blocks, by name
+    uint64_t unlisted = 0;  // bytes of RAM whose block the list has not named yet
+    int last = -1;          // block of the last page
+  };
+  // What this stream turned out to be.
+  struct Stream {
+    bool has_configuration = false;
+    bool ignore_shared = false;
+    bool postcopy = false;
+    bool flush_marks_epochs = false;  // MULTIFD_FLUSH ends an epoch; else the end of a RAM section does
+  };
+
+  StreamEvents& events_;
+  State state_ = State::file_header;
+  GuestPageSize page_size_;
+  Stream stream_;
+  std::map<uint32_t, Format> sections_;  // by section id, as START gave it
+  Section section_;                      // the one that is being read
+  Ram ram_;
+  uint64_t plain_left_ = 0;   // bytes without structure that come next
   bool footer_sent_ = false;  // START's footer was sent before it arrived
 };
 

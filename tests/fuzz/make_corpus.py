@@ -256,3 +256,35 @@ talk("keepalive", rpc(2, 1, program=0x6B656570, serial=0) + with_uri, rpc(2, 2, 
 talk("tls", b"\x16\x03\x01\x02\x00\x01\x00" + with_uri, b"\x16\x03\x03" + READY)
 talk("short_length", b"\0\0\0\x1b" + with_uri, READY)
 talk("client_cut", with_uri[:-7], READY + b"\0\0")
+
+
+# ---- messages of a lane over a fabric: one byte that chooses what (0: as they are, 1: with length and checksum made
+# right, 2: an answer's fields), then the bytes
+
+def fabric(kind, rest=b"", tag=0, credits=0):
+    return struct.pack("<IIII", kind, len(rest), tag, credits) + rest
+
+
+def piece(address, key, length, reserved=0):
+    return struct.pack("<QQII", address, key, length, reserved)
+
+
+PIECES = piece(0x7F0000001000, 7, 32768) + piece(0x7F0000200000, 8, 32768)
+OFFERED = frame(3, 1, 7, 0, 2, 16, entry(0, 1, 16, 256))[:-16]
+OFFERED = OFFERED[:32] + struct.pack("<I", 65536) + OFFERED[36:] + entry(0, 1, 16, 256)
+write("fabric_message", "beat", b"\x00" + fabric(6))
+write("fabric_message", "credits", b"\x00" + fabric(5, credits=8))
+write("fabric_message", "grant", b"\x00" + fabric(4, PIECES, tag=3, credits=2))
+write("fabric_message", "grant_empty_piece", b"\x00" + fabric(4, PIECES + piece(1, 2, 0), tag=3))
+write("fabric_message", "grant_reserved", b"\x00" + fabric(4, piece(1, 2, 3, 4), tag=3))
+write("fabric_message", "grant_cut", b"\x00" + fabric(4, PIECES[:-1], tag=3))
+write("fabric_message", "body", b"\x00" + fabric(2, b"wharf" * 9))
+write("fabric_message", "frame", b"\x01" + fabric(1, frame(2, 0, 4, 1, body=b"wharf", aux=3)))
+write("fabric_message", "frame_begun", b"\x01" + fabric(1, frame(2, 0, 4, body=b"wharf" * 99)[:-400]))
+write("fabric_message", "frame_too_long", b"\x01" + fabric(1, frame(2, 0, 4, body=b"wharf") + b"!"))
+write("fabric_message", "frame_wrong_sum", b"\x00" + fabric(1, frame(4, 1, 4)))
+write("fabric_message", "offer", b"\x01" + fabric(3, OFFERED, tag=3))
+write("fabric_message", "offer_with_body", b"\x01" + fabric(3, OFFERED + b"body", tag=3))
+write("fabric_message", "length_wrong", b"\x00" + fabric(2, b"wharf") + b"!")
+write("fabric_message", "answer_credits", b"\x02" + struct.pack("<IIB", 8, 0, 0))
+write("fabric_message", "answer_grant", b"\x02" + struct.pack("<IIB", 2, 3, 1) + struct.pack("<QQI", 0x7F0000001000, 7, 65536) * 2)

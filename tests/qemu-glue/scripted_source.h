@@ -53,12 +53,12 @@ class ScriptedSource {
   // Waits for the conclusion: completed, failed or waiting.
   std::string conclusion() {
     thread_.join();
-    return conclusion_;
+    return progress_.conclusion;
   }
   // The faults that were noticed.
   std::vector<std::string> complaints() const {
     std::lock_guard lock(mutex_);
-    return complaints_;
+    return progress_.complaints;
   }
   // Bytes that were written.
   uint64_t written() const { return written_; }
@@ -79,18 +79,19 @@ class ScriptedSource {
   }
   void await_shut() {
     std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, kPatience, [this] { return shut_ || !conclusion_.empty(); }))
-      complaints_.emplace_back("SHUT did not come");
+    if (!changed_.wait_for(lock, kPatience,
+                           [this] { return progress_.shut || !progress_.conclusion.empty(); }))
+      progress_.complaints.emplace_back("SHUT did not come");
   }
   void await_conclusion() {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, kPatience, [this] { return !conclusion_.empty(); });
+    changed_.wait_for(lock, kPatience, [this] { return !progress_.conclusion.empty(); });
   }
   // The destination has acted. It has closed these channels in both directions.
   void let_go(std::set<size_t> closed) {
     std::lock_guard lock(mutex_);
     closed_ = std::move(closed);
-    acted_ = true;
+    progress_.acted = true;
     changed_.notify_all();
   }
 
@@ -119,8 +120,8 @@ class ScriptedSource {
       if (script_.apart && step == step_of(script_.moment)) await_acts();
     }
     std::lock_guard lock(mutex_);
-    wrote_all_ = true;
-    if (!script_.return_path || shut_ == 0u) conclude_locked("completed");
+    progress_.wrote_all = true;
+    if (!script_.return_path || progress_.shut == 0u) conclude_locked("completed");
   }
 
   bool connect(const std::string& at) {
@@ -133,7 +134,7 @@ class ScriptedSource {
     }
     std::lock_guard lock(mutex_);
     connections_.push_back(std::move(made));
-    if (!conclusion_.empty()) ::shutdown(connections_.back().get(), SHUT_RDWR);
+    if (!progress_.conclusion.empty()) ::shutdown(connections_.back().get(), SHUT_RDWR);
     return true;
   }
 
@@ -164,8 +165,9 @@ class ScriptedSource {
   void await_acts() {
     std::unique_lock lock(mutex_);
     // Each act can have waited for kPatience.
-    if (!changed_.wait_for(lock, 4 * kPatience, [this] { return acted_ || !conclusion_.empty(); }))
-      complaints_.emplace_back("the destination did not come so far");
+    if (!changed_.wait_for(lock, 4 * kPatience,
+                           [this] { return progress_.acted || !progress_.conclusion.empty(); }))
+      progress_.complaints.emplace_back("the destination did not come so far");
   }
 
   void listen() {
@@ -186,10 +188,10 @@ class ScriptedSource {
   void end_of_way_back(std::optional<uint32_t> shut) {
     if (!script_.return_path) return;
     std::lock_guard lock(mutex_);
-    shut_ = shut;
-    if (shut_ != 0u) {
+    progress_.shut = shut;
+    if (progress_.shut != 0u) {
       conclude_locked("failed");
-    } else if (wrote_all_) {
+    } else if (progress_.wrote_all) {
       conclude_locked("completed");
     }
     changed_.notify_all();
@@ -200,8 +202,8 @@ class ScriptedSource {
     conclude_locked(how);
   }
   void conclude_locked(const std::string& how) {
-    if (!conclusion_.empty()) return;
-    conclusion_ = how;
+    if (!progress_.conclusion.empty()) return;
+    progress_.conclusion = how;
     ::eventfd_write(concluded_.get(), 1);
     for (const Fd& each : connections_) ::shutdown(each.get(), SHUT_RDWR);
     changed_.notify_all();
@@ -212,7 +214,7 @@ class ScriptedSource {
   }
   void complain(std::string what) {
     std::lock_guard lock(mutex_);
-    complaints_.push_back(std::move(what));
+    progress_.complaints.push_back(std::move(what));
   }
 
   const Script script_;
@@ -225,11 +227,14 @@ class ScriptedSource {
   std::condition_variable changed_;
   std::vector<Fd> connections_;
   std::set<size_t> closed_;
-  std::optional<uint32_t> shut_;
-  bool acted_ = false;
-  bool wrote_all_ = false;
-  std::string conclusion_;
-  std::vector<std::string> complaints_;
+  struct Progress {
+    bool acted = false;
+    bool wrote_all = false;
+    std::optional<uint32_t> shut;
+    std::string conclusion;
+    std::vector<std::string> complaints;
+  };
+  Progress progress_;
   std::thread reader_;
   std::thread thread_;
 };

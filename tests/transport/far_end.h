@@ -98,7 +98,7 @@ class Destination {
     if (what == "send_back") return done(session.send_back(order[1], bytes_of(order[2])));
     if (what == "close_back") return done(session.close_back(order[1], order[2]));
     if (what == "finish") return session.finish();
-    if (what == "asked_again") return session.totals().asked_again;
+    if (what == "asked_again") return session.totals().landing.asked_again;
     if (what == "placed_pages") return session.totals().landing.placed_pages;
     if (what == "fail") return failure_.fail({order[1]}), nothing();
     if (what == "failed") return failure_.failed();

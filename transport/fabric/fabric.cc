@@ -10,15 +10,16 @@
 namespace wherry::fabric {
 namespace {
 
-// libfabric's own cache would register all memory for reading and writing by the peer, whatever it is for,
-// and keep it registered when we no longer do. It is read once, when libfabric loads its providers.
+// libfabric's own cache would let the peer read and write all registered memory, whatever it is for, and keep
+// it registered when we no longer do. The variable is read once, when libfabric loads its providers.
 void forbid_cache() {
   static std::once_flag once;
   std::call_once(once, [] { ::setenv("FI_MR_CACHE_MONITOR", "disabled", 1); });
 }
 
-// The most pieces of memory that one write gathers: pages lie apart in a channel's stream, and each write has
-// its answer. Providers give fewer unless asked, and nothing if they have fewer.
+// How many pieces of memory one write may gather, in the order in which we ask. Many are good, because pages
+// lie apart in a channel's stream and each write has its acknowledgement. A provider grants few unless it is
+// asked, and offers no path if it is asked for more than it has.
 constexpr std::array<size_t, 3> kPieces{16, 8, 0};
 
 Result<Info> path(const std::string& provider, const std::string& address, const std::string& port,

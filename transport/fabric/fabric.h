@@ -1,8 +1,8 @@
 // libfabric's objects with owners, its paths between two addresses, and its errors as ours.
 //
 // A path is a provider's way between two IP addresses over connected endpoints (FI_EP_MSG) with messages and
-// RMA writes. `verbs` (RDMA devices) and `tcp` go by the same code; what they differ in stands in the fi_info
-// (docs/architecture.md). Written to libfabric 1.17's interface, which 2.x keeps. Thread-safe.
+// RMA writes. `verbs` (RDMA devices) and `tcp` share the same code; the fi_info says where they differ
+// (docs/architecture.md). Written for libfabric 1.17's interface, which 2.x keeps. Thread-safe.
 #pragma once
 
 #include <rdma/fabric.h>
@@ -35,18 +35,18 @@ struct FreeInfo {
 };
 using Info = std::unique_ptr<fi_info, FreeInfo>;
 
-// The path to somebody who listens at a numeric address; or on which one can listen at a local one (on a port
-// of the kernel's choice). Errors say why there is none, and what to look at.
+// path_to: the path to somebody who listens at a numeric address. path_at: a path to listen on, at a local
+// address and a port that the kernel chooses. Errors say why there is none, and what to look at.
 Result<Info> path_to(const std::string& provider, const std::string& address, uint16_t port);
 Result<Info> path_at(const std::string& provider, const std::string& address);
 
 // The device that a path uses, as the provider calls it.
 std::string device(const fi_info& path);
 
-// What a negative result of libfabric's means.
+// What a negative result of a libfabric call means.
 std::string reason(ssize_t code);
 
-// Calls one of libfabric's functions that make an object.
+// Calls one of the libfabric functions that make an object.
 template <class T, class Make>
 Result<Owned<T>> make(const char* what, Make&& make) {
   T* object = nullptr;

@@ -23,8 +23,8 @@ uint64_t access(FabricDomain::Use use) {
   return FI_REMOTE_WRITE;
 }
 
-// A guest of any size has a few thousand registrations at most; a small one has units small enough to be
-// whole.
+// In bytes. A guest of any size has a few thousand registrations at most. A small guest has small units, so
+// that each is soon resident as a whole.
 constexpr size_t kSmallestUnit = 2 << 20;
 constexpr size_t kLargestUnit = 64 << 20;
 constexpr size_t kMostUnits = 4096;
@@ -67,7 +67,7 @@ Result<std::shared_ptr<FabricDomain>> FabricDomain::open(const fi_info& path) {
   return std::shared_ptr<FabricDomain>(new FabricDomain(path, std::move(*fabric), std::move(*domain)));
 }
 
-// Seen rather than asked for: what is registered, and how, is libfabric's to decide.
+// Tries it, because libfabric decides how memory is registered and does not tell.
 bool FabricDomain::leaves_a_page_out() {
   const auto bytes = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
   void* const page = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -92,7 +92,7 @@ bool FabricDomain::serves(const fi_info& path) const {
   return provider_ == path.fabric_attr->prov_name && name_ == fabric::device(path);
 }
 
-// Called with the lock held. Null: it is there already.
+// Called with the lock held. Null: it was given before.
 FabricDomain::Area* FabricDomain::add(std::span<uint8_t> memory, size_t unit, Use use) {
   if (memory.empty() || area_of(memory.data())) return nullptr;
   areas_.push_back(std::make_unique<Area>());
@@ -197,7 +197,7 @@ std::optional<FabricDomain::Reach> FabricDomain::find(std::span<const uint8_t>& 
     return std::nullopt;
   }
   if (!register_unit(*area, unit)) {
-    if (area->guest) on_demand_ = false;  // register_guest() may fare better, and notes it if not
+    if (area->guest) on_demand_ = false;  // register_guest() tries without, and notes why if that fails too
     return std::nullopt;
   }
   return reach(*area, unit, piece.data());

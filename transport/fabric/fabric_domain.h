@@ -1,16 +1,18 @@
-// A device of this host as a provider opens it, shared by a session's lanes over it, and the memory that it
-// may reach.
+// A device of this host as a provider opens it, shared by a session's lanes over it, and the memory that the
+// device may reach.
 //
-// Two kinds of memory: own (slots, message buffers), which is registered in units as they are needed; and
-// guest RAM. A domain that registers on demand gives a page to what is written, and finds it anew if it went:
-// a unit of guest RAM is registered when it is first asked for. Any other makes what it registers resident
-// (it allocates every page) and keeps those pages: there a unit is registered only once all its pages are
-// there anyway, by a thread of the domain's, ahead of need and never waited for. What is not registered is
-// reached through own memory and one copy.
+// There are two kinds of memory: the program's own (slots, message buffers), which is registered in units as
+// they are needed, and guest RAM.
 //
-// Guest RAM must not lose pages that a registration keeps (balloon, discard): writes would go to the pages
-// that were there before. At a destination nothing does that while pages arrive: its guest does not run, and
-// postcopy, which discards, never places directly.
+// A domain may register on demand: then a page is allocated when it is written, and looked up again if it was
+// taken away. There a unit of guest RAM is registered when it is first asked for. Any other domain makes what
+// it registers resident (it allocates every page) and keeps those pages. There a unit of guest RAM is
+// registered only once all its pages are resident anyway, by a thread that nobody waits for. Guest RAM that
+// is not registered is reached through the program's own memory and one copy.
+//
+// Guest RAM must not lose pages that a registration keeps (balloon, discard), because writes would go to the
+// pages that were there before. At a destination nothing does that while pages arrive: its guest does not
+// run, and with postcopy, which discards, pages are never placed directly.
 //
 // Thread-safe. Memory must outlive the domain.
 #pragma once
@@ -34,8 +36,8 @@
 
 namespace wherry {
 
-// Makes vectors of memory that begins with a page. On demand soft-RoCE reaches nothing else (seen in
-// Linux 6.18 and 7.3: it takes the beginning of a page for any place in it).
+// Makes vectors whose memory begins at the beginning of a page. With registration on demand soft-RoCE writes
+// there, whatever place in the page was named (seen in Linux 6.18 and 7.3).
 template <class T>
 struct PageAllocator {
   using value_type = T;
@@ -48,52 +50,52 @@ using PageBytes = std::vector<uint8_t, PageAllocator<uint8_t>>;
 
 class FabricDomain {
  public:
-  // What registered memory is for. The peer writes only to targets, and reads nothing.
+  // What registered memory is for. The peer may write only to targets, and may read nothing.
   enum class Use { buffers, source, target };
-  // A part of registered memory, as this side's operations name it and as the peer's do.
+  // How operations name a place in registered memory.
   struct Reach {
-    void* descriptor = nullptr;
-    uint64_t address = 0;
-    uint64_t key = 0;
+    void* descriptor = nullptr;  // this side's
+    uint64_t address = 0;        // the peer's
+    uint64_t key = 0;            // the peer's
   };
 
   static Result<std::shared_ptr<FabricDomain>> open(const fi_info& path);
   ~FabricDomain();
 
-  // Memory of the program's own, used in pieces that do not cross a multiple of `unit` bytes. Memory that is
-  // given twice is known already.
+  // Own memory, used in pieces that do not cross a multiple of `unit` bytes. Does nothing if the memory was
+  // given before.
   void add_own(std::span<uint8_t> memory, size_t unit, Use use);
-  // RAM of a guest.
+  // Does nothing if the memory was given before.
   void add_guest(std::span<uint8_t> memory);
 
-  // Memory that its caller keeps for as long as the registration.
+  // Registers memory, which must outlive the registration.
   Result<fabric::Owned<fid_mr>> register_memory(std::span<uint8_t> memory, Use use);
-  // A place in it.
+  // A place in memory that was registered so.
   Reach reach(fid_mr& region, std::span<const uint8_t> memory, const uint8_t* at) const;
 
-  // Own memory, registered now if it is not yet.
+  // A place in own memory, which is registered now if it is not yet.
   Result<Reach> own(std::span<const uint8_t> piece);
-  // Own memory, or guest RAM if that is registered; nothing: neither. `piece` may be shortened to what one
-  // registration covers.
+  // A place in own memory or in guest RAM; nothing if it is neither, or is guest RAM that is not registered.
+  // `piece` may be shortened to what one registration covers.
   std::optional<Reach> find(std::span<const uint8_t>& piece);
-  // Why guest RAM is not being registered; empty: nothing is wrong.
+  // Why guest RAM is no longer registered; empty: nothing is wrong.
   std::string trouble() const;
-  // Whether registered memory need not be there.
+  // Whether registered memory need not be resident.
   bool on_demand() const { return on_demand_; }
 
   fid_fabric* fabric() const { return fabric_.get(); }
   fid_domain* get() const { return domain_.get(); }
-  // Whether an endpoint of that path can be of this domain.
+  // Whether an endpoint for that path can belong to this domain.
   bool serves(const fi_info& path) const;
 
  private:
   struct Area {
     std::span<uint8_t> memory;
-    size_t unit = 0;
+    size_t unit = 0;  // bytes of a registration
     Use use = Use::target;
     bool guest = false;
-    std::vector<fabric::Owned<fid_mr>> units;
-    std::vector<bool> wanted;  // units that wait for register_guest()
+    std::vector<fabric::Owned<fid_mr>> units;  // null: not registered
+    std::vector<bool> wanted;                  // by unit: it waits for register_guest()
   };
   FabricDomain(const fi_info& path, fabric::Owned<fid_fabric> fabric, fabric::Owned<fid_domain> domain);
   Area* add(std::span<uint8_t> memory, size_t unit, Use use);
@@ -110,23 +112,23 @@ class FabricDomain {
   const bool by_address_;  // the peer names memory by its virtual address, not by an offset
   const fabric::Owned<fid_fabric> fabric_;
   const fabric::Owned<fid_domain> domain_;
-  mutable std::mutex mutex_;
-  std::condition_variable wanted_;
-  std::deque<std::unique_ptr<Area>> areas_;
-  std::deque<std::pair<Area*, size_t>> queue_;
-  std::atomic<uint64_t> next_key_ = 1;
-  std::atomic<bool> on_demand_;
+  mutable std::mutex mutex_;                    // guards what follows, except the atomics
+  std::condition_variable wanted_;              // something is in the queue, or it is time to stop
+  std::deque<std::unique_ptr<Area>> areas_;     // all memory that was given
+  std::deque<std::pair<Area*, size_t>> queue_;  // units for register_guest()
+  std::atomic<uint64_t> next_key_ = 1;          // of a registration, where the provider lets us choose
+  std::atomic<bool> on_demand_;                 // false from the first time that it fails
   std::string trouble_;
   bool stopping_ = false;
-  std::thread thread_;  // of register_guest()
+  std::thread thread_;  // runs register_guest()
 };
 
-// The domains that a session has open. Thread-safe: lanes that open at once share one all the same.
+// The domains that a session has open. Thread-safe: lanes that open at the same time share a domain as well.
 class FabricDomains {
  public:
-  // One that serves the path, opened if need be.
+  // The domain that serves the path; opens it if there is none.
   Result<std::shared_ptr<FabricDomain>> get(const fi_info& path);
-  // The first trouble of any.
+  // The trouble of the first domain that has any.
   std::string trouble() const;
 
  private:

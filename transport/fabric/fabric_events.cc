@@ -7,7 +7,7 @@
 namespace wherry::fabric {
 namespace {
 
-// Events carry a little data of the connection manager's.
+// In bytes. An event may carry a little data from the peer.
 constexpr size_t kEventBytes = sizeof(fi_eq_cm_entry) + 256;
 
 Error event_error(fid_eq* events) {

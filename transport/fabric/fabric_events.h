@@ -14,16 +14,17 @@ namespace wherry::fabric {
 
 struct CmEvent {
   uint32_t kind = 0;          // FI_CONNREQ, FI_CONNECTED, FI_SHUTDOWN
-  Info caller;                // of FI_CONNREQ: what an endpoint for it is made of
-  std::vector<uint8_t> data;  // what the peer said with it. Providers may hand over more bytes than he gave
+  Info caller;                // of FI_CONNREQ: what an endpoint for the call is made from
+  std::vector<uint8_t> data;  // what the peer sent with it. Providers may hand over more bytes than that
 };
 
 Result<Owned<fid_eq>> open_events(fid_fabric* fabric);
 
-// How long one look at a fabric's queues may take: short enough that whoever gives up meanwhile is seen soon.
+// How long one wait on a fabric's queues may take. It is short, because the caller looks in between whether
+// somebody has given up.
 inline constexpr std::chrono::milliseconds kEventLook{100};
 
-// The next event; nothing if none came in time. An error is what the peer or the device met with.
+// The next event; nothing if none came in time. An error is that of the peer or the device.
 Result<std::optional<CmEvent>> next_event(fid_eq* events, std::chrono::milliseconds longest);
 
 }  // namespace wherry::fabric

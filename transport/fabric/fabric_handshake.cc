@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/bytes.h"
 #include "base/random_key.h"
-#include "transport/fabric/fabric_lane.h"
+#include "transport/fabric/fabric_lane_receiver.h"
+#include "transport/fabric/fabric_lane_sender.h"
 #include "transport/fabric/fabric_listener.h"
 #include "transport/socket/socket.h"
 #include "transport/wire/control.h"
@@ -17,20 +19,22 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// For the call and the sample. Over soft-RoCE they take a second on a busy machine.
+// How long the call and the sample may take. Over soft-RoCE they take a second on a busy machine.
 constexpr std::chrono::seconds kConnect{10};
-// Until the other side has tried.
+// How long the other side may take to try.
 constexpr std::chrono::milliseconds kOtherTries{15000};
 constexpr size_t kKeyBytes = 16;
-// The sample goes the way of a guest's pages. At the source those begin anywhere in a page, behind QEMU's
-// headers; at the destination all that is written begins with one. Linux's soft-RoCE on demand loses the
-// place in a page, of what it reads always, of what it writes if RDMA's MTU is less than a page (6.18, 7.3).
+// In bytes. The sample goes the way of a guest's pages. At the source a page of the guest lies anywhere in
+// the host's pages, after QEMU's headers; at the destination every write begins at the beginning of a page.
+// With registration on demand Linux's soft-RoCE (6.18, 7.3) loses the place within a page: always of what it
+// reads, and of what it writes if RDMA's MTU is less than a page.
 constexpr size_t kSampleBytes = 64 * 1024;
 constexpr size_t kSampleAt = 8;
 constexpr uint32_t kSampleTag = 0x574d5259;
 
-// Where the sample is to be written, as a message.
-using Where = std::array<uint64_t, 2>;  // address and key
+// The message that says where the sample is to be written: address and key.
+constexpr size_t kWhereBytes = 16;
+constexpr size_t kWhereKeyAt = 8;
 
 using Key = std::array<uint8_t, kKeyBytes>;
 
@@ -60,6 +64,16 @@ Result<> send_map(FrameSocket& socket, FrameType type, const nlohmann::json& map
   return socket.send({.type = type}, nlohmann::json::to_cbor(map));
 }
 
+// At the source: where the destination wants the sample.
+Result<FabricConnection::Target> await_where(FabricConnection& connection, Clock::time_point until) {
+  auto event = connection.next(left(until));
+  if (!event) return pass_on(event);
+  if (!*event || !(*event)->message || (*event)->message.bytes().size() < kWhereBytes)
+    return fail("the receiver did not say where to write");
+  const std::span<const uint8_t> message = (*event)->message.bytes();
+  return FabricConnection::Target{get_le<uint64_t>(message.data()), get_le<uint64_t>(&message[kWhereKeyAt])};
+}
+
 Result<std::unique_ptr<FabricConnection>> call(const nlohmann::json& where, const std::string& address,
                                                const FabricWish& wish, FabricDomains& domains,
                                                SlotPool& pool) {
@@ -74,13 +88,8 @@ Result<std::unique_ptr<FabricConnection>> call(const nlohmann::json& where, cons
   auto connected = FabricConnection::connect(domains, **path, fabric_source_shape(), *key, until);
   if (!connected) return connected;
   FabricConnection& connection = **connected;
-  auto event = connection.next(left(until));
-  if (!event) return pass_on(event);
-  if (!*event || !(*event)->message || (*event)->length < sizeof(Where))
-    return fail("the receiver did not say where to write");
-  Where to;
-  std::copy_n((*event)->message->bytes.begin(), sizeof to, reinterpret_cast<uint8_t*>(to.data()));
-  connection.release((*event)->message);
+  auto to = await_where(connection, until);
+  if (!to) return pass_on(to);
   connection.domain().add_own(pool.memory(), kSlotBytes, FabricDomain::Use::source);
   const Slot slot = pool.take();
   const std::span<uint8_t> sample(slot.get() + kSampleAt, kSampleBytes);
@@ -88,8 +97,7 @@ Result<std::unique_ptr<FabricConnection>> call(const nlohmann::json& where, cons
   std::copy(key->begin(), key->end(), as_array.begin());
   fill_sample(sample, as_array);
   const std::span<const uint8_t> piece = sample;
-  if (auto written = connection.write({&piece, 1}, {to[0], to[1]}, kSampleTag); !written)
-    return pass_on(written);
+  if (auto written = connection.write({&piece, 1}, *to, kSampleTag); !written) return pass_on(written);
   while (!connection.idle()) {
     if (Clock::now() > until) return fail("a write to the receiver does not get through");
     // A failed write shows here.
@@ -98,18 +106,19 @@ Result<std::unique_ptr<FabricConnection>> call(const nlohmann::json& where, cons
   return connected;
 }
 
-// The destination's: where the sample goes, and whether it came.
+// The destination's part: says where the sample goes, and looks whether it came.
 Result<> await_sample(FabricConnection& connection, const Key& key, SlotPool& pool, Clock::time_point until) {
   connection.domain().add_own(pool.memory(), kSlotBytes, FabricDomain::Use::target);
   const Slot slot = pool.take();
   const std::span<uint8_t> sample(slot.get(), kSampleBytes);
   auto reach = connection.domain().own(sample);
   if (!reach) return pass_on(reach);
-  auto buffer = connection.take();
-  if (!buffer) return pass_on(buffer);
-  const Where where{reach->address, reach->key};
-  std::copy_n(reinterpret_cast<const uint8_t*>(where.data()), sizeof where, (*buffer)->bytes.begin());
-  if (auto sent = connection.send(*buffer, sizeof where); !sent) return sent;
+  auto sent = connection.send([&](std::span<uint8_t> message) {
+    put_le(message.data(), reach->address);
+    put_le(&message[kWhereKeyAt], reach->key);
+    return kWhereBytes;
+  });
+  if (!sent) return sent;
   auto event = connection.next(left(until));
   if (!event) return pass_on(event);
   if (!*event || (*event)->message || (*event)->tag != kSampleTag) return fail("the sample did not come");

@@ -4,12 +4,13 @@
 //   lane_hello {fabric: provider} ─────────▶ listens on that path
 //   ◀──────────── welcome {fabric: where} or {no_fabric: why}
 //   calls ═════════════════════════════════▶ accepts
-//   writes a sample where he is told to ═══▶ looks whether it is there
+//   writes a sample where it is told to ═══▶ looks whether it is there
 //   lane_path {fabric: yes or no} ─────────▶
 //   ◀──────────── welcome {fabric: yes or no}
 //
-// A lane that cannot goes on over the TCP connection, and both ends know why. One that can keeps it beside,
-// to be told by the kernel when the peer goes. Each call returns within half a minute.
+// A lane that cannot stays on the TCP connection, and both ends know why. A lane that can keeps the TCP
+// connection open as well, because there the kernel tells when the peer goes. Each call returns within half
+// a minute.
 #pragma once
 
 #include <memory>
@@ -28,18 +29,18 @@ struct FabricPath {
   std::string why_not;
 };
 
-// Why no lane of this host can go over a fabric, whoever the peer is; empty: some may. The first call may
-// take seconds, for libfabric loads its providers: so it is to be made before a peer waits.
+// Why no lane of this host can go over a fabric, whoever the peer is; empty: some may. Call it first before
+// a peer waits: it may take seconds, because libfabric loads its providers.
 std::string why_no_fabric(const FabricWish& wish);
 
 // Whether there is a way to the peer, so that the lane_hello asks for it; an error says why not.
 Result<> find_fabric(const FrameSocket& socket, const FabricWish& wish);
 
-// The source's part behind the welcome. An error is one of the TCP connection.
+// The source's part after the welcome. An error is one of the TCP connection.
 Result<FabricPath> call_fabric(FrameSocket& socket, const nlohmann::json& welcome, const FabricWish& wish,
                                FabricDomains& domains, SlotPool& pool);
 
-// The destination's part behind a lane_hello, with the welcome and, if it comes to that, all that follows.
+// The destination's part after a lane_hello: the welcome, and all that follows if it offers a fabric.
 Result<FabricPath> answer_fabric(FrameSocket& socket, const nlohmann::json& hello, FabricDomains& domains,
                                  SlotPool& pool);
 

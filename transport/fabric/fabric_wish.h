@@ -14,10 +14,10 @@ struct FabricWish {
     require,  // without one the session cannot begin
   };
   Use use = Use::prefer;
-  std::string provider = "verbs";  // of libfabric's
+  std::string provider = "verbs";  // as libfabric calls it
 };
 
-// Whether it can be the name of a provider; libfabric reads more than a name out of a string.
+// Whether this can be the name of a provider. libfabric would take more than a name from such a string.
 inline bool is_provider(std::string_view name) {
   return !name.empty() && name.size() <= 32 && std::all_of(name.begin(), name.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';

@@ -1,10 +1,14 @@
-// A lane: one network path from source to destination, as the session sees it. It is implemented over TCP
-// (tcp_lane.h) and over the queue pairs of a fabric (fabric_lane.h). So memory is attached before frames are
-// posted from it, posting is separate from completion, and the receiver says where a body goes once it knows
-// the head.
+// A lane: one network path from source to destination, as the session sees it. There are two kinds: over a
+// TCP connection (tcp_lane.h), and over a connected endpoint of a fabric (fabric_lane_sender.h,
+// fabric_lane_receiver.h). The interface allows for both: memory is attached before bodies are posted from
+// it, posting is separate from completion, and a receiver says where a body goes when it knows the head.
 //
-// Each half is used by one thread, its worker. But shut(), await_end(), peer(), the counts of bytes and a
-// receiver's attach functions are thread-safe. After an error, the lane cannot be used any more.
+// Threads. Of a sender, attach() comes first; then one thread, the lane's worker, calls post() and
+// complete(), and another one calls await_end(), once, beside it: over a fabric, post() may wait for ever
+// unless await_end() runs. Of a receiver, one thread, the lane's worker, calls next(), land(), lost() and
+// settle(). All other calls may come from any thread at any time. No call may run while the destructor does.
+//
+// Errors are final for the lane.
 #pragma once
 
 #include <sys/uio.h>
@@ -31,10 +35,12 @@ class LaneSender {
                         std::span<const std::span<const uint8_t>> body) = 0;
   // Waits until the network has taken everything that was posted.
   virtual Result<> complete() = 0;
-  // Ends all calls.
+  // Ends the lane, and with it all calls that wait.
   virtual void shut() = 0;
-  // Waits until the lane has ended, whoever ended it. Returns the reason.
+  // Waits until the lane has ended, whoever ended it; says why. Over a fabric this is also the thread that
+  // takes what the destination sends back.
   virtual Error await_end() = 0;
+  // Bytes that were posted.
   virtual uint64_t bytes_sent() const = 0;
   // How many of bytes_sent() still wait for the network, if that is known; else 0.
   virtual uint64_t bytes_waiting() const = 0;
@@ -68,6 +74,7 @@ class LaneReceiver {
   virtual uint64_t bytes_written() const = 0;
   // Whether the lane itself has ended or failed. If not, an error is about what the peer sent.
   virtual bool lost() const = 0;
+  // Ends the lane, and with it all calls that wait.
   virtual void shut() = 0;
   virtual std::string peer() const = 0;
 };

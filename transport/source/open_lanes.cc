@@ -4,7 +4,7 @@
 
 #include "base/start_thread.h"
 #include "transport/fabric/fabric_handshake.h"
-#include "transport/fabric/fabric_lane.h"
+#include "transport/fabric/fabric_lane_sender.h"
 #include "transport/lane/tcp_lane.h"
 #include "transport/source/dial.h"
 #include "transport/wire/first_frame.h"

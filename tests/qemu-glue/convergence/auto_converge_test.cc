@@ -49,9 +49,9 @@ TEST_F(AutoConvergeTest, GoesUpAndDownToWhatIsWished) {
 TEST_F(AutoConvergeTest, WhatHoldsIsWhatQemuSays) {
   const auto throttle = take();
   ASSERT_TRUE(throttle->throttle(0.5));
-  EXPECT_EQ(throttle->holds({{"status", "active"}}), 0);
-  EXPECT_EQ(throttle->holds({{"cpu-throttle-percentage", 50}}), 0.5);
-  EXPECT_EQ(throttle->holds({{"cpu-throttle-percentage", "50"}}), 0);
+  EXPECT_EQ(throttle->holds(qemu::figures_of({{"status", "active"}})), 0);
+  EXPECT_EQ(throttle->holds(qemu::figures_of({{"cpu-throttle-percentage", 50}})), 0.5);
+  EXPECT_EQ(throttle->holds(qemu::figures_of({{"cpu-throttle-percentage", "50"}})), 0);
 }
 
 TEST_F(AutoConvergeTest, AllIsPutBackOnceQemuHasEndedTheMigration) {

@@ -8,13 +8,14 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <thread>
 
 #include "qemu-glue/convergence/dirty_limit.h"
 #include "qemu-glue/convergence/qemu_mark.h"
+#include "qemu-glue/convergence/qmp_source.h"
 #include "tests/qemu-glue/convergence/alone.h"
 #include "tests/qemu-glue/convergence/fake_qemu.h"
+#include "tests/qemu-glue/convergence/kept_source.h"
 
 namespace wherry::convergence {
 namespace {
@@ -26,7 +27,7 @@ class ConvergenceTest : public testing::Test {
   ConvergenceTest() { uri_.throttle_most = 0; }
   void begin() {
     // No process: no control groups.
-    auto begun = Convergence::begin(qemu_, 0, uri_, [this] { return lanes_; });
+    auto begun = Convergence::begin(source_, 0, uri_, [this] { return lanes_; });
     ASSERT_TRUE(begun) << begun.error().message;
     convergence_ = std::move(*begun);
   }
@@ -36,10 +37,13 @@ class ConvergenceTest : public testing::Test {
     lanes_.in_flight = 1;
   }
   Result<> look(uint64_t passes, double remaining, double mbps = 800, int throttle = 0) {
-    auto looked = convergence_->look(
-        {{"status", "active"},
-         {"cpu-throttle-percentage", throttle},
-         {"ram", {{"dirty-sync-count", passes}, {"remaining", remaining}, {"mbps", mbps}}}});
+    qemu::MigrationFigures figures;
+    figures.phase = qemu::MigrationPhase::active;
+    figures.passes = passes;
+    figures.remaining = remaining;
+    figures.rate = mbps * 1e6 / 8;
+    figures.auto_converge = throttle / 100.0;
+    auto looked = convergence_->look(figures);
     if (!looked) return pass_on(looked);
     return {};
   }
@@ -53,6 +57,8 @@ class ConvergenceTest : public testing::Test {
 
   const Alone alone_;
   FakeQemu qemu_;
+  QmpSource source_{qemu_};
+  KeptSource kept_{qemu_};
   Uri uri_;
   Lanes lanes_{.landing = 100e6, .goodput = 200e6, .link = 200e6};
   std::unique_ptr<Convergence> convergence_;
@@ -121,7 +127,7 @@ TEST_F(ConvergenceTest, WhatTheDoorAddsIsExpectedAndAllowedFor) {
   convergence_.reset();
   const Door door{.takes = {.pages = 0.002, .start = 0.008}, .round_trips = 1};
   auto begun = Convergence::begin(
-      qemu_, 0, uri_, [this] { return lanes_; }, door);
+      source_, 0, uri_, [this] { return lanes_; }, door);
   ASSERT_TRUE(begun) << begun.error().message;
   convergence_ = std::move(*begun);
   const auto with = look_until_predicted();
@@ -132,28 +138,9 @@ TEST_F(ConvergenceTest, WhatTheDoorAddsIsExpectedAndAllowedFor) {
   EXPECT_NEAR(with->start, without->start + 0.008 + 0.01, 0.0001);
 }
 
-TEST_F(ConvergenceTest, QemuAlwaysHasSomethingToLookFor) {
-  qemu_.parameters["avail-switchover-bandwidth"] = 0;
-  lanes_.in_flight = 1e9;
-  begin();
-  ASSERT_TRUE(look(1, 1e9));
-  // So QEMU computes what may remain.
-  const int64_t rate = qemu_.parameters["avail-switchover-bandwidth"];
-  EXPECT_GT(rate / 1000 * qemu_.parameters["downtime-limit"].get<int64_t>(), 0);
-}
-
-TEST_F(ConvergenceTest, WhatChangesLittleIsNotToldAnew) {
-  begin();
-  ASSERT_TRUE(look(1, 1e9));
-  const size_t commands = qemu_.commands.size();
-  lanes_.landing *= 1.01;
-  ASSERT_TRUE(look(1, 1e9));
-  EXPECT_EQ(qemu_.commands.size(), commands);
-}
-
 TEST_F(ConvergenceTest, ARefusalAtTheBeginIsAnError) {
   qemu_.refuses = {"migrate-set-parameters"};
-  EXPECT_FALSE(Convergence::begin(qemu_, 0, uri_, [this] { return lanes_; }));
+  EXPECT_FALSE(Convergence::begin(source_, 0, uri_, [this] { return lanes_; }));
 }
 
 TEST_F(ConvergenceTest, ALaterOneIsSaidOnceAndEndsNothing) {
@@ -311,22 +298,16 @@ TEST_F(ConvergenceTest, AStopOfSomebodyElsesIsNoSwitchover) {
   EXPECT_EQ(convergence_->state().remaining, 400'000'000u) << "the migration goes on";
 }
 
-TEST_F(ConvergenceTest, WhatVfioDevicesHaveLeftCountsWhereQemuSaysIt) {
-  begin();
-  json answer = {{"status", "active"},
-                 {"remaining", 900e6},
-                 {"ram", {{"dirty-sync-count", 1}, {"remaining", 500e6}, {"mbps", 800}}}};
-  const auto remaining = [&] {
-    EXPECT_TRUE(convergence_->look(answer));
-    return convergence_->state().remaining;
-  };
-  EXPECT_EQ(remaining(), 500'000'000u) << "that of RAM is newer";
-  answer["vfio"] = {{"transferred", 1}};
-  EXPECT_EQ(remaining(), 900'000'000u);
-  answer["remaining"] = 100e6;
-  EXPECT_EQ(remaining(), 500'000'000u) << "not reckoned anew since a pass began";
-  answer.erase("remaining");
-  EXPECT_EQ(remaining(), 500'000'000u) << "a QEMU before 11.1";
+TEST_F(ConvergenceTest, WhereNobodySaysWhoStoppedItAStopIsTheSwitchover) {
+  auto begun = Convergence::begin(kept_, 0, uri_, [this] { return lanes_; });
+  ASSERT_TRUE(begun) << begun.error().message;
+  convergence_ = std::move(*begun);
+  qemu_.status = "paused";
+  ASSERT_TRUE(look(1, 500e6));
+  qemu_.stopped(0);
+  ASSERT_TRUE(look(1, 400e6));
+  EXPECT_TRUE(convergence_->state().stopped);
+  EXPECT_EQ(convergence_->state().remaining, 500'000'000u);
 }
 
 // With this process as the QEMU, whose mark is looked for.
@@ -342,30 +323,13 @@ TEST_F(ConvergenceTest, WhatAKilledOneLeftIsSetBack) {
   qemu_.limit = 7;
   qemu_.parameters["downtime-limit"] = 1;
   qemu_.refuses = {"cancel-vcpu-dirty-limit"};
-  ASSERT_TRUE(Convergence::begin(qemu_, ::getpid(), uri_, [this] { return lanes_; }));
+  ASSERT_TRUE(Convergence::begin(source_, ::getpid(), uri_, [this] { return lanes_; }));
   EXPECT_EQ(QemuMark::abandoned().size(), 1u) << "it is still there";
   qemu_.refuses = {};
-  ASSERT_TRUE(Convergence::begin(qemu_, ::getpid(), uri_, [this] { return lanes_; }));
+  ASSERT_TRUE(Convergence::begin(source_, ::getpid(), uri_, [this] { return lanes_; }));
   EXPECT_FALSE(qemu_.limit);
-  EXPECT_EQ(qemu_.parameters["downtime-limit"], 300) << "by that one, and the one behind it";
+  EXPECT_EQ(qemu_.parameters["downtime-limit"], 300) << "by that one, and the one after it";
   EXPECT_TRUE(QemuMark::abandoned().empty());
-}
-
-TEST_F(ConvergenceTest, AMarkTellsOfAThrottleThatQemuHas) {
-  qemu_.rates = {100};
-  uri_.throttle_most = 0.5;
-  const auto marks = [] {
-    std::error_code error;
-    for (const auto& each : std::filesystem::directory_iterator(QemuMark::usual_directory(), error)) {
-      if (each.path().filename().string().starts_with(std::to_string(::getpid()) + "-")) return true;
-    }
-    return false;
-  };
-  auto begun = Convergence::begin(qemu_, ::getpid(), uri_, [this] { return lanes_; });
-  ASSERT_TRUE(begun) << begun.error().message;
-  EXPECT_TRUE(marks() || ::geteuid() != 0);
-  begun->reset();
-  EXPECT_FALSE(marks());
 }
 
 }  // namespace

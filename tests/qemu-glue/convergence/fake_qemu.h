@@ -19,6 +19,8 @@ class FakeQemu : public Monitor {
     if (refuses.contains(commands.back())) return fail("{}: refused", command);
     if (command == "query-migrate-parameters") return parameters;
     if (command == "query-status" && !status.empty()) return json{{"status", status}};
+    if (command == "query-migrate") return migration;
+    if (command == "query-cpus-fast") return vcpus;
     if (command == "migrate-set-parameters") parameters.update(arguments);
     if (command == "query-migrate-capabilities")
       return json::array({{{"capability", "xbzrle"}, {"state", true}},
@@ -35,9 +37,9 @@ class FakeQemu : public Monitor {
     }
     if (command == "cancel-vcpu-dirty-limit") limit.reset();
     if (command == "query-vcpu-dirty-limit") {
-      json vcpus = json::array();
-      for (const int rate : rates) vcpus.push_back({{"current-rate", rate}});
-      return vcpus;
+      json limited = json::array();
+      for (const int rate : rates) limited.push_back({{"current-rate", rate}});
+      return limited;
     }
     return json::object();
   }
@@ -49,10 +51,12 @@ class FakeQemu : public Monitor {
                      {"cpu-throttle-tailslow", true},   {"max-cpu-throttle", 80},
                      {"throttle-trigger-threshold", 50}};
   bool auto_converge = false;
-  int migrating = 0;       // for so many tries to set capabilities
-  std::vector<int> rates;  // of vCPUs, MB/s; empty: there is no dirty ring
-  std::optional<uint64_t> limit;
-  std::string status;  // of the guest; empty: it does not say
+  json migration = json::object();  // the answer to query-migrate
+  json vcpus = json::array();       // the answer to query-cpus-fast
+  int migrating = 0;                // how many tries to set capabilities fail, because a migration runs
+  std::vector<int> rates;           // of vCPUs, MB/s; empty: there is no dirty ring
+  std::optional<uint64_t> limit;    // the dirty limit of each vCPU, MB/s; nothing: there is none
+  std::string status;               // of the guest; empty: it does not say
   std::set<std::string> refuses;
   std::vector<std::string> commands;
 };

@@ -52,6 +52,7 @@ TEST_F(ConfigTest, EveryKeyIsRead) {
     insecure = true
     runtime_dir = "/tmp/w"
     group = "libvirt-qemu"
+    trace = "/tmp/trace.jsonl"
     libvirt = "qemu+unix:///system?socket=/run/other/sock"
     others = "none"
     route_timeout = 7
@@ -72,6 +73,7 @@ TEST_F(ConfigTest, EveryKeyIsRead) {
   EXPECT_TRUE(config->insecure);
   EXPECT_EQ(config->runtime_dir, "/tmp/w");
   EXPECT_EQ(config->group, "libvirt-qemu");
+  EXPECT_EQ(config->trace, "/tmp/trace.jsonl");
   EXPECT_EQ(config->libvirt, "/run/other/sock");
   EXPECT_EQ(config->others, LibvirtAccess::none);
   EXPECT_EQ(config->route_timeout, std::chrono::seconds(7));

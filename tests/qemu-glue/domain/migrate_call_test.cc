@@ -37,29 +37,30 @@ TEST(MigrateCall, AsksForNothingByItself) {
 }
 
 TEST(MigrateCall, HasAFlagForEachOption) {
-  const std::pair<bool MigrateOptions::*, unsigned> flags[] = {
-      {&MigrateOptions::live, VIR_MIGRATE_LIVE},
-      {&MigrateOptions::offline, VIR_MIGRATE_OFFLINE},
-      {&MigrateOptions::persistent, VIR_MIGRATE_PERSIST_DEST},
-      {&MigrateOptions::undefine_source, VIR_MIGRATE_UNDEFINE_SOURCE},
-      {&MigrateOptions::suspend, VIR_MIGRATE_PAUSED},
-      {&MigrateOptions::p2p, VIR_MIGRATE_PEER2PEER},
-      {&MigrateOptions::copy_storage_all, VIR_MIGRATE_NON_SHARED_DISK},
-      {&MigrateOptions::copy_storage_inc, VIR_MIGRATE_NON_SHARED_INC},
-      {&MigrateOptions::postcopy, VIR_MIGRATE_POSTCOPY},
-      {&MigrateOptions::parallel, VIR_MIGRATE_PARALLEL},
-      {&MigrateOptions::compressed, VIR_MIGRATE_COMPRESSED},
-      {&MigrateOptions::auto_converge, VIR_MIGRATE_AUTO_CONVERGE},
-      {&MigrateOptions::tls, VIR_MIGRATE_TLS},
-      {&MigrateOptions::unsafe, VIR_MIGRATE_UNSAFE},
-      {&MigrateOptions::abort_on_error, VIR_MIGRATE_ABORT_ON_ERROR},
+  const std::pair<bool& (*)(MigrateOptions&), unsigned> flags[] = {
+      {[](MigrateOptions& all) -> bool& { return all.live; }, VIR_MIGRATE_LIVE},
+      {[](MigrateOptions& all) -> bool& { return all.offline; }, VIR_MIGRATE_OFFLINE},
+      {[](MigrateOptions& all) -> bool& { return all.definition.persistent; }, VIR_MIGRATE_PERSIST_DEST},
+      {[](MigrateOptions& all) -> bool& { return all.definition.undefine_source; },
+       VIR_MIGRATE_UNDEFINE_SOURCE},
+      {[](MigrateOptions& all) -> bool& { return all.suspend; }, VIR_MIGRATE_PAUSED},
+      {[](MigrateOptions& all) -> bool& { return all.p2p; }, VIR_MIGRATE_PEER2PEER},
+      {[](MigrateOptions& all) -> bool& { return all.storage.copy_all; }, VIR_MIGRATE_NON_SHARED_DISK},
+      {[](MigrateOptions& all) -> bool& { return all.storage.copy_inc; }, VIR_MIGRATE_NON_SHARED_INC},
+      {[](MigrateOptions& all) -> bool& { return all.postcopy.allowed; }, VIR_MIGRATE_POSTCOPY},
+      {[](MigrateOptions& all) -> bool& { return all.parallel.on; }, VIR_MIGRATE_PARALLEL},
+      {[](MigrateOptions& all) -> bool& { return all.compressed; }, VIR_MIGRATE_COMPRESSED},
+      {[](MigrateOptions& all) -> bool& { return all.auto_converge; }, VIR_MIGRATE_AUTO_CONVERGE},
+      {[](MigrateOptions& all) -> bool& { return all.tls.on; }, VIR_MIGRATE_TLS},
+      {[](MigrateOptions& all) -> bool& { return all.unsafe; }, VIR_MIGRATE_UNSAFE},
+      {[](MigrateOptions& all) -> bool& { return all.abort_on_error; }, VIR_MIGRATE_ABORT_ON_ERROR},
   };
   MigrateOptions all;
   unsigned expected = 0;
   for (const auto& [option, flag] : flags) {
     MigrateOptions one;
-    one.*option = true;
-    all.*option = true;
+    option(one) = true;
+    option(all) = true;
     expected |= flag;
     EXPECT_EQ(migrate_flags(one), flag);
   }
@@ -68,13 +69,13 @@ TEST(MigrateCall, HasAFlagForEachOption) {
 
 TEST(MigrateCall, HasAParameterForEachValue) {
   MigrateOptions options;
-  options.migrate_disks = {"vda", "vdb"};
-  options.dname = "web2";
-  options.xml = "<domain/>";
-  options.persistent_xml = "<domain></domain>";
-  options.tls_destination = "hostb";
+  options.storage.disks = {"vda", "vdb"};
+  options.definition.name = "web2";
+  options.definition.xml = "<domain/>";
+  options.definition.persistent_xml = "<domain></domain>";
+  options.tls.destination = "hostb";
   options.bandwidth = 5000000000;
-  options.parallel_connections = 4;
+  options.parallel.connections = 4;
   EXPECT_THAT(
       params(options, {.memory = "unix:///a", .disks = "unix:///b"}),
       UnorderedElementsAre(Pair("migrate_uri", "unix:///a"), Pair("disks_uri", "unix:///b"),

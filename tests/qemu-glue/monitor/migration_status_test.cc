@@ -27,6 +27,12 @@ TEST(MigrationStatus, WhatEndsIsKnownByItsName) {
   EXPECT_FALSE(phase_named("what QEMU 20 has"));
 }
 
+TEST(MigrationStatus, APhaseHasQemusName) {
+  for (const char* name : {"none", "setup", "active", "pre-switchover", "device", "postcopy-active",
+                           "postcopy-paused", "cancelling", "completed", "failed", "cancelled"})
+    EXPECT_EQ(name_of(phase(name)), name);
+}
+
 TEST(MigrationStatus, InPostcopyTheGuestIsGoneOnlyWhenItRunsThere) {
   EXPECT_EQ(phase("postcopy-device"), Phase::switches);
   EXPECT_EQ(phase("postcopy-active"), Phase::shared);

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "tests/transport/support.h"
-#include "transport/destination/landing.h"
+#include "transport/destination/landing_site.h"
 
 namespace wherry::test {
 

@@ -6,7 +6,8 @@
 
 #include "tests/transport/path.h"
 #include "tests/transport/support.h"
-#include "transport/fabric/fabric_lane.h"
+#include "transport/fabric/fabric_lane_receiver.h"
+#include "transport/fabric/fabric_lane_sender.h"
 #include "transport/fabric/fabric_listener.h"
 
 namespace wherry::test {

@@ -1,4 +1,4 @@
-#include "qemu-glue/domain/libvirt_monitor.h"
+#include "qemu-glue/domain/libvirt_source.h"
 
 #include <charconv>
 #include <filesystem>
@@ -6,46 +6,49 @@
 
 #include "qemu-glue/domain/job_stats.h"
 #include "qemu-glue/monitor/command_line.h"
-#include "qemu-glue/monitor/migration_status.h"
+#include "qemu-glue/monitor/guest_page.h"
 
 namespace wherry::domain {
 namespace {
 
-using nlohmann::json;
+using qemu::MigrationFigures;
+using qemu::MigrationPhase;
 
-const char* status_of(int type, bool guest_runs) {
+MigrationPhase phase_of_job(int type, bool guest_runs) {
   switch (type) {
     case VIR_DOMAIN_JOB_COMPLETED:
-      return "completed";
+      return MigrationPhase::completed;
     case VIR_DOMAIN_JOB_FAILED:
-      return "failed";
+      return MigrationPhase::failed;
     case VIR_DOMAIN_JOB_CANCELLED:
-      return "cancelled";
+      return MigrationPhase::cancelled;
     default:
-      return guest_runs ? "active" : "device";
+      return guest_runs ? MigrationPhase::active : MigrationPhase::switches;
   }
 }
 
 }  // namespace
 
-json as_query_migrate(int type, const TypedParams& figures, bool guest_runs) {
-  if (!is_migration_out(figures)) return {{"status", "none"}};
-  const auto number = [&figures](const char* name) { return figures.number(name).value_or(0); };
-  json answer = {{"status", status_of(type, guest_runs)},
-                 {"ram",
-                  {{"remaining", number(VIR_DOMAIN_JOB_MEMORY_REMAINING)},
-                   {"dirty-sync-count", number(VIR_DOMAIN_JOB_MEMORY_ITERATION)},
-                   {"dirty-pages-rate", number(VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE)},
-                   {"page-size", number(VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE)},
-                   {"mbps", static_cast<double>(number(VIR_DOMAIN_JOB_MEMORY_BPS)) * 8e-6}}}};
-  // While the guest runs it is what QEMU expects.
+MigrationFigures figures_of_job(int type, const TypedParams& figures, bool guest_runs) {
+  if (!is_migration_out(figures)) return {};
+  const auto number = [&figures](const char* name) {
+    return static_cast<double>(figures.number(name).value_or(0));
+  };
+  MigrationFigures known;
+  known.phase = phase_of_job(type, guest_runs);
+  known.passes = figures.number(VIR_DOMAIN_JOB_MEMORY_ITERATION).value_or(0);
+  known.remaining = number(VIR_DOMAIN_JOB_MEMORY_REMAINING);
+  known.dirty_pages = number(VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE);
+  known.page_size = qemu::checked_page_size(number(VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE));
+  known.rate = number(VIR_DOMAIN_JOB_MEMORY_BPS);
+  // Before the end, libvirt gives the downtime that QEMU expects.
   const auto downtime = figures.number(VIR_DOMAIN_JOB_DOWNTIME);
-  if (type == VIR_DOMAIN_JOB_COMPLETED && downtime) answer["downtime"] = *downtime;
-  return answer;
+  if (type == VIR_DOMAIN_JOB_COMPLETED && downtime) known.downtime_ms = static_cast<double>(*downtime);
+  return known;
 }
 
-json as_query_cpus_fast(pid_t process) {
-  json answer = json::array();
+std::vector<pid_t> vcpu_threads_of(pid_t process) {
+  std::vector<pid_t> threads;
   std::error_code error;
   const auto tasks = std::filesystem::directory_iterator(fmt::format("/proc/{}/task", process), error);
   for (auto task = begin(tasks); !error && task != end(tasks); task.increment(error)) {
@@ -54,12 +57,12 @@ json as_query_cpus_fast(pid_t process) {
     const std::string number = task->path().filename();
     pid_t thread = 0;
     std::from_chars(number.data(), number.data() + number.size(), thread);
-    if (name.starts_with("CPU ") && thread > 0) answer.push_back({{"thread-id", thread}});
+    if (name.starts_with("CPU ") && thread > 0) threads.push_back(thread);
   }
-  return answer;
+  return threads;
 }
 
-Result<std::unique_ptr<LibvirtMonitor>> LibvirtMonitor::open(const std::string& uri, pid_t qemu) {
+Result<std::unique_ptr<LibvirtSource>> LibvirtSource::open(const std::string& uri, pid_t qemu) {
   auto command_line = read_command_line(qemu);
   if (!command_line) return pass_on(command_line);
   const std::string uuid(argument_of(*command_line, "uuid"));
@@ -68,17 +71,16 @@ Result<std::unique_ptr<LibvirtMonitor>> LibvirtMonitor::open(const std::string& 
   if (!connection) return pass_on(connection);
   auto domain = find_domain(*connection, uuid);
   if (!domain) return fail("the domain of process {}: {}", qemu, domain.error().message);
-  std::unique_ptr<LibvirtMonitor> monitor(
-      new LibvirtMonitor(std::move(*connection), std::move(*domain), qemu));
-  auto job = monitor->query_migrate();
+  std::unique_ptr<LibvirtSource> source(new LibvirtSource(std::move(*connection), std::move(*domain), qemu));
+  auto job = source->figures();
   if (!job) return pass_on(job);
-  if (qemu::is_over(qemu::phase_of(*job)))
+  if (qemu::is_over(job->phase))
     return fail("libvirt does not migrate the domain {} (its migration: {})", uuid,
-                (*job)["status"].get<std::string>());
-  return monitor;
+                qemu::name_of(job->phase));
+  return source;
 }
 
-LibvirtMonitor::LibvirtMonitor(Connection connection, Domain domain, pid_t qemu)
+LibvirtSource::LibvirtSource(Connection connection, Domain domain, pid_t qemu)
     : connection_(std::move(connection)), domain_(std::move(domain)), qemu_(qemu) {
   using Shared = std::shared_ptr<Heard>;
   const virConnectDomainEventCallback noted = [](virConnectPtr, virDomainPtr, int event, int, void* shared) {
@@ -89,7 +91,7 @@ LibvirtMonitor::LibvirtMonitor(Connection connection, Domain domain, pid_t qemu)
     heard.news.notify_all();
     return 0;
   };
-  // Where it fails, no more than the time of the stop is unknown.
+  // If it fails, only the time of the stop is unknown.
   auto shared = std::make_unique<Shared>(heard_);
   callback_ = virConnectDomainEventRegisterAny(
       connection_.get(), domain_.get(), VIR_DOMAIN_EVENT_ID_LIFECYCLE,
@@ -98,41 +100,22 @@ LibvirtMonitor::LibvirtMonitor(Connection connection, Domain domain, pid_t qemu)
   if (callback_ >= 0) (void)shared.release();
 }
 
-LibvirtMonitor::~LibvirtMonitor() {
+LibvirtSource::~LibvirtSource() {
   if (callback_ >= 0) virConnectDomainEventDeregisterAny(connection_.get(), callback_);
 }
 
-bool LibvirtMonitor::wait_event(std::chrono::milliseconds longest) {
+bool LibvirtSource::wait_event(std::chrono::milliseconds longest) {
   std::unique_lock lock(heard_->mutex);
   if (!heard_->news.wait_for(lock, longest, [this] { return heard_->any; })) return false;
   heard_->any = false;
   const auto stop = std::exchange(heard_->stop, std::nullopt);
   lock.unlock();
-  if (stop) stopped(std::chrono::duration<double>(std::chrono::steady_clock::now() - *stop).count());
+  if (stop && on_stop_)
+    on_stop_(std::chrono::duration<double>(std::chrono::steady_clock::now() - *stop).count());
   return true;
 }
 
-Result<json> LibvirtMonitor::execute(std::string_view command, json arguments, std::chrono::milliseconds) {
-  if (command == "query-migrate") return query_migrate();
-  if (command == "query-cpus-fast") return as_query_cpus_fast(qemu_);
-  if (command == "query-migrate-parameters") {
-    auto limit = downtime_limit();
-    if (!limit) return pass_on(limit);
-    return json{{"downtime-limit", *limit}};
-  }
-  if (command == "migrate-set-parameters") {
-    if (auto set = set_downtime_limit(arguments.value("downtime-limit", uint64_t{0})); !set)
-      return pass_on(set);
-    return json::object();
-  }
-  if (command == "migrate-start-postcopy") {
-    if (virDomainMigrateStartPostCopy(domain_.get(), 0) < 0) return fail("libvirt: {}", last_error());
-    return json::object();
-  }
-  return fail("libvirt has no call for {}", command);
-}
-
-Result<json> LibvirtMonitor::query_migrate() {
+Result<MigrationFigures> LibvirtSource::figures(std::chrono::milliseconds) {
   int state = VIR_DOMAIN_NOSTATE;
   if (virDomainGetState(domain_.get(), &state, nullptr, 0) < 0) return fail("libvirt: {}", last_error());
   constexpr unsigned kEnded = VIR_DOMAIN_JOB_STATS_COMPLETED | VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED;
@@ -140,28 +123,48 @@ Result<json> LibvirtMonitor::query_migrate() {
     int type = VIR_DOMAIN_JOB_NONE;
     TypedParams figures;
     const int got = virDomainGetJobStats(domain_.get(), &type, figures.make(), figures.made(), flags);
-    // A domain that does not run any more has only what its last job came to.
+    // For a domain that does not run any more, libvirt only has what its last job came to.
     if (got < 0 && flags == kEnded) return fail("libvirt: {}", last_error());
     if (got == 0 && type != VIR_DOMAIN_JOB_NONE)
-      return as_query_migrate(type, figures, state == VIR_DOMAIN_RUNNING);
+      return figures_of_job(type, figures, state == VIR_DOMAIN_RUNNING);
   }
-  return json{{"status", "none"}};
+  return MigrationFigures{};
 }
 
-Result<uint64_t> LibvirtMonitor::downtime_limit() {
+Result<std::vector<pid_t>> LibvirtSource::thread_of_each_vcpu() {
+  return vcpu_threads_of(qemu_);
+}
+
+Result<> LibvirtSource::start_postcopy() {
+  if (virDomainMigrateStartPostCopy(domain_.get(), 0) < 0) return fail("libvirt: {}", last_error());
+  return {};
+}
+
+Result<Monitor*> LibvirtSource::monitor_for(std::string_view command) {
+  return fail("libvirt has no call for {}", command);
+}
+
+Result<convergence::SwitchoverLimits> LibvirtSource::limits() {
+  auto limit = downtime_limit();
+  if (!limit) return pass_on(limit);
+  return convergence::SwitchoverLimits{.downtime_ms = *limit, .bandwidth = {}};
+}
+
+Result<uint64_t> LibvirtSource::downtime_limit() {
   unsigned long long limit = 0;
   if (virDomainMigrateGetMaxDowntime(domain_.get(), &limit, 0) < 0) return fail("libvirt: {}", last_error());
   return limit;
 }
 
-Result<> LibvirtMonitor::set_downtime_limit(uint64_t milliseconds) {
+Result<> LibvirtSource::set_limits(const convergence::SwitchoverLimits& limits, std::chrono::milliseconds) {
+  if (!limits.downtime_ms) return {};
   auto now = downtime_limit();
   if (!now) return pass_on(now);
   if (set_ && *set_ != *now)
     return fail("the downtime limit is left as somebody else has set it through libvirt, at {} ms", *now);
-  if (virDomainMigrateSetMaxDowntime(domain_.get(), milliseconds, 0) < 0)
+  if (virDomainMigrateSetMaxDowntime(domain_.get(), *limits.downtime_ms, 0) < 0)
     return fail("libvirt: {}", last_error());
-  set_ = milliseconds;
+  set_ = limits.downtime_ms;
   return {};
 }
 

@@ -1,0 +1,85 @@
+#include "transport/destination/channel_frames.h"
+
+#include <utility>
+
+namespace wherry {
+namespace {
+
+// A peer that keeps to its flight window (at most 128 MiB) never has this much waiting for its turn.
+constexpr size_t kMostHeld = 256 * 1024 * 1024;
+
+// Memory that a waiting frame takes: its body, and what every frame takes.
+size_t held(const Arrival& frame) {
+  return frame.body.size() + (frame.slot ? kSlotBytes : 0) + 256;
+}
+
+}  // namespace
+
+ChannelFrames::Claim::Claim(Claim&& other) noexcept
+    : frames_(std::exchange(other.frames_, nullptr)), sequence_(other.sequence_) {}
+
+ChannelFrames::Claim& ChannelFrames::Claim::operator=(Claim&& other) noexcept {
+  const Claim old = std::move(*this);
+  frames_ = std::exchange(other.frames_, nullptr);
+  sequence_ = other.sequence_;
+  return *this;
+}
+
+ChannelFrames::Claim::~Claim() {
+  if (!frames_) return;
+  std::lock_guard lock(frames_->mutex_);
+  frames_->here_.erase(sequence_);
+}
+
+Result<> ChannelFrames::Claim::arrive(Arrival frame) && {
+  ChannelFrames& frames = *std::exchange(frames_, nullptr);
+  const size_t held_now = frames.held_bytes_ += held(frame);
+  if (held_now > kMostHeld) return fail("the peer sends more than agreed");
+  std::lock_guard lock(frames.mutex_);
+  frames.here_[sequence_] = std::move(frame);
+  frames.arrived_.notify_one();
+  return {};
+}
+
+Result<> ChannelFrames::Claim::landed(bool last) && {
+  ChannelFrames& frames = *std::exchange(frames_, nullptr);
+  std::lock_guard lock(frames.mutex_);
+  frames.here_.erase(frames.next_++);
+  if (!last) return {};
+  frames.closed_ = true;
+  if (!frames.here_.empty()) return fail("channel {} has frames behind its close", frames.channel_);
+  return {};
+}
+
+Result<ChannelFrames::Claim> ChannelFrames::claim(uint64_t sequence) {
+  std::lock_guard lock(mutex_);
+  if (sequence < next_) return Claim();
+  if (closed_) return fail("frame {} of channel {} came behind its close", sequence, channel_);
+  if (!here_.try_emplace(sequence).second) return Claim();
+  return Claim(*this, sequence);
+}
+
+std::optional<ChannelFrames::Next> ChannelFrames::take() {
+  std::unique_lock lock(mutex_);
+  arrived_.wait(lock, [this] {
+    const auto first = here_.begin();
+    return stopped_ || (first != here_.end() && first->first == next_ && first->second.has_value());
+  });
+  if (stopped_) return std::nullopt;
+  Next next{Claim(*this, next_), *std::exchange(here_.begin()->second, std::nullopt)};
+  held_bytes_ -= held(next.frame);
+  return next;
+}
+
+bool ChannelFrames::closed() const {
+  std::lock_guard lock(mutex_);
+  return closed_ && here_.empty();
+}
+
+void ChannelFrames::stop() {
+  std::lock_guard lock(mutex_);
+  stopped_ = true;
+  arrived_.notify_all();
+}
+
+}  // namespace wherry

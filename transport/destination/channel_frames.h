@@ -1,0 +1,88 @@
+// The frames of one channel at the destination: each is claimed by whoever receives it, waits here for its
+// turn, and lands once.
+//
+//     claim() ─▶ Claim::arrive() ─▶ take(), in the channel's order ─▶ Claim::landed()
+//
+// A Claim that goes before that gives its frame up: it may come again.
+//
+// Thread-safe; take() is for one thread, the channel's. A Claim is used by one thread at a time and does not
+// outlive its ChannelFrames.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "compression/page_batch.h"
+#include "transport/lane/slots.h"
+#include "transport/wire/frame.h"
+
+namespace wherry {
+
+// What has come of a frame.
+struct Arrival {
+  FrameHeader header;
+  PageBatch pages;            // of a batch; views into `body` or `slot`
+  std::vector<uint8_t> body;  // of any other frame; or the memory of a short batch
+  Slot slot;                  // the memory of a long batch
+  bool placed = false;        // all its pages are in guest memory
+};
+
+class ChannelFrames {
+ public:
+  // The right to bring one frame.
+  class Claim {
+   public:
+    Claim() = default;
+    Claim(Claim&& other) noexcept;
+    Claim& operator=(Claim&& other) noexcept;
+    ~Claim();
+
+    explicit operator bool() const { return frames_ != nullptr; }
+    // The frame waits for its turn now. An error: more waits than a source may have sent.
+    Result<> arrive(Arrival frame) &&;
+    // It has landed; with `last` it closes the channel. An error: frames came that lie after that.
+    Result<> landed(bool last) &&;
+
+   private:
+    friend class ChannelFrames;
+    Claim(ChannelFrames& frames, uint64_t sequence) : frames_(&frames), sequence_(sequence) {}
+
+    ChannelFrames* frames_ = nullptr;
+    uint64_t sequence_ = 0;
+  };
+  struct Next {
+    Claim claim;
+    Arrival frame;
+  };
+
+  // `held_bytes` counts what waits in all channels of the session.
+  ChannelFrames(uint16_t channel, std::atomic<size_t>& held_bytes)
+      : channel_(channel), held_bytes_(held_bytes) {}
+
+  // An empty Claim: that frame is claimed, waits, or has landed. An error: it lies after the close.
+  Result<Claim> claim(uint64_t sequence);
+  // Waits for the frame whose turn it is; nothing once stop() was called. It stays claimed.
+  std::optional<Next> take();
+  // Whether its last frame has landed.
+  bool closed() const;
+  void stop();
+
+ private:
+  const uint16_t channel_;
+  std::atomic<size_t>& held_bytes_;
+  mutable std::mutex mutex_;
+  std::condition_variable arrived_;
+  uint64_t next_ = 0;  // all frames before it have landed
+  // The others that are here. Empty: it is being received, or is landing.
+  std::map<uint64_t, std::optional<Arrival>> here_;
+  bool closed_ = false;  // no frame may follow
+  bool stopped_ = false;
+};
+
+}  // namespace wherry

@@ -1,0 +1,81 @@
+// The destination's half of a lane over a fabric (fabric_message.h has what goes over it).
+//
+// land() copies a body that comes in messages out of them. A body that was offered it grants: the source may
+// write it to registered memory among `where`, or if not all of that is registered to a buffer of the lane's,
+// from which it is copied once it is there.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "transport/fabric/fabric_connection.h"
+#include "transport/fabric/fabric_message.h"
+#include "transport/lane/lane.h"
+
+namespace wherry {
+
+// The buffers that the destination's connection of a lane needs.
+FabricConnection::Shape fabric_destination_shape();
+
+class FabricLaneReceiver : public LaneReceiver {
+ public:
+  explicit FabricLaneReceiver(std::unique_ptr<FabricConnection> connection)
+      : connection_(std::move(connection)) {}
+
+  void attach(std::span<uint8_t> memory) override;
+  void attach_guest(std::span<uint8_t> memory) override { connection_->domain().add_guest(memory); }
+  Result<News> next(FrameHead& head) override;
+  Result<bool> land(std::span<iovec> where) override;
+  void settle() override { connection_->close_endpoint(); }
+  uint64_t bytes_written() const override { return written_bytes_; }
+  bool lost() const override { return connection_->ended(); }
+  void shut() override { connection_->shut(); }
+  std::string peer() const override { return connection_->peer(); }
+
+ private:
+  struct Bounce {
+    PageBytes bytes;
+    fabric::Owned<fid_mr> region;
+  };
+  // A body that the source may write.
+  struct Granted {
+    uint32_t tag = 0;                // of its offer
+    std::unique_ptr<Bounce> bounce;  // where it is written to first; null: in place
+    std::vector<iovec> where;        // where it is copied to from there
+  };
+  Result<> look(const char* what);
+  Result<FabricConnection::Message> await_message(const char* what);
+  Result<> take_write(uint32_t tag);
+  void finish_first();
+  Result<bool> read_head(FrameHead& head);
+  Result<> release_message();
+  Result<> give_back_credit();
+  Result<> land_messages(std::span<iovec> where);
+  Result<> take_body_message();
+  Result<> grant(std::span<iovec> where);
+  bool into_place(std::span<const iovec> where, std::vector<FabricPiece>& pieces);
+  Result<std::unique_ptr<Bounce>> take_bounce();
+  Result<> answer(std::optional<FabricGrant> grant);
+
+  const std::unique_ptr<FabricConnection> connection_;
+  FrameHeader header_;                              // of the frame whose head came last
+  FabricConnection::Message message_;               // the one that `rest_` is in
+  std::span<const uint8_t> rest_;                   // of that frame's body, what has come and has not landed
+  std::optional<uint32_t> offer_;                   // that frame's body was offered, with this tag
+  std::deque<FabricConnection::Message> messages_;  // that have come and were not read
+  std::deque<Granted> granted_;                     // in the order in which they are written
+  size_t written_ = 0;                              // bodies at the beginning of `granted_` that are there
+  std::vector<std::unique_ptr<Bounce>> bounces_;    // that are free
+  uint32_t owed_credits_ = 0;                       // that the source gets with the next answer
+  std::atomic<uint64_t> written_bytes_ = 0;         // of bodies that are granted in place
+};
+
+}  // namespace wherry

@@ -1,0 +1,61 @@
+// Whether a connection over a fabric still gets anything through: what was posted and is not done yet, and
+// when something last got through. A dead link shows on none of a device's queues, so time has to decide.
+//
+// Not thread-safe: the connection guards it.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+namespace wherry {
+
+class FabricProgress {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  explicit FabricProgress(Time now) : last_(now) {}
+
+  // From now on a connection is stalled after that time. Before this call it never is.
+  void bound(std::chrono::seconds silence) { silence_ = silence; }
+  std::chrono::seconds silence() const { return silence_; }
+
+  // An operation of that many bytes.
+  void posted(size_t bytes, Time now) {
+    if (operations_++ == 0) last_ = now;
+    bytes_ += bytes;
+  }
+  void done(size_t bytes, Time now) {
+    --operations_;
+    bytes_ -= bytes;
+    last_ = now;
+  }
+  // Something came from the peer.
+  void arrived(Time now) { last_ = now; }
+  // While the peer owes a write, that counts as an operation which is not done. Each new debt has the whole
+  // time.
+  void owe(bool write, Time now) {
+    if (write) last_ = now;
+    owed_ = write;
+  }
+
+  // Operations that are not done, and their bytes.
+  size_t operations() const { return operations_; }
+  size_t bytes() const { return bytes_; }
+  // Something is not done, and nothing got through for the time of bound().
+  bool stalled(Time now) const {
+    return silence_.count() > 0 && (operations_ > 0 || owed_) && now - last_ > silence_;
+  }
+  // Everything is done, and nothing got through for a third of that time.
+  bool quiet(Time now) const {
+    return silence_.count() > 0 && operations_ == 0 && !owed_ && now - last_ > silence_ / 3.0;
+  }
+
+ private:
+  std::chrono::seconds silence_{0};  // how long nothing may get through; 0: for ever
+  size_t operations_ = 0;            // posted and not done
+  size_t bytes_ = 0;                 // of these operations
+  bool owed_ = false;                // the peer owes a write
+  Time last_;                        // when something last got through, or the first operation was posted
+};
+
+}  // namespace wherry
