@@ -36,7 +36,7 @@ std::optional<PlacementMode> placement_mode(std::string_view name);
 enum class OnMiss {
   go_on,     // continue the migration unchanged
   postcopy,  // switch to postcopy; needs QEMU's capability postcopy-ram
-  pause,     // switch over at once and exceed the target
+  pause,     // stop the guest for as long as it takes
   abort,     // cancel the migration; the guest stays
 };
 

@@ -74,7 +74,7 @@ void add_report(CLI::App& app, Command& chosen) {
       app.add_subcommand("report", "Make a page for a browser (HTML) from the file of --report");
   command->add_option("file", options->file, "The file of --report (JSON)")->required();
   command->add_option("--trace", options->trace,
-                      "The file of --trace of the same migration: its events are drawn too");
+                      "Also draw the events in the file of --trace of the same migration");
   command->add_option("-o,--output", options->output, "File for the page (standard output)");
   command->callback([options, &chosen] { chosen = [options] { return report(*options); }; });
 }

@@ -63,8 +63,7 @@ Result<nlohmann::json> ask(const std::string& runtime_dir, const nlohmann::json&
   if (auto sent = write_line(socket->get(), question); !sent) return pass_on(sent);
   std::string unread;
   auto line = read_line(socket->get(), unread, kLongestAnswer);
-  if (!line)
-    return fail("wherryd at {} did not answer: {} (see its log)", path, line.error().message);
+  if (!line) return fail("wherryd at {} did not answer: {} (see its log)", path, line.error().message);
   auto answer = nlohmann::json::parse(*line, nullptr, false);
   if (!answer.is_object()) return fail("the answer of wherryd at {} is not JSON", path);
   if (auto error = answer.find("error"); error != answer.end() && error->is_string()) {

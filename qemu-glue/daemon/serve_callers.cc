@@ -15,7 +15,7 @@ void serve_callers(const Listener& listener, std::chrono::seconds silence, Conne
     auto served = connection ? connections.serve(std::move(*connection), work) : pass_on(connection);
     if (!served) {
       if (!std::exchange(said, true))
-        spdlog::warn("{}; others who call at {} have to wait", served.error().message,
+        spdlog::warn("{}; further connections to {} have to wait", served.error().message,
                      listener.where().str());
       listener.back_off();
     } else {

@@ -17,7 +17,7 @@ namespace wherry::look {
 // In bytes; a larger report is an error. This is enough for a timeline of some hours.
 inline constexpr size_t kLargestReport = size_t{64} << 20;
 
-// `traced`: events of the same migration (trace_events.h), to be drawn beside the report's messages.
+// `traced`: events of the same migration (trace_events.h), drawn together with the report's messages.
 Result<std::string> page(std::string_view report, std::vector<Event> traced = {});
 
 }  // namespace wherry::look

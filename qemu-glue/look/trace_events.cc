@@ -30,7 +30,7 @@ Result<Event> read_event(std::string_view line) {
   const Fields event(json, error);
   const auto t = event.number("t");
   if (!t) event.refuse("t", "missing");
-  if (!event.text("event")) event.refuse("event", "missing: is this a file of --trace?");
+  if (!event.text("event")) event.refuse("event", "missing: was this file written by --trace?");
   if (error) return tl::make_unexpected(*error);
   return Event{*t, text_of(event, json)};
 }

@@ -1,7 +1,7 @@
-// The file of --trace as events for a page's charts.
+// Reads the file of --trace as events for a page's charts.
 //
-// Lines may be from anyone: one that is not an event is an error that names the line. Of a long trace the
-// first kMostEvents are drawn, and one event more says how many there are besides.
+// The file is untrusted: a line that is not an event is an error with the line's number. Of a long trace the
+// first kMostEvents are drawn, and one more event has the number of those left out.
 #pragma once
 
 #include <string_view>
@@ -14,7 +14,7 @@ namespace wherry::look {
 
 inline constexpr size_t kMostEvents = 200;
 
-// In the order of time.
+// Returns the events in the order of time.
 Result<std::vector<Event>> trace_events(std::string_view trace);
 
 }  // namespace wherry::look

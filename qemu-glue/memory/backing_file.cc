@@ -115,8 +115,7 @@ Result<> BackingFile::read(uint64_t offset, std::span<uint8_t> into) const {
     ssize_t n = ::pread(file_.get(), into.data(), into.size(), static_cast<off_t>(offset_ + offset));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0)
-      return fail("cannot read its file at offset {:#x}: {}", offset,
-                  n < 0 ? reason(errno) : "end of file");
+      return fail("cannot read its file at offset {:#x}: {}", offset, n < 0 ? reason(errno) : "end of file");
     into = into.subspan(static_cast<size_t>(n));
     offset += static_cast<uint64_t>(n);
   }

@@ -168,8 +168,7 @@ Result<GuestRam> GuestRam::open(pid_t pid, std::vector<RamBlockPlace> places,
     }
     if (place.length > std::numeric_limits<uint64_t>::max() - place.host_address ||
         place.host_address % kPage != 0) {
-      refuse(
-          fmt::format("{:#x} bytes at {:#x} are not a valid range", place.length, place.host_address));
+      refuse(fmt::format("{:#x} bytes at {:#x} are not a valid range", place.length, place.host_address));
       continue;
     }
     std::vector<Vma> over = covering(*vmas, place.host_address, place.length);

@@ -37,8 +37,8 @@ Result<std::vector<Vma>> read_vmas(pid_t pid);
 // The mappings that cover [start, start+length), which must not wrap; empty if they leave a gap.
 std::vector<Vma> covering(const std::vector<Vma>& vmas, uint64_t start, uint64_t length);
 
-// Whether all of them map one file contiguously, and all shared or all private, as `shared` says. `vmas` must
-// not be empty.
+// Whether all of them map one file contiguously, and are all shared (all private if `shared` is false).
+// `vmas` must not be empty.
 bool one_file(const std::vector<Vma>& vmas, bool shared);
 
 // Opens the file of `vma`, which must be at least `end` bytes long; `access` is O_RDONLY or O_RDWR. Tries the

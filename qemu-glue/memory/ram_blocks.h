@@ -2,8 +2,8 @@
 // mappings or QEMU versions. A block whose address QEMU does not tell is left out. A block that is not plain
 // guest RAM is listed with plain_ram = false.
 //
-// Sources, checked with QEMU 7.2.22, 10.0.13 and 11.1.3 (those of HMP are text for people, so the parsers keep
-// only rows that they understand fully):
+// Sources, checked with QEMU 7.2.22, 10.0.13 and 11.1.3 (HMP prints text for people, so the parsers keep only
+// rows that they understand fully):
 //   x-query-ramblock (QMP) = `info ramblock` (HMP): every block; columns HVA and RO only in newer versions.
 //   `info mtree -f` and `gpa2hva` (HMP): which parts of a block the guest sees and where; for older versions.
 //   query-memdev: memory backends, the default RAM of a machine included.

@@ -27,7 +27,7 @@ class Batcher : public StreamEvents {
     std::function<uint32_t()> participants;          // number of channels that take part in epochs now
     std::function<void(std::string why)> opaque;     // the channel became opaque before the guest's last page
     std::function<void()> answers;                   // the destination's QEMU was asked for a return path
-    std::function<void()> unparsed;                  // the channel became opaque, be it at device state
+    std::function<void()> unparsed;                  // the channel became opaque, if only at device state
     std::function<void()> pages_done;
     std::function<void()> postcopy;
   };

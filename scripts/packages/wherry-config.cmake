@@ -1,4 +1,4 @@
-# find_package(wherry): the target wherry::transport, and those that it needs.
+# find_package(wherry): the target wherry::transport and its dependencies.
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 find_dependency(fmt)

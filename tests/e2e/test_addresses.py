@@ -1,5 +1,5 @@
-"""Names that have several addresses, addresses of a link, one list of peers for a whole fleet, and paths that are relative
-to QEMU's directory."""
+"""Names with several addresses, link-local addresses, one list of peers for a whole fleet, and paths relative to QEMU's
+working directory."""
 import contextlib
 import json
 import subprocess
@@ -24,7 +24,7 @@ ALL_ADDRESSES = '127.0.1.1 hostb\n10.98.0.2 hostb\nfd98::2 hostb\n10.98.0.1 host
 
 
 def link_local(netns):
-    """The address that the kernel gave the cable's end there, once it may be used."""
+    """The link-local address of that end of the cable, once it can be used."""
     def usable():
         listed = subprocess.run(['ip', '-n', netns, '-6', '-j', 'address', 'show', 'dev', 'cable', 'scope', 'link', '-tentative'],
                                 check=True, capture_output=True).stdout
@@ -48,7 +48,7 @@ class _Daemons(unittest.TestCase):
 
 
 class Fleet(_Daemons):
-    """Two hosts with the same file."""
+    """Two hosts with the same wherry.toml."""
 
     @classmethod
     def setUpClass(cls):
@@ -62,7 +62,7 @@ class Fleet(_Daemons):
         with Domain(self.hosts) as vm:
             vm.migrate(to=GATEWAY.format('hostb'))
             vm.check_runs_on(self.hosts.b)
-            # A link's address is a route's name at the other host as well.
+            # A link-local address names a route on the other host as well.
             address = link_local(self.hosts.link.netns('a'))
             vm.migrate('--migrateuri', f'wherry://[{address}%25cable]', to=GATEWAY.format('hosta'), source=self.hosts.b)
             vm.check_runs_on(self.hosts.a)
@@ -82,7 +82,7 @@ class Fleet(_Daemons):
 
 
 class Names(_Daemons):
-    """A host that listens on its own name."""
+    """A host whose `listen` is its own name."""
 
     @classmethod
     def setUpClass(cls):
@@ -110,7 +110,7 @@ class Names(_Daemons):
         port = self.doctor(self.hosts.b)['port']
         self.assertEqual(port['level'], 'problem', port)
         self.assertIn('hostb is a loopback address', port['found'])
-        # Over there it says listen = "wherry://hostb" already.
+        # The other host already has listen = "wherry://hostb".
         peer = self.doctor(self.hosts.a)['peer hostb']
         self.assertEqual(peer['level'], 'problem', peer)
         self.assertIn('listen = "wherry://10.98.0.2:16520"', peer['remedy'])

@@ -1,5 +1,5 @@
-"""How Wherry is compiled: in CI's presets a warning is an error; in a build without a preset, as users and distributions make it
-with compilers and flags of their own, it is none."""
+"""Compiler warnings: they are errors in CI's presets, and not in a build without a preset, as users and distributions make it
+with their own compilers and flags."""
 import json
 import subprocess
 import unittest

@@ -1,5 +1,6 @@
-"""The convergence controller with a real QEMU: a guest that rewrites its memory faster than the link is slowed until it
-can move, and has its processors back afterwards; where it may not be, that is said, and the policy decides.
+"""The convergence controller with a real QEMU. A guest that dirties memory faster than the link carries it is throttled
+until it can migrate, and the throttle is removed afterwards. If it must not be throttled enough, a message says so and
+`on-miss` decides.
 """
 import glob
 import os
@@ -9,18 +10,18 @@ import unittest
 from lab import PAGES, Guest, Link, Pair, Wherry, wait_until, wherry_binary
 from lab.guest import TESTS
 
-# 32 MB/s of what does not compress, over a link of 10 MB/s.
+# 32 MB/s of incompressible pages, over a link of 10 MB/s.
 REWRITES = {'append': f'pages={PAGES} rate=8000 bytes=4096 mix=random:100 verify=2000'}
 LINK = '80mbit'
 
 
 def throttles(wherry):
-    """Its own: other tests may run beside this one, and each Wherry that begins takes away what a dead one left."""
+    """The groups of this Wherry alone: other tests run in parallel, and each new Wherry removes those of dead ones."""
     return glob.glob(f'/sys/fs/cgroup/**/wherry-throttle-{wherry.process.pid}-*', recursive=True)
 
 
 def auto_converge(guest):
-    """How QEMU's is set."""
+    """The settings of QEMU's throttle."""
     parameters = guest.execute('query-migrate-parameters')
     return [each for each in guest.execute('query-migrate-capabilities') if each['capability'] == 'auto-converge'] + [
         parameters[name] for name in ('cpu-throttle-initial', 'cpu-throttle-increment', 'cpu-throttle-tailslow',
@@ -81,7 +82,7 @@ class Convergence(unittest.TestCase):
             self.assertEqual(throttles(pair.sender), [])
 
     def test_where_there_are_no_control_groups_qemu_slows_it(self):
-        """To a target for which it need not be slowed to the last: TCG then has a pass wait for the vCPU to wake."""
+        """With a target that needs no extreme throttle: under TCG, a pass waits until a throttled vCPU wakes."""
         for version in ('7.2', '10.0'):
             with self.subTest(version), self.pair(version, 'downtime=600ms', cgroups=False, wherries=False) as pair:
                 before = auto_converge(pair.src)
@@ -114,7 +115,7 @@ class Convergence(unittest.TestCase):
 
     @unittest.skipUnless(os.access('/dev/kvm', os.W_OK), 'no KVM')
     def test_where_kvm_has_the_dirty_ring_there_is_a_limit_until_the_end(self):
-        """Set and ended, in a guest that does not run."""
+        """The limit is set and cancelled; the guest is paused."""
         for version in ('7.2', '10.0'):
             with self.subTest(version), Link() as link, \
                     Guest(version, accel='kvm,dirty-ring-size=4096', autostart=False) as guest:
@@ -130,7 +131,7 @@ class Convergence(unittest.TestCase):
                         self.assertEqual(guest.execute('query-vcpu-dirty-limit'), [])
 
     def test_control_groups_of_version_2(self):
-        """In a VM, for this machine may have the others."""
+        """In a VM, because this machine may have version 1."""
         tests = f"mount -t cgroup2 none /sys/fs/cgroup && {wherry_binary('unit_tests')} --gtest_filter='VcpuQuota*'"
         done = subprocess.run([TESTS / 'verbs/vm', 'sh', '-c', tests], stdout=subprocess.PIPE, text=True)
         self.assertEqual(done.returncode, 0, done.stdout)

@@ -1,4 +1,4 @@
-"""wherry doctor, for real: on a host where nothing is set up, and on two where a migration would work."""
+"""wherry doctor on a host where nothing is set up, and on two hosts where a migration would work."""
 import json
 import subprocess
 import unittest

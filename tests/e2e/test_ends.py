@@ -1,11 +1,11 @@
 """Every way a migration can end: success, cancellation, and each failure at each moment.
 
-Whatever happens, the source's QEMU is promptly out of the migration and its guest runs on unharmed (unless it moved, or
-was killed itself); the destination's guest, which would start by itself, has not run; both wherries have exited with
-the documented code and a message that names the cause; no socket, no process is left.
+After a failure, the source's QEMU has promptly left the migration and its guest runs on unharmed (unless that QEMU was
+killed). The destination's guest, which would start by itself, has not run. Both wherries have exited with the documented
+status and a message that names the cause. No socket and no process is left.
 
-The link is slow and the guest rewrites all of its memory faster than it can be sent, with what does not compress, so that
-a migration stays in each of its moments for about a second.
+The link is slow, and the guest rewrites all of its memory faster than it can be sent, with incompressible data, so that a
+migration stays in each of its phases for about a second.
 """
 import contextlib
 import os
@@ -33,7 +33,7 @@ VICTIMS = {  # victim: what the wherry at the source says, and the one at the de
 
 
 def reach(pair, moment):
-    """Takes a migration from before its start to that moment."""
+    """Brings a migration that has not started to that moment."""
     if moment == 'before':
         return
     pair.migrate()
@@ -44,7 +44,7 @@ def reach(pair, moment):
 
 
 class End(unittest.TestCase):
-    """What the tests below have in common."""
+    """Shared by the tests below."""
 
     def pair(self, combination, **options):
         multifd, placement = COMBINATIONS[combination]
@@ -58,7 +58,7 @@ class End(unittest.TestCase):
         self.assertRegex(wherry.stderr, says)
 
     def check_failed(self, pair, sender_says=None, receiver_says=None, within=5, interrupted=None):
-        """All that holds after a failure; a wherry that was killed says nothing, one that was interrupted ends with 130."""
+        """Checks what must hold after a failure. A killed wherry prints nothing; an interrupted one exits with 130."""
         for wherry, says in ((pair.sender, sender_says), (pair.receiver, receiver_says)):
             if says:
                 code, status = (130, 'cancelled') if wherry is interrupted else (1, 'failed')
@@ -70,7 +70,7 @@ class End(unittest.TestCase):
         self.check_nothing_left(pair, socket=sender_says is None)
 
     def check_nothing_left(self, pair, socket=False):
-        """`socket`: wherry send was killed, so its socket may stay; the next one takes it over."""
+        """`socket`: wherry send was killed, so its socket is left; the next wherry send takes it over."""
         wait_until(lambda: pair.processes() <= {pair.src.process.pid, pair.dst.process.pid}, 5, 'end of all processes')
         if not socket:
             self.assertFalse(os.path.exists(pair.src.path('out')), 'the socket that wherry send made is left behind')
@@ -95,7 +95,7 @@ class Killed(End):
             sender_says, receiver_says = VICTIMS[victim]
             interrupted = None
             if moment == 'before':
-                if victim == 'source':  # nobody but us knows that its QEMU will not come
+                if victim == 'source':  # wherry send cannot know that its QEMU will never connect
                     interrupted = pair.sender
                     interrupted.process.send_signal(signal.SIGINT)
                     sender_says, receiver_says = 'interrupted', 'interrupted'
@@ -106,7 +106,7 @@ class Killed(End):
                     survivor.wait(5)
                     with contextlib.suppress(QmpError):
                         pair.migrate()
-            # Between two multifd channels' ends QEMU's loader may wait for ever, with or without Wherry.
+            # If multifd channels end one after the other, QEMU's loader can wait for ever, with or without Wherry.
             if moment != 'before' and (victim == 'source' or (victim != 'destination' and not pair.multifd)):
                 wait_until(lambda: pair.dst.process.poll() is not None, 5, 'end of the destination QEMU')
             self.check_failed(pair, sender_says, receiver_says, interrupted=interrupted)
@@ -170,12 +170,12 @@ class Cancelled(End):
             try:
                 pair.check_source_goes_on()
             except TimeoutError:
-                # A QEMU that is cancelled while it connects its multifd channels may stay there for ever, without Wherry
-                # as well (10.0: in 1 of 9 tries on a busy machine). Its guest must run on.
+                # A QEMU that is cancelled while it connects its multifd channels can stay in that state for ever, without
+                # Wherry as well (10.0: in 1 of 9 tries on a busy machine). Its guest must still run.
                 if not pair.multifd:
                     raise
                 return pair.check_source_goes_on(statuses=('cancelling',))
-            # If QEMU had sent nothing yet, Wherry waits for it to come again; else it gives up, sooner or later.
+            # If QEMU had sent nothing yet, Wherry waits for it to connect again. Otherwise Wherry ends in time.
             try:
                 return self.migrate(pair)
             except RuntimeError as error:
@@ -194,7 +194,7 @@ class Cancelled(End):
         self.assertEqual(pair.src.bad() + pair.dst.bad(), [])
 
     def accepted(self, pair):
-        """QEMU says that it has cancelled before it has let go of what was connecting."""
+        """QEMU reports `cancelled` before it has closed the sockets that were connecting."""
         try:
             pair.migrate()
         except QmpError as error:
@@ -228,13 +228,13 @@ for combination in ('single_relay', 'multifd_direct'):
 
 
 class LinkCut(End):
-    """The cable is pulled; resume=2s is how long that may last."""
+    """The cable is pulled, for longer than resume=2s."""
 
     def check(self, moment, combination):
         with self.pair(combination, keys='streams=2&resume=2s') as pair:
             reach(pair, moment)
             pair.link.cut()
-            says = 'timed out|unreachable|No route|reset|went away|Broken pipe'  # as the kernel tells it
+            says = 'timed out|unreachable|No route|reset|went away|Broken pipe'  # the kernel's words
             self.check_failed(pair, says, says, within=8)
 
 
@@ -244,7 +244,7 @@ for moment in ('middle', 'switchover'):
 
 
 class LaneDies(End):
-    """Single lanes are reset under a guest that runs and writes, until one is left."""
+    """Lanes are reset one by one during the migration of a running guest, until one is left."""
 
     def check(self, moment, combination, side, lanes=1):
         with self.pair(combination, keys='streams=3&verify=on') as pair:
@@ -301,7 +301,7 @@ class NotThere(End):
                 self.check_exit(sender, 1, rf'{address} .*no answer within 10 s .*is it a Wherry that listens there', 30)
 
     def check_nothing_left_the_source(self, pair, says):
-        """Not a page: the pair's link is the bottleneck, and a guest that is sent at all is noticed."""
+        """No page is sent. The link is slow, so a guest that is sent nevertheless would be noticed."""
         pair.migrate()
         self.check_failed(pair, says, says)
         self.assertEqual(pair.sender.report['guest_bytes'], 0)
@@ -340,14 +340,14 @@ class NotThere(End):
 
 
 class DisksAreTaken(End):
-    """The destination's QEMU has the guest and its disks when the source's is told to cancel, and has not heard of it."""
+    """The source's QEMU is cancelled when the destination's has the guest and its disks, and the source's does not know."""
 
     def test_a_source_that_stays_stopped_is_told_of(self):
         disk = os.path.join(scratch(), 'disk')
         with open(disk, 'wb') as file:
             file.truncate(1 << 20)
         drive = ('-drive', f'file={disk},format=raw,if=none,id=disk,file.locking=on', '-device', 'virtio-blk-pci,drive=disk')
-        idle = {'append': 'pages=64 rate=10 verify=64'}  # what is left at its stop goes without an answer
+        idle = {'append': 'pages=64 rate=10 verify=64'}  # the rest after its stop is sent without waiting for an answer
         with Pair('11.1', keys='streams=2', sender_qmp=True, source={**idle, 'extra': drive},
                   destination={'extra': drive, 'autostart': True}) as pair:
             source = pair.src.execute
@@ -369,7 +369,7 @@ class DisksAreTaken(End):
             for said in (pair.sender.stderr, pair.sender.report['error']):
                 self.assertRegex(said, r'stopped \(finish-migrate\).*locks.*EXIT STATUS')
 
-            # The way back that the manual names, for a guest that never ran there.
+            # The recovery that the manual gives, for a guest that never ran at the destination.
             pair.dst.close()
             switch(return_path=False, pause_before_switchover=False)
             source('human-monitor-command', command_line='migrate "exec:cat >/dev/null"')
@@ -379,7 +379,7 @@ class DisksAreTaken(End):
 
 
 class DisksFirst(End):
-    """What comes and goes at the socket for disks' copies before the guest does, as where a script copies them first."""
+    """Connections to the socket for disks before the guest's migration, as of a script that copies the disks first."""
 
     def test_the_guest_comes_when_its_disk_is_copied(self):
         directory = scratch()
@@ -411,7 +411,7 @@ class DisksFirst(End):
 
 
 class WrongMonitor(End):
-    """The receiver is given the monitor of another guest, whose memory must stay as it is."""
+    """The receiver is given the monitor of another guest, whose memory must not change."""
 
     def test_of_a_running_guest(self):
         with self.pair('single_direct', wherries=False, rate=None, destination={'autostart': False}) as pair:
@@ -431,13 +431,13 @@ class WrongMonitor(End):
 
 
 class FirstBytes(End):
-    """A stream's header goes ahead of it: the destination's QEMU is dialled with that in hand, and no more is taken of the
-    source's before the dial was answered."""
+    """The stream's header is sent ahead. The destination's QEMU is dialled only once the header is there, and nothing more is
+    read from the source's QEMU until that connection is accepted."""
     HEADER = b'QEVM' + (3).to_bytes(4, 'big')
 
     @contextlib.contextmanager
     def ends(self, backlog):
-        """Where the destination's QEMU listens, and the connection of the source's."""
+        """The listener of the destination's QEMU, and the connection of the source's."""
         directory = scratch()
         paths = [os.path.join(directory, name) for name in ('in', 'out')]
         with Link() as link, socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as source:
@@ -466,7 +466,7 @@ class FirstBytes(End):
 
     def test_no_more_is_taken_before_the_dial_was_answered(self):
         with self.ends(backlog=0) as (listener, source), socket.socket(socket.AF_UNIX) as other:
-            other.connect(listener.getsockname())  # whoever dials now waits
+            other.connect(listener.getsockname())  # fills the queue, so that the next connection waits
             stream = self.HEADER + secrets.token_bytes(8 << 20)
             source.settimeout(0.5)
             sent = 0
@@ -485,7 +485,7 @@ class FirstBytes(End):
 
 
 class HalfClose(End):
-    """A stream that is not QEMU's: what either side sends before its own end arrives, whoever ends first."""
+    """A stream that is not QEMU's. What each side sends before its end arrives, whichever side ends first."""
 
     def check(self, source_first):
         directory = scratch()
@@ -512,7 +512,7 @@ class HalfClose(End):
                             writer.start()
                             self.assertEqual(b''.join(iter(lambda: other.recv(65536), b'')), data)
                             writer.join()
-                    says = 'does not tell.*query-migrate'  # without a monitor nobody here knows how it ended
+                    says = 'does not tell.*query-migrate'  # without a monitor, the end is not known
                     self.check_exit(sender, 3, says)
                     self.check_exit(receiver, 3, says)
                     self.assertEqual((sender.report['status'], receiver.report['status']), ('unknown', 'unknown'))

@@ -1,4 +1,4 @@
-"""The instruments themselves: the guest sees damage, compare_ram sees differences, nothing outlives its owner."""
+"""Tests of the lab: the guest detects damage, compare_ram detects differences, no process outlives its test."""
 import mmap
 import os
 import signal
@@ -21,7 +21,7 @@ input()
 
 
 class Memory:
-    """The working set of a guest with ram='shm'. `order`: '<' or '>', its bytes in a word."""
+    """The working set of a guest with ram='shm'. `order`: its byte order, '<' or '>'."""
 
     def __init__(self, guest, order='<'):
         self._order = order

@@ -1,4 +1,4 @@
-"""The lab's two libvirt hosts: each is a host of its own, what is left on one shows, and nothing outlives its test."""
+"""Tests of the lab's two libvirt hosts: they are separate, leftovers are noticed, and no process outlives its test."""
 import os
 import subprocess
 import sys

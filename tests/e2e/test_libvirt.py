@@ -1,13 +1,13 @@
-"""Two hosts with libvirt as Debian ships it: `virsh migrate` from one to the other, without Wherry and through it.
+"""Two hosts with Debian's libvirt: `virsh migrate` from one to the other, without Wherry and through it.
 
-The transport contract: hostb's QEMU waits at /run/wherry/hostb/ID.sock on hostb, where libvirt has it listen; a wherry
-listens at the same path on hosta, where libvirt has the source's QEMU connect. libvirt knows of no Wherry.
-libvirt and QEMU are the installed ones, or with WHERRY_LIBVIRT_SUITE=trixie those of that suite.
+The contract: libvirt lets hostb's QEMU listen at /run/wherry/hostb/ID.sock on hostb, and the source's QEMU connect to the
+same path on hosta, where a wherry listens. libvirt does not know of Wherry. libvirt and QEMU are the installed ones, or with
+WHERRY_LIBVIRT_SUITE=trixie those of that suite.
 
-Whatever happens, the guest runs on exactly one host and finds its memory right, and nothing is left on either.
+Whatever happens, the guest runs on exactly one host and its memory is right, and nothing is left on either host.
 
-Converging: the convergence controller, which asks libvirt instead of QEMU, with a guest that rewrites its memory faster than
-the link is, and libvirt's own control groups.
+Converging: the convergence controller with libvirt instead of QMP and with libvirt's control groups, and a guest that
+dirties memory faster than the link carries it.
 """
 import contextlib
 import glob
@@ -34,7 +34,7 @@ class TwoHosts(unittest.TestCase):
 
     @contextlib.contextmanager
     def wherries(self, vm, query='', extra=(), port=DEFAULT_PORT):
-        """wherry send on hosta and wherry receive on hostb, ready; and libvirt's option that makes use of them."""
+        """Starts wherry send on hosta and wherry receive on hostb; returns the option of virsh that uses them."""
         path = self.path(vm)
         with Wherry.receive(f'wherry://hostb:{port}', path, host=self.hosts.b) as receiver:
             receiver.wait_listening(port)
@@ -78,7 +78,7 @@ class Libvirt(TwoHosts):
             for wherry in (sender, receiver):
                 self.assertEqual(wherry.wait(10), 1)
                 self.assertRegex(wherry.stderr, "source's QEMU")
-            # libvirt kills the destination's QEMU, whose socket then stays, with any transport.
+            # libvirt kills the destination's QEMU, which leaves its socket behind, with any transport.
             self.hosts.b.path(self.path(vm)).unlink(missing_ok=True)
 
     def test_a_libvirt_that_is_not_there_is_said_once_and_ends_no_migration(self):
@@ -98,9 +98,9 @@ for connections, many in CONNECTIONS.items():
     setattr(Libvirt, f'test_aborted_{connections}', lambda self, o=many: self.check_aborted(o))
 
 class Converging(TwoHosts):
-    URI = 'wherry://hostb?streams=2&downtime=50ms&throttle-max=50'  # which this guest never keeps
+    URI = 'wherry://hostb?streams=2&downtime=50ms&throttle-max=50'  # out of reach for this guest
     HAS_GROUPS = not SUITE and os.path.exists('/sys/fs/cgroup/cpu/tasks')
-    LIMIT, QUOTA = '450', '90000'  # milliseconds of downtime; microseconds of processor out of 100000
+    LIMIT, QUOTA = '450', '90000'  # downtime limit in ms; quota in µs per 100000 µs
 
     @classmethod
     def setUpClass(cls):
@@ -112,7 +112,7 @@ class Converging(TwoHosts):
         with Domain(self.hosts, append=f'pages={PAGES} rate=8000 bytes=4096 mix=random:100 verify=2000') as vm:
             self.hosts.a.virsh('migrate-setmaxdowntime', vm.name, self.LIMIT)
             if self.HAS_GROUPS:
-                # libvirt's own (schedinfo) would be for the destination, too, which has no groups.
+                # libvirt's schedinfo would apply at the destination too, which has no control groups.
                 [group] = self.groups(vm)
                 Path(group, 'cpu.cfs_quota_us').write_text(self.QUOTA)
             yield vm
@@ -121,7 +121,7 @@ class Converging(TwoHosts):
         return glob.glob(f'/sys/fs/cgroup/**/wherry-throttle-{process}-*', recursive=True)
 
     def wait_slowed(self, migrating):
-        """Until the one route's migration slows its guest; what wherryd says of it. An error if that migration ends."""
+        """Waits until the migration throttles its guest; returns wherryd's status. An error if the migration ends."""
         found = []
 
         def slowed():
@@ -134,7 +134,7 @@ class Converging(TwoHosts):
         return found[0]
 
     def groups(self, vm):
-        """libvirt's control group of its processor and those below, with the number of threads and the quota of each."""
+        """libvirt's cpu control group of the domain and those below it: number of threads and quota of each."""
         return {group: (len(Path(group, 'tasks').read_text().split()), Path(group, 'cpu.cfs_quota_us').read_text().strip())
                 for group in glob.glob(f'/sys/fs/cgroup/cpu/machine/*-{vm.name}.*/vcpu0/**/', recursive=True)}
 
@@ -148,7 +148,7 @@ class Converging(TwoHosts):
         with self.domain() as vm, self.wherries(vm, *by_hand) as (sender, receiver, through), ThreadPoolExecutor() as pool:
             migrating = pool.submit(vm.migrate, *through)
             wait_until(lambda: self.throttles(sender.process.pid), 20, 'throttle')
-            if self.HAS_GROUPS:  # the thread is in one below libvirt's
+            if self.HAS_GROUPS:  # the vCPU's thread is in a group below libvirt's
                 wait_until(lambda: sorted(self.groups(vm).values())[0] == (0, self.QUOTA), 20, 'thread in its group')
                 self.assertEqual(len(self.groups(vm)), 2)
             migrating.result()

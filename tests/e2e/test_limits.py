@@ -1,9 +1,9 @@
-"""Limits that an administrator sets: how many descriptors and threads a process may have.
+"""Limits of descriptors and threads for a process, as an administrator sets them.
 
-With too few, a migration fails at once and says which limit it was, or completes; the guest runs on the one host or on the
-other, and never stands still for it. A daemon says so, waits without using the processor, and goes on.
+If they are too low, a migration fails at once with a message that names the limit, or it completes. The guest runs on one of
+the hosts and is never left stopped. A daemon reports the limit, waits without using the processor, and continues.
 
-Each run tries some limits, other ones each time; with WHERRY_EVERY_LIMIT (scripts/test --all) all of them.
+Each run tries a random selection of limits; with WHERRY_EVERY_LIMIT (scripts/test --all) all of them.
 """
 import contextlib
 import os
@@ -20,14 +20,14 @@ from lab.process import end
 EVERY = os.environ.get('WHERRY_EVERY_LIMIT')
 CHANNELS = 16
 GUEST = {'ram_kib': 24584, 'append': 'pages=1024 rate=2000 verify=2000'}
-# The least is what the dynamic loader needs.
+# The lowest is what the dynamic loader needs.
 DESCRIPTORS, SAYS_DESCRIPTORS = 4, r'Too many open files \(ulimit -n, LimitNOFILE\)|: Error 24'
 THREADS, SAYS_THREADS = 1, r'cannot start a thread: .* \(ulimit -u, TasksMax\)'
-USER = 61000 + os.getpid() % 1000  # nobody else's: threads are counted by user
+USER = 61000 + os.getpid() % 1000  # a user without other processes: threads are counted per user
 
 
 def limits(least, seen, enough):
-    """`seen` is one at which something was wrong once."""
+    """`seen` is a limit at which a fault was found once."""
     every = range(least, enough)
     return [*(every if EVERY else sorted({seen, *random.sample(every, 2)})), enough]
 
@@ -41,7 +41,7 @@ def few_threads(limit):
 
 
 class Process:
-    """A program that may be limited, and what it has said."""
+    """A program, with limits or without, and its output."""
 
     def __init__(self, stack, arguments, prefix=()):
         self._said = os.path.join(scratch(), 'said')
@@ -66,13 +66,13 @@ class Process:
         return self._process.returncode
 
     def wait_said(self, pattern):
-        """What matches, or None: it has ended without."""
+        """Waits for a match in the output; None if the program ends without one."""
         wait_until(lambda: re.search(pattern, self.said) or self.ended(), 30, f'"{pattern}"')
         return re.search(pattern, self.said)
 
 
 class Migrations(unittest.TestCase):
-    """Real guests with 16 multifd channels; one source for all that fail."""
+    """Real guests with 16 multifd channels. One source is used for all migrations that fail."""
 
     def setUp(self):
         self._source = contextlib.ExitStack()
@@ -103,7 +103,7 @@ class Migrations(unittest.TestCase):
         send = Process(stack, [wherry_binary(), 'send', '--qemu', f'unix:{out}', '--to', f'wherry://{listens[1]}?resume=120s'],
                        prefix if limited == 'send' else ())
         if send.wait_said('ready: migrate QEMU'):
-            with contextlib.suppress(QmpError):  # it may have given up since
+            with contextlib.suppress(QmpError):  # the migration may have ended since
                 self.src.execute('migrate', uri=f'unix:{out}')
         if send.wait() == 0:
             receive.wait()
@@ -114,7 +114,7 @@ class Migrations(unittest.TestCase):
                                f'qmp:{dst.qmp_path}'], prefix)
 
     def check(self, carry, limited, prefix, says):
-        """Whether it completed."""
+        """Returns whether the migration completed."""
         if not self.src or not self.source_is_done():
             self.renew_source()
         with contextlib.ExitStack() as stack:
@@ -138,8 +138,8 @@ class Migrations(unittest.TestCase):
         return self.src.status() == 'running' and migration in ('failed', 'cancelled', 'none')
 
     def source_is_done(self):
-        """QEMU 10.0 says that it has failed before it is ready for another migration; where a multifd channel ends early it
-        never is (in 1 of 10 tries)."""
+        """QEMU 10.0 reports `failed` before it is ready for another migration. If a multifd channel ended early, it never
+        gets ready (in 1 of 10 tries)."""
         return {'type': 'migration'} not in self.src.execute('query-yank')
 
     def check_limits(self, carry, limited, prefix, every, says):
@@ -162,7 +162,7 @@ class Migrations(unittest.TestCase):
         self.check_limits(self.migrate, 'migrate', few_descriptors, limits(DESCRIPTORS, 40, 100), SAYS_DESCRIPTORS)
 
     def test_descriptors_where_the_stream_is_not_seen(self):
-        """So that the destination's QEMU may have the guest at any time, as far as is known."""
+        """With an opaque stream, so that Wherry must assume at any time that the destination's QEMU may have the guest."""
         self.certificates = Certificates()
         for limited, limit in (('send', 21), ('receive', 20)):
             self.check_limits(self.send_and_receive, limited, few_descriptors, (limit, 64), SAYS_DESCRIPTORS)
@@ -172,7 +172,7 @@ class Migrations(unittest.TestCase):
 
 
 class Daemons(unittest.TestCase):
-    """wherryd, in a world of processes of its own: what a signal that goes astray may reach."""
+    """wherryd in its own PID namespace, so that a stray signal can reach only its processes."""
 
     def start(self, stack, port, peer, peer_port, prefix=(), directory=None):
         directory = directory or scratch()
@@ -193,7 +193,7 @@ class Daemons(unittest.TestCase):
 
     @staticmethod
     def processor_time(process):
-        """Seconds, of what it has started."""
+        """Processor time of wherryd, in seconds."""
         with open(f'/proc/{process.pid}/task/{process.pid}/children', encoding='ascii') as children:
             child = int(children.read())
         with open(f'/proc/{child}/stat', encoding='ascii') as stat:
@@ -201,7 +201,7 @@ class Daemons(unittest.TestCase):
         return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
     def check_crowd(self, prefix, says, directory=None):
-        """More come at once than it has room for, and say nothing."""
+        """More clients connect at once than wherryd has descriptors or threads for, and they stay silent."""
         with contextlib.ExitStack() as stack:
             port, nobody = self.ports(2)
             daemon, directory = self.start(stack, port, 'hostb', nobody, prefix, directory)
@@ -224,7 +224,7 @@ class Daemons(unittest.TestCase):
         self.check_crowd(few_threads(30), 'cannot start a thread: .*have to wait', directory)
 
     def check_route(self, side, limit):
-        """Whether a guest has moved by a route between two of which one has few descriptors."""
+        """Migrates a guest by a route between two wherryds, one with few descriptors. Returns whether it completed."""
         with contextlib.ExitStack() as stack:
             ports = self.ports(2)
             prefix = few_descriptors(limit)
@@ -253,7 +253,7 @@ class Daemons(unittest.TestCase):
                 self.assertEqual(src.status(), 'postmigrate' if moved else 'running')
             if not moved:
                 self.assertRegex(route.stderr + here.said + there.said, SAYS_DESCRIPTORS)
-            self.assertFalse(limited.ended(), limited.said)  # one that has begun goes on
+            self.assertFalse(limited.ended(), limited.said)  # a wherryd that has started keeps running
             for directory in (by, to):
                 wait_until(lambda d=directory: self.status(d) == 0, 30, f'answer of {here.said} {there.said}')
             return moved

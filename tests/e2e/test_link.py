@@ -1,4 +1,4 @@
-"""The lab's network: a shaped link carries what it should, over IPv4 and IPv6."""
+"""Tests of the lab's network: a shaped link has the right rate, over IPv4 and IPv6."""
 import subprocess
 import sys
 import unittest

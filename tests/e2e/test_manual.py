@@ -1,5 +1,5 @@
-"""The manual pages and the completion of bash have what the programs take: the subcommands and options that --help
-prints, the keys that a message lists as known, no more and no less."""
+"""The manual pages and the bash completion have exactly the subcommands and options that --help prints, and the keys that an
+error message lists as known."""
 import re
 import subprocess
 import unittest
@@ -16,7 +16,7 @@ def output(*argv):
 
 
 def options(text):
-    """The options that lines of --help begin with, or those that a manual page explains."""
+    """The options at the start of lines of --help, or of a section of a manual page."""
     return set(re.findall(r'^ +(?:-\w,)?(--[\w-]+)', text, re.MULTILINE))
 
 
@@ -25,7 +25,7 @@ def subcommands():
 
 
 def manual(page):
-    """Its sections by title; the tag of each paragraph (.TP) as a line of its own, indented as in --help."""
+    """The page's sections by title; the tag of each paragraph (.TP) becomes a line of its own, indented as in --help."""
     text = (ROOT / 'docs/man' / page).read_text().replace('\\-', '-')
     text = re.sub(r'^\.TP\n\.\w+ (?:-\w ", " )?(.*)$', r'    \1', text, flags=re.MULTILINE)
     return dict(section.split('\n', 1) for section in re.split(r'^\.S[HS] ', text, flags=re.MULTILINE)[1:])
@@ -53,7 +53,7 @@ class Manual(unittest.TestCase):
         self.assertEqual(tags(manual('wherry.1')['THE URI']), set(re.findall(r'[\w-]+', message.partition('known: ')[2])))
 
     def test_keys_of_the_configuration(self):
-        example = (ROOT / 'docs/wherry.toml').read_text()  # which a unit test holds to the code
+        example = (ROOT / 'docs/wherry.toml').read_text()  # a unit test compares it with the code
         common, peers = (set(re.findall(r'^#(\w+) = ', part, re.MULTILINE)) for part in example.split('#[peers.'))
         page = manual('wherry.toml.5')
         self.assertEqual(tags(page['KEYS']), common)

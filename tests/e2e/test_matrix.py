@@ -1,7 +1,7 @@
 """Every supported QEMU × single channel and multifd × every placement: one live migration each, over a 1 Gb/s link.
 
-The guest goes on writing to its memory; afterwards both RAMs are the same, the guest runs on at the destination and
-finds every page right and up to date, and the report names the placement that was asked for.
+The guest keeps writing to its memory. Afterwards both RAMs are equal, the guest runs at the destination and finds every page
+right and up to date, and the report has the expected placement.
 The binary is $WHERRY_BIN, or build/release/wherry.
 """
 import os

@@ -1,4 +1,4 @@
-"""`wherry migrate --from QMP --to QMP`: all of a migration between two QEMUs of one host, by one command."""
+"""`wherry migrate --from QMP --to QMP`: one command for a whole migration between two QEMUs of one host."""
 import contextlib
 import json
 import os
@@ -19,7 +19,7 @@ def capabilities(guest):
 
 
 def debug(guest):
-    """A debugger stops the guest, and has it take one step."""
+    """A debugger stops the guest and lets it execute one instruction."""
     path = guest.path('gdb')
     guest.execute('human-monitor-command', command_line=f'gdbserver unix:{path},server=on,wait=off')
     guest.debugger = socket.socket(socket.AF_UNIX)
@@ -29,8 +29,8 @@ def debug(guest):
 
 
 class Migrating:
-    """A migration of its own two guests, as soon as the context is entered; with a `rate` not over before its first page
-    is on its way."""
+    """A migration between two guests of its own, which begins when the context is entered. With a `rate`, at least one page is
+    sent before the context's body runs, and the migration is not over yet."""
 
     def __init__(self, version='10.0', *options, source=lambda _: None, destination=None, capabilities=(), set_there=(),
                  rate=None):
@@ -60,7 +60,7 @@ class Migrating:
         self._stack.close()
 
     def end(self, code=0):
-        """Waits for it; returns the report."""
+        """Waits for the end of the migration; returns the report."""
         _, said = self.process.communicate(timeout=30)
         if self.process.returncode != code:
             raise AssertionError(f'wherry migrate ended with {self.process.returncode}: {said}')
@@ -68,7 +68,7 @@ class Migrating:
             return json.load(file)
 
     def check_runs(self):
-        """The guest goes on at the destination, and finds every page right."""
+        """The guest runs at the destination and finds every page right."""
         self.dst.wait_console(lambda _: self.dst.ticks(), 10, 'tick of the guest at the destination')
         if bad := self.src.bad() + self.dst.bad():
             raise AssertionError(f'the guest found {bad[:10]}')
@@ -96,14 +96,14 @@ class Migrate(unittest.TestCase):
                 measured = report['downtime']['measured']
                 self.assertGreater(measured['pages'], 0)
                 self.assertGreater(measured['placed'], 0)
-                # It is the parts' sum; between these two events nothing is left out.
+                # The downtime is the sum of its parts, and equals the time between these two events.
                 self.assertGreaterEqual(round(measured['total'], 3), round(report['switchover_ms'], 3))
                 self.assertEqual(set(report['downtime']['predicted']), set(measured))
                 for guest in (src, dst):
                     self.assertEqual('switchover-ack' in capabilities(guest), version != '7.2')
 
     def test_the_guest_goes_on_as_soon_as_the_source_has_given_it_up(self):
-        """Of a few guests, for any may be held up by what else this machine does."""
+        """Several tries, because other load of this machine can delay any one guest."""
         for version in ('7.2', '10.0'):
             starts = []
             while not starts or min(starts) > 50:
@@ -145,7 +145,7 @@ class Migrate(unittest.TestCase):
 
 
 class GivenUp(unittest.TestCase):
-    """What the guest is at the destination is what it was when the source's QEMU gave it up."""
+    """At the destination the guest is running or stopped, as it was when the source's QEMU gave it up."""
 
     def check_stays(self, migrating):
         report = migrating.end()
@@ -166,7 +166,7 @@ class GivenUp(unittest.TestCase):
             migrating.src.stop()
             migrating.src.cont()
             report = migrating.end()
-            migrating.src.status()  # takes in the events
+            migrating.src.status()  # receives the events that have come
             stops = [event['time'] for event in migrating.src.qmp.events if event['event'] == 'STOP']
             self.assertEqual(len(stops), 2)
             self.assertAlmostEqual(report['switchover_ms'] / 1000,
@@ -182,7 +182,7 @@ class GivenUp(unittest.TestCase):
         for version in VERSIONS:
             with self.subTest(version), Migrating(version, source=Guest.sleep) as migrating:
                 migrating.end()
-                # QEMU before 9.0 wakes a guest to give it up.
+                # QEMU before 9.0 wakes the guest when the migration completes.
                 self.assertEqual(migrating.dst.status(), 'running' if version == '7.2' else 'suspended')
                 if version != '7.2':
                     migrating.dst.execute('system_wakeup')
@@ -190,7 +190,7 @@ class GivenUp(unittest.TestCase):
 
     def test_paused(self):
         for version in VERSIONS:
-            # Even one that QEMU itself would start, and whose source's would wake it.
+            # Even if the destination's QEMU starts guests by itself, and the source's would wake this one.
             with self.subTest(version), Migrating(version, '--paused', source=Guest.sleep,
                                                   destination={'autostart': True}) as migrating:
                 self.check_stays(migrating)
@@ -205,7 +205,7 @@ class GivenUp(unittest.TestCase):
             wait_until(lambda: migrating.src.status() == 'running', 5, 'guest that goes on at the source')
 
     def test_stopped_by_a_debugger(self):
-        """No QEMU takes such a guest over."""
+        """Such a guest cannot be migrated."""
         with Migrating(source=debug) as migrating:
             self.assertRegex(migrating.end(1)['error'], 'debugger')
             self.assertEqual((migrating.src.status(), migrating.dst.status()), ('debug', 'inmigrate'))
@@ -219,14 +219,14 @@ class GivenUp(unittest.TestCase):
             with self.subTest(version), Migrating(version, capabilities=['postcopy-ram', 'events'], rate='64Mbps') as migrating:
                 migrating.src.execute('migrate-start-postcopy')
                 self.assertIn('switchover_ms', migrating.end())
-                # Under TCG that QEMU loses pages in postcopy, without Wherry as well (test_postcopy.py).
+                # Under TCG, QEMU 11.1 loses pages in postcopy, without Wherry as well (test_postcopy.py).
                 if version != '11.1':
                     migrating.check_runs()
                 self.assertLess(migrating.dst.qmp.wait_event('RESUME')['time'],
                                 migrating.src.qmp.wait_event('MIGRATION', status='completed')['time'])
 
     def test_a_source_that_would_go_on_after_postcopy_is_stopped(self):
-        """It has sent all of the guest, and its connection ends before it knows that the guest has arrived."""
+        """The source's QEMU has sent the whole guest, and its connection ends before it knows that the guest has arrived."""
         for _ in range(10):
             with Migrating('11.1', capabilities=['postcopy-ram', 'events'], rate='64Mbps') as migrating:
                 migrating.src.execute('migrate-start-postcopy')
@@ -235,15 +235,15 @@ class GivenUp(unittest.TestCase):
                     continue
                 for _ in range(2):
                     migrating.process.send_signal(signal.SIGINT)
-                    time.sleep(0.3)  # two signals at once are one
+                    time.sleep(0.3)  # two pending signals would be delivered as one
                 self.assertRegex(migrating.end(3)['error'], 'postcopy')
                 migrating.src.qmp.wait_event('RESUME')
                 return self.assertEqual(migrating.src.status(), 'paused')
-        self.fail('the last pages were more than the way holds, ten times')
+        self.fail('ten times, the last pages were too many for the buffers on the way')
 
     def hold_the_last_pages(self, migrating):
-        """Lets the destination on in small steps, so that the last pages are on their way when it stands still; whether the
-        source's monitor still answers then, which it does not if they were more than the way holds."""
+        """Lets the destination's QEMU run in short steps until all pages are sent, so that the last ones are in transit while
+        it is stopped. False if they were too many for the buffers on the way: then the source's monitor does not answer."""
         with contextlib.suppress(TimeoutError):
             while migrating.src.qmp.execute('query-migrate', 1)['ram']['remaining'] > 0:
                 for number in signal.SIGCONT, signal.SIGSTOP:
@@ -260,7 +260,7 @@ class GivenUp(unittest.TestCase):
 
 
 class Settings(unittest.TestCase):
-    """What the source's QEMU was set to for a migration."""
+    """Settings of the source's QEMU for a migration."""
 
     def test_pause_before_switchover(self):
         for version in '7.2', '11.1':

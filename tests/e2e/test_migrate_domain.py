@@ -1,6 +1,6 @@
 """Two hosts, each with libvirt and a wherryd: `wherry migrate DOMAIN DEST`.
 
-Whatever happens, the guest runs on exactly one host and finds its memory right.
+Whatever happens, the guest runs on exactly one host and its memory is right.
 """
 import json
 import re
@@ -25,7 +25,7 @@ class MigrateDomain(unittest.TestCase):
                                  *(['--live'] if live else []), *options])
 
     def start(self, vm, *options):
-        """The command under way: past its first megabyte. The caller waits for its end."""
+        """Starts the command and waits until a megabyte is sent. The caller waits for its end."""
         process = self.hosts.a.popen([wherry_binary(), 'migrate', '--live', '--json', vm.name, 'hostb', *options],
                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(process.communicate)
@@ -34,7 +34,7 @@ class MigrateDomain(unittest.TestCase):
         return process
 
     def check_failed(self, process, pattern, code=1):
-        """It ends with that status and says so; returns the last of what it printed."""
+        """The command ends with that status and message; returns the last line that it printed."""
         said, why = process.communicate(timeout=30)
         self.assertEqual(process.returncode, code, why)
         self.assertRegex(why, pattern)
@@ -114,7 +114,7 @@ class MigrateDomain(unittest.TestCase):
 
     def test_timeout_suspends(self):
         with Domain(self.hosts) as vm:
-            # At that rate it would take half a minute, and the guest would not let it end.
+            # At that rate the migration would take half a minute and never converge.
             process = self.start(vm, '--bandwidth', '2', '--timeout', '1')
             wait_until(lambda: vm.state(self.hosts.a) == 'paused', 20, 'suspended guest')
             self.hosts.a.virsh('migrate-setspeed', vm.name, '1000')
@@ -123,7 +123,7 @@ class MigrateDomain(unittest.TestCase):
 
     def test_postcopy(self):
         with Domain(self.hosts) as vm:
-            # At that rate the first pass leaves more behind than fits the downtime, so that there is a second one.
+            # At that rate the guest dirties more in the first pass than fits into the downtime, so there is a second pass.
             self.migrate(vm, 'hostb', '--postcopy', '--postcopy-after-precopy', '--bandwidth', '4')
             vm.check_runs_on(self.hosts.b)
             self.assertIn('placement: relay (postcopy is enabled)', self.hosts.b.log('wherryd'))

@@ -1,5 +1,5 @@
-"""A way between two hosts that have an MTU of 9000, on which all packets of more than 1500 bytes vanish: connections are made
-over it, and nothing large ever gets to the other end."""
+"""A path between two hosts with an MTU of 9000 that drops all packets of more than 1500 bytes: connections are established,
+but large packets never arrive."""
 import json
 import subprocess
 import unittest

@@ -1,4 +1,4 @@
-"""The control: plain QEMU migration over TCP, no Wherry. If this fails, no result with Wherry means anything."""
+"""The control: plain QEMU migration over TCP, without Wherry. If this fails, results with Wherry mean nothing."""
 import unittest
 
 from lab import VERSIONS, Guest, Link, compare_ram, native_migrate

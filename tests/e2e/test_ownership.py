@@ -1,7 +1,7 @@
-"""Who has the guest, where the destination's QEMU may have it and has not said so yet: cuts, kills and Ctrl-C then.
+"""Who has the guest after a cut, a kill or Ctrl-C while the destination's QEMU may have it and has not said so yet.
 
-The QEMUs are played by sockets here, with a stream that is opaque from its first byte: from then on the destination may be
-complete at any time. tests/qemu-glue/ownership_test.cc has what real streams and orders of closing come to.
+Sockets of this test act as the QEMUs, with a stream that is opaque from its first byte, so that the destination may be
+complete at any time. tests/qemu-glue/ownership_test.cc covers parsed streams and orders of closing.
 """
 import contextlib
 import os
@@ -13,12 +13,12 @@ import unittest
 
 from lab import Link, Wherry, scratch, wait_until
 
-ASKS_FOR_PAGES = struct.pack('>HHQI', 4, 12, 0, 4096)  # in postcopy
+ASKS_FOR_PAGES = struct.pack('>HHQI', 4, 12, 0, 4096)  # MIG_RP_MSG_REQ_PAGES, as in postcopy
 SHUT = {0: struct.pack('>HHI', 1, 4, 0), 1: struct.pack('>HHI', 1, 4, 1)}
 
 
 class Window:
-    """A migration all of whose bytes the destination has. `source` and `destination` are the QEMUs' sockets."""
+    """A migration whose destination has all bytes. `source` and `destination` are the QEMUs' sockets."""
     def __init__(self, resume='30s'):
         self._stack = contextlib.ExitStack()
         try:
@@ -54,22 +54,22 @@ class Window:
         self._stack.close()
 
     def share(self):
-        """Postcopy: the destination runs the guest, and fetches what it lacks."""
+        """As in postcopy, the destination runs the guest and asks for missing pages."""
         self.destination.sendall(ASKS_FOR_PAGES)
         assert self.source.recv(len(ASKS_FOR_PAGES), socket.MSG_WAITALL) == ASKS_FOR_PAGES
 
     def say(self, word):
-        """The destination's last word, or None: it closes without one."""
+        """The destination sends SHUT with this value, or with None closes without SHUT."""
         if word is not None:
             self.destination.sendall(SHUT[word])
         self.destination.close()
 
     def heard(self):
-        """All that the source hears until the end of its way back."""
+        """What the source receives until the end of its return path."""
         return b''.join(iter(lambda: self.source.recv(4096), b''))
 
     def quiet(self, seconds=0.5):
-        """Whether the source's QEMU notices nothing for that long: neither bytes nor an end."""
+        """Whether the source's QEMU receives neither bytes nor an end for that long."""
         return select.select([self.source], [], [], seconds)[0] == [] and self.source.send(b'.') == 1
 
     def wait_said(self, wherry, text):
@@ -83,7 +83,7 @@ class Ownership(unittest.TestCase):
         self.assertRegex(wherry.report['error'], says)
 
     def check_word_arrives(self, window, word):
-        # An error of a QEMU whose stream has ended may be about what it does not need.
+        # A QEMU whose stream has ended can report an error about bytes that it does not need.
         code, status, says = (0, 'completed', '^$') if word == 0 else (3, 'unknown', 'query-migrate')
         self.assertEqual(window.heard(), SHUT[word])
         self.check_ended(window.sender, code, status, says)
@@ -117,7 +117,7 @@ class Ownership(unittest.TestCase):
             self.check_ended(window.receiver, 3, 'unknown', 'query-migrate')
 
     def test_the_word_of_postcopy(self):
-        """A source that has sent all pages, and is not told that they have arrived, would run the guest as well."""
+        """A source that has sent all pages and is not told that they have arrived would run the guest as well."""
         with Window() as window:
             window.share()
             window.link.reset_all()
@@ -159,7 +159,7 @@ class Ownership(unittest.TestCase):
             with self.subTest(word=word), Window(resume='2s') as window:
                 window.sender.kill()
                 self.assertEqual(window.destination.recv(1), b'', 'QEMU may read no more,')
-                window.say(word)  # but is listened to
+                window.say(word)  # its answer still arrives
                 says = 'may not have been told' if word == 0 else 'query-migrate'
                 self.check_ended(window.receiver, 3, 'unknown', says)
 

@@ -1,6 +1,6 @@
 """The Debian packages install and run on a clean Debian 12, and another program builds against libwherry-dev.
 
-Packs what lies beside the program under test; the tree that it is installed in is an overlay, thrown away after.
+Packages the build directory of the program under test. They are installed into an overlay, which is discarded afterwards.
 """
 import shutil
 import subprocess
@@ -52,7 +52,7 @@ class Packages(unittest.TestCase):
 
     @classmethod
     def inside(cls, script, stdin=None):
-        """Runs the script in the installed system; its output, or an error that has it."""
+        """Runs the script in the installed system; returns its output, or raises an error with it."""
         mounts = '''
             mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
             mount --bind "$1.archives" "$2/root/var/cache/apt/archives"

@@ -1,9 +1,9 @@
 """Postcopy through Wherry: the guest moves early, its pages follow, and a broken connection can be recovered.
 
 Needs userfaultfd (root). The link is slow, so that most pages are missing at the destination when the guest starts
-there; the guest then finds every page right and up to date. With QEMU 11.1 the guest only reads: under TCG that version
-loses a page that was written shortly before the switch in 2 of 75 migrations, without Wherry as well; read-only, one in
-many more was found wrong for a moment, so that it gets a second try.
+there; the guest then finds every page right and up to date. With QEMU 11.1 the guest only reads: under TCG that version, also
+without Wherry, loses a page that was written shortly before the switch in 2 of 75 migrations. A guest that only reads still
+saw a wrong page for a moment in rare cases, so that test gets a second try.
 """
 import unittest
 
@@ -14,7 +14,7 @@ FAST = '10gbit'
 
 class Postcopy(unittest.TestCase):
     def start(self, pair):
-        """To where the guest runs at the destination and most of its pages are still at the source."""
+        """Migrates until the guest runs at the destination while most of its pages are still at the source."""
         pair.migrate()
         pair.hold(passes=1)
         pair.src.execute('migrate-start-postcopy')
@@ -39,7 +39,7 @@ class Postcopy(unittest.TestCase):
 
     def check(self, migrate, version, preempt):
         bad = migrate(version, preempt)
-        if bad and version == '11.1':  # see above: it gets a second try
+        if bad and version == '11.1':  # a second try: see above
             bad = migrate(version, preempt)
         self.assertEqual(bad, [])
 
@@ -53,9 +53,9 @@ class Postcopy(unittest.TestCase):
             return bad
 
     def recovered(self, version, preempt):
-        """Both wherries are killed; both QEMUs pause; a new pair and QEMU's own recovery carry the rest."""
+        """Both wherries are killed and both QEMUs pause. Then QEMU's recovery completes through a new pair of wherries."""
         with Pair(**self.options(version, preempt), qmp=False) as pair:
-            monitor = Qmp(pair.dst.qmp_path, oob=True)  # from before the cut: see docs/libvirt.md
+            monitor = Qmp(pair.dst.qmp_path, oob=True)  # connected before the cut: see docs/libvirt.md
             self.addCleanup(monitor.close)
             self.start(pair)
             pair.sender.kill()

@@ -1,8 +1,8 @@
-"""Guests of other processors than x86: s390x and ppc64 (pseries), whose QEMU has more in its stream than RAM, and alpha,
-whose stream does not say that its pages have 8 KiB.
+"""Guests with processors other than x86: s390x and ppc64 (pseries), whose stream has other live sections than RAM, and alpha,
+whose stream does not state its page size of 8 KiB.
 
-Each is one migration, of a guest that goes on writing but for alpha's. Afterwards both ends say that it is complete, the guest
-runs at the destination alone, whether that was started with -S or not, and finds its memory right.
+Each test is one migration of a guest that keeps writing, except on alpha. Afterwards both ends report completion, the guest
+runs only at the destination, whether that was started with -S or not, and its memory is right.
 """
 import contextlib
 import os
@@ -11,8 +11,8 @@ import unittest
 
 from lab import PAGES, Guest, Link, Pair, Wherry, compare_ram, scratch
 
-# QEMU 7.2 loses dirty pages of these (lab.Guest), so there the guest is stopped first; and on ppc64 it does not wake a guest
-# that slept when it was moved, so that one does not sleep.
+# QEMU 7.2 loses dirty pages of these guests (lab.Guest), so they are stopped before the migration. On ppc64 it does not wake a
+# guest that slept when it was migrated, so that guest does not sleep.
 NEVER_SLEEPS = {'append': f'pages={PAGES} mix=text:60,random:40'}
 
 
@@ -47,7 +47,7 @@ for arch in ('s390x', 'ppc64'):
 
 
 class LargePages(unittest.TestCase):
-    """A guest that stands still, with memory of which half a page is zero, whole pages are, and none."""
+    """A stopped guest whose memory has half zero pages, zero pages and others."""
     PAGE = 8192
 
     @staticmethod

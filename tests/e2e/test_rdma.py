@@ -1,7 +1,7 @@
-"""Wherry over RDMA, in VMs that have it (soft-RoCE): sessions of the unit tests, real guests, failures of the network.
+"""Wherry over RDMA, in VMs with soft-RoCE: sessions of the unit tests, real guests, failures of the network.
 
-What a guest goes through stands in tests/verbs/migrations.py, which runs in the VMs. unit_tests and far_end lie beside
-the wherry of $WHERRY_BIN, or in build/release.
+The migrations of guests are in tests/verbs/migrations.py, which runs in the VMs. unit_tests and far_end must be in the
+directory of $WHERRY_BIN, or in build/release.
 """
 import os
 import shutil
@@ -14,7 +14,7 @@ from lab.guest import TESTS
 
 VM = TESTS / 'verbs/vm'
 MIGRATIONS = TESTS / 'verbs/migrations.py'
-# Node 1 has the destinations. Node 0 has the sources, and what is tested within one host; sessions go by IPv6 as well.
+# Node 1 has the destinations. Node 0 has the sources and the tests within one host. Sessions also use IPv6.
 SESSIONS = '''
 if [ $VM_NODE = 1 ]; then
   $1/far_end & until [ -e $VM_SHARED/over ]; do sleep 0.2; done; kill $!; exit
@@ -37,7 +37,7 @@ class Rdma(unittest.TestCase):
         self.vm('-n', '2', 'sh', '-c', SESSIONS, 'sh', os.path.dirname(wherry_binary()))
 
     def migrations(self, *which):
-        # Not where this process keeps its files: in a VM they are those of a process that is dead, and are removed.
+        # Not in this process's scratch directory: in the VM this process does not exist, and its scratch would be removed.
         with tempfile.TemporaryDirectory(prefix='wherry-rdma-') as directory:
             self.vm('-n', '2', '-t', '600', MIGRATIONS, shutil.copy(guest_kernel(), directory), *which)
 
@@ -45,7 +45,7 @@ class Rdma(unittest.TestCase):
         self.migrations()
 
     def test_dead_link(self):
-        """In VMs of its own, for soft-RoCE's connection manager does not survive it."""
+        """In separate VMs, because soft-RoCE's connection manager does not survive this test."""
         self.migrations('DeadLink')
 
 

@@ -1,4 +1,4 @@
-"""scripts/rooms finds an include that the table of rooms does not have, and a table that the includes do not have."""
+"""scripts/rooms reports an include that the table of rooms does not allow, and a row that no include needs."""
 import subprocess
 import unittest
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What Wherry and the lab know of QEMU's states and settings, beside what each QEMU says of itself."""
+"""Compares the QEMU states and settings that Wherry and the lab know with the schema of each QEMU."""
 import os
 import re
 import subprocess
@@ -9,7 +9,7 @@ from lab import ENDED, ON_THE_WAY, VERSIONS, Guest, qemu_path, wherry_binary
 
 class Schema(unittest.TestCase):
     def test_wherry_knows_all_of_it(self):
-        """tests/qemu-glue/qemu_schema_test.cc, with all of the lab's QEMUs."""
+        """Runs tests/qemu-glue/qemu_schema_test.cc with all QEMUs of the lab."""
         ran = subprocess.run([wherry_binary('unit_tests'), '--gtest_filter=QemuSchema.*'], capture_output=True, text=True,
                              env={**os.environ, 'WHERRY_QEMUS': ':'.join(map(qemu_path, VERSIONS))})
         self.assertEqual(ran.returncode, 0, ran.stdout)

@@ -1,8 +1,7 @@
-"""Two minutes of tests/soak/ownership: whatever happens around the end of a migration, its guest runs once and is not
-lost.
+"""Two minutes of tests/soak/ownership: whatever happens around the end of a migration, the guest runs on exactly one host.
 
-The seed is the clock's, so that each run has cases of its own: a fixed one would not repeat them either, for much
-depends on times that no seed gives. Whatever is found is a bug; its line has the seed to play it again.
+The seed comes from the clock, so each run plays new cases. A fixed seed would not repeat them either, because much depends on
+timing. Every violation is a bug; its line has the seed to play the case again.
 """
 import subprocess
 import unittest

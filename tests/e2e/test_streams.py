@@ -1,7 +1,7 @@
-"""Streams of every kind that QEMU can send: what Wherry parses and what it must carry opaque.
+"""Every kind of stream that QEMU can send: those that Wherry parses, and those that it must carry opaque.
 
-Each is one migration of a guest that goes on writing. Afterwards both RAMs are the same, the guest runs on and finds
-every page right, and the report names the placement taken, the reason, and the channels that were not parsed.
+Each test is one migration of a guest that keeps writing. Afterwards both RAMs are equal, the guest runs and finds every page
+right, and the report has the placement, its reason, and the channels that were not parsed.
 """
 import contextlib
 import os
@@ -16,7 +16,7 @@ FLIP = f'pages={PAGES} rate=8000 mix=text:40,flip:60 verify=20000'
 
 
 def migrate(pair, passes):
-    """To its end; the link is slow until that pass, so that memory is sent again."""
+    """Migrates to the end. The link is slow until `passes` passes, so that pages are sent again."""
     pair.migrate_and_hold(passes)
     pair.link.set_rate('a', FAST)
     return pair.complete()
@@ -24,7 +24,7 @@ def migrate(pair, passes):
 
 class Streams(unittest.TestCase):
     def check(self, reported=None, reason='.*', opaque=None, passes=2, **options):
-        """`reported`, `reason`: the placement in the report, and why; `opaque`: how many channels are, and why."""
+        """`reported`, `reason`: placement and placement_reason in the report. `opaque`: number of opaque channels, and why."""
         with Pair(**{'rate': '160mbit', 'placement': 'auto', **options}) as pair:
             sender, receiver = migrate(pair, passes)
             for report in (sender, receiver):
@@ -38,7 +38,7 @@ class Streams(unittest.TestCase):
                 self.assertRegex(text, why)
             return pair, sender
 
-    # What QEMU encodes itself
+    # Encodings of QEMU
 
     def test_xbzrle(self):
         for placement in ('auto', 'relay'):
@@ -87,7 +87,7 @@ class Streams(unittest.TestCase):
                                destination={'append': FLIP}, parameters={'zero_page_detection': detection}, passes=4)
 
     def test_a_page_of_zeros_that_came_as_data_leaves_as_data(self):
-        """QEMU before 9.0 takes no zero page on a multifd channel, and says nothing."""
+        """QEMU before 9.0 silently ignores zero pages on a multifd channel."""
         old = {'append': FLIP, 'machine': 'pc-q35-7.2'}
         for placement in ('relay', 'direct'):
             with self.subTest(placement), Pair(rate='160mbit', multifd=4, placement=placement, source=old,
@@ -109,7 +109,7 @@ class Streams(unittest.TestCase):
     # Guests
 
     def test_sparse_guest_stays_sparse(self):
-        """Zero pages that are placed take no memory at the destination."""
+        """Zero pages that are placed directly allocate no memory at the destination."""
         big = {'ram_kib': (1 << 20) + 8, 'ram': 'shm'}
         for multifd in (0, 4):
             with self.subTest(multifd=multifd), Pair(multifd=multifd, placement='direct', source=big,
@@ -120,8 +120,8 @@ class Streams(unittest.TestCase):
                 self.assertLess(taken, 2 * PAGES * 4096 + (8 << 20))
 
     def test_memory_stays_bounded(self):
-        """A guest of 2 GiB: either end of Wherry's holds no more than 64 MiB and the slots in flight, and the source what it
-        says that it remembers."""
+        """A guest of 2 GiB: each end of Wherry takes at most 64 MiB plus the slots in flight; the source, also the page history
+        that it reports."""
         big = {'ram_kib': (2 << 20) + 8, 'append': 'pages=16384 rate=5000 mix=text:60,random:40 verify=20000'}
         for multifd, placement in ((4, 'direct'), (0, 'relay')):
             with self.subTest(f'{multifd} {placement}'), Pair(multifd=multifd, placement=placement, source=big,
@@ -130,7 +130,7 @@ class Streams(unittest.TestCase):
                 most, running = {pair.sender: 0, pair.receiver: 0}, True
                 while running:
                     for wherry in most:
-                        with contextlib.suppress(OSError, TypeError):  # it has just ended
+                        with contextlib.suppress(OSError, TypeError):  # the process has just ended
                             most[wherry] = max(most[wherry], wherry.private_bytes)
                     running = pair.src.execute('query-migrate')['status'] != 'completed'
                 report, _ = pair.complete(compare=False)
@@ -141,7 +141,7 @@ class Streams(unittest.TestCase):
                 self.assertLessEqual(report['history_bytes'], report['history_budget'])
 
     def test_memory_device(self):
-        """A pc-dimm whose pages are random, and each there twice, plugged into both ends."""
+        """A pc-dimm at both ends, with random pages of which each occurs twice."""
         size, directory = 128 << 20, scratch('/dev/shm')
         content = secrets.token_bytes(4 << 20) * 2
 
@@ -188,7 +188,7 @@ class Streams(unittest.TestCase):
                 self.assertGreater(lane['bytes'], 0)
 
     def test_fabric(self):
-        """Over libfabric, as over RDMA; verbs itself needs a VM (test_verbs)."""
+        """Over libfabric's tcp provider, with the same code as over RDMA. verbs needs a VM (test_rdma.py)."""
         for placement, multifd, keys in (('direct', 0, 'compress=off'), ('direct', 4, 'verify=on'), ('relay', 2, '')):
             with self.subTest(f'{placement} {multifd}'):
                 _, report = self.check(multifd=multifd, placement=placement, scheme='wherry+rdma', passes=3,
@@ -206,7 +206,7 @@ class Streams(unittest.TestCase):
     # Encodings
 
     def test_compress(self):
-        """Pages come in every way that was asked for, and those that come again as what changed."""
+        """Every value of `compress` works, and pages that are sent again are sent as deltas."""
         for compress, ways in (('off', 'zero raw'), ('zstd', 'zero zstd raw'), ('delta', 'zero delta raw'),
                                ('delta+zstd', 'zero delta zstd raw'), ('auto', 'zero')):
             for multifd, ram, reported in ((0, 'memfd', 'direct-mapped'), (2, 'private', 'direct-process')):

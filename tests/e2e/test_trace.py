@@ -1,4 +1,4 @@
-"""--trace tells the story of a migration in which a lane was killed, at both ends, and wherry report draws it."""
+"""--trace of a migration that lost a lane has the right events at both ends, and wherry report draws them."""
 import json
 import subprocess
 import unittest

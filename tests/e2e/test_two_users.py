@@ -1,4 +1,4 @@
-"""Wherry as root, the QEMUs as other users (-runas): each finds a way to what is made for it, and nobody else does."""
+"""Wherry runs as root, the QEMUs as other users (-runas). Each QEMU can reach what is made for it, and nobody else can."""
 import glob
 import os
 import pwd
@@ -9,7 +9,7 @@ import unittest
 from lab import PAGES, Guest, Wherry, scratch, spawn, wait_until, wherry_binary
 from lab.process import end
 
-# The source's QEMU, and the destination's.
+# Users of the source's QEMU and of the destination's.
 HERE, THERE = 'nobody', 'daemon'
 GUEST = {'ram_kib': 49160, 'append': f'pages={PAGES} rate=100 verify=20000'}
 
@@ -17,7 +17,7 @@ GUEST = {'ram_kib': 49160, 'append': f'pages={PAGES} rate=100 verify=20000'}
 def guest(version, user, **options):
     runs_as = ['-runas', user] if version == '7.2' else ['-run-with', f'user={user}']
     made = Guest(version, **GUEST, extra=runs_as, **options)
-    os.chmod(made.path(''), 0o755)  # which the lab makes for root alone
+    os.chmod(made.path(''), 0o755)  # the lab makes it for root only
     return made
 
 
@@ -37,7 +37,7 @@ class TwoUsers(unittest.TestCase):
                 before = set(glob.glob('/run/wherry-??????'))
                 command = [wherry_binary(), 'migrate', '--from', f'qmp:{src.qmp_path}', '--to', f'qmp:{dst.qmp_path}',
                            '--via', 'wherry://127.0.0.1:0?bandwidth=40Mbps&compress=off']
-                environment = {**os.environ, 'TMPDIR': scratch()}  # for root alone
+                environment = {**os.environ, 'TMPDIR': scratch()}  # for root only
                 process = spawn(command, env=environment, stderr=subprocess.PIPE, text=True)
                 self.addCleanup(end, process)
 

@@ -1,9 +1,9 @@
-"""Migrations that Wherry cannot see into, so that only a QEMU knows how they end: encrypted between the QEMUs, or encoded by
-them without a way back.
+"""Migrations that Wherry cannot read, so that only the QEMUs know how they end: encrypted between the QEMUs, or encoded by
+QEMU and without a return path.
 
-What each end may ask is the monitor that it was given. Whatever they know: where QEMU completes, the guest runs at the
-destination alone, and where it does not, at the source alone. With a monitor at an end that knows both ends say which it was, else
-that they do not know.
+Each end can ask only the monitor that it was given. If QEMU's migration completes, the guest runs only at the destination,
+otherwise only at the source. If the QEMU that knows the outcome has a monitor, both wherries report it; otherwise both say
+that it is unknown.
 """
 import unittest
 
@@ -11,18 +11,18 @@ from lab import Certificates, Pair
 
 COMPLETED, FAILED, UNKNOWN = 0, 1, 3
 STATUS = {COMPLETED: 'completed', FAILED: 'failed', UNKNOWN: 'unknown'}
-# Who has a monitor: options of Pair.
+# Which ends have a monitor: options of Pair.
 MONITORS = {'source_monitor': {'sender_qmp': True, 'qmp': False}, 'destination_monitor': {'sender_qmp': False, 'qmp': True},
             'no_monitor': {'sender_qmp': False, 'qmp': False}}
-STARTS = {'waits': False, 'runs': True}  # the destination's guest, by itself
+STARTS = {'waits': False, 'runs': True}  # whether the destination starts the guest by itself
 
 
 class Unseen(unittest.TestCase):
-    """What the tests below have in common."""
+    """Shared by the tests below."""
 
     def check_completed(self, pair, monitors, unknown=('no_monitor',), passes=2):
         code = UNKNOWN if monitors in unknown else COMPLETED
-        if monitors == 'source_monitor':  # by which Wherry says when the guest stops
+        if monitors == 'source_monitor':  # with it, Wherry measures when the guest stops
             pair.migrate()
         else:
             pair.migrate_and_hold(passes)
@@ -34,7 +34,7 @@ class Unseen(unittest.TestCase):
         pair.migrate()
         pair.check_source_goes_on()
         for wherry in (pair.sender, pair.receiver):
-            # A QEMU that has ended may have had the guest before: it cannot be asked.
+            # A QEMU that has exited cannot be asked; it may have had the guest before.
             asked = monitors == 'source_monitor' or (monitors == 'destination_monitor' and pair.dst.process.poll() is None)
             self.assertIn(wherry.wait(10), (FAILED,) if asked else (FAILED, UNKNOWN))
             self.assertEqual(wherry.report['status'], STATUS[wherry.returncode])
@@ -59,12 +59,12 @@ class Tls(Unseen):
             self.check_completed(pair, monitors)
 
     def check_refused_there(self, multifd, monitors, runs):
-        """The destination does not know who has certified the source, which learns of it after its own handshake."""
+        """The destination rejects the source's certificate. The source learns that only after its own handshake."""
         with self.pair(multifd, monitors, runs, client='other') as pair:
             self.check_stayed(pair, monitors)
 
     def check_refused_here(self, multifd, monitors, runs):
-        """The source does not know who has certified the destination; with multifd that waits on, for more connections."""
+        """The source rejects the destination's certificate. With multifd, the destination waits for more connections."""
         with self.pair(multifd, monitors, runs, server='other') as pair:
             self.check_stayed(pair, monitors)
 
@@ -73,7 +73,7 @@ class Xbzrle(Unseen):
     def check(self, monitors, runs):
         with Pair(placement='auto', rate='160mbit', capabilities=('xbzrle',), return_path=False,
                   parameters={'xbzrle_cache_size': 1 << 25}, destination={'autostart': runs}, **MONITORS[monitors]) as pair:
-            # Without a way back the source takes the guest for gone when its last byte has left.
+            # Without a return path, the source considers the migration complete when its last byte is sent.
             self.check_completed(pair, monitors, unknown=('no_monitor', 'source_monitor'), passes=4)
 
 
@@ -87,7 +87,7 @@ for start, runs in STARTS.items():
         for multifd in (0, 2):
             way = f"{f'multifd_{multifd}' if multifd else 'single'}_{monitors}_{start}"
             add(Tls, f'accepted_{way}', 'check_accepted', multifd, monitors, runs)
-            # A destination that would run by itself is the harder case of a failure.
+            # A destination that starts the guest by itself is the harder case of a failure.
             if runs:
                 add(Tls, f'refused_there_{way}', 'check_refused_there', multifd, monitors, runs)
                 add(Tls, f'refused_here_{way}', 'check_refused_here', multifd, monitors, runs)

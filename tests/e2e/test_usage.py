@@ -1,4 +1,4 @@
-"""The command line: what is wrong is refused at once, with exit code 2 and a message that names it."""
+"""The command line: a wrong argument is refused at once, with exit status 2 and a message that names it."""
 import os
 import subprocess
 import unittest
@@ -82,7 +82,7 @@ class Usage(unittest.TestCase):
                 self.check(['set', '/run/wherry/hostb/0.sock', setting], 2, [named])
 
     def test_a_runtime_directory_has_room_for_the_longest_socket(self):
-        """wherryd's own check, and the doctor: 107 bytes, for RUNTIME_DIR/hostb/ID-nbd.sock as well."""
+        """Checked by wherryd and by doctor: at most 107 bytes, for RUNTIME_DIR/hostb/ID-nbd.sock too."""
         for length, says in ((107, None), (108, 'has 108 bytes, 107 are allowed'), (111, 'has 111 bytes'), (112, '112 bytes')):
             with self.subTest(length):
                 directory = '/' + 'd' * (length - len('//hostb/0123456789abcdef-nbd.sock'))

@@ -1,4 +1,5 @@
-"""The verbs lab: its VMs have RDMA, over a wire too; what a command says and how it ends comes out; nothing is left."""
+"""Tests of the verbs lab: its VMs have RDMA, also between two VMs; a command's output and status are passed on; nothing is
+left afterwards."""
 import os
 import subprocess
 import unittest
@@ -8,10 +9,10 @@ from lab.guest import TESTS
 
 VM = TESTS / 'verbs/vm'
 PIPES = {'stdin': subprocess.DEVNULL, 'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
-# Node 0 serves, node 1 tries until it does.
+# Node 0 is the server. Node 1 retries until the server answers.
 BOTH_WAYS = '''
 set -e
-[ "$(nproc) $(cat /sys/devices/system/cpu/possible)" = "1 0-1" ]  # with none to come, TCG leaves barriers out
+[ "$(nproc) $(cat /sys/devices/system/cpu/possible)" = "1 0-1" ]  # without a possible second processor, TCG omits memory barriers
 serve_or_try() {  # serve_or_try SERVER CLIENT
   if [ $VM_NODE = 0 ]; then $1 >&2; else until $2 >&2; do sleep 0.1; done; fi
 }
@@ -50,7 +51,7 @@ class Verbs(unittest.TestCase):
         self.assertEqual(sorted(os.listdir(shared)), ['0', '1'])
 
     def test_failures(self):
-        """All at once: one that takes too long, one whose VM dies, one that is told to end."""
+        """In parallel: a command that takes too long, one whose VM dies, one that is told to end."""
         directory = scratch()
 
         def start(*arguments):

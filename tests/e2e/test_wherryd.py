@@ -1,8 +1,7 @@
 """Two hosts, each with libvirt and a wherryd: `virsh migrate` with a wherry:// URI.
 
-libvirt, QEMU and virsh are as Debian ships them; with WHERRY_LIBVIRT_SUITE=trixie the class Wherryd takes that suite's.
-Whatever happens, the guest runs on exactly one host and finds its memory
-right, and nothing is left on either.
+libvirt, QEMU and virsh are Debian's; with WHERRY_LIBVIRT_SUITE=trixie the class Wherryd uses those of that suite.
+Whatever happens, the guest runs on exactly one host and its memory is right, and nothing is left on either host.
 """
 import fcntl
 import json
@@ -140,10 +139,10 @@ class Wherryd(unittest.TestCase):
             migrating.result()
             vm.check_runs_on(self.hosts.b)
 
-    if SUITE != 'trixie':  # libvirt 11.3 crashes at any resumption
+    if SUITE != 'trixie':  # libvirt 11.3 crashes on every resumption
         def test_a_postcopy_that_was_cut_is_resumed(self):
-            # A guest that never sleeps takes no interrupts. Under TCG QEMU delivers one with its big lock held: if the
-            # guest's interrupt table or stack has not arrived it waits with the lock, and libvirt 9.0 for its answer.
+            # A guest that never sleeps takes no interrupts. Under TCG, QEMU delivers an interrupt with its big lock held. If
+            # the guest's interrupt table or stack has not arrived, QEMU waits with the lock, and libvirt 9.0 waits for QEMU.
             awake = f'pages={PAGES} rate=2000'
             with Domain(self.hosts, append=awake) as vm, ThreadPoolExecutor() as pool:
                 migrating = pool.submit(self.migrate, vm, '--postcopy', '--bandwidth', '4')
@@ -155,7 +154,7 @@ class Wherryd(unittest.TestCase):
                 [route] = json.loads(self.wherry(self.hosts.a, 'status', '--json'))['routes']
                 self.hosts.a.run(['kill', '-9', route['process']])
                 self.assertIsNotNone(migrating.exception())
-                # libvirt takes back a resumption that comes before its own news of the failure, at either host.
+                # libvirt undoes a resumption that begins before it has noticed the failure, on either host.
                 for host, state in (self.hosts.a, 'paused'), (self.hosts.b, 'running'):
                     wait_until(lambda: host.virsh('domstate', '--reason', vm.name) == f'{state} (post-copy failed)', 30,
                                f'failed post-copy on {host.name}')
@@ -163,8 +162,8 @@ class Wherryd(unittest.TestCase):
                 try:
                     self.migrate(vm, '--postcopy', '--postcopy-resume')
                 except RuntimeError as error:
-                    # libvirt 9.0 asks the destination before the connection has reached it, and is told the old state;
-                    # the recovery goes on, with the route, and libvirt ends it.
+                    # libvirt 9.0 queries the destination before the connection has reached it and gets the old state. The
+                    # recovery continues over the route, and libvirt ends it.
                     self.assertIn('failed in post-copy phase', str(error))
                 wait_until(lambda: vm.state(self.hosts.a) in ('shut off', None), 60, 'end of the recovery')
                 vm.check_runs_on(self.hosts.b)
@@ -194,12 +193,12 @@ class Wherryd(unittest.TestCase):
         size = 32 << 20
         with Domain(self.hosts, disk=size) as vm, ThreadPoolExecutor() as pool:
             route, disks = self.wherry(self.hosts.a, 'route', URI, '--disks').split()
-            with self.assertRaises(RuntimeError):  # a mere look, at what nobody serves yet: the route does not mind
+            with self.assertRaises(RuntimeError):  # nobody serves the disk yet; a connection must not end the route
                 self.hosts.a.run(['qemu-img', 'info', f"nbd+unix:///?socket={disks.removeprefix('unix://')}"])
             migrating = pool.submit(vm.migrate, '--migrateuri', route, '--disks-uri', disks, '--copy-storage-all',
                                     '--bandwidth', '16')
             wait_until(lambda: int(vm.job().get('disk_processed', 0)) > 1 << 20, 20, 'the disk on its way')
-            for i in range(8):  # behind and ahead of where the copying is
+            for i in range(8):  # before and after the place that is being copied
                 vm.write_disk(i * size // 8, 65536, 0x11 + i, self.hosts.a)
             migrating.result()
             vm.check_runs_on(self.hosts.b)
@@ -265,7 +264,7 @@ class Wherryd(unittest.TestCase):
             vm.check_runs_on(self.hosts.b)
 
     def test_a_migration_outlives_the_daemons(self):
-        with Hosts() as hosts:  # of its own: the daemons are gone then
+        with Hosts() as hosts:  # separate hosts, because the daemons end
             start_daemons(hosts)
             route = hosts.a.run([wherry_binary(), 'route', URI])
             with Domain(hosts) as vm, ThreadPoolExecutor() as pool:
@@ -278,7 +277,7 @@ class Wherryd(unittest.TestCase):
                 vm.check_runs_on(hosts.b)
 
     def test_a_route_that_is_not_used_goes_with_the_connection(self):
-        # A name that the far libvirt cannot use, as it finds when the route is there.
+        # A name that the destination's libvirt cannot use; it notices when the route exists already.
         self.check_refused(r'Unable to open file: .*/a/b\.log', '--dname', 'a/b')
         wait_until(lambda: json.loads(self.wherry(self.hosts.a, 'status', '--json'))['routes'] == [], 20, 'end of the route')
 
@@ -333,7 +332,7 @@ class Wherryd(unittest.TestCase):
 
 
 class Strangers(unittest.TestCase):
-    """What hostb lets hosta do with its libvirt, when it is not all."""
+    """Restricted access of hosta to hostb's libvirt."""
 
     def check_refused(self, settings, why):
         with Hosts() as hosts:
@@ -389,7 +388,7 @@ chmod -R a+rX .
 
 
 class AsShipped(unittest.TestCase):
-    """QEMU runs as libvirt-qemu, as Debian sets it up, and has certificates."""
+    """QEMU runs as libvirt-qemu, Debian's default, and has certificates."""
 
     @classmethod
     def setUpClass(cls):
@@ -438,7 +437,7 @@ uri = "wherry://{other}?streams=3"
 
     def test_tls_to_another_name_than_the_certificate_has(self):
         with Domain(self.hosts) as vm:
-            # The source says the first, the destination the second, and libvirt what it hears of first.
+            # The first message is the source's, the second the destination's; libvirt reports whichever comes first.
             with self.assertRaisesRegex(RuntimeError, 'not match the hostname nope|Cannot read from TLS channel'):
                 vm.migrate('--migrateuri', URI, '--tls', '--tls-destination', 'nope', to=GATEWAY.format('hostb'))
             vm.check_runs_on(self.hosts.a)

@@ -1,9 +1,9 @@
-// Who has the guest in the end: two scripted QEMUs play each script once through Wherry and once through a
-// plain relay, and Wherry may come to no pair of conclusions that the relay does not come to. (This file has
-// no namesake: it holds Sender and Receiver to it, with all that is between them.)
+// Who has the guest in the end: two scripted QEMUs play each script through Wherry and through a plain relay.
+// Every pair of conclusions through Wherry must also occur through the relay. (This file tests Sender and
+// Receiver together, so it has no namesake.)
 //
-// What is expected comes from running the relay, never from a table. Where a script leaves a race open the
-// relay is run again until it has come to the same, or has had chances enough.
+// The expected conclusions come from running the relay, not from a table. If a script has a race, the relay
+// is run again until it comes to the same conclusions, up to a limit.
 #include <gtest/gtest.h>
 #include <spdlog/spdlog.h>
 
@@ -33,17 +33,17 @@ using wherry::test::Watchdog;
 using Kind = Act::Kind;
 using Acts = std::vector<Act>;
 
-// Conclusions of source and destination.
+// Conclusions of the source and of the destination.
 using Ends = std::pair<std::string, std::string>;
 
 struct Played {
   Ends ends;
   std::vector<std::string> complaints;
-  uint64_t written = 0;  // by the source
+  uint64_t written = 0;  // bytes written by the source
 };
 
-// `gone` comes when the source has its conclusion. It returns true when nobody is there any more to dial the
-// destination, and adds what was not as it must be.
+// Called when the source has its conclusion. Returns true if nothing is left that could connect to the
+// destination. Adds faults to `complaints`.
 using Gone = std::function<bool(std::vector<std::string>& complaints)>;
 
 Played play(ScriptedSource& source, ScriptedDestination& destination, const std::string& at,
@@ -74,7 +74,8 @@ struct ThroughWherry : Played {
   Report sender, receiver;
 };
 
-// A channel that the destination closes while pages are to come ends at the source at once.
+// Whether a channel that the destination closes must end at the source at once: while pages are still to
+// come.
 bool ends_at_once(const Script& script) {
   return script.opaque == Opaque::never && script.moment < Moment::device;
 }
@@ -110,8 +111,8 @@ std::string text(const std::vector<std::string>& lines) {
   return joined;
 }
 
-// Runs the relay until it comes to `wanted`, or has had its chances; what it came to. Acts that are apart are
-// one of the ways in which it may come in a rush.
+// Runs the relay until it comes to `wanted`, up to a limit. Returns all conclusions. A script in a rush can
+// also go as if its acts were apart.
 std::set<Ends> ends_of_relay(const Script& script, const Ends& wanted) {
   std::set<Ends> seen;
   const int chances = script.apart ? 3 : 24;
@@ -125,9 +126,9 @@ std::set<Ends> ends_of_relay(const Script& script, const Ends& wanted) {
   return seen;
 }
 
-// The same where who stands between is cut. In a rush, that may be at any byte from the script's moment on,
-// and before or after a SHUT. A source without a return path is always in a rush: it waits for nobody to pass
-// on what it has written.
+// The same with a relay that is cut. In a rush, the cut can be at any byte from the script's moment on,
+// before or after a SHUT. A source without a return path is always in a rush: it does not wait until what it
+// has written is passed on.
 std::set<Ends> ends_of_cut_relay(Script script, const Ends& wanted) {
   if (script.apart && script.return_path) return ends_of_relay(script, wanted);
   script.apart = false;
@@ -151,13 +152,13 @@ std::set<Ends> ends_of_cut_relay(Script script, const Ends& wanted) {
   return seen;
 }
 
-// Wherry says itself what it cannot do: behind placed pages of multifd channels the main channel may not
-// become opaque. It says so while the guest is the source's.
+// Whether Wherry may fail the migration: the main channel cannot become opaque after pages of multifd
+// channels were placed directly. Wherry fails then while the source still has the guest.
 bool may_refuse(const Script& script, Place place) {
   return place == Place::direct && script.data > 0 && script.opaque != Opaque::never;
 }
 
-// Returns false if the script did not come to its end by itself.
+// Returns false if the script did not end by itself.
 bool check(const Script& script, Place place) {
   SCOPED_TRACE(script.name());
   const Watchdog watchdog(script.name());
@@ -177,7 +178,7 @@ bool check(const Script& script, Place place) {
   const bool known = script.return_path && script.opaque != Opaque::start;
   for (const Report* report : {&played.sender, &played.receiver}) {
     const std::string said = report->status();
-    // Without a return path a source takes a guest for gone that has reached nobody.
+    // Without a return path, a source considers a guest gone that has reached no destination.
     const bool stayed = !script.return_path && destination == "failed" && said == "failed";
     EXPECT_TRUE(said == source || stayed || (!known && said == "unknown"))
         << "the " << report->role << "'s Wherry says " << said << " (" << report->error << ") of "
@@ -186,7 +187,7 @@ bool check(const Script& script, Place place) {
   return played.complaints.empty();
 }
 
-// All orders of these acts in which SHUT comes before main is closed, and alike channels go in their order.
+// All orders of these acts in which SHUT precedes the close of main, and data channels keep their order.
 std::vector<Acts> orders(Acts acts, size_t data) {
   std::vector<Acts> found;
   std::vector<size_t> order(acts.size());
@@ -213,7 +214,8 @@ std::vector<Acts> orders(Acts acts, size_t data) {
   return found;
 }
 
-// What a destination may do at this moment. One that does not have the guest fails, and so ends them all.
+// What a destination can do at this moment. One that does not have the guest fails, and so closes all
+// channels.
 std::vector<Acts> sensible_acts(const Script& script, Moment moment) {
   std::vector<Acts> all;
   const auto add = [&](const Acts& acts) {
@@ -238,7 +240,7 @@ std::vector<Acts> sensible_acts(const Script& script, Moment moment) {
       }
     }
   }
-  // Half-closes, where the destination can go on behind them.
+  // Half-closes, if the destination can continue after them.
   if (!script.return_path || has_guest) {
     all.push_back({{Kind::half_close, 0}});
     if (script.data > 0) {
@@ -286,10 +288,10 @@ std::vector<Family> families() {
   for (const Opaque opaque :
        {Opaque::never, Opaque::start, Opaque::before_blocks, Opaque::behind_blocks, Opaque::midway}) {
     for (const Shape shape : {Shape::single, Shape::multifd, Shape::preempt}) {
-      // A silent channel is known for what it is only where the main one is parsed.
+      // A silent channel is recognised as the preempt channel only if the main channel is parsed.
       if (shape == Shape::preempt && (opaque == Opaque::start || opaque == Opaque::before_blocks)) continue;
       all.push_back({opaque, shape, true, Place::relay});
-      // What has no blocks or no PONG, and postcopy, is relayed in any case.
+      // Streams without blocks or without PONG, and postcopy, are relayed in any case.
       if (shape == Shape::preempt) continue;
       all.push_back({opaque, shape, false, Place::relay});
       if (opaque == Opaque::start || opaque == Opaque::before_blocks) continue;
@@ -299,7 +301,7 @@ std::vector<Family> families() {
   return all;
 }
 
-// What Wherry logs of all that fails here would be hundreds of lines.
+// Silences Wherry's log, which would have hundreds of lines of failures.
 class Quiet {
  public:
   Quiet() : before_(spdlog::get_level()) { spdlog::set_level(spdlog::level::off); }
@@ -317,9 +319,10 @@ TEST_P(Ownership, IsARelays) {
   Script script = GetParam().script();
   int stuck = 0;
   for (const Moment moment : kMoments) {
-    // Where only one write is left without a return path, the relay's source completes with it in any case.
+    // Without a return path and with only one write left, the relay's source always completes with that
+    // write.
     if (moment == Moment::device && !script.return_path) continue;
-    // The preempt channel is known for what it is behind START.
+    // The preempt channel is recognised only after START.
     if (moment == Moment::header && script.preempt) continue;
     script.moment = moment;
     for (const Acts& acts : sensible_acts(script, moment)) {
@@ -327,7 +330,7 @@ TEST_P(Ownership, IsARelays) {
       for (const bool apart : {true, false}) {
         script.apart = apart;
         if (!check(script, GetParam().place) && ++stuck == 3)
-          FAIL() << "three of this family did not come to their end by themselves: no more is tried";
+          FAIL() << "three scripts of this family did not end by themselves: the rest is skipped";
       }
     }
   }
@@ -337,7 +340,7 @@ INSTANTIATE_TEST_SUITE_P(Scripts, Ownership, testing::ValuesIn(families()),
                          [](const auto& info) { return info.param.name(); });
 
 struct Killing {
-  bool sender;  // or the receiver
+  bool sender;  // whether the sender is killed; if false, the receiver is
   Family family;
   std::string name() const { return (sender ? "Sender" : "Receiver") + family.name(); }
 };
@@ -356,7 +359,7 @@ void PrintTo(const Killing& killing, std::ostream* out) {
   *out << killing.name();
 }
 
-// Each moment is a test of its own, for where the receiver is killed past the last page its sender waits.
+// Each moment is a test of its own, because a sender waits if its receiver is killed after the last page.
 class OwnershipOfTheKilled : public testing::TestWithParam<std::tuple<Killing, Moment>> {
   const Quiet quiet_;
 };
@@ -383,7 +386,7 @@ TEST_P(OwnershipOfTheKilled, IsARelays) {
       };
       ScriptedDestination destination(directory.at("to"), script, source, kill);
       const Played played = play(source, destination, directory.at("from"), [&](auto&) {
-        // A source that is done with its last write may be so before.
+        // A source that completes with its last write can have completed before.
         if (!script.return_path) (void)killed.get_future().wait_for(kPatience);
         pair.kill_sender();
         pair.kill_receiver();
@@ -403,8 +406,8 @@ INSTANTIATE_TEST_SUITE_P(Scripts, OwnershipOfTheKilled,
                                               name(std::get<1>(info.param)));
                          });
 
-// A destination that refuses what a data channel begins with, as under TLS: what its source still gets rid of
-// before it hears of that is lost, and time with it.
+// A destination that refuses the first bytes of a data channel, as under TLS. Everything that the source
+// sends before it learns of that is wasted.
 TEST(OwnershipOfTheRefused, TheSourceHearsOfTheEndBeforeMuchMoreIsRead) {
   const Quiet quiet;
   const Script script{.opaque = Opaque::start,
@@ -418,14 +421,14 @@ TEST(OwnershipOfTheRefused, TheSourceHearsOfTheEndBeforeMuchMoreIsRead) {
   const ThroughWherry played = through_wherry(script, Place::relay);
   EXPECT_EQ(relayed.ends, Ends("failed", "failed"));
   EXPECT_EQ(played.ends, relayed.ends) << text(played.complaints);
-  EXPECT_LT(played.sender.in_flight_bound * 2, script.flood / 2) << "nothing would show";
+  EXPECT_LT(played.sender.in_flight_bound * 2, script.flood / 2) << "the test would show nothing";
   EXPECT_LE(played.written, relayed.written + 2 * played.sender.in_flight_bound);
   RecordProperty("relay", std::to_string(relayed.written));
   RecordProperty("wherry", std::to_string(played.written));
 }
 
-// Under TLS, cancelled while its last bytes were on their way. That the destination answered them is no sign
-// that the source has read the answer.
+// Under TLS, cancelled while the last bytes are in transit. An answer of the destination does not prove that
+// the source has read it.
 TEST(OwnershipOfTheCancelled, ASourceThatHasLeftTheAnswerUnreadMayHaveKeptItsGuest) {
   const Quiet quiet;
   const Watchdog watchdog("an answer that nobody reads");

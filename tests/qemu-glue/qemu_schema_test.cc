@@ -1,6 +1,5 @@
-// What QEMUs say of themselves (query-qmp-schema), beside the tables of what Wherry knows of them: a state, a
-// capability or a parameter that nobody has thought of fails here. Then look what it means to a migration,
-// and where.
+// Compares QEMU's schema (query-qmp-schema) with the tables of what Wherry knows: a new state, capability or
+// parameter fails here. Then find out what it means for a migration, and add it to its table.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-// A type of the schema is known by its name there, a member of an object by its own.
+// The schema's types by name, and the members of objects.
 class Schema {
  public:
   explicit Schema(const json& entries) {
@@ -41,7 +40,7 @@ std::vector<std::string> members(const json& object) {
   return names;
 }
 
-// Of query-migrate. Whatever is new there may be worth more than what Wherry makes of the others.
+// Figures of query-migrate. A new one could replace something that Wherry computes from others.
 bool is_known_figure(const std::string& name) {
   static const std::set<std::string> known = {"status",
                                               "ram",

@@ -1,5 +1,5 @@
-// Real QEMUs for unit tests: started for nothing but to be asked, and gone with their object. WHERRY_QEMUS
-// lists the binaries, separated by colons; without it the installed one is taken.
+// Real QEMUs for unit tests, to be asked over QMP; each ends with its object. WHERRY_QEMUS lists the
+// binaries, separated by colons; the default is the installed one.
 #pragma once
 
 #include <fmt/core.h>
@@ -31,7 +31,7 @@ inline std::vector<std::string> qemus() {
   return found;
 }
 
-// Waits for a migration, and does not run.
+// A QEMU that waits for an incoming migration; its guest does not run.
 class Qemu {
  public:
   Qemu(const std::string& binary, std::vector<std::string> options) {
@@ -70,7 +70,7 @@ class Qemu {
   Qemu(const Qemu&) = delete;
   Qemu& operator=(const Qemu&) = delete;
 
-  // Nothing if this binary cannot be run here.
+  // nullptr if this binary cannot be run here.
   std::unique_ptr<Qmp> monitor() {
     auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     for (;;) {

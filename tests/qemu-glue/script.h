@@ -1,4 +1,4 @@
-// What two scripted QEMUs play: how the stream looks, and what the destination does at which moment.
+// A script for two QEMUs: the kind of stream, and what the destination does at which moment.
 #pragma once
 
 #include <fmt/core.h>
@@ -9,13 +9,13 @@
 
 namespace wherry::qemu::test {
 
-// From where on the main channel cannot be parsed.
+// Where the main channel becomes opaque.
 enum class Opaque {
   never,
   start,          // from the first byte, with a handshake on each channel, as under TLS
-  before_blocks,  // a section that nobody knows, in setup, ahead of RAM's
-  behind_blocks,  // and behind it
-  midway,         // a page that QEMU has encoded itself
+  before_blocks,  // at an unknown section in setup, before RAM
+  behind_blocks,  // at an unknown section in setup, after RAM
+  midway,         // at a page that QEMU has encoded itself
 };
 // How far the destination has read when it acts.
 enum class Moment {
@@ -24,7 +24,7 @@ enum class Moment {
   midway,     // two passes of pages
   last_page,  // END
   device,     // the first device
-  whole,      // all: it has the guest
+  whole,      // everything: it has the guest
 };
 
 inline constexpr Moment kMoments[] = {Moment::header,    Moment::setup,  Moment::midway,
@@ -35,22 +35,22 @@ inline const char* name(Moment moment) {
   return names[static_cast<int>(moment)];
 }
 
-// One thing that the destination's QEMU does, or its network.
+// One act of the destination's QEMU or of its network.
 struct Act {
   enum class Kind { shut0, shut1, close, half_close, cut } kind;
-  size_t channel = 0;  // 0: main; data channels follow, then preempt
+  size_t channel = 0;  // 0: main; then the data channels, then preempt
 };
 
 struct Script {
   Opaque opaque = Opaque::never;
   bool return_path = true;
-  size_t data = 0;       // multifd channels
-  bool preempt = false;  // postcopy is enabled, and the channel for it is there from the beginning
-  size_t flood = 0;  // bytes that the first data channel has in one go behind its greeting, ahead of START
+  size_t data = 0;       // number of multifd channels
+  bool preempt = false;  // postcopy is enabled, and its channel exists from the beginning
+  size_t flood = 0;      // bytes that the first data channel sends at once after its greeting, before START
   Moment moment = Moment::whole;
   std::vector<Act> acts = {};
-  // Whether each act waits for the source to have seen the one before, and the source for all of them; else
-  // both go on as fast as they can.
+  // Whether each act waits until the source has noticed the one before, and the source waits for all acts. If
+  // false, both run as fast as they can.
   bool apart = true;
 
   size_t channels() const { return 1 + data + preempt; }

@@ -1,8 +1,9 @@
-// The destination's QEMU as its migration sockets show it: takes the channels, reads all that comes, answers
-// PINGs, and acts when it has read as far as its script says.
+// Acts as the destination's QEMU on its migration sockets: accepts the channels, reads everything, answers
+// PINGs, and acts at the moment of its script.
 //
-// Its conclusion is `has_guest` if it had the whole main channel before it closed it, else `failed`. Started
-// without -S, it runs the guest then; with -S, only when the source has completed. Thread-safe.
+// Its conclusion is `has_guest` if it had read the whole main channel before it closed it, else `failed`.
+// With `has_guest`, a QEMU without -S runs the guest; with -S, only when the source has completed.
+// Thread-safe.
 #pragma once
 
 #include <functional>
@@ -13,7 +14,7 @@ namespace wherry::qemu::test {
 
 class ScriptedDestination {
  public:
-  // `cut` does what the act of that name says.
+  // `cut` performs the act `cut`.
   ScriptedDestination(const std::string& at, Script script, ScriptedSource& source,
                       std::function<void()> cut = {})
       : script_(std::move(script)),
@@ -30,25 +31,25 @@ class ScriptedDestination {
     if (thread_.joinable()) thread_.join();
   }
 
-  // Who stood between is gone: channels that have not come will not.
+  // Nothing is left that could connect: missing channels will not come.
   void nobody_comes() {
     nobody_comes_ = true;
     ::eventfd_write(told_.get(), 1);
   }
-  // Waits for it: has_guest or failed.
+  // Waits for the conclusion: has_guest or failed.
   std::string conclusion() {
     thread_.join();
     return main_.at(Moment::whole) ? "has_guest" : "failed";
   }
-  const std::vector<std::string>& complaints() const { return complaints_; }  // after that
+  const std::vector<std::string>& complaints() const { return complaints_; }  // call it after conclusion()
 
  private:
   struct Connection {
     Fd fd;
     bool reads = true;
     bool shook_hands = false;
-    ByteVector early = {};           // of a handshake that has not come as a whole
-    std::optional<size_t> number{};  // of the channel
+    ByteVector early = {};           // bytes of an incomplete handshake
+    std::optional<size_t> number{};  // number of the channel
     DataProgress data = {};
   };
 
@@ -58,7 +59,7 @@ class ScriptedDestination {
       for (const Connection& each : connections_) fds.push_back({each.reads ? each.fd.get() : -1, POLLIN, 0});
       fds.push_back({told_.get(), POLLIN, 0});
       if (::poll(fds.data(), fds.size(), kPatience.count()) <= 0) {
-        complaints_.push_back("nothing came to the destination any more" + state());
+        complaints_.push_back("the destination received nothing more" + state());
         break;
       }
       eventfd_t ignored = 0;
@@ -73,11 +74,11 @@ class ScriptedDestination {
       if (has_ended() || (nobody_comes_ && !fds[0].revents && connections_.empty())) over_ = true;
     }
     listener_.reset();
-    // Who fails, or is done, ends as a process does.
+    // A QEMU that fails or is done closes everything, as a process does when it ends.
     connections_.clear();
   }
 
-  // The first is the main one. The preempt channel says nothing.
+  // The first channel is main. The preempt channel is silent.
   void accept() {
     connections_.push_back({Fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC))});
     if (connections_.size() == 1) connections_.back().number = 0;
@@ -103,7 +104,7 @@ class ScriptedDestination {
     unloaded_.insert(unloaded_.end(), bytes.begin(), bytes.end());
   }
 
-  // Takes in what came on the main channel, but for what is behind the moment before it has acted.
+  // Processes what came on the main channel; before it has acted, only up to its moment.
   void load() {
     constexpr size_t kPiece = 8;
     std::span<const uint8_t> bytes = unloaded_;
@@ -115,7 +116,8 @@ class ScriptedDestination {
     unloaded_.erase(unloaded_.begin(), unloaded_.end() - static_cast<ptrdiff_t>(bytes.size()));
   }
 
-  // The end of the main channel is found when all of it is loaded. That of a data channel alone is silent.
+  // The end of the main channel is noticed when all of it is loaded. The end of a data channel alone is
+  // ignored.
   bool has_ended() const {
     const bool waits = !acted_ && main_.at(script_.moment);
     const Connection* main = find(0);
@@ -135,7 +137,7 @@ class ScriptedDestination {
     return state + ")";
   }
 
-  // Takes the source's off the front of what came, and answers.
+  // Removes the source's handshake from the front of what came, and answers it.
   void shake_hands(Connection& with, ByteVector& bytes) const {
     if (script_.opaque != Opaque::start || with.shook_hands) return;
     const ByteVector hello = scripted_hello();
@@ -185,7 +187,7 @@ class ScriptedDestination {
     }
     if (script_.apart) {
       source_.let_go(closed);
-      // What it has not closed goes when it exits.
+      // It closes the other channels when it exits.
       if (closed.contains(0)) source_.await_conclusion();
     }
     if (closed.contains(0)) over_ = true;
@@ -196,7 +198,7 @@ class ScriptedDestination {
     ByteVector bytes = Bytes().u16(type).u16(4).u32(value);
     scripted_cipher(script_, bytes);
     if (script_.return_path) (void)::send(main->fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    // Wherry's own PINGs are where a return path is.
+    // Wherry sends its own PING only with a return path.
   }
 
   const Connection* find(size_t channel) const {

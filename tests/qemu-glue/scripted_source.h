@@ -1,12 +1,12 @@
-// The source's QEMU as its migration sockets show it: writes a scripted stream, reads the way back, and comes
-// to a conclusion as QEMU does.
+// Acts as the source's QEMU on its migration sockets: writes a scripted stream, reads the return path, and
+// comes to a conclusion as QEMU does.
 //
 //   with a return path     completed: SHUT(0) has come, and all is written
 //                          failed:    a write failed, another SHUT came, or the way back ended before it
 //   without                completed: the last write returned
 //                          failed:    a write failed
 //
-// With its conclusion it ends all its connections. Without one for kPatience it is `waiting`. Thread-safe.
+// With its conclusion it closes all its connections. Without one for kPatience, it is `waiting`. Thread-safe.
 #pragma once
 
 #include <poll.h>
@@ -30,13 +30,13 @@
 
 namespace wherry::qemu::test {
 
-// Only who will not come to an end waits that long.
+// Only a source that never comes to an end waits that long.
 inline constexpr std::chrono::milliseconds kPatience{5'000};
 
 class ScriptedSource {
  public:
-  // `at_once`: whoever stands between tells of a channel that the destination has closed without being
-  // written to, in both directions.
+  // `at_once`: a channel that the destination has closed in both directions must end here without a write to
+  // it.
   explicit ScriptedSource(Script script, bool at_once = false)
       : script_(std::move(script)),
         at_once_(at_once),
@@ -50,28 +50,28 @@ class ScriptedSource {
   void start(const std::string& at) {
     thread_ = std::thread([this, at] { run(at); });
   }
-  // Waits for it: completed, failed or waiting.
+  // Waits for the conclusion: completed, failed or waiting.
   std::string conclusion() {
     thread_.join();
     return progress_.conclusion;
   }
-  // What was not as it must be.
+  // The faults that were noticed.
   std::vector<std::string> complaints() const {
     std::lock_guard lock(mutex_);
     return progress_.complaints;
   }
-  // Bytes that its writes have taken.
+  // Bytes that were written.
   uint64_t written() const { return written_; }
 
-  // For the destination of a script whose acts are apart.
+  // For the destination of a script whose acts are apart: how an act shows here.
   enum class Heard { half_close, close, close_by_writing };
-  // Waits until that shows here.
+  // Waits until it shows here.
   void await_end(size_t channel, Heard what) {
-    std::lock_guard watching(watching_);  // nobody closes it meanwhile
+    std::lock_guard watching(watching_);  // so that it is not closed meanwhile
     const int fd = connection(channel);
     if (fd < 0) return;
     const bool both_ways = what == Heard::close_by_writing || (what == Heard::close && at_once_);
-    const short events = both_ways ? 0 : POLLRDHUP;  // POLLHUP is always told
+    const short events = both_ways ? 0 : POLLRDHUP;  // poll always reports POLLHUP
     pollfd fds[] = {{fd, events, 0}, {concluded_.get(), POLLIN, 0}};
     if (::poll(fds, 2, kPatience.count()) == 0)
       complain(fmt::format("channel {} has ended at the destination{}, and the source was not told", channel,
@@ -87,7 +87,7 @@ class ScriptedSource {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, kPatience, [this] { return !progress_.conclusion.empty(); });
   }
-  // The destination has acted; these it has closed in both directions.
+  // The destination has acted. It has closed these channels in both directions.
   void let_go(std::set<size_t> closed) {
     std::lock_guard lock(mutex_);
     closed_ = std::move(closed);
@@ -113,7 +113,7 @@ class ScriptedSource {
       if (channel == 0) reader_ = std::thread([this] { listen(); });
     }
     for (size_t step = 0; step < kSteps; ++step) {
-      // Pages and SYNC of the data channels are written before the main channel's mark.
+      // Pages and SYNC of the data channels are written before the main channel's record of the same step.
       for (size_t i = script_.channels(); i-- > 0;) {
         if (!write(i, stream_[i][step])) return conclude("failed");
       }
@@ -157,14 +157,14 @@ class ScriptedSource {
       done += static_cast<size_t>(sent);
       written_ += static_cast<size_t>(sent);
     }
-    // What is written to a channel whose other end is closed ends it.
+    // A write to a channel whose other end is closed ends it.
     if (must_end) await_end(channel, Heard::close_by_writing);
     return true;
   }
 
   void await_acts() {
     std::unique_lock lock(mutex_);
-    // Each act may have had to wait.
+    // Each act can have waited for kPatience.
     if (!changed_.wait_for(lock, 4 * kPatience,
                            [this] { return progress_.acted || !progress_.conclusion.empty(); }))
       progress_.complaints.emplace_back("the destination did not come so far");
@@ -223,7 +223,7 @@ class ScriptedSource {
   const Fd concluded_;
   std::atomic<uint64_t> written_ = 0;
   std::mutex watching_;
-  mutable std::mutex mutex_;  // guards what follows
+  mutable std::mutex mutex_;  // guards the members below
   std::condition_variable changed_;
   std::vector<Fd> connections_;
   std::set<size_t> closed_;

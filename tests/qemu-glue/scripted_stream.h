@@ -1,5 +1,5 @@
-// The bytes of a scripted migration, in the steps in which its source writes them, and how far a destination
-// has come in what it read of them: also where Wherry has put a PING in, or left pages out.
+// The bytes of a scripted migration, in the steps in which its source writes them, and the progress of a
+// destination that reads them, even if Wherry has inserted a PING or left pages out.
 #pragma once
 
 #include <algorithm>
@@ -11,8 +11,8 @@
 
 namespace wherry::qemu::test {
 
-// The steps, each with a last one that a destination's Moment knows: header, START, a pass, a pass, END, the
-// first device, the end.
+// The steps: header, START, a pass, a pass, END, the first device, the end. A destination's Moment is the end
+// of a step.
 inline constexpr size_t kSteps = 7;
 inline size_t step_of(Moment moment) {
   static constexpr size_t steps[] = {0, 1, 3, 4, 5, 6};
@@ -24,7 +24,7 @@ inline constexpr uint64_t kScriptedPages = 16;
 inline constexpr std::string_view kScriptedDevice = "timer";
 inline constexpr std::string_view kScriptedEnd = "{\"scripted\":\"end\"}";
 
-// A handshake, and a cipher, as far as anybody between the two can tell.
+// Looks like a handshake and a cipher to anything between the two QEMUs.
 inline ByteVector scripted_hello() {
   return {0x16, 3, 1, 0, 4, 'h', 'e', 'y'};
 }
@@ -33,7 +33,7 @@ inline void scripted_cipher(const Script& script, std::span<uint8_t> bytes) {
   for (uint8_t& byte : bytes) byte ^= 0xa5;
 }
 
-// By channel and step.
+// The bytes by channel and step.
 inline std::vector<std::vector<ByteVector>> scripted_stream(const Script& script) {
   const auto footer = [](uint32_t id) { return Bytes().u8(kSectionFooter).u32(id); };
   const auto section = [](uint8_t type, uint32_t id, const std::string& name, uint32_t version) {
@@ -98,10 +98,10 @@ inline std::vector<std::vector<ByteVector>> scripted_stream(const Script& script
   return stream;
 }
 
-// Where a destination stands in what it has read of the main channel.
+// How far a destination has read the main channel.
 class MainProgress {
  public:
-  // Returns the values of the PINGs that have come.
+  // Returns the values of the PINGs in `bytes`.
   std::vector<uint32_t> feed(std::span<const uint8_t> bytes) {
     bytes_.append(bytes.begin(), bytes.end());
     static const Bytes footer = Bytes().u8(kSectionFooter).u32(kScriptedRam);
@@ -130,17 +130,17 @@ class MainProgress {
 
  private:
   static constexpr size_t kAhead = 9;  // bytes of a PING
-  // A footer may stand at the very end.
+  // A footer can be at the very end.
   size_t passes() const {
     return passes_ + (bytes_.ends_with(std::string_view("\x7e\0\0\0\x02", 5)) ? 1 : 0);
   }
 
   std::string bytes_;
   size_t looked_ = 0;
-  size_t passes_ = 0;  // sections of RAM that have ended
+  size_t passes_ = 0;  // number of RAM sections that have ended
 };
 
-// And of a data channel.
+// How far a destination has read a data channel.
 class DataProgress {
  public:
   void feed(std::span<const uint8_t> bytes) {
@@ -150,7 +150,7 @@ class DataProgress {
       at_ += kHeader + be32(&bytes_[at_ + 16]) * kPage;
     }
   }
-  // Its number, once it is told.
+  // The channel's number, once the greeting has come.
   std::optional<size_t> number() const {
     return bytes_.size() < kMultifdInitBytes ? std::nullopt : std::optional<size_t>(bytes_[24]);
   }

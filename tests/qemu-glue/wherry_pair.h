@@ -1,5 +1,5 @@
-// The two Wherrys of one migration, with lanes over this machine's loopback: both in this process, or each in
-// one of its own, to be killed.
+// The two Wherrys of one migration, with lanes over loopback: both in this process, or each in its own
+// process, to be killed.
 #pragma once
 
 #include <fcntl.h>
@@ -45,8 +45,8 @@ class OwnGuestRam {
   void* memory_;
 };
 
-// What all receivers of this process and its children write into. The scripted QEMU is here, so it must be
-// made here.
+// The RAM into which all receivers of this process and its children write. The scripted QEMU is this process,
+// so the RAM must be created here.
 inline const OwnGuestRam& scripted_ram() {
   static const OwnGuestRam ram(kScriptedPages * kPage);
   return ram;
@@ -57,7 +57,7 @@ inline Result<GuestRam> open_scripted_ram(pid_t) {
 
 enum class Place { relay, direct };
 
-// `resume` is as short as it can be: no test waits for it that does not mean to.
+// `resume` has its minimum, so that tests do not wait long.
 inline Uri pair_uri(uint16_t port, Place place) {
   const auto uri = Uri::parse(fmt::format("wherry+tcp://127.0.0.1:{}?resume=1s&placement={}", port,
                                           place == Place::direct ? "auto" : "relay"));
@@ -67,7 +67,7 @@ inline Uri pair_uri(uint16_t port, Place place) {
 
 class WherryPair {
  public:
-  // `arrived`: what the destination's monitor says.
+  // `arrived`: the answer of the destination's monitor.
   WherryPair(const std::string& from, const std::string& to, Place place,
              std::optional<bool> arrived = std::nullopt)
       : receiver_({.listen = pair_uri(0, place),
@@ -88,7 +88,7 @@ class WherryPair {
   }
   ~WherryPair() { end(); }
 
-  // Waits until both have ended, by themselves if they do in time. Returns what was not as it must be.
+  // Waits until both have ended, and ends them if they take too long. Returns the faults.
   std::vector<std::string> end() {
     std::vector<std::string> complaints;
     for (auto* side : {&sending_, &receiving_}) {
@@ -115,7 +115,7 @@ class WherryPair {
   std::future<void> sending_;
 };
 
-// The same, in two processes. To be made while this process has one thread.
+// The same in two processes. Construct it while this process has only one thread.
 class WherryProcesses {
  public:
   WherryProcesses(const std::string& from, const std::string& to, Place place) {
@@ -147,7 +147,7 @@ class WherryProcesses {
     }
     for (int end : said_) ::close(end);
   }
-  // On their return all that the process had is closed.
+  // When they return, everything that the process had open is closed.
   void kill_sender() const { end(sender_); }
   void kill_receiver() const { end(receiver_); }
 

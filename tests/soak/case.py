@@ -1,18 +1,18 @@
-"""Case: one migration of a real guest and what happens to it around its end, all of it drawn from a seed.
+"""Case: one migration of a real guest, and what is done to it around its end, all drawn from a seed.
 
-    case = Case(4711)      the same for the same seed; only the time that things take differs
+    case = Case(4711)      the same for the same seed, except for timing
     print(case)            '10.0 multifd=2 relay -S 160mbit … | cut 0.8s at stop+12.4ms'
 
-acts  what is done (Act), the first at a moment of the migration, a second one so long after it
+acts  what is done (Act): the first at a moment of the migration, an optional second one after the first
 """
 import dataclasses
 import random
 
-# The source's QEMU is active; some of its memory is sent; its guest has stopped; the destination's has loaded it; the
-# source's knows that.
+# active: the source's QEMU is active; pass: part of its memory was sent; stop: its guest has stopped; arrived: the
+# destination's QEMU has loaded the guest; left: the source's QEMU knows that.
 _MOMENTS = {'active': 1, 'pass': 1, 'stop': 6, 'arrived': 2, 'left': 1}
 _AFTER = {'active': 0.05, 'pass': 0.4, 'stop': 0.05, 'arrived': 0.015, 'left': 0.01}  # seconds at most
-# A frozen process is stopped, and goes on later; the link's cut is mended, that of «cut off» never.
+# `freeze` stops a process for a while; `cut` interrupts the link for a while, `cut off` for good.
 _ACTS = {'kill sender': 3, 'kill receiver': 3, 'kill source': 2, 'kill destination': 3, 'interrupt sender': 3,
          'interrupt receiver': 3, 'reset a': 3, 'reset b': 3, 'cut': 4, 'cut off': 3, 'cancel': 3}
 _FREEZE = {'freeze sender': 1, 'freeze receiver': 2, 'freeze source': 1, 'freeze destination': 4}
@@ -24,9 +24,9 @@ LASTING = ('cut', *_FREEZE)
 @dataclasses.dataclass(frozen=True)
 class Act:
     what: str
-    moment: str   # or 'then': after the one before
-    after: float  # seconds
-    lasts: float = 0
+    moment: str   # a key of _MOMENTS, or 'then': relative to the act before
+    after: float  # seconds after that moment
+    lasts: float = 0  # seconds
 
     def __str__(self):
         lasts = f' {self.lasts:.2f}s' if self.lasts else ''
@@ -41,11 +41,11 @@ class Case:
         self.multifd = self._choose({0: 5, 2: 3, 4: 2})
         self.placement = self._choose({'relay': 1, 'auto': 1})
         self.return_path = draw.random() < 0.92
-        # Opaque to Wherry from its second pass on, so that the destination may have the guest from then on.
+        # Opaque to Wherry from the second pass on, so that the destination may have the guest from then on.
         self.xbzrle = not self.multifd and draw.random() < 0.1
-        # Encrypted between the QEMUs: only their monitors tell how it ended.
+        # Encrypted between the QEMUs, so that only their monitors tell how the migration ended.
         self.tls = draw.random() < 0.12
-        # The guest of a destination that was started without -S runs as soon as it can.
+        # The destination was started without -S: the guest runs as soon as it is loaded.
         self.runs = draw.random() < (0.15 if self.version == '7.2' else 0.5)
         self.ram = self._choose({'memfd': 1, 'private': 1})
         self.sender_qmp, self.receiver_qmp = draw.random() < 0.3, draw.random() < 0.85
@@ -55,10 +55,10 @@ class Case:
         self.downtime = self._choose({30: 1, 100: 2, 300: 2})
         self.pages = self._choose({2048: 2, 4096: 1})
         self.acts = self._draw_acts()
-        # The other end does not know who has certified that one.
+        # The end whose certificate the other end rejects.
         self.uncertified = self.acts[0].what.removeprefix('refuse ') if self.acts[0].what in _BY_TLS else None
         self.tls = self.tls or bool(self.uncertified)
-        # No delta makes what is encrypted smaller, so that a guest may write more in 30 ms than the link takes, for ever.
+        # Encrypted pages cannot be sent as deltas. With 30 ms the migration might never converge.
         self.downtime = max(self.downtime, 100 if self.tls else 0)
 
     def _choose(self, weights):
@@ -71,7 +71,7 @@ class Case:
             return [Act(what, 'active', 0)]
         moment = self._choose(_MOMENTS)
         first = self._act(what, moment, draw.uniform(0, _AFTER[moment]))
-        # What holds up the end gives something else the time to come in between; an interruption is often repeated.
+        # Acts that delay the end leave time for a second one; interruptions are often repeated.
         second = 0.9 if what in _FREEZE else 0.6 if what.startswith('interrupt') or what == 'cut' else 0.25
         if draw.random() > second:
             return [first]

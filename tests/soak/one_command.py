@@ -1,7 +1,7 @@
-"""One migration by `wherry migrate --from --to`, with postcopy or without, what happens to it, and what must hold
-afterwards. Both ends are one process here, and it is Wherry that lets the guest go on at the destination.
+"""One migration by `wherry migrate --from --to`, with postcopy or without, what is done to it, and what must hold
+afterwards. Both ends are one process, and Wherry resumes the guest at the destination.
 
-    case = Migrate(4711)        drawn from a seed, as Case is
+    case = Migrate(4711)        drawn from a seed, like Case
     verdict, codes = play(case)
 """
 import contextlib
@@ -14,8 +14,7 @@ from judge import Judge
 from lab import ENDED, Guest, QmpError, Wherry
 from play import reach
 
-# The source's QEMU is active; its guest has stopped; the destination has it; the source's knows that. With postcopy it
-# stops soon after it was told so.
+# The moments are those of case.py. With postcopy, the guest stops soon after postcopy was started.
 _MOMENTS = {'active': 2, 'stop': 6, 'arrived': 2, 'left': 1}
 _AFTER = {'active': 0.3, 'stop': 0.05, 'arrived': 0.015, 'left': 0.01}  # seconds at most
 _ACTS = {'nothing': 4, 'kill wherry': 3, 'kill source': 2, 'kill destination': 2, 'interrupt wherry': 3, 'cancel': 3,
@@ -33,7 +32,7 @@ class Migrate:
         self.postcopy = draw.random() < 0.5
         self.multifd = 0 if self.postcopy else choose({0: 2, 2: 1})
         self.ram = choose({'memfd': 1, 'private': 1})
-        self.runs = draw.random() < 0.5  # the destination was started without -S
+        self.runs = draw.random() < 0.5  # whether the destination was started without -S
         self.rate = choose({'80Mbps': 1, '160Mbps': 1, '400Mbps': 1})
         what, moment = choose(_ACTS), choose(_MOMENTS)
         lasts = draw.uniform(0.05, _RESUME - 1) if what.startswith('freeze') else 0
@@ -51,12 +50,12 @@ class Migrate:
 
 
 class _Played:
-    """Both guests and the command, while something is done to them. `at`: what was done, by the wall clock; `never_came`: the
-    moment for which it waited in vain."""
+    """Both guests and the command, while the acts are played. `at`: the acts with their wall-clock times. `never_came`: the
+    moment that was waited for in vain."""
 
     def __init__(self, case, stack):
         self.case, self.at, self.never_came = case, [], ''
-        # Under TCG QEMU 11.1 loses pages that were written shortly before postcopy (test_postcopy.py).
+        # Under TCG, QEMU 11.1 loses pages that were written shortly before postcopy (test_postcopy.py).
         written = 0 if case.postcopy and case.version == '11.1' else 2000
         guest = {'ram_kib': _RAM_KIB, 'append': f'pages={_PAGES} rate={written} mix=text:60,random:30,flip:10 verify=20000'}
         self.src = stack.enter_context(Guest(case.version, **guest, ram='private'))
@@ -88,7 +87,7 @@ class _Played:
         self.at.append((act.what, time.time()))
         kind, _, whom = act.what.partition(' ')
         if command := {'postcopy': 'migrate-start-postcopy', 'cancel': 'migrate_cancel'}.get(kind):
-            with contextlib.suppress(OSError, QmpError):  # it is over already, or was killed
+            with contextlib.suppress(OSError, QmpError):  # the migration is over, or the process was killed
                 self.src.execute(command)
             return
         process = self.processes[whom]
@@ -114,14 +113,14 @@ class _Judge(Judge):
         self.verdict.outcome = self.where()
         self.check_once()
         self.check_code()
-        # QEMU 11.1 fails at postcopy by itself where all pages are sent as it begins, and the guest stays.
+        # QEMU 11.1 fails by itself if all pages are sent when postcopy starts; the guest stays at the source.
         if self.played.never_came and not (self.case.postcopy and self.src.runs and self.code == 1):
             self.wrong(f'the moment never came: {self.played.never_came}')
         self.note()
         return self.verdict
 
     def settle(self):
-        """Until both QEMUs are out of it, or in the middle of postcopy for good."""
+        """Waits until both QEMUs have left the migration, or are stuck in the middle of postcopy."""
         over = (*ENDED, 'postcopy-paused', 'dead')
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
@@ -130,7 +129,7 @@ class _Judge(Judge):
             time.sleep(0.05)
 
     def spans(self, name, seen, guest, began):
-        """When the guest ran there."""
+        """The time spans in which the guest ran there."""
         spans, end = [[began, None]] if began else [], None
         for event in guest.qmp.events:
             if event['event'] == 'RESUME' and not (spans and spans[-1][1] is None):
@@ -144,8 +143,8 @@ class _Judge(Judge):
         here = self.spans('source', self.src, self.played.src, 1)
         there = self.spans('destination', self.dst, self.played.dst, None)
         twice = any(a < d and c < b for a, b in here for c, d in there)
-        # As with QEMU alone: without -S a cancellation may cross the word that the guest has come; and a source that has
-        # sent all of postcopy runs the guest again where its connection is closed then, by a kill or a second Ctrl-C.
+        # Possible with plain QEMU too. Without -S, a cancellation can cross the message that the guest has arrived. And a
+        # source that has sent all pages in postcopy resumes the guest if a kill or a second Ctrl-C closes its connection.
         closed = 'wherry' in self.killed or len(self.played.did('interrupt')) > 1
         allowed = (self.case.runs and self.may_be_unknown()) or (self.shared() and closed)
         if twice and not allowed:
@@ -160,7 +159,7 @@ class _Judge(Judge):
     def where(self):
         src, dst = self.src, self.dst
         if src.runs and dst.runs:
-            return 'doubled as by a relay'  # if that may be, which check_once() says
+            return 'doubled as by a relay'  # whether that is permitted, check_once() decides
         if src.runs:
             self.check_runs(self.played.src)
             return 'at the source'
@@ -178,7 +177,7 @@ class _Judge(Judge):
         if 'destination' in self.killed and (src.status == 'postmigrate' or self.arrived()):
             return 'killed with the destination'
         if 'wherry' in self.killed and self.case.multifd and src.status == 'finish-migrate':
-            return 'stuck'  # by itself, see verdict.py
+            return 'stuck'  # QEMU is stuck by itself: see verdict.py
         self.wrong('the guest is lost')
         return 'lost'
 

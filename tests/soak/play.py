@@ -1,9 +1,9 @@
-"""Plays a Case: starts its migration, acts when the moment has come, and waits for both ends of Wherry.
+"""Plays a Case: starts its migration, acts at the right moments, and waits for both ends of Wherry.
 
     with lay(case) as pair:
         done = play(case, pair)
 
-What was done (Done) may explain the end: who was killed, interrupted how often, whether the link is still cut.
+Done records what can explain the end: which processes were killed, how often Wherry was interrupted, whether the link is cut.
 """
 import contextlib
 import dataclasses
@@ -19,19 +19,19 @@ certificates = functools.cache(Certificates)
 
 @dataclasses.dataclass
 class Done:
-    began: float = 0  # wall clock, as QEMU's events are
+    began: float = 0  # wall-clock time, as in QEMU's events
     killed: set = dataclasses.field(default_factory=set)
     interrupted: dict = dataclasses.field(default_factory=lambda: {'sender': 0, 'receiver': 0})
     cut_off: bool = False
     cancelled: bool = False
-    nudged: bool = False  # QEMU never came: Wherry was interrupted, as a person would do
-    at: list = dataclasses.field(default_factory=list)     # of each act: (what, wall clock)
-    ended: dict = dataclasses.field(default_factory=dict)  # 'sender' and 'receiver': when it was seen, wall clock
-    never_came: str = ''  # the moment
+    nudged: bool = False  # QEMU never connected, so Wherry was interrupted, as a person would do
+    at: list = dataclasses.field(default_factory=list)     # (what, wall-clock time) of each act
+    ended: dict = dataclasses.field(default_factory=dict)  # by 'sender', 'receiver': wall-clock time when its end was seen
+    never_came: str = ''  # a moment that was waited for in vain
 
 
 def lay(case):
-    """Both guests, the link and both ends of Wherry, ready to migrate."""
+    """Starts both guests, the link and both ends of Wherry, ready to migrate."""
     guest = {'append': f'pages={case.pages} rate=2000 mix=text:60,random:30,flip:10 verify=20000', 'ram_kib': 49160}
     source, destination = dict(guest), {**guest, 'ram': case.ram, 'autostart': case.runs}
     if case.acts[0].what == 'refuse device':
@@ -76,7 +76,7 @@ def reach(source, destination, moment):
 
 
 def _act(case, pair, done):
-    """Everything in the order of its time, the ends of what lasts among it."""
+    """All acts, and the ends of those that last, in the order of time."""
     due, plan = time.monotonic(), []
     for act in case.acts:
         due += act.after
@@ -125,13 +125,13 @@ def _do(what, pair, done, until_answered):
 
 
 def _cancel(guest):
-    """In a thread of its own, for a frozen QEMU answers later."""
+    """Runs in a thread of its own, because a frozen QEMU answers late."""
     with contextlib.suppress(OSError, QmpError):  # it was killed
         guest.qmp.execute('migrate_cancel', 30)
 
 
 def _wait_ended(case, pair, done):
-    """Waits until both ends of Wherry have ended, far longer than they may take."""
+    """Waits until both ends of Wherry have ended, far longer than that should take."""
     waiting = {'sender': pair.sender, 'receiver': pair.receiver}
     last = max([done.began, *(when for _, when in done.at)])
     while waiting and time.time() < last + 30 + 2 * case.resume:
@@ -148,7 +148,7 @@ def _wait_ended(case, pair, done):
 
 
 def _never_begun(case, pair):
-    """QEMU may be gone before its first byte; then another might come, for all that Wherry knows."""
+    """Whether the source's QEMU left before its first byte. Wherry cannot know, and would wait for another QEMU."""
     pair.dst.qmp.take_in()
     if case.acts[0].moment != 'active' or pair.dst.qmp.find_event('MIGRATION', status='active'):
         return False

@@ -1,5 +1,4 @@
-"""What must hold when a Case has been played, whatever it was: the guest runs once, is not lost, and both ends of
-Wherry have said what is true.
+"""What must hold after any Case: the guest runs on exactly one host, and what both ends of Wherry said is true.
 
     verdict = judge(case, pair, done)     see judge.py
 """
@@ -16,10 +15,10 @@ class _Judge(Judge):
     # Waiting for the QEMUs
 
     def settle(self):
-        """Until both QEMUs are out of it. With multifd a destination whose channels are gone may wait on for ever."""
+        """Waits until both QEMUs have left the migration. With multifd, a destination without channels can wait for ever."""
         def source_out():
             self.src.look()
-            # Cancelled while it connects multifd, it may stay like that for ever, without Wherry too (test_ends.py).
+            # If it is cancelled while it connects multifd, it can stay so for ever, without Wherry too (test_ends.py).
             stuck = self.src.migration == 'cancelling' and self.case.multifd and self.case.acts[0].moment == 'active'
             return self.src.dead or (self.src.migration in ENDED and self.src.status != 'finish-migrate') or stuck
 
@@ -27,11 +26,11 @@ class _Judge(Judge):
             self.dst.look()
             return self.dst.dead or self.dst.migration in ENDED
         self.wait(source_out, 10)
-        # No return path: what the source's QEMU says tells nothing of the destination's.
+        # Without a return path, the source's status says nothing about the destination.
         self.wait(destination_out, 10 if self.src.migration == 'completed' else 2)
         self.completed = self.src.migration == 'completed' or (
             self.src.dead and self.src.said('MIGRATION', status='completed') is not None)
-        # With the guest, whatever became of it since.
+        # The destination had the guest, even if it was killed since.
         self.arrived = (self.dst.migration == 'completed' or self.dst.ran
                         or self.dst.said('MIGRATION', status='completed') is not None)
 
@@ -73,8 +72,8 @@ class _Judge(Judge):
                 return 'at the source, loaded at the destination'
             return 'at the source' if dst.migration in (*ENDED, 'dead') else 'at the source, destination loads for ever'
         if not src.dead and src.migration not in ENDED:
-            # Once the sender has ended, the kernel has closed all that QEMU had of it. Where it was killed then, or QEMU's
-            # main loop hangs, QEMU is stuck by itself (10.0, multifd, closed just behind STOP).
+            # When the sender has ended, the kernel has closed QEMU's connections. If the sender was killed, or QEMU's main
+            # loop hangs, QEMU is stuck by itself (10.0, multifd, closed just after STOP).
             by_itself = 'sender' in killed or (src.status == 'mute' and self.codes['sender'] is not None)
             if not by_itself:
                 self.wrong(f'the source is stuck: {src}')
@@ -89,20 +88,20 @@ class _Judge(Judge):
                 self.wrong(f'the source is {src}')
             return 'killed with the destination'
         if src.status == 'postmigrate' and not self.case.return_path:
-            self.pair.src.cont()  # it was not told, and is not: a person decides
+            self.pair.src.cont()  # nothing tells the source's QEMU; an operator has to decide
             self.check_runs(self.pair.src)
             return 'left stopped at the source'
         self.wrong('the guest is lost')
         return 'lost'
 
     def judge_doubled(self):
-        """Without -S: as with a plain relay that is cut then, or a plain QEMU that is cancelled then. But no end may
-        say that it knows."""
+        """Possible without -S, as with a plain relay that is cut then, or plain QEMU that is cancelled then. But neither end
+        of Wherry may claim to know where the guest is."""
         if not self.case.runs or not self.may_be_unknown():
             self.wrong('the guest runs twice')
         for name, code in self.codes.items():
-            stays = code in (1, 130) and self.dst.dead  # there it was killed since
-            # Without a return path a source that is cancelled looks like one that is done.
+            stays = code in (1, 130) and self.dst.dead  # the destination was killed since
+            # Without a return path, a cancelled source looks like one that has completed.
             moved = code == 0 and not self.case.return_path
             if name not in self.done.killed and code != 3 and not stays and not moved:
                 self.wrong(f'the guest runs twice, and the {name} ends with {code}')
@@ -146,17 +145,17 @@ class _Judge(Judge):
                 self.wrong(f"the {name} says failed, and the guest is at the destination")
         if code == 130 and not interrupted[name]:
             self.wrong(f'the {name} says interrupted, and was not')
-        # Later it may have been about to end already.
+        # Later, it can have been about to end already.
         if code == 1 and interrupted[name] and self.case.acts[0].what == f'interrupt {name}':
             self.wrong(f'the {name} was interrupted, and ends with 1')
-        # Under TLS only a monitor tells, and not one of a QEMU that Wherry had to close, or that has died.
+        # Under TLS only a monitor tells, and only that of a live QEMU whose connections Wherry did not close.
         tells = self.case.sender_qmp and not self.lost_connections() or self.case.receiver_qmp and not self.dst.dead
         silent = not self.case.return_path or (self.case.tls and not tells)
         if code == 3 and not self.may_be_unknown() and not silent:
-            # A receiver that knows that the guest stays does not wait for a sender whose connections were reset.
+            # A receiver that knows that the guest stays at the source does not wait for a sender with reset connections.
             if name == 'sender' and self.codes['receiver'] in (1, 130):
                 self.verdict.outcome += ', sender asks in vain'
-            # A destination that loads for ever says nothing (multifd, without Wherry as well).
+            # A destination that loads for ever gives no answer (multifd, without Wherry as well).
             elif self.dst.migration in (*ENDED, 'dead'):
                 self.wrong(f'the {name} says unknown without a reason')
 
@@ -164,9 +163,9 @@ class _Judge(Judge):
         return any(act.what.startswith(('reset', 'cut')) for act in self.case.acts)
 
     def may_be_unknown(self):
-        """Whether something was done that can keep the destination's word from the source's QEMU."""
+        """Whether an act can have kept the destination's SHUT from the source's QEMU."""
         done = self.done
-        # An error from a QEMU whose stream was cut: within the device description it has loaded the guest all the same.
+        # A QEMU whose stream was cut within the device description reports an error, and yet has loaded the guest.
         cut = self.lost_connections() and 'Sibling indicated error' in self.pair.src.stderr()
         return bool(cut or done.killed or done.cut_off or done.cancelled or max(done.interrupted.values()) > 1)
 
@@ -175,7 +174,7 @@ class _Judge(Judge):
         if self.completed:
             last = max(last, self.src.said('MIGRATION', status='completed') or 0)
         elif not self.done.at:
-            last += 10  # for the migration until it is refused
+            last += 10  # until the migration is refused
         for name, when in self.done.ended.items():
             if name not in self.done.killed and not self.done.nudged and when > last + 2 * self.case.resume + 15:
                 self.wrong(f'the {name} took {when - last:.1f} s to end')

@@ -1,15 +1,16 @@
-"""What the VMs of the verbs lab boot: Debian's kernel, and an initramfs that can reach the host's files and soft-RoCE.
+"""Kernel and initramfs of the VMs of the verbs lab: Debian's kernel, and an initramfs with access to the host's files and
+soft-RoCE.
 
     kernel, initramfs = image()
 
-The kernel is the one of linux-image-amd64 (the flavour `cloud` has no soft-RoCE), which is fetched into the cache of the
-tests on first use, and not installed; delete it there to get a newer one, or put another Debian's there, as for soft-RoCE
-that has on-demand paging (from Linux 6.15 on). From 6.19 on that is three packages: linux-base-…, linux-binary-… and
-linux-modules-…. It is unpacked to its ELF file, because it would take seconds to unpack itself in TCG. The initramfs has
-busybox, `init` and what that needs: the modules below and `rdma`. Both are kept in build/verbs and made anew if that kernel,
-`init` or this file changed.
+The kernel is that of linux-image-amd64 (the flavour `cloud` has no soft-RoCE). It is downloaded into the cache of the tests on
+first use and not installed. Delete it there to get a newer one, or put another Debian's there, for example to have soft-RoCE
+with on-demand paging (from Linux 6.15 on). From 6.19 on, the kernel consists of three packages: linux-base-…, linux-binary-…
+and linux-modules-…. It is unpacked to its ELF file, because unpacking itself under TCG would take seconds. The initramfs has
+busybox, `init`, the modules below and `rdma`. Both are kept in build/verbs, and made again if the kernel, `init` or this file
+changes.
 
-Several processes may call it at once. Raises RuntimeError with what failed. Formats: of the kernel's Documentation,
+Several processes can call it at once. Raises RuntimeError with the cause. Formats: the kernel's Documentation,
 arch/x86/boot.rst (the payload) and driver-api/early-userspace/buffer-format.rst (newc).
 """
 import fcntl
@@ -65,7 +66,7 @@ def _run(*argv, **arguments):
 
 
 def _replace(path, content):
-    """A VM that boots meanwhile has the old file or the new one."""
+    """Replaces the file atomically: a VM that boots meanwhile gets the old file or the new one."""
     new = path.with_suffix('.new')
     new.write_bytes(content)
     os.replace(new, path)
@@ -75,7 +76,7 @@ def _fetch_kernel():
     with tempfile.TemporaryDirectory(dir=CACHE) as work:
         try:
             _download_kernel(work)
-        except RuntimeError:  # apt has no lists yet, or old ones
+        except RuntimeError:  # apt's lists are missing or outdated
             _run('apt-get', '-qq', 'update')
             _download_kernel(work)
         [package] = Path(work).iterdir()
@@ -91,7 +92,7 @@ def _vmlinux(boot_image):
     setup_sectors = boot_image[0x1f1] or 4
     offset, length = struct.unpack_from('<II', boot_image, 0x248)
     start = (setup_sectors + 1) * 512 + offset
-    packed = boot_image[start:start + length - 4]  # its length once it is unpacked follows
+    packed = boot_image[start:start + length - 4]  # the last 4 bytes are its unpacked length
     try:
         if packed.startswith(b'\x28\xb5\x2f\xfd'):
             return subprocess.run(['zstd', '-dc'], input=packed, stdout=subprocess.PIPE, check=True).stdout
@@ -124,20 +125,19 @@ def _initramfs(tree):
 
 
 def _modules(tree):
-    """The modules' files, each behind those that it needs."""
+    """The modules' files, each after those that it needs."""
     if not Path(tree, 'lib').exists():
         Path(tree, 'lib').symlink_to('usr/lib')
     [release] = os.listdir(Path(tree, 'lib/modules'))
     _run('depmod', '-b', tree, release)
-    # Of rdma_rxe's packets; newer kernels have it built in.
+    # For the checksums of rdma_rxe's packets; built into newer kernels.
     crc = [module.stem for module in Path(tree).rglob('crc32_generic.ko')]
     shown = _run('modprobe', '-d', tree, '-S', release, '--show-depends', '--all', *_MODULES, *crc)
     return [Path(path) for path in dict.fromkeys(re.findall(r'^insmod (\S+)', shown, re.MULTILINE))]
 
 
 def _content(path):
-    """A module unpacked, and without the signature at its end, which takes the kernel a while to check; any other file as
-    it is."""
+    """A module is unpacked and loses its signature, which the kernel would take long to check; other files are unchanged."""
     content = path.read_bytes()
     if path.suffix == '.xz':
         content = lzma.decompress(content)

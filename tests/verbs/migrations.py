@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Migrations of our test guest over RDMA, and what may happen to them: both VMs of the verbs lab run this.
+"""Migrations of the test guest over RDMA, and failures of the network: runs in both VMs of the verbs lab.
 
     tests/verbs/vm -n 2 tests/verbs/migrations.py KERNEL [TEST…]
 
-KERNEL is the test guest's file, TEST as unittest has it: Migrations unless told. Node 0 has the guest and runs the tests;
-node 1 is the destination and does what node 0 tells it. A nested QEMU takes seconds to start, so one at the source serves
-all tests: where its guest has moved, it is let go on there afterwards.
+KERNEL is the file of the test guest, TEST a unittest name (default: Migrations). Node 0 has the guest and runs the tests.
+Node 1 is the destination and executes what node 0 tells it. A nested QEMU takes seconds to start, so all tests use one source;
+after a guest has migrated, the source's QEMU resumes its own copy.
 """
 import contextlib
 import functools
@@ -27,13 +27,13 @@ from lab import Guest, Wherry, page_hashes, wait_until  # noqa: E402
 NODE, PEER, SHARED = int(os.environ['VM_NODE']), os.environ['VM_PEER'], Path(os.environ['VM_SHARED'])
 RAILS = f"{PEER},{os.environ['VM_RAIL_PEER']},[{os.environ['VM_PEER6']}]"
 KERNEL = sys.argv[1]
-# What the test guest works on; bench/rdma_migration wants more.
+# The working set of the test guest; bench/rdma_migration uses more.
 PAGES = int(os.environ.get('GUEST_PAGES', 2048))
 RAM = {'ram_kib': 4 * PAGES + (24 << 10) + 8, 'append': f'pages={PAGES} rate=500 mix=text:50,random:40,flip:10 verify=4000'}
-# Looking takes processor time, of which a VM has little: so seldom where that would be measured, in seconds.
+# Seconds between two polls, because frequent polling takes much processor time in a VM.
 SELDOM = 0.2
 ON_DEMAND = 'ODP_SUPPORT' in subprocess.run(['ibv_devinfo', '-v'], stdout=subprocess.PIPE, text=True).stdout
-# Not in CI, whose kernel has none (tests/verbs/image.py).
+# Not in CI, whose kernel does not support it (tests/verbs/image.py).
 PAGES_ON_DEMAND = unittest.skipUnless(ON_DEMAND, "this kernel's soft-RoCE has no on-demand paging (from Linux 6.15 on)")
 
 
@@ -42,21 +42,21 @@ def run(*argv):
 
 
 class Limited:
-    """A host, as Wherry takes one, whose programs may lock 64 KiB of memory, root's too."""
+    """A host for lab.Wherry whose programs can lock only 64 KiB of memory, even as root."""
     @staticmethod
     def inside(argv):
         return ['prlimit', '--memlock=65536', 'setpriv', '--bounding-set=-ipc_lock', *argv]
 
 
 class OnDemand:
-    """Such a host where libfabric registers memory on demand if the device can, and so locks none."""
+    """A host of the same kind where libfabric registers memory on demand if the device can, and so locks none."""
     @staticmethod
     def inside(argv):
         return Limited.inside(['env', 'FI_VERBS_USE_ODP=1', *argv])
 
 
 class Destination:
-    """What node 1 does."""
+    """The destination, on node 1."""
 
     def __init__(self):
         self.receiver = None
@@ -70,7 +70,7 @@ class Destination:
             each.close()
 
     def listen(self, uri=None):
-        """A fresh guest waits for a migration."""
+        """Starts a new guest that waits for a migration."""
         if self.used:
             self.close()
             self.start()
@@ -84,16 +84,16 @@ class Destination:
         self.receiver.wait_listening()
 
     def received(self, timeout):
-        """The receiver's end: code, message, report."""
+        """Waits for the receiver's end; returns exit status, message and report."""
         return self.receiver.wait(timeout), self.receiver.stderr, self.receiver.report
 
     def kill_receiver(self):
         self.receiver.kill()
 
     def resident(self):
-        """Bytes of the guest's memory that are there."""
+        """Resident bytes of the guest's memory."""
         files = Path(f'/proc/{self.guest.process.pid}/fd').iterdir()
-        # Unlike os.readlink, it bears that a file is closed meanwhile.
+        # Unlike os.readlink, it does not fail if a file is closed meanwhile.
         [ram] = (file for file in files if os.path.realpath(file).startswith('/memfd:'))
         return os.stat(ram).st_blocks * 512
 
@@ -101,7 +101,7 @@ class Destination:
         return page_hashes(self.guest)
 
     def go_on(self):
-        """Lets the guest run that has moved here; what it finds wrong."""
+        """Runs the guest that has arrived here; returns the faults that it finds in its memory."""
         self.guest.cont()
         self.guest.wait_verified(PAGES)
         self.guest.stop()
@@ -111,8 +111,8 @@ class Destination:
 
 
 class Far:
-    """Node 1's Destination at node 0: far.receive() is receive() there, with its result or what it raised. Orders and
-    answers are files, for the network may be down."""
+    """A proxy on node 0 for node 1's Destination: far.receive() calls receive() there and returns its result or raises its
+    exception. Calls and results go through files, because the network may be down."""
     _count = itertools.count()
 
     def __getattr__(self, name):
@@ -151,7 +151,7 @@ def serve():
 
 
 class Source(unittest.TestCase):
-    """What the tests below have in common."""
+    """Shared by the tests below."""
 
     @classmethod
     def setUpClass(cls):
@@ -172,7 +172,7 @@ class Source(unittest.TestCase):
         self.src.execute('migrate', uri=f"unix:{self.src.path('out')}")
 
     def hold(self, keys):
-        """In the middle of a migration, where it stays."""
+        """Starts a migration that stays in its middle."""
         self.src.configure_migration(downtime_limit=1, max_bandwidth=4 << 20)
         self.begin(keys)
         wait_until(lambda: self.src.execute('query-migrate').get('ram', {}).get('dirty-sync-count', 0) >= 2, 60, 'pass 2')
@@ -192,14 +192,14 @@ class Source(unittest.TestCase):
         return there
 
     def check_moved(self):
-        self.resident = self.far.resident()  # before all of it is read
+        self.resident = self.far.resident()  # before reading all of it
         self.here, there = page_hashes(self.src), self.far.ram()
         self.assertEqual([page for page, pair in enumerate(zip(self.here, there, strict=True)) if pair[0] != pair[1]], [])
         self.assertEqual(self.far.go_on(), [])
         self.src.cont()
 
     def check_goes_on(self, within):
-        """The source's QEMU has given up within that time, and its guest runs on."""
+        """The source's QEMU gives up within that time, and its guest keeps running."""
         def runs_on():
             return self.src.execute('query-migrate')['status'] == 'failed' and self.src.status() == 'running'
         wait_until(runs_on, within, 'guest that runs on')
@@ -207,7 +207,7 @@ class Source(unittest.TestCase):
         self.assertEqual(self.src.bad(), [])
 
     def check_lost_link(self, resume, longest):
-        """Behind a link that has just gone: the guest runs on soon, both ends say why, and end in time."""
+        """The link has just been cut: the guest runs again soon, both ends name the cause and end in time."""
         began = time.monotonic()
         self.check_goes_on(resume + 10)
         runs_on = time.monotonic() - began
@@ -221,13 +221,13 @@ class Source(unittest.TestCase):
 
 class Migrations(Source):
     def test_raw(self):
-        """Straight into guest memory, which stays sparse, by two devices, one of which has two addresses."""
+        """Directly into guest memory, which stays sparse, through two devices, one of which has two addresses."""
         self.check_raw()
 
     @PAGES_ON_DEMAND
     def test_raw_on_demand(self):
         self.check_raw(there=OnDemand)
-        # All that was offered; the rest came in messages, or lay in too many places for one grant.
+        # Everything that was offered; the rest came in messages, or was in too many places for one grant.
         written, sent = (sum(lane[key] for lane in report['lanes'])
                          for key, report in (('written', self.there), ('bytes', self.sender.report)))
         self.assertGreater(written, 0.75 * sent)
@@ -241,10 +241,10 @@ class Migrations(Source):
         zero = hashlib.sha1(bytes(4096)).digest()
         full = sum(page != zero for page in self.here) * 4096
         self.assertLessEqual(self.resident, 1.05 * full)
-        self.assertLess(full, RAM['ram_kib'] << 9)  # half of it: or there would be nothing to see
+        self.assertLess(full, RAM['ram_kib'] << 9)  # half of it; otherwise the next check would mean nothing
 
     def test_mixed(self):
-        """The receiver lacks one of the devices: that lane goes over TCP."""
+        """The receiver lacks one of the devices: its lane uses TCP."""
         self.far.run('rdma', 'link', 'delete', 'rxe1')
         self.addCleanup(self.far.run, 'rdma', 'link', 'add', 'rxe1', 'type', 'rxe', 'netdev', 'eth1')
         self.begin('compress=off&streams=3', scheme='wherry', to=RAILS)
@@ -254,8 +254,8 @@ class Migrations(Source):
             self.assertIn('at the receiver, provider verbs has no device', report['lanes'][1]['no_rdma'])
 
     def test_idle_lane_dies(self):
-        """Of one of the cards the receiver gets no packets of RDMA's any more, while nothing is sent: the lane is lost before
-        it is needed, though TCP still gets through."""
+        """RDMA packets stop arriving on one card while nothing is sent. The lane is lost before it is needed, although TCP
+        still works."""
         self.far.receive()
         self.sender = self.enterContext(self.send('resume=3s&streams=2', to=RAILS))
         self.sender.wait_for_socket(30)
@@ -267,13 +267,13 @@ class Migrations(Source):
             wait_until(lambda: 'lane lost: number=1' in self.sender.stderr, 30, 'lost lane', SELDOM)
         self.src.execute('migrate', uri=f"unix:{self.src.path('out')}")
         self.complete()
-        # The end that found out first says why; the other was told.
+        # The end that noticed first gives the cause; the other end was told.
         self.assertRegex(self.sender.stderr + self.receiver_said, 'lane lost: .*nothing got through for 3 seconds')
         self.assertEqual([lane['lost'] for lane in self.sender.report['lanes']], [False, True])
 
     @contextlib.contextmanager
     def lossy(self, percent):
-        """The wire loses so many packets each way."""
+        """The wire loses this share of the packets in each direction."""
         for run_there in (run, self.far.run):
             run_there('tc', 'qdisc', 'add', 'dev', 'eth0', 'root', 'netem', 'loss', f'{percent}%')
         try:
@@ -320,9 +320,9 @@ class Migrations(Source):
 
     @PAGES_ON_DEMAND
     def test_device_that_misplaces(self):
-        """Soft-RoCE's on-demand paging takes the beginning of a page for any place in it: where it reads at a source, whose
-        pages lie anywhere in QEMU's stream, and where it writes packets that are shorter than a page. No page of a guest goes
-        over that."""
+        """With on-demand paging, soft-RoCE accesses the beginning of a page instead of the right offset in it. That breaks
+        reads at the source, whose pages are at any offset in QEMU's stream, and writes of packets shorter than a page. No page
+        of a guest may be sent that way."""
         says = 'at the receiver, the sample came damaged'
         for here, there, mtu in ((OnDemand, None, 9000), (None, OnDemand, 1500)):
             with self.subTest(here=here, there=there, mtu=mtu), self.mtu(mtu):
@@ -353,7 +353,7 @@ class BesideQemu(Source):
         self.src.configure_migration(downtime_limit=int(os.environ['DOWNTIME_MS']))
 
     def test_totals(self):
-        """The same guest's migrations over Wherry and over QEMU's own transports, in turn: a line of JSON each."""
+        """Migrations of the same guest over Wherry and over QEMU's own transports, in turn; prints a line of JSON for each."""
         for _ in range(int(os.environ['ROUNDS'])):
             self.set_return_path(True)
             for keys in '', 'compress=off', 'compress=off&streams=4':
@@ -373,7 +373,7 @@ class BesideQemu(Source):
         self.src.execute('migrate-set-capabilities', capabilities=[{'capability': 'return-path', 'state': state}])
 
     def say(self, way):
-        def figures():  # what QEMU at the source says, which may come a moment after its status
+        def figures():  # of the source's QEMU; they may come a moment after its status
             told = self.src.execute('query-migrate')
             return 'downtime' in told and {'way': way, 'total_ms': told['total-time'], 'downtime_ms': told['downtime']}
         print(json.dumps(wait_until(figures, 10, 'figures')), flush=True)
@@ -381,8 +381,8 @@ class BesideQemu(Source):
 
 class DeadLink(Source):
     def test_card_goes_down(self):
-        """The kernel waits almost a minute until it takes an endpoint back whose packets go nowhere: so long the processes
-        stay, and no longer for several lanes. Soft-RoCE's connection manager does not survive it: the VMs are of no use
+        """The kernel takes almost a minute to release an endpoint whose packets get no answer. The processes live that long,
+        and no longer with several lanes. Soft-RoCE's connection manager does not survive it, so the VMs are unusable
         afterwards."""
         self.hold('resume=5s')
         self.far.run('ip', 'link', 'set', 'eth0', 'down')

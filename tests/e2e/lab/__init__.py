@@ -1,10 +1,10 @@
-"""The lab: what end-to-end tests and benchmarks are made of. Python 3.11, standard library only, root.
+"""The lab: building blocks of end-to-end tests and benchmarks. Python 3.11, standard library only; needs root.
 
 Guest (a QEMU with our test guest), Qmp, Link (a network), Wherry (send, receive), Pair (all of these, ready to
 migrate), native_migrate (the control), compare_ram; Hosts (two hosts with libvirt), Domain (our test guest on them);
 Certificates (for TLS between the QEMUs); ENDED … (states of a migration); measure, measure_domain (one migration's
 figures, for benchmarks).
-Everything is a context manager that leaves nothing behind; each module's text says how to use it.
+Everything is a context manager that leaves nothing behind; each module's docstring says how to use it.
 """
 from .certificates import Certificates
 from .domain import ABORTED, Domain

@@ -1,4 +1,4 @@
-"""Certificates: two authorities, and what QEMU has of them as client and as server of a migration over TLS.
+"""Certificates: two authorities, and QEMU's TLS credentials from them, for the client and the server of a migration.
 
     certificates = Certificates()
     Guest(**certificates.end('server'), …)     with the migration's parameters tls-creds=tls, tls-hostname=peer
@@ -33,8 +33,8 @@ class Certificates:
                   '--outfile', self._path(f'{name}-cert.pem'), *arguments)
 
     def end(self, endpoint, authority='known'):
-        """Options of Guest, for the 'client' or the 'server'. One of the other authority trusts the known one as well, for
-        QEMU checks its own certificate too."""
+        """Options of Guest, for the 'client' or the 'server'. An end of the other authority also trusts the known one; it must
+        trust its own, because QEMU checks its own certificate too."""
         directory = f'{endpoint}-{authority}'
         if not os.path.exists(self._path(directory)):
             os.mkdir(self._path(directory))

@@ -1,4 +1,4 @@
-"""Console: what our test guest (tests/guest/guest.c) has printed on one host, and what that says of its memory.
+"""Console: the output of the test guest (tests/guest/guest.c) on one host, and what it reports about its memory.
 
     console = Console('/path/of/the/serial/file', alive)
     console.wait_ready()
@@ -16,7 +16,7 @@ class Console:
         self._path, self._alive = path, alive
 
     def console(self):
-        """The whole lines printed so far. A destination's first line may be the rest of one begun at the source."""
+        """The complete lines so far. The first line at a destination can be the rest of a line begun at the source."""
         try:
             text = Path(self._path).read_text(errors='replace')
         except FileNotFoundError:
@@ -49,14 +49,14 @@ class Console:
         return ticks[-1] if ticks else None
 
     def bad(self):
-        """What the guest found wrong: its BAD lines, or its count if only that is left. Empty when all is well."""
+        """The faults that the guest found: its BAD lines, or its count if only that is left. Empty if there are none."""
         lines = [line for line in self.console() if line.startswith('BAD')]
         tick = self.last_tick()
         return lines or ([f"bad={tick['bad']}"] if tick and tick['bad'] else [])
 
     def wait_verified(self, pages, timeout=30, passed_ticks=0):
-        """Waits until the running guest has checked that many more pages than at its first tick here, or its first one
-        past those."""
+        """Waits until the running guest has checked `pages` more pages than at its first tick here, without the first
+        `passed_ticks` ticks."""
         def enough(_):
             ticks = self.ticks()[passed_ticks:]
             return ticks and ticks[-1]['verified'] - ticks[0]['verified'] >= pages

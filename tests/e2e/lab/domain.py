@@ -1,16 +1,16 @@
-"""Domain: our test guest as a libvirt domain of Hosts. It starts on host a, and is ready when the context is entered.
+"""Domain: the test guest as a libvirt domain of Hosts. It starts on host a, and is ready when the context is entered.
 
     with Domain(hosts) as vm:
         vm.migrate('--p2p')
         vm.check_runs_on(hosts.b)
 
 append      the guest's command line
-ram_kib     of the guest
+ram_kib     RAM of the guest
 own_qmp     whether QEMU has a monitor besides libvirt's
-disk        bytes of random content that it has as a disk of its own on host a, and as many zeros on host b
+disk        size in bytes of a disk, with random content on host a and zeros on host b
 
-`name` is the domain's own, `console[host]` what the guest has printed on that host. Leaving the context removes the
-domain from both hosts; an error that leaves it takes QEMU's messages along.
+`name` is the domain's name, `console[host]` the guest's Console on that host. Leaving the context removes the domain from
+both hosts. An exception that leaves the context gets QEMU's messages.
 """
 import contextlib
 import itertools
@@ -21,9 +21,8 @@ from .console import Console
 from .guest import guest_kernel
 from .pair import PAGES
 
-# What libvirt says, as a pattern, when a migration was aborted. QEMU (7.2 to 10.0 at least) shuts its channel before it calls
-# itself «cancelling»: if its migration thread sees that first, the migration has failed, and libvirt passes on whatever it
-# finds to say about that.
+# libvirt's messages, as a pattern, for an aborted migration. QEMU (7.2 to 10.0 at least) shuts its channel before its status is
+# `cancelling`. If its migration thread notices the channel first, the migration fails, and libvirt reports that error.
 ABORTED = 'canceled by client|unexpectedly failed|unexpectedly closed the monitor'
 
 _XML = '''
@@ -50,13 +49,13 @@ _DISK = '''
   <driver name='qemu' type='raw'/><source file='{}'/><target dev='vda' bus='virtio'/>
 </disk>
 '''
-_KERNEL = '/var/lib/libvirt/guest.elf'  # where QEMU can read it whatever its user
+_KERNEL = '/var/lib/libvirt/guest.elf'  # readable for any user
 _count = itertools.count(1)
 
 
 def _ram(kib):
-    """libvirt rounds RAM up to whole MiB, and with such a size QEMU 7.2 under TCG loses dirty pages (see Guest). So QEMU is
-    told of RAM of another size, behind libvirt's back."""
+    """libvirt rounds RAM up to whole MiB, and with such a size QEMU 7.2 under TCG loses dirty pages (see Guest). So this gives
+    QEMU another size without libvirt's knowledge."""
     return ['-object', f'memory-backend-memfd,id=guest.ram,size={kib}K,share=on', '-machine', 'memory-backend=guest.ram',
             '-m', f'{kib}k']
 
@@ -104,7 +103,7 @@ class Domain:
     def __exit__(self, kind, error, trace):
         for host in self.hosts:
             if error is not None:
-                with contextlib.suppress(FileNotFoundError):  # it never came there
+                with contextlib.suppress(FileNotFoundError):  # it was never there
                     said = host.path(self._log('log')).read_text(errors='replace')
                     error.add_note(f'QEMU on {host.name}: {said}')
             for command in ('destroy', 'undefine'):
@@ -112,7 +111,7 @@ class Domain:
                     host.virsh(command, self.name)
 
     def state(self, host):
-        """What virsh calls the domain's state: 'running', 'shut off' …; None where there is no such domain."""
+        """The domain's state in virsh's words: 'running', 'shut off' …; None if the host has no such domain."""
         try:
             return host.virsh('domstate', self.name)
         except RuntimeError as error:
@@ -128,20 +127,20 @@ class Domain:
     # Migration
 
     def migrate(self, *options, live=True, source=None, to=None, **run_args):
-        """virsh migrate to host b (or from `source` to the libvirt URI `to`), from beginning to end. Raises with what
-        virsh says if it fails."""
+        """virsh migrate to host b (or from `source` to the libvirt URI `to`), until its end. Raises virsh's message if it
+        fails."""
         to = to or f'qemu+tcp://{self.hosts.b.name}/system'
         (source or self.hosts.a).virsh('migrate', *(['--live'] if live else []), *options, self.name, to, **run_args)
 
     def job(self, *options):
-        """Figures of the job under way on host a, by libvirt's names for them ('memory_processed': bytes …); with
-        '--completed' those of the last one."""
+        """Figures of the running job on host a, under libvirt's names ('memory_processed': bytes …); with '--completed' those
+        of the last job."""
         lines = self.hosts.a.virsh('domjobinfo', '--rawstats', *options, self.name).splitlines()
         fields = (line.split(':', 1) for line in lines if ':' in line)
         return {name.strip(): value.strip() for name, value in fields}
 
     def check_runs_on(self, host):
-        """The domain runs on that host and on no other, and its guest goes on and finds every page right."""
+        """Checks that the domain runs on that host only, and that its guest runs and finds every page right."""
         for each in self.hosts:
             state = self.state(each)
             if (state == 'running') != (each is host) or state not in ('running', 'shut off', None):

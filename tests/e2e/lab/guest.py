@@ -1,20 +1,20 @@
-"""Guest: a QEMU that runs our test guest (tests/guest/guest.c), as the source or the destination of a migration.
+"""Guest: a QEMU that runs the test guest (tests/guest/guest.c), as the source or the destination of a migration.
 
     with Guest('10.0') as src, Guest('10.0', incoming=True, ram='memfd') as dst: …
 
 version   '7.2' (installed), '10.0', '11.1' (unpacked by tests/e2e/qemu-from-suite on first use)
 incoming  a destination: starts with `-incoming defer`; otherwise it boots
-autostart whether the guest runs on its own: by default a source does, and a destination waits for `cont()` (-S)
+autostart whether the guest starts by itself: by default a source does, and a destination waits for `cont()` (-S)
 ram       'private', 'memfd' (memory-backend-memfd), 'shm' (memory-backend-file in /dev/shm; `ram_file` is its path)
-ram_kib   default 131080: QEMU 7.2 under TCG loses dirty pages when RAM is a multiple of 256 KiB. Rounded up to what the
-          machine takes, which for others than x86 is such a multiple
+ram_kib   default 131080: QEMU 7.2 under TCG loses dirty pages if RAM is a multiple of 256 KiB. Rounded up to what the
+          machine accepts, which is such a multiple on machines other than x86
 arch      'x86_64', 's390x', 'ppc64', 'alpha' (MACHINES)
-machine   the arch's ('pc'), 'q35' or an exact machine type
-kernel    the test guest's file, if it is built already; '' for none, as on alpha
-accel     as QEMU takes it; the test guest is for TCG
+machine   the arch's default ('pc'), 'q35' or an exact machine type
+kernel    file of the test guest, if it is built already; '' for none, as on alpha
+accel     QEMU's -accel; the test guest is for TCG
 netns     network namespace to run in, e.g. link.netns('a')
 
-`qmp` is our monitor connection, `qmp_path` a second monitor for Wherry, `path(NAME)` a place for sockets. Leaving the
+`qmp` is the test's monitor connection, `qmp_path` a second monitor for Wherry, `path(NAME)` a path for a socket. Leaving the
 context kills QEMU and removes every file. The RAM block has the same name for every kind of RAM, so kinds can be mixed.
 """
 import functools
@@ -38,7 +38,7 @@ CACHE = Path(os.environ.get('WHERRY_TEST_CACHE', '/var/cache/wherry-tests'))
 
 @functools.cache
 def qemu_path(version, arch='x86_64'):
-    """The qemu-system-ARCH of that version. 11.1 is what Debian sid has, and may be newer by now."""
+    """The qemu-system-ARCH of that version. 11.1 is the version in Debian sid, which may be newer by now."""
     if version == '7.2':
         return f'qemu-system-{arch}'
     packages = MACHINES[arch].packages
@@ -134,15 +134,15 @@ class Guest(Console):
         self.execute('cont')
 
     def sleep(self):
-        """Into ACPI S3, as a guest does by itself: by a write to its register (pc, q35). system_wakeup ends it."""
-        # QEMU 7.2 takes no less than both bytes, and the monitor of 11.1 writes no more than one.
+        """Puts the guest into ACPI S3, as a guest does itself, by a write to the register (pc, q35). system_wakeup ends it."""
+        # QEMU 7.2 accepts only a write of both bytes, and the monitor of 11.1 can write only one.
         for write in ('/w 0x604 0x2400', '/b 0x605 0x24'):
             if self.status() != 'suspended':
                 self.execute('human-monitor-command', command_line=f'o {write}')
         wait_until(lambda: self.status() == 'suspended', 5, 'guest that sleeps')
 
     def touched(self):
-        """Page touches so far, by the guest's counter in its memory: also between two ticks, and when it is stopped."""
+        """Page touches so far, from the guest's counter in its memory; current also between ticks and when it is stopped."""
         symbols = subprocess.run(['nm', self._kernel], check=True, capture_output=True, text=True).stdout
         address = re.search(r'(\w+) b touched$', symbols, re.MULTILINE)[1]
         return int(self.execute('human-monitor-command', command_line=f'xp /1gd 0x{address}').split(':')[1])
@@ -166,8 +166,8 @@ class Guest(Console):
         self.execute('migrate-set-parameters', **{'max_bandwidth': 0, **parameters})
 
     def wait_migrated(self, timeout=120, every=0.01):
-        """Waits for the end of an outgoing migration, which is looked at every so many seconds, and returns query-migrate;
-        raises if it did not complete."""
+        """Waits for the end of an outgoing migration, polling every `every` seconds, and returns query-migrate; raises if it
+        did not complete."""
         def finished():
             info = self.execute('query-migrate')
             return info if info.get('status') in ENDED else None

@@ -1,34 +1,34 @@
-"""Hosts: two hosts on this machine, each with a libvirt of its own, for migrations between them.
+"""Hosts: two hosts on this machine, each with its own libvirt, for migrations between them.
 
     with Hosts() as hosts:
         hosts.a.virsh('list')
         hosts.b.start('wherryd', ['wherryd', …])
         hosts.b.wait_listening('wherryd', '/run/wherry/wherryd.sock')
 
-rate    of the link between them, as Link takes it
-qemu    by a host's name, what its /etc/libvirt/qemu.conf says of users and certificates; QEMU runs as root unless told
-suite   of Debian, whose libvirt and QEMU are taken instead of those installed here: 'trixie' has 11.3 and 10.0. They
-        are unpacked on first use (250 MB), and run in that tree; all else on a host, as Wherry, does not.
+rate    of the link between them, as in Link
+qemu    by host name: users and certificates for /etc/libvirt/qemu.conf; by default QEMU runs as root
+suite   a Debian suite whose libvirt and QEMU are used instead of the installed ones: 'trixie' has 11.3 and 10.0. They are
+        unpacked on first use (250 MB) and run in that tree; everything else on a host, such as Wherry, does not.
 cgroups whether libvirt on host a puts its QEMUs into control groups of version 1, below /sys/fs/cgroup/cpu/machine. (On
         host b they would have the same names.)
 
 A host is a network namespace (one end of `hosts.link`, which sets rates and cuts the cable), a mount namespace and a UTS
-namespace, in which virtlogd and libvirtd run as they are installed on this machine. It has its own
+namespace, in which the installed virtlogd and libvirtd run. It has its own
 
-    name                hosta, hostb; each finds the other by it (/etc/hosts)
-    host UUID           without which libvirt takes the two for one
+    name                hosta, hostb; each resolves the other (/etc/hosts)
+    host UUID           or libvirt would consider both the same host
     /run, /etc/libvirt, /var/lib/libvirt, /var/log/libvirt
-                        in memory, empty at first, gone with the host. This machine only gets the empty directories that
-                        they are mounted on, where it has none
+                        in memory, empty at first, gone with the host. On this machine, only empty directories as mount
+                        points are created, if they are missing
 
-and shares all else with this machine: programs, /tmp, /dev, process ids. What libvirt has found out about QEMU is kept for
-the next run and for both hosts, because it takes seconds to ask. There are no D-Bus, no systemd, and no cgroups unless
-asked for. libvirtd also listens on TCP, and asks nobody who they are.
+and shares everything else with this machine: programs, /tmp, /dev, process ids. What libvirt has learned about QEMU is kept
+for the next run and for both hosts, because probing takes seconds. There is no D-Bus, no systemd, and no control group unless
+requested. libvirtd also listens on TCP, without authentication.
 
-On both hosts there are /run/wherry/hosta and /run/wherry/hostb, for sockets named by the host that a migration goes to.
+Both hosts have /run/wherry/hosta and /run/wherry/hostb, for sockets named after the host that a migration goes to.
 
-Needs root. Leaving the context kills what runs on the hosts; what test processes that died left is removed by the next
-Hosts or Link. For one thread, except that `run` and `virsh` may be called from any.
+Needs root. Leaving the context kills what runs on the hosts. The next Hosts or Link removes what dead test processes left. For
+one thread, except that `run` and `virsh` are thread-safe.
 """
 import contextlib
 import functools
@@ -60,13 +60,13 @@ add() {  # add LINE FILE
 add 'libvirt-qemu:x:64055:64055::/:/bin/false' /etc/passwd
 add 'libvirt-qemu:x:64055:' /etc/group
 mkdir -p /var/log/libvirt/qemu /run/wherry/hosta /run/wherry/hostb
-# For all: where QEMU may not open it but libvirt may, libvirt asks QEMU about itself again and again.
+# For all users: if libvirt can open it and QEMU cannot, libvirt probes QEMU again and again.
 if [ -e /dev/kvm ]; then
   mknod -m 666 /run/kvm c 10 232
   mount --bind /run/kvm /dev/kvm
 fi
 if [ -n "$root" ]; then
-  mount --bind "$root" "$root"  # libvirt makes a mount namespace for each QEMU, of a root that is a mount
+  mount --bind "$root" "$root"  # libvirt makes a mount namespace for each QEMU, and needs a root that is a mount
   touch "$root/etc/hosts" "$root/etc/passwd" "$root/etc/group"
   for path in /etc/hosts /etc/passwd /etc/group /proc /sys /dev /tmp /var/cache/libvirt "$@"; do
     [ -e "$root$path" ] || mkdir -p "$root$path"
@@ -120,7 +120,7 @@ class Host:
             raise RuntimeError(f'{name} cannot be made: {said}{self._holder.stdout.read()}')
         self.path('/etc/libvirt/libvirtd.conf').write_text(_LIBVIRTD.format(uuid=uuid.uuid4()))
         self.path('/etc/libvirt/qemu.conf').write_text(_QEMU.format('"cpu"' if cgroups else '') + qemu)
-        if cgroups:  # libvirt 9.0 starts no QEMU where both versions are and systemd is not
+        if cgroups:  # without systemd, libvirt 9.0 starts no QEMU if both versions exist
             self.run(['umount', '/sys/fs/cgroup/unified'])
         self.start('virtlogd', [*self._with_libvirt, 'virtlogd'])
         self.start('libvirtd', [*self._with_libvirt, 'libvirtd', '--listen'])
@@ -130,11 +130,11 @@ class Host:
         return ['nsenter', '--target', str(self._holder.pid), '--mount', '--net', '--uts', '--', *argv]
 
     def path(self, path):
-        """A file of this host, as seen from outside of it."""
+        """The path of a file of this host, usable from outside."""
         return Path(f'/proc/{self._holder.pid}/root{path}')
 
     def run(self, argv, stdin='', timeout=60):
-        """Runs a command to its end and returns what it prints; raises with what it says if it fails."""
+        """Runs a command to its end and returns its output; raises with its messages if it fails."""
         argv = [str(argument) for argument in argv]
         done = subprocess.run(self.inside(argv), input=stdin, capture_output=True, text=True, timeout=timeout)
         if done.returncode:
@@ -146,7 +146,7 @@ class Host:
         return spawn(self.inside(argv), **popen_args)
 
     def start(self, name, argv):
-        """Starts a daemon, which runs until the host goes, and returns its Popen. It prints to `log(name)`."""
+        """Starts a daemon, which runs until the host ends, and returns its Popen. `log(name)` is its output."""
         with open(self._log(name), 'wb') as log:
             self._daemons[name] = self.popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         return self._daemons[name]
@@ -163,12 +163,12 @@ class Host:
         return self._log(name).read_text(errors='replace').strip()
 
     def kill(self, name):
-        """Kills a daemon, so that it can do nothing about it."""
+        """Kills a daemon with SIGKILL."""
         self._daemons[name].kill()
         self._daemons[name].wait()
 
     def memory(self, name):
-        """Bytes of memory that the daemon takes now."""
+        """Resident memory of the daemon, in bytes."""
         pages = Path(f'/proc/{self._daemons[name].pid}/statm').read_text().split()[1]
         return int(pages) * os.sysconf('SC_PAGE_SIZE')
 
@@ -189,21 +189,21 @@ class Host:
     # What is there
 
     def processes(self):
-        """Process ids of all that runs here."""
+        """Ids of all processes on this host."""
         listed = subprocess.run(['ip', 'netns', 'pids', self._netns], capture_output=True, text=True, check=True)
         return set(map(int, listed.stdout.split()))
 
     def _listening(self):
-        """Paths of unix sockets that somebody listens at."""
+        """Paths of unix sockets with a listener."""
         lines = map(str.split, Path(f'/proc/{self._holder.pid}/net/unix').read_text().splitlines())
         return [fields[7] for fields in lines if fields[3] == '00010000' and len(fields) == 8]
 
     def holdings(self):
-        """How many there are of all that can be left behind: processes, listening unix sockets, files below
-        /run/wherry, descriptors of each daemon. What `after - before` has is new."""
+        """Counts of everything that can be left behind: processes, listening unix sockets, files below /run/wherry,
+        descriptors of each daemon. `after - before` has what is new."""
         found = Counter(f'socket {path}' for path in self._listening())
         for pid in self.processes():
-            with contextlib.suppress(OSError):  # it has just ended
+            with contextlib.suppress(OSError):  # the process has just ended
                 found[f"process {Path(f'/proc/{pid}/comm').read_text().strip()}"] += 1
         files = self.path('/run/wherry').rglob('*')
         found.update(f"file {path.relative_to(self.path('/'))}" for path in files if not path.is_dir())
@@ -248,7 +248,7 @@ class Hosts:
         return sum((host.holdings() for host in self), Counter())
 
     def wait_nothing_left(self, before, timeout=10):
-        """Waits until there is nothing on either host that was not there when `before` was taken (by holdings)."""
+        """Waits until neither host has anything that it did not have at `before` (from holdings)."""
         try:
             wait_until(lambda: not self.holdings() - before, timeout, 'clean hosts')
         except TimeoutError:

@@ -3,11 +3,11 @@
     with Link(rate='1gbit') as link:
         link.run_in('a', ['wherry', 'send', …, f"wherry://{link.address('b')}"])
 
-rate   of an Ethernet, as tc writes it ('1gbit'), each way; None = as fast as the kernel can
-passes both ends have an MTU of 9000, and a router between them drops packets of more than so many bytes, without a word.
-       IPv4 only
+rate   of the Ethernet, in tc's notation ('1gbit'), in each direction; None = as fast as the kernel can
+passes both ends have an MTU of 9000, and a router between them silently drops packets of more than this many bytes. IPv4
+       only
 Addresses: link.address('a'), link.address('b', 6) for IPv6. Needs root. Leaving the context removes both namespaces and
-kills what runs in them; namespaces of test processes that died are removed by the next Link.
+kills what runs in them. The next Link removes namespaces of dead test processes.
 """
 import os
 import re
@@ -19,7 +19,7 @@ from .process import end, in_namespace, owner_is_dead, spawn, unique_name
 _NETNS = '/run/netns'
 _ADDRESS = {('a', 4): '10.98.0.1', ('b', 4): '10.98.0.2', ('a', 6): 'fd98::1', ('b', 6): 'fd98::2'}
 _UNITS = {'kbit': 1e3, 'mbit': 1e6, 'gbit': 1e9}
-_COUNTED = 1514 / 1538  # of a full Ethernet frame's time, tbf does not see preamble, checksum and gap
+_COUNTED = 1514 / 1538  # share of a full Ethernet frame that tbf counts: without preamble, checksum and gap
 
 
 def _ip(*args):
@@ -75,7 +75,7 @@ class Link:
                 'peer', f'to-{side}', 'netns', router, 'mtu', str(mtu))
             _ip('-n', router, 'link', 'set', f'to-{side}', 'up')
             _ip('-n', router, 'route', 'add', self.address(side), 'dev', f'to-{side}')
-        # Nothing that the router itself has to say gets anywhere: ICMP's "fragmentation needed".
+        # Drops what the router itself sends: ICMP's "fragmentation needed".
         _ip('-n', router, 'rule', 'add', 'iif', 'lo', 'pref', '1', 'blackhole')
         for name in ('ip_forward', 'conf.to-a.proxy_arp', 'conf.to-b.proxy_arp'):
             subprocess.run(in_namespace(router, ['sysctl', '-qw', f'net.ipv4.{name}=1']), check=True)
@@ -112,15 +112,15 @@ class Link:
         return self._processes[-1]
 
     def cut(self, side='a'):
-        """Pulls the cable: packets vanish both ways, connections stay open."""
+        """Pulls the cable: packets are lost in both directions, connections stay open."""
         _ip('-n', self.netns(side), 'link', 'set', 'cable', 'down')
 
     def lose(self, side, on=True):
-        """From now on, or no longer, all that `side` sends is lost; what the other sends arrives."""
+        """Drops everything that `side` sends, or stops dropping it; the other direction works."""
         _ip('-n', self.netns(side), 'route', 'add' if on else 'del', 'blackhole', self.address('ab'[side == 'a']))
 
     def reset_busiest(self, side='a'):
-        """Resets that one of the cable's TCP connections over which `side` has moved the most bytes."""
+        """Resets the TCP connection over which `side` has moved the most bytes."""
         connections = {}
         for line in self._ss(side, '-i', 'state', 'established', 'src', f'{self.address(side)}/24').splitlines():
             moved = [int(n) for n in re.findall(r'\bbytes_(?:sent|received):(\d+)', line)]
@@ -129,11 +129,11 @@ class Link:
         self._ss(side, '-K', 'state', 'established', f'sport = :{local} and dport = :{remote}')
 
     def reset_all(self, side='a'):
-        """Resets all of the cable's TCP connections, as a firewall does that forgets them."""
+        """Resets all TCP connections of the cable, as a firewall that loses its state."""
         self._ss(side, '-K', 'state', 'established', 'src', f'{self.address(side)}/24')
 
     def connections(self, side):
-        """What `ss` says of the TCP connections there."""
+        """The output of `ss` for the TCP connections there."""
         return self._ss(side)
 
     def _ss(self, side, *args):

@@ -1,11 +1,11 @@
-"""Machine: how QEMU is told to run our test guest on a processor.
+"""Machine: QEMU's options for the test guest, by processor.
 
     MACHINES['s390x'].ram          for x86_64, s390x and ppc64; alpha has no test guest
 
-kind      the machine type unless a test asks for another, and `options` that stand behind it
-ram       the name of the RAM block that QEMU makes by itself
-ram_unit  KiB that RAM has to be a multiple of
-packages  with its QEMU in newer Debians, besides qemu-system-x86
+kind      the default machine type, and `options` that follow it
+ram       the name of QEMU's default RAM block
+ram_unit  RAM must be a multiple of this, in KiB
+packages  Debian packages with its QEMU in newer suites, besides qemu-system-x86
 """
 import dataclasses
 

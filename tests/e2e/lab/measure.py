@@ -1,20 +1,20 @@
-"""measure: one whole migration over a link of its own, by QEMU alone or by Wherry, and its figures. For benchmarks.
+"""measure: one whole migration over its own link, by QEMU alone or by Wherry, and its figures. For benchmarks.
 
     figures = measure(Way(2, 'streams=2'), version='10.0', rate='1gbit', ram_kib=524296, guest='pages=65536 rate=500',
                       downtime_ms=300, timeout=45)
 
-rate     of the link, as Link has it        guest    command line of tests/guest
+rate     of the link, as in Link            guest    command line of tests/guest
 paused   stops the guest first              timeout  seconds; a migration that takes longer is cancelled
 
-Wherry's door is `wherry send` and `wherry receive`, or `wherry migrate` between the two monitors. Both ends of that are on
-host a: there the rate is loopback's.
+`door` chooses `wherry send` and `wherry receive`, or `wherry migrate` between the two monitors. Both ends of the latter are on
+host a, and use the rate of loopback.
 
-Figures: total_s, wire_mb, cpu_s_per_gb (of all processes, a running guest's own work too); of a guest that runs
+Figures: total_s, wire_mb, cpu_s_per_gb (of all processes, including a running guest's own work). For a running guest:
 downtime_ms (from STOP at the source to RESUME at the destination), touches_per_s (before the migration), work_per_s (touches
-for each second of the migration), work_part (that, as a part of touches_per_s) and lost_s (the rest of it, in seconds of the
-guest's work before); Wherry's `report`, the sender's, and start_ms, the part of the downtime behind all pages and devices.
-If it did not complete: `failure`, a text, and what is known besides; of one that took too long waiting_percent, what of a
-processor Wherry took meanwhile.
+per second of the migration), work_part (work_per_s / touches_per_s) and lost_s (the lost work, in seconds of the guest's work
+before the migration). For Wherry: the sender's `report`, and start_ms, the part of the downtime after all pages and devices.
+If it did not complete: `failure`, a text, and what is known besides. If it took too long: waiting_percent, the share of a
+processor that Wherry took meanwhile.
 """
 import os
 import resource
@@ -33,11 +33,11 @@ _TICK = os.sysconf('SC_CLK_TCK')
 
 
 class Way(NamedTuple):
-    channels: int = 0        # of multifd
-    keys: str | None = None  # Wherry's, in the URI; None for QEMU alone
+    channels: int = 0        # number of multifd channels
+    keys: str | None = None  # keys of Wherry's URI; None for QEMU alone
     capabilities: tuple = ()
     parameters: dict = {}
-    door: str = 'send'       # Wherry's: send, migrate
+    door: str = 'send'       # how Wherry is used: send or migrate
 
 
 def _processor_seconds(process):
@@ -66,7 +66,7 @@ def _touches_per_second(guest):
 
 
 def _cancel(src, wherries):
-    """Ends a migration that goes on. Returns what to add to its failure if it would not end."""
+    """Cancels a running migration. Returns what to add to its failure if it did not end."""
     try:
         src.execute('migrate_cancel')
         wait_until(lambda: src.execute('query-migrate')['status'] in ENDED, 10, 'end of the cancelled migration')
@@ -125,7 +125,7 @@ def _transfer(way, link, src, dst, downtime_ms, timeout, paused):
         if uri:
             src.execute('migrate', uri=uri)
         try:
-            info = src.wait_migrated(timeout, every=0.1)  # each look costs QEMU, too
+            info = src.wait_migrated(timeout, every=0.1)  # each poll takes QEMU's time too
         except TimeoutError:
             waiting = sum(_processor_seconds(wherry.process) for wherry in wherries) - waiting
             figures = {'wire_mb': (_sent_bytes(link, device) - wire) / 1e6,

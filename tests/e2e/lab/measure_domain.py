@@ -4,15 +4,15 @@
         figures = measure_domain(hosts, events, hosts.a.virsh_command('migrate', '{name}', 'qemu+tcp://hostb/system'),
                                  ram_kib=307208, guest='pages=65536', downtime_ms=300, timeout=60)
 
-command      the migration, on host a; {name} is the domain's. Both hosts have a wherryd
+command      the migration, on host a; {name} is the domain's name. Both hosts have a wherryd
 guest        command line of tests/guest
-downtime_ms  that libvirt is told; Wherry has its own, in the URI
+downtime_ms  libvirt's downtime limit; Wherry has its own, in the URI
 timeout      seconds; a migration that takes longer is aborted
 
-Figures: total_s; downtime_ms (from STOP at the source to RESUME at the destination); start_ms (the part of it behind
-QEMU's word at the source that the migration has completed); if the migration went through wherryd, `report` with what its
-log has: what downtime was predicted, and messages. If it did not complete: `failure`, a text, and what is known besides; of
-one that took too long waiting_percent, what of a processor Wherry's processes of both hosts took in the second half of that.
+Figures: total_s; downtime_ms (from STOP at the source to RESUME at the destination); start_ms (its part after the source's
+QEMU reported completion). If the migration went through wherryd: `report`, with the predicted downtime and the messages from
+wherryd's log. If it did not complete: `failure`, a text, and what is known besides. If it took too long: waiting_percent, the
+share of a processor that Wherry's processes on both hosts took in the second half of the time.
 """
 import contextlib
 import json
@@ -30,7 +30,7 @@ _TICK = os.sysconf('SC_CLK_TCK')
 
 
 class QemuEvents:
-    """What QEMU says of stops and migrations on both hosts, of all domains, with QEMU's own time."""
+    """QEMU's events of stops and migrations of all domains on both hosts, with QEMU's timestamps."""
 
     def __init__(self, hosts):
         self._said = {host: tempfile.NamedTemporaryFile() for host in hosts}

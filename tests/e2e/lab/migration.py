@@ -27,7 +27,7 @@ def native_migrate(src, dst, uri, *, multifd=0, capabilities=(), connect_uri=Non
 
 def downtime_ms(src, dst, info):
     """`info`: query-migrate of src after completion."""
-    dst.execute('query-status')  # brings in events
+    dst.execute('query-status')  # receives events
     stops, resumes = ([e['time'] for e in guest.qmp.events if e['event'] == name]
                       for guest, name in ((src, 'STOP'), (dst, 'RESUME')))
     return (resumes[0] - stops[-1]) * 1000 if stops and resumes else info['downtime']

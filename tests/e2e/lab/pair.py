@@ -4,21 +4,21 @@
         pair.migrate()
         pair.complete()
 
-version      of QEMU, of both guests, unless `destination` has another
+version      QEMU's, for both guests, unless `destination` has another
 arch         of both guests
 scheme       of the sender's URI               keys      of that URI: 'streams=2&verify=on'
 multifd      channels, 0 = none                qmp       whether the receiver gets its QEMU's monitor
 placement    in the sender's URI               rate      of the link; None = unshaped
-passes       packets of how many bytes the link takes, as Link has it
-source, destination      more arguments of Guest, for one end; otherwise it is a small guest
-capabilities, parameters of the migration at both ends, as configure_migration takes them
+passes       largest packet of the link in bytes, as in Link
+source, destination      more arguments of Guest, for one end; by default it is a small guest
+capabilities, parameters of the migration at both ends, as in configure_migration
 return_path  False: without that capability
 tcp          the QEMUs reach their wherries over TCP on loopback instead of unix sockets
 sender_qmp   whether the sender gets its QEMU's monitor, and `cgroups` whether it sees control groups
 incoming     False: the destination is not told to wait for a migration
 wherries     False: start no wherries; `start_wherries()` does
 
-`src`, `dst`, `link`, `sender`, `receiver`. An exception that leaves the context carries what all four have printed.
+`src`, `dst`, `link`, `sender`, `receiver`. An exception that leaves the context gets the output of all four programs.
 """
 import contextlib
 import subprocess
@@ -69,7 +69,7 @@ class Pair:
             guest.execute('migrate-set-capabilities', capabilities=[{'capability': 'return-path', 'state': False}])
 
     def renew_destination(self):
-        """A fresh destination guest that waits for a migration; the one before ends."""
+        """Starts a new destination guest that waits for a migration; the one before ends."""
         if self.dst:
             self.dst.close()
         self.dst = self._enter(Guest(**{'version': self._version, 'incoming': True, 'netns': self.link.netns('b'),
@@ -128,9 +128,8 @@ class Pair:
         wait_until(reached, 20, f'pass {passes} of the migration')
 
     def complete(self, pages=PAGES, compare=True, code=0):
-        """Waits for the end of a successful migration; checks that both wherries exit with that code, RAM (unless the
-        destination's guest runs by itself), and the guest on its new host, the only one where it runs. Returns both
-        reports."""
+        """Waits for the end of a successful migration. Checks the exit status of both wherries, RAM (unless the destination
+        starts the guest by itself), and that the guest runs correctly, and only on its new host. Returns both reports."""
         self.src.wait_migrated(timeout=60)
         codes = self.sender.wait(10), self.receiver.wait(10)
         if codes != (code, code):
@@ -148,7 +147,7 @@ class Pair:
         return self.sender.report, self.receiver.report
 
     def check_source_goes_on(self, within=5, statuses=STAYED):
-        """Waits until the source's QEMU is out of the migration, then until its guest has gone on, found right."""
+        """Waits until the source's QEMU has left the migration, then until its guest has checked its memory."""
         def out():
             return self.src.execute('query-migrate').get('status') in statuses and self.src.status() == 'running'
         wait_until(out, within, 'source guest that is out of the migration and runs')
@@ -162,7 +161,7 @@ class Pair:
             raise AssertionError(f'the source guest found {bad[:10]}')
 
     def processes(self):
-        """Process ids of all that runs on the two hosts."""
+        """Ids of all processes on the two hosts."""
         listed = [subprocess.run(['ip', 'netns', 'pids', self.link.netns(side)], capture_output=True, text=True).stdout
                   for side in 'ab']
         return set(map(int, ' '.join(listed).split()))

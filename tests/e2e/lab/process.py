@@ -1,7 +1,7 @@
 """Child processes and scratch directories that do not outlive the test process.
 
 Children get SIGKILL when the thread that started them ends (PR_SET_PDEATHSIG), so start them from a thread that lives
-as long as they should. Scratch names hold the process id of their owner; what dead owners left is removed by the next.
+as long as they should. Scratch names contain the process id of their owner; the next process removes those of dead owners.
 """
 import atexit
 import ctypes
@@ -20,7 +20,7 @@ _count = itertools.count(1)
 
 
 def unique_name():
-    """A name of this process's own, at most 16 characters; `owner_is_dead` tells whether its process is gone."""
+    """A name that contains this process's id, at most 16 characters; `owner_is_dead` tells whether that process has ended."""
     return f'wh-{os.getpid()}-{next(_count)}'
 
 
@@ -47,14 +47,14 @@ def end(process):
 
 
 def in_namespace(netns, argv, cgroups=True):
-    """`ip netns exec` hides control groups: it puts another /sys in place."""
+    """`ip netns exec` hides control groups, because it mounts another /sys."""
     if not netns:
         return list(argv)
     return [*(['nsenter', f'--net=/run/netns/{netns}', '--'] if cgroups else ['ip', 'netns', 'exec', netns]), *argv]
 
 
 def wait_until(condition, timeout, what, every=0.01):
-    """Calls `condition` every so many seconds until it returns something true, and returns that."""
+    """Calls `condition` every `every` seconds until it returns something true, and returns that."""
     deadline = time.monotonic() + timeout
     while not (result := condition()):
         if time.monotonic() > deadline:

@@ -1,7 +1,7 @@
 """Qmp: a QEMU monitor connection. Blocking, for one thread.
 
-Events are kept as QEMU sends them, in `events`, each with a `time`: QEMU's own time stamp as seconds (wall clock, so
-comparable between QEMUs of one host). With `oob`, events and execute_oob() also work while QEMU's main loop is stuck.
+`events` has QEMU's events in order, each with `time`: QEMU's timestamp in seconds (wall clock, so comparable between QEMUs
+of one host). With `oob`, events and execute_oob() also work while QEMU's main loop is stuck.
 """
 import json
 import socket
@@ -67,7 +67,7 @@ class Qmp:
         return event
 
     def take_in(self):
-        """Takes in what QEMU has sent so far, without asking it, also when it has ended since or no longer answers."""
+        """Receives what QEMU has sent so far, without asking it; works also if QEMU has ended or no longer answers."""
         try:
             while True:
                 self._read(time.monotonic())

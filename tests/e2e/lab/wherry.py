@@ -4,7 +4,7 @@
         receiver.wait_listening()
         with Wherry.send(src.path('out'), 'wherry://10.98.0.2?streams=2', netns=link.netns('a')) as sender: …
 
-The way to QEMU is a path or 'tcp:HOST:PORT'. Both run in the network namespace `netns` or on a `host` of Hosts, with
+QEMU's socket is a path or 'tcp:HOST:PORT'. Both run in the network namespace `netns` or on a `host` of Hosts, with
 --insecure unless `insecure=False`, see control groups unless `cgroups=False`, and write a report, to `report` if given.
 `Wherry.migrate` is both in one process, between two monitors.
 After `wait()`: `returncode`, `report` (dict), `stderr` (text).
@@ -24,7 +24,7 @@ DEFAULT_PORT = 16520
 
 
 def wherry_binary(program='wherry'):
-    """The path of a program of Wherry's; all lie side by side."""
+    """The path of one of Wherry's programs; all are in one directory."""
     path = os.environ.get('WHERRY_BIN') or str(TESTS.parent / 'build/release/wherry')
     if not os.access(path, os.X_OK):
         raise FileNotFoundError(f'no wherry at {path}: build it (cmake --build build/release) or set WHERRY_BIN')
@@ -75,7 +75,7 @@ class Wherry:
         end(self.process)
 
     def wait_listening(self, port=DEFAULT_PORT, timeout=10):
-        """receive: until it listens on the port. (Seen from /proc; a connection would be taken for a sender.)"""
+        """receive: waits until it listens on the port. (Read from /proc; a connection would count as a sender.)"""
         proc = Path(f'/proc/{self.process.pid}')
 
         def listening():
@@ -96,10 +96,10 @@ class Wherry:
         self._wait_for(listening, timeout, f'listener on port {port}')
 
     def wait_for_socket(self, timeout=10):
-        """send: until QEMU can connect."""
+        """send: waits until QEMU can connect."""
         if self._qemu.startswith('tcp:'):
             return self.wait_listening(int(self._qemu.split(':')[-1]), timeout)
-        def listening():  # the file alone may be that of one that was killed
+        def listening():  # the file alone proves nothing: a killed process leaves it
             with contextlib.suppress(OSError):
                 for fields in map(str.split, Path(f'/proc/{self.process.pid}/net/unix').read_text().splitlines()):
                     if fields[-1] == self._qemu and fields[3] == '00010000':
@@ -116,7 +116,7 @@ class Wherry:
 
     @property
     def private_bytes(self):
-        """The memory that the running process has of its own: without what it maps of a guest's."""
+        """The process's own memory, without mapped guest memory."""
         status = Path(f'/proc/{self.process.pid}/status').read_text()
         return int(re.search(r'RssAnon:\s*(\d+)', status)[1]) * 1024
 

@@ -1,4 +1,4 @@
-// What tests of the doctor share: a directory of made-up files, and what a finding is expected to be.
+// What the tests of doctor share: a directory of fake files, and a check of a finding.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -37,7 +37,7 @@ class Scratch {
   std::string path_;
 };
 
-// Anything but ok comes with a remedy, and with the words that are given.
+// Expects the level and the given words. A finding that is not ok must have a remedy.
 inline void expect(const Finding& finding, Level level, const std::string& found,
                    const std::string& remedy = {}) {
   EXPECT_EQ(finding.level, level) << finding.found;

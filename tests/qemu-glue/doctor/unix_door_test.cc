@@ -23,7 +23,7 @@ TEST(UnixDoor, EachStateIsTold) {
   EXPECT_EQ(unix_door(path), UnixDoor::open);
 }
 
-// Looked at as nobody, for root may use any.
+// Checked as the user nobody, because root can use any socket.
 TEST(UnixDoor, OneThatThisUserMayNotUseIsForbidden) {
   const Scratch scratch;
   const std::string path = scratch.path("door");

@@ -53,7 +53,7 @@ TEST(DoctorWherryd, RuntimeDirectory) {
 }
 
 TEST(DoctorWherryd, SocketPathsHaveRoomUpToTheLastByte) {
-  // Behind the directory: a slash, the name of three bytes, a slash, sixteen digits, "-nbd.sock".
+  // After the directory come a slash, the name of three bytes, a slash, sixteen digits, "-nbd.sock".
   const std::string fits = "/" + std::string(107 - 30 - 1, 'd');
   expect(socket_paths(fits, {"h", "abc"}), Level::ok, "107 of 107");
   expect(socket_paths(fits + "d", {"abc", "h"}), Level::problem, "has 108 bytes", "runtime_dir");

@@ -110,7 +110,7 @@ TEST(Page, WhatIsNotThereIsLeftOut) {
   for (json& point : old["timeline"]) {
     for (const char* added : {"remaining", "dirty_rate", "throttle", "predicted_ms"}) point.erase(added);
   }
-  EXPECT_EQ(count(page_of(old), "<svg"), 5);  // one of them the actual downtime alone
+  EXPECT_EQ(count(page_of(old), "<svg"), 5);  // one of them has only the actual downtime
 }
 
 TEST(Page, AnEarlyExtremeHidesNothing) {
@@ -167,16 +167,17 @@ TEST(Page, AWrongMemberIsNamed) {
 }
 
 TEST(Page, WhatIsNoReportIsRefused) {
-  EXPECT_THAT(error_of(json::object()), HasSubstr("status: missing: was this file written by --report?"));
+  EXPECT_THAT(error_of(json::object()),
+              ::testing::AllOf(HasSubstr("status: missing"), HasSubstr("--report")));
   EXPECT_EQ(error_of(json::array()), "expected an object, found: array");
   for (const char* text : {"", "{", "{\"status\": NaN}", "{\"total_s\": 1e999}", "\xff", "{} {}"}) {
     const auto made = page(text);
     ASSERT_FALSE(made) << text;
-    EXPECT_THAT(made.error().message, HasSubstr("it is not JSON: "));
+    EXPECT_THAT(made.error().message, HasSubstr("not JSON"));
   }
   const auto made = page(std::string(kLargestReport + 1, ' '));
   ASSERT_FALSE(made);
-  EXPECT_EQ(made.error().message, "it has more than 64 MiB");
+  EXPECT_THAT(made.error().message, HasSubstr("64 MiB"));
 }
 
 TEST(Page, OfManyPointsAFewAreDrawn) {

@@ -348,8 +348,7 @@ TEST(MainReader, RefusesAHeaderThatItDoesNotKnow) {
   expect_opaque({}, Bytes().u32(0x16030100).u32(kFileVersion),
                 "it does not begin like a migration stream (TLS?)");
   expect_opaque({}, Bytes().u32(kFileMagic).u32(2), "unknown version of the migration stream");
-  expect_opaque(file_header(), Bytes().u8(kConfiguration).u32(256),
-                "a machine type longer than 255 bytes");
+  expect_opaque(file_header(), Bytes().u8(kConfiguration).u32(256), "a machine type longer than 255 bytes");
   expect_opaque(header(), subsection("configuration/colour"), "unknown subsection configuration/colour");
   expect_opaque(header(), subsection("configuration/uuid", 2),
                 "unknown version of the subsection configuration/uuid");
