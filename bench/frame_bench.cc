@@ -47,8 +47,7 @@ void read_batch(benchmark::State& state) {
     auto batch = read_table(encoded.table, space);
     sum.reset();
     sum.add(content);
-    if (!batch || !view(*batch, {}, content, false))
-      return state.SkipWithError("the batch cannot be read");
+    if (!batch || !view(*batch, {}, content, false)) return state.SkipWithError("the batch cannot be read");
     benchmark::DoNotOptimize(sum.value());
   }
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * content.size()));

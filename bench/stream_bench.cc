@@ -81,8 +81,7 @@ void main_reader(benchmark::State& state) {
   Ignore events;
   MainReader reader(events);
   std::vector<uint8_t> head = stream_head();
-  if (reader.read(head) != head.size())
-    return state.SkipWithError("the head of the stream cannot be read");
+  if (reader.read(head) != head.size()) return state.SkipWithError("the head of the stream cannot be read");
   for (auto _ : state) {
     if (reader.read(pages) != pages.size()) return state.SkipWithError("a page cannot be read");
   }

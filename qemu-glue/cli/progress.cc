@@ -108,8 +108,7 @@ void print_summary(const Report& report, bool json) {
   if (report.switchover_ms) {
     row("downtime",
         fmt::format("{:.0f} ms", *report.switchover_ms) +
-            (report.predicted ? fmt::format(" ({:.0f} predicted)", report.predicted->total() * 1000)
-                              : ""));
+            (report.predicted ? fmt::format(" ({:.0f} predicted)", report.predicted->total() * 1000) : ""));
   }
   row("guest memory", fmt::format("{} in {} passes", bytes_text(static_cast<double>(report.guest_bytes)),
                                   report.passes.value_or(1)));

@@ -35,9 +35,9 @@ void DestinationReport::set_placement(const std::string& placement, const std::s
 void DestinationReport::add(const DestinationSession::Totals& totals) {
   std::lock_guard lock(mutex_);
   report_.wire_bytes = totals.wire_bytes;
-  report_.asked_again = totals.asked_again;
-  report_.history_bytes = totals.landing.copies_bytes;
-  report_.history_budget = totals.landing.copies_budget;
+  report_.asked_again = totals.landing.asked_again;
+  report_.history_bytes = totals.landing.guest.copies_bytes;
+  report_.history_budget = totals.landing.guest.copies_budget;
   for (const auto& [peer, no_rdma, written] : totals.lanes)
     report_.lanes.push_back(
         {.peer = peer, .sent = {}, .written = written, .no_rdma = no_rdma, .port = {}, .lost = false});

@@ -207,8 +207,7 @@ Findings left_behind(const std::vector<fs::path>& groups, const std::vector<Qemu
     }
     all.push_back(problem(
         "left behind",
-        fmt::format("a Wherry that was killed has set {} of the QEMU with process id {}", found,
-                    left.qemu),
+        fmt::format("a Wherry that was killed has set {} of the QEMU with process id {}", found, left.qemu),
         "the next migration of that guest by Wherry sets it back; or set it back at its monitor: " + remedy));
   }
   if (all.empty()) all.push_back(ok("left behind", "nothing from killed Wherrys"));

@@ -60,8 +60,8 @@ Finding peer(const std::string& name, const Endpoint& at) {
     return problem(
         about,
         fmt::format(
-            "packets of {} bytes, which the MTUs of both ends allow, do not reach {}; smaller ones do",
-            *lost, at.str()),
+            "packets of {} bytes, which the MTUs of both ends allow, do not reach {}; smaller ones do", *lost,
+            at.str()),
         kLostPacketsRemedy);
   }
   if (!manages) {

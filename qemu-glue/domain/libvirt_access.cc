@@ -14,7 +14,8 @@ Result<std::unique_ptr<SourceAccess>> LibvirtAccess::open(const std::string& uri
 
 SourceAccess::Manner LibvirtAccess::manner() const {
   return {
-      // libvirt stops the guest itself, and when QEMU is done tells the other host's, which lets the guest go on
+      // libvirt stops the guest itself, and when QEMU is done tells the other host's, which lets the guest go
+      // on
       // (bench/downtime --door libvirt --workload idle).
       .door = {.takes = {.pages = 0.0005, .start = 0.004}, .round_trips = 1},
       // A guest that has stopped libvirt hands over, and whoever asks it meanwhile is in its way.

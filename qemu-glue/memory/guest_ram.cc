@@ -173,8 +173,8 @@ Result<GuestRam> GuestRam::open(pid_t pid, std::vector<RamBlockPlace> places,
     }
     std::vector<Vma> over = covering(*vmas, place.host_address, place.length);
     if (over.empty()) {
-      refuse(fmt::format("process {} has not mapped all of {:#x}+{:#x}: is it the QEMU of that monitor?",
-                         pid, place.host_address, place.length));
+      refuse(fmt::format("process {} has not mapped all of {:#x}+{:#x}: is it the QEMU of that monitor?", pid,
+                         place.host_address, place.length));
       continue;
     }
     auto block = std::make_unique<Block>();

@@ -1,6 +1,6 @@
 // A way to ask one QEMU questions in QMP. Code that needs answers, and of all events only the guest's stop,
-// takes a Monitor&. So it works over QEMU's monitor socket (qmp.h), and in tests. Used by one thread at a time,
-// unless an implementation says more.
+// takes a Monitor&. So it works over QEMU's monitor socket (qmp.h), and in tests. Used by one thread at a
+// time, unless an implementation says more.
 #pragma once
 
 #include <chrono>

@@ -30,9 +30,9 @@ struct Report {
   double target_ms = 0;                            // downtime target, in ms; at the source only
   std::optional<convergence::Downtime> predicted;  // the downtime predicted when the guest stopped
   std::optional<convergence::Downtime> measured;   // the downtime measured, without the guest's start
-  std::string throttle_by;              // the throttle that was available; empty if there was none
-  std::string throttle_reason;          // why no better throttle was available
-  std::optional<double> throttle_peak;  // percent of the vCPUs' time that throttling took, at most
+  std::string throttle_by;                         // the throttle that was available; empty if there was none
+  std::string throttle_reason;                     // why no better throttle was available
+  std::optional<double> throttle_peak;             // percent of the vCPUs' time that throttling took, at most
   std::optional<double> throttle_mean;  // percent of the vCPUs' time that throttling took, on average
   struct Message {
     double t = 0;  // seconds since the start of the migration
@@ -44,9 +44,8 @@ struct Report {
   uint64_t guest_bytes = 0;
   uint64_t disk_bytes = 0;  // bytes written to the copies of disks
   PageCounts pages;
-  std::optional<uint64_t>
-      asked_again;             // at the destination: batches that it asked to be sent again
-  uint64_t history_bytes = 0;  // memory of the page history, at most
+  std::optional<uint64_t> asked_again;  // at the destination: batches that it asked to be sent again
+  uint64_t history_bytes = 0;           // memory of the page history, at most
   uint64_t history_budget = 0;
   std::optional<uint32_t> passes;     // nothing while QEMU has not connected
   std::optional<uint64_t> remaining;  // guest bytes left to send, from query-migrate

@@ -158,8 +158,8 @@ Result<> Migration::migrate(const std::string& outgoing) {
   sender_->ask_page_size(*source_.monitor);
   if (auto opened = sender_->open(source_.user); !opened) return opened;
   convergence::QmpSource source(*source_.monitor);
-  auto steering = SourceSteering::begin(source, source_.monitor->peer_pid(), kByMonitors,
-                                        options_.via, *sender_);
+  auto steering =
+      SourceSteering::begin(source, source_.monitor->peer_pid(), kByMonitors, options_.via, *sender_);
   if (!steering) return pass_on(steering);
   auto sending = start_thread([this] {
     if (auto sent = sender_->run(); !sent) failure_.fail(sent.error());

@@ -44,8 +44,7 @@ Result<SourceWord> SourceWord::ask(SourceAccess& qemu) {
 std::optional<Ended> SourceWord::verdict() const {
   const auto phase = last_.phase;
   const bool cancelled = phase == MigrationPhase::cancelled;
-  if (phase == MigrationPhase::completed &&
-      (qemu_.manner().speaks_for_both || waits_for_word(qemu_.qemu())))
+  if (phase == MigrationPhase::completed && (qemu_.manner().speaks_for_both || waits_for_word(qemu_.qemu())))
     return Ended{Outcome::completed, ""};
   if (!cancelled && phase != MigrationPhase::failed) return std::nullopt;
   const std::string why = !last_.error.empty() ? last_.error : cancelled ? "cancelled" : "failed";

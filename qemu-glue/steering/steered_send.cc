@@ -41,8 +41,8 @@ Result<> SteeredSend::open() {
 }
 
 Result<> SteeredSend::begin(std::unique_ptr<SourceAccess> access) {
-  auto steering = SourceSteering::begin(access->qemu(), access->process(), access->manner().door,
-                                        options_.uri, sender_);
+  auto steering =
+      SourceSteering::begin(access->qemu(), access->process(), access->manner().door, options_.uri, sender_);
   if (!steering) return pass_on(steering);
   access_ = std::move(access);
   steering_ = std::move(*steering);

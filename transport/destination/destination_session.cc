@@ -150,7 +150,8 @@ Result<bool> DestinationSession::handle(const FrameHeader& header, std::vector<u
       done = take_done(body);
       break;
     default:
-      return fail("{} sent a frame `{}` on the control connection", source_.control->peer(), name(header.type));
+      return fail("{} sent a frame `{}` on the control connection", source_.control->peer(),
+                  name(header.type));
   }
   if (!done) return pass_on(done);
   return header.type != FrameType::done;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <utility>
 
 #include "base/failure.h"
 #include "transport/destination/guest_pages.h"
@@ -27,8 +28,8 @@ struct Inflow {
 
   LandingSite& site;
   Failure& failure;
-  const Tell acknowledge;
-  const Tell again;  // asks for a batch to be sent once more, whole
+  Tell acknowledge;
+  Tell again;  // asks for a batch to be sent once more, whole
   GuestPages guest;
   std::atomic<uint64_t> placed_pages = 0;   // written to guest memory by the placement
   std::atomic<uint64_t> relayed_pages = 0;  // given to the channels' sinks instead

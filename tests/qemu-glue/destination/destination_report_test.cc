@@ -43,7 +43,7 @@ TEST_F(DestinationReportTest, NorIsThereOneForAStreamThatCannotBeRead) {
 TEST_F(DestinationReportTest, HasTheFiguresOfTheSession) {
   DestinationSession::Totals totals;
   totals.wire_bytes = 7;
-  totals.asked_again = 1;
+  totals.landing.asked_again = 1;
   totals.lanes = {{.peer = "a", .no_fabric = "no device", .written_bytes = 3}};
   report_.add(totals);
   report_.end({Outcome::unknown, "cut"});

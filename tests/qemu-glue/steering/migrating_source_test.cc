@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "qemu-glue/convergence/qmp_source.h"
 #include "tests/qemu-glue/convergence/alone.h"
 #include "tests/qemu-glue/monitor/scripted_monitor.h"
 #include "tests/qemu-glue/wherry_pair.h"
@@ -26,7 +27,7 @@ class MigratingSourceTest : public testing::Test {
   std::unique_ptr<SourceSteering> begin() {
     Uri wish;
     wish.throttle_most = 0;
-    auto begun = SourceSteering::begin(qemu_, 0, {}, wish, pair_.source());
+    auto begun = SourceSteering::begin(asked_, 0, {}, wish, pair_.source());
     EXPECT_TRUE(begun) << begun.error().message;
     return std::move(*begun);
   }
@@ -39,6 +40,7 @@ class MigratingSourceTest : public testing::Test {
   const test::TempDir directory_;
   qemu::test::WherryPair pair_{directory_.at("from"), directory_.at("to"), qemu::test::Place::relay};
   test::ScriptedMonitor qemu_;
+  convergence::QmpSource asked_{qemu_};
   test::ScriptedMonitor destination_;
   const std::unique_ptr<SourceSteering> steering_ = begin();
   GuestHandover handover_{side(qemu_), side(destination_)};

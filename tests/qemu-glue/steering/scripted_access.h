@@ -12,8 +12,8 @@ namespace wherry::test {
 
 class ScriptedAccess : public SourceAccess {
  public:
-  ScriptedAccess(ScriptedMonitor& qemu, Manner manner) : qemu_(qemu), manner_(manner) {}
-  Monitor& monitor() override { return qemu_; }
+  ScriptedAccess(ScriptedMonitor& qemu, Manner manner) : source_(qemu), manner_(manner) {}
+  convergence::SourceQemu& qemu() override { return source_; }
   pid_t process() const override { return 0; }
   Manner manner() const override { return manner_; }
   bool wait_event(std::chrono::milliseconds longest) override {
@@ -22,7 +22,7 @@ class ScriptedAccess : public SourceAccess {
   }
 
  private:
-  ScriptedMonitor& qemu_;
+  convergence::QmpSource source_;
   const Manner manner_;
 };
 

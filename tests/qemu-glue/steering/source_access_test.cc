@@ -21,7 +21,7 @@ TEST(QmpAccess, WaitsForEventsAndTakesAllThatAreThere) {
   QmpAccess access(std::move(*qmp));
   EXPECT_EQ(access.process(), ::getpid());
   EXPECT_FALSE(access.wait_event({}));
-  ASSERT_TRUE(access.monitor().execute("query-status", {}, test::kLong));
+  ASSERT_TRUE(access.qemu().figures(test::kLong));
   EXPECT_TRUE(access.wait_event(test::kLong));
   EXPECT_FALSE(access.wait_event({}));
 }

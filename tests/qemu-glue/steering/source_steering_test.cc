@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "qemu-glue/convergence/qmp_source.h"
 #include "tests/qemu-glue/convergence/alone.h"
 #include "tests/qemu-glue/monitor/scripted_monitor.h"
 #include "tests/qemu-glue/wherry_pair.h"
@@ -19,7 +20,7 @@ class SourceSteeringTest : public testing::Test {
   }
   ~SourceSteeringTest() override { (void)pair_.source().interrupt("the test is over"); }
   std::unique_ptr<SourceSteering> begin() {
-    auto begun = SourceSteering::begin(qemu_, 0, {}, wish_, pair_.source());
+    auto begun = SourceSteering::begin(source_, 0, {}, wish_, pair_.source());
     EXPECT_TRUE(begun) << begun.error().message;
     return begun ? std::move(*begun) : nullptr;
   }
@@ -32,14 +33,19 @@ class SourceSteeringTest : public testing::Test {
   const convergence::Alone alone_;
   const test::TempDir directory_;
   test::ScriptedMonitor qemu_;
+  convergence::QmpSource source_{qemu_};
   Uri wish_;
   qemu::test::WherryPair pair_{directory_.at("from"), directory_.at("to"), qemu::test::Place::relay};
 };
 
 TEST_F(SourceSteeringTest, WhatQemuSaysIsInTheReport) {
   const auto steering = begin();
-  const auto ask_in = steering->steer(
-      {{"status", "active"}, {"ram", {{"dirty-sync-count", 2}, {"remaining", 12345}, {"mbps", 800}}}});
+  qemu::MigrationFigures figures;
+  figures.phase = qemu::MigrationPhase::active;
+  figures.passes = 2;
+  figures.remaining = 12345;
+  figures.rate = 1e8;
+  const auto ask_in = steering->steer(figures);
   ASSERT_TRUE(ask_in) << ask_in.error().message;
   EXPECT_LE(*ask_in, std::chrono::milliseconds(100));
   EXPECT_EQ(pair_.sender().remaining, 12345u);
@@ -54,7 +60,7 @@ TEST_F(SourceSteeringTest, QemusLimitsAreSetBack) {
 
 TEST_F(SourceSteeringTest, AQemuThatDoesNotAnswerCannotBeSteered) {
   qemu_.refuses = {"query-migrate-parameters"};
-  EXPECT_ERROR(SourceSteering::begin(qemu_, 0, {}, wish_, pair_.source()), "refused");
+  EXPECT_ERROR(SourceSteering::begin(source_, 0, {}, wish_, pair_.source()), "refused");
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,9 +44,7 @@ class ModelSite : public LandingSite {
   Result<std::unique_ptr<ChannelSink>> open(uint16_t channel, ChannelKind kind) override {
     std::lock_guard lock(mutex_);
     if (refuse_open_) return fail("the site takes no channel");
-    kinds_[channel] = kind;
-    logs_[channel];
-    finished_.try_emplace(channel, 0);
+    channels_[channel].kind = kind;
     return std::make_unique<Sink>(*this, channel);
   }
 
@@ -53,7 +52,7 @@ class ModelSite : public LandingSite {
     std::lock_guard lock(mutex_);
     ++times_blocks_;
     for (const auto& block : blocks.blocks) memory_.emplace_back(block.length, uint8_t{0xee});
-    for (uint16_t channel = 0; channel < participants; ++channel) finished_.try_emplace(channel, 0);
+    for (uint16_t channel = 0; channel < participants; ++channel) channels_.try_emplace(channel);
     if (!direct) return nullptr;
     return std::make_unique<Memory>(*this);
   }
@@ -74,25 +73,25 @@ class ModelSite : public LandingSite {
   }
   Log log(uint16_t channel) {
     std::lock_guard lock(mutex_);
-    return logs_[channel];
+    return channels_[channel].log;
   }
   ChannelKind kind(uint16_t channel) {
     std::lock_guard lock(mutex_);
-    return kinds_.at(channel);
+    return channels_.at(channel).kind.value();
   }
   bool opened(uint16_t channel) {
     std::lock_guard lock(mutex_);
-    return kinds_.contains(channel);
+    return channels_[channel].kind.has_value();
   }
   // Waits until a channel's log has that many entries; false if it never has.
   bool wait_log(uint16_t channel, size_t entries) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kForever, [&] { return logs_[channel].size() >= entries; });
+    return changed_.wait_for(lock, kForever, [&] { return channels_[channel].log.size() >= entries; });
   }
   // Waits until a channel's record has ended its so many first epochs; false if it never does.
   bool wait_epochs(uint16_t channel, uint32_t epochs) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kForever, [&] { return finished_[channel] >= epochs; });
+    return changed_.wait_for(lock, kForever, [&] { return channels_[channel].epochs >= epochs; });
   }
   // Damages a page, while nothing lands.
   void spoil(uint16_t block, uint64_t index, size_t byte) { at(block, index)[byte] ^= 0x55; }
@@ -116,7 +115,7 @@ class ModelSite : public LandingSite {
  private:
   void note(uint16_t channel, std::string what) {
     std::lock_guard lock(mutex_);
-    logs_[channel].push_back(std::move(what));
+    channels_[channel].log.push_back(std::move(what));
     changed_.notify_all();
   }
 
@@ -128,7 +127,7 @@ class ModelSite : public LandingSite {
       site_.note(channel_, "r" + text_of(bytes));
       if (flags & kEpochEnd) {
         std::lock_guard lock(site_.mutex_);
-        ++site_.finished_[channel_];
+        ++site_.channels_[channel_].epochs;
         site_.changed_.notify_all();
       }
       return {};
@@ -222,17 +221,20 @@ class ModelSite : public LandingSite {
   void check_epoch(const uint8_t* page) {
     if (participants == 0) return;
     std::lock_guard lock(mutex_);
-    for (const auto& [channel, epochs] : finished_) {
-      if (channel < participants && epochs < page[0]) ++too_early_;
+    for (const auto& [number, channel] : channels_) {
+      if (number < participants && channel.epochs < page[0]) ++too_early_;
     }
   }
 
+  struct Channel {
+    Log log;
+    std::optional<ChannelKind> kind;  // nothing: it is not open
+    uint32_t epochs = 0;              // that it has finished
+  };
   std::mutex mutex_;
   std::mutex copying_;  // a page may be read as the base of another while it is written
   std::condition_variable changed_;
-  std::map<uint16_t, Log> logs_;
-  std::map<uint16_t, ChannelKind> kinds_;
-  std::map<uint16_t, uint32_t> finished_;
+  std::map<uint16_t, Channel> channels_;
   std::map<size_t, std::string> lanes_lost_;
   std::vector<std::vector<uint8_t>> memory_;
   std::atomic<int> times_blocks_ = 0;
