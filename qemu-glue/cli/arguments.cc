@@ -43,6 +43,11 @@ std::string monitor_path(const std::string& text) {
   return text;
 }
 
+Result<std::unique_ptr<Trace>> open_trace(const std::string& path) {
+  if (path.empty()) return nullptr;
+  return Trace::open(path);
+}
+
 Result<Uri> peer_uri(const std::string& text, bool insecure) {
   auto uri = Uri::parse(text);
   if (!uri) return uri;

@@ -21,6 +21,7 @@ struct MigrateOptions {
   std::string to;
   std::string via;
   std::string report;
+  std::string trace;
   bool paused = false;
   bool json = false;
   bool insecure = false;
@@ -32,10 +33,16 @@ int migrate_between_monitors(const MigrateOptions& options) {
     spdlog::error("{}", uri.error().message);
     return kUsage;
   }
+  const auto trace = open_trace(options.trace);
+  if (!trace) {
+    spdlog::error("{}", trace.error().message);
+    return kFailed;
+  }
   Migration migration({.from = monitor_path(options.from),
                        .to = monitor_path(options.to),
                        .via = *uri,
-                       .paused = options.paused});
+                       .paused = options.paused,
+                       .trace = trace->get()});
   auto file = ReportFile::open(options.report, migration.report());
   if (!file) {
     spdlog::error("{}", file.error().message);
@@ -84,8 +91,11 @@ void add_migrate(CLI::App& app, Command& chosen) {
   from->needs(to);
   to->needs(from);
   const std::vector<CLI::Option*> of_monitors{
-      from, to, command->add_flag("--paused", options->paused, "Not live: stop the guest first"),
+      from,
+      to,
+      command->add_flag("--paused", options->paused, "Not live: stop the guest first"),
       command->add_option("--report", options->report, "File for the report (JSON)"),
+      command->add_option("--trace", options->trace, kTraceOption),
       command->add_flag("--insecure", options->insecure,
                         "Allow guest memory to cross a network in the clear")};
   for (CLI::Option* each : of_monitors) each->group("Between two monitors");

@@ -23,6 +23,7 @@ struct ReceiveOptions {
   std::string disks;
   std::string qmp;
   std::string report;
+  std::string trace;
   bool insecure = false;
   int handed_over = -1;
 };
@@ -42,6 +43,11 @@ int receive(const ReceiveOptions& options) {
     spdlog::error("{}", error->message);
     return kUsage;
   }
+  const auto trace = open_trace(options.trace);
+  if (!trace) {
+    spdlog::error("{}", trace.error().message);
+    return kFailed;
+  }
   Failure failure;
   const DestinationMonitor monitor(monitor_path(options.qmp));
   Receiver receiver({.listen = *uri,
@@ -49,6 +55,7 @@ int receive(const ReceiveOptions& options) {
                      .disks = *disks,
                      .memory = [&](pid_t process) { return monitor.find_memory(process); },
                      .arrived = [&](pid_t process) { return monitor.has_arrived(process); },
+                     .trace = trace->get(),
                      .begun =
                          [&] {
                            if (!handed_over) return;
@@ -108,6 +115,7 @@ void add_receive(CLI::App& app, Command& chosen) {
                       "Where QEMU's NBD server waits for disks that move along: as --qemu");
   command->add_option("--qmp", options->qmp, "QEMU's monitor, unix:PATH: lets pages be placed directly");
   command->add_option("--report", options->report, "File for the report (JSON)");
+  command->add_option("--trace", options->trace, kTraceOption);
   command->add_flag("--insecure", options->insecure, "Allow guest memory to cross a network in the clear");
   command->callback([options, &chosen] { chosen = [options] { return receive(*options); }; });
 }

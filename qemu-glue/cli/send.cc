@@ -23,6 +23,7 @@ struct SendOptions {
   std::string qmp;
   std::string libvirt;
   std::string report;
+  std::string trace;
   int bandwidth_from = -1;
   bool json = false;
   bool insecure = false;
@@ -78,6 +79,12 @@ int send(const SendOptions& options) {
     spdlog::error("{}", given.error().message);
     return kUsage;
   }
+  const auto trace = open_trace(options.trace);
+  if (!trace) {
+    spdlog::error("{}", trace.error().message);
+    return kFailed;
+  }
+  given->trace = trace->get();
   Failure failure;
   SteeredSend migration(*given, failure);
   Sender& sender = migration.sender();
@@ -120,6 +127,7 @@ void add_send(CLI::App& app, Command& chosen) {
   command->add_option("--libvirt", options->libvirt,
                       "URI of the libvirt that started QEMU: told and asked the same, without --qmp");
   command->add_option("--report", options->report, "File for the report (JSON)");
+  command->add_option("--trace", options->trace, kTraceOption);
   command->add_option("--bandwidth-from", options->bandwidth_from,
                       "Descriptor of a socket over which wherryd says what may be sent");
   command->add_flag("--json", options->json,

@@ -14,7 +14,11 @@ constexpr std::chrono::seconds kLook{1};
 }  // namespace
 
 Receiver::Receiver(Options options, Failure& failure)
-    : options_(std::move(options)), failure_(failure), guest_(failure), report_(options_.listen) {}
+    : options_(std::move(options)),
+      failure_(failure),
+      trace_(options_.trace, "destination"),
+      guest_(failure),
+      report_(options_.listen) {}
 
 Receiver::~Receiver() = default;
 
@@ -45,7 +49,7 @@ Result<> Receiver::run() {
 Ended Receiver::carry() {
   if (auto kept = reserve_.keep(1); !kept) return {Outcome::failed, kept.error().message};
   auto session = DestinationSession::accept(
-      *listener_, *this, [this](const nlohmann::json& source) { return account(source); }, failure_);
+      *listener_, *this, [this](const nlohmann::json& source) { return account(source); }, failure_, trace_);
   if (!session) return {Outcome::failed, session.error().message};
   session_ = std::move(*session);
   if (options_.begun) options_.begun();
@@ -157,11 +161,16 @@ Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
   } else {
     report_.relay(reason);
   }
+  trace_("placement", {{"how", report_.report().placement}, {"reason", reason}});
   return direct;
 }
 
 void Receiver::lane_lost(size_t lane, const std::string& why) {
   spdlog::warn("lane lost: number={} cause=\"{}\"", lane, why);
+}
+
+void Receiver::placement_withdrawn() {
+  trace_("placement_withdrawn", {{"why", "a channel became opaque"}});
 }
 
 LandingSite::Guest Receiver::give_up() {

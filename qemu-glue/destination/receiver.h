@@ -18,6 +18,7 @@
 
 #include "base/failure.h"
 #include "base/reserve.h"
+#include "base/trace.h"
 #include "qemu-glue/destination/destination_report.h"
 #include "qemu-glue/destination/direct_placement.h"
 #include "qemu-glue/destination/qemu_sink.h"
@@ -40,6 +41,7 @@ class Receiver : public LandingSite {
     // Whether QEMU itself says that it has the guest; asked where the stream does not tell. Nothing: it
     // cannot be asked. May be empty.
     std::function<std::optional<bool>(pid_t process)> arrived = {};
+    Trace* trace = nullptr;  // where the session's events go; null: nowhere
     // Called when a sender has come with all of its lanes. May be empty.
     std::function<void()> begun = {};
   };
@@ -64,6 +66,7 @@ class Receiver : public LandingSite {
   Result<std::unique_ptr<ChannelSink>> open(uint16_t channel, ChannelKind kind) override;
   Result<std::unique_ptr<Placement>> blocks(const GuestBlocks& blocks) override;
   void lane_lost(size_t lane, const std::string& why) override;
+  void placement_withdrawn() override;
   Guest give_up() override;
 
  private:
@@ -77,6 +80,7 @@ class Receiver : public LandingSite {
 
   const Options options_;
   Failure& failure_;
+  const Tracer trace_;
   std::optional<Listener> listener_;
   std::optional<GuestRam> ram_;
   PlacementMode mode_ = PlacementMode::automatic;  // both sides' wishes in one

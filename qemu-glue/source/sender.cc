@@ -62,6 +62,7 @@ Result<> Sender::open_session() {
                                          .compression = options_.uri.compression,
                                          .fabric = options_.uri.fabric,
                                          .route = options_.uri.route,
+                                         .trace = Tracer(options_.trace, "source"),
                                          .wishes = {{"placement", name(options_.uri.placement)}}},
                                         std::move(back), failure_);
   if (!session) return pass_on(session);

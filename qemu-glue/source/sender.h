@@ -36,6 +36,7 @@ class Sender {
     Endpoint qemu;                       // where to listen for the source's QEMU
     std::optional<Endpoint> disks = {};  // and for its connections to copies of its disks (NBD)
     Uri uri;                             // of the receiver
+    Trace* trace = nullptr;              // where the session's events go; null: nowhere
     // How it went, as QEMU itself says; asked where the stream does not tell. Nothing: it does not know. May
     // be empty.
     std::function<std::optional<Ended>()> departed = {};

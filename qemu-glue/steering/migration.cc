@@ -128,11 +128,12 @@ Result<> Migration::carry() {
   auto memory = find_guest_ram(*destination_.monitor);
   {
     std::lock_guard lock(mutex_);
-    receiver_ = std::make_unique<Receiver>(
-        Receiver::Options{.listen = options_.via,
-                          .qemu = *socket,
-                          .memory = [&memory](pid_t) { return std::move(memory); }},
-        failure_);
+    receiver_ =
+        std::make_unique<Receiver>(Receiver::Options{.listen = options_.via,
+                                                     .qemu = *socket,
+                                                     .memory = [&memory](pid_t) { return std::move(memory); },
+                                                     .trace = options_.trace},
+                                   failure_);
   }
   if (auto opened = receiver_->open(); !opened) return opened;
   auto receiving = start_thread([this] {
@@ -153,7 +154,9 @@ Result<> Migration::migrate(const std::string& outgoing) {
   {
     std::lock_guard lock(mutex_);
     sender_ = std::make_unique<Sender>(
-        Sender::Options{.qemu = {.path = outgoing, .host = {}, .port = 0}, .uri = to}, failure_);
+        Sender::Options{
+            .qemu = {.path = outgoing, .host = {}, .port = 0}, .uri = to, .trace = options_.trace},
+        failure_);
   }
   sender_->ask_page_size(*source_.monitor);
   if (auto opened = sender_->open(source_.user); !opened) return opened;

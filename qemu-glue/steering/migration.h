@@ -28,10 +28,11 @@ namespace wherry {
 class Migration {
  public:
   struct Options {
-    std::string from;     // path of the source's monitor
-    std::string to;       // of the destination's
-    Uri via;              // the way between them; port 0: any
-    bool paused = false;  // non-live: the guest is stopped first
+    std::string from;        // path of the source's monitor
+    std::string to;          // of the destination's
+    Uri via;                 // the way between them; port 0: any
+    bool paused = false;     // non-live: the guest is stopped first
+    Trace* trace = nullptr;  // where the events of both ends go; null: nowhere
   };
 
   explicit Migration(Options options);

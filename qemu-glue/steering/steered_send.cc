@@ -23,6 +23,7 @@ SteeredSend::SteeredSend(Options options, Failure& failure)
       sender_({.qemu = options_.qemu,
                .disks = options_.disks,
                .uri = options_.uri,
+               .trace = options_.trace,
                .departed = [this] { return departed(); }},
               failure) {}
 

@@ -32,6 +32,7 @@ class SteeredSend {
     std::optional<Endpoint> disks = {};  // as of Sender::Options
     Uri uri;                             // of the receiver
     std::string monitor = {};            // path of QEMU's monitor; empty: there is none
+    Trace* trace = nullptr;              // as of Sender::Options
     // Opens another way to the QEMU with that process, where there is no monitor. May be empty.
     std::function<Result<std::unique_ptr<SourceAccess>>(pid_t qemu)> access = {};
   };

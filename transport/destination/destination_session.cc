@@ -9,10 +9,11 @@
 namespace wherry {
 
 DestinationSession::DestinationSession(const Listener& listener, LandingSite& site, Account account,
-                                       Failure& failure)
+                                       Failure& failure, Tracer trace)
     : site_(site),
       account_(std::move(account)),
       failure_(failure),
+      trace_(trace),
       slots_(kMostLongBodies),
       word_(site),
       greeter_(
@@ -24,6 +25,7 @@ DestinationSession::DestinationSession(const Listener& listener, LandingSite& si
             return explained(source_.control->acknowledge(channel, sequence));
           },
           [this](uint16_t channel, uint64_t sequence) {
+            trace_("batch_again", {{"channel", channel}, {"sequence", sequence}});
             return explained(
                 source_.control->send({.type = FrameType::again, .channel = channel, .sequence = sequence}));
           },
@@ -31,18 +33,29 @@ DestinationSession::DestinationSession(const Listener& listener, LandingSite& si
 
 Result<std::unique_ptr<DestinationSession>> DestinationSession::accept(const Listener& listener,
                                                                        LandingSite& site, Account account,
-                                                                       Failure& failure) {
+                                                                       Failure& failure, Tracer trace) {
   std::unique_ptr<DestinationSession> session(
-      new DestinationSession(listener, site, std::move(account), failure));
+      new DestinationSession(listener, site, std::move(account), failure, trace));
   if (auto kept = session->word_.reserve(); !kept) return pass_on(kept);
   if (auto greets = session->greeter_.start(); !greets) return pass_on(greets);
   auto source = session->greeter_.await_source();
   if (source) {
     session->source_ = std::move(*source);
+    session->trace_lanes();
     return session;
   }
   if (auto error = failure.first()) return tl::make_unexpected(std::move(*error));
   return pass_on(source);
+}
+
+void DestinationSession::trace_lanes() const {
+  size_t number = 0;
+  for (const Greeter::Lane& lane : source_.lanes) {
+    trace_("lane_opened", {{"lane", number++},
+                           {"peer", lane.receiver->peer()},
+                           {"over", lane.no_fabric.empty() ? "rdma" : "tcp"},
+                           {"no_rdma", lane.no_fabric}});
+  }
 }
 
 Result<> DestinationSession::start() {
@@ -57,6 +70,7 @@ Result<> DestinationSession::start() {
 
 // The session has failed. Must not block.
 void DestinationSession::give_up() {
+  trace_("failed", {{"why", failure_.first()->message}});
   const LandingSite::Guest guest = word_.give_up();
   const bool not_here = guest == LandingSite::Guest::not_here;
   slots_.close();
@@ -100,6 +114,7 @@ void DestinationSession::run_lane(size_t number) {
 void DestinationSession::lose(size_t lane, const Error& why) {
   if (done_ || failure_.failed()) return;
   landing_.lane_lost();
+  trace_("lane_lost", {{"lane", lane}, {"why", why.message}});
   if (++lanes_lost_ == source_.lanes.size()) {
     failure_.await_cause(kExplanation);
     if (!done_) failure_.fail({fmt::format("the last lane was lost: {}", why.message)});
@@ -211,6 +226,7 @@ Result<> DestinationSession::close_back(uint16_t channel, bool both_ways) {
 Result<nlohmann::json> DestinationSession::finish() {
   source_.control->join();
   if (auto error = failure_.first()) return tl::make_unexpected(std::move(*error));
+  trace_("done");
   return peer_account_;
 }
 

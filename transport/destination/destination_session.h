@@ -19,6 +19,7 @@
 
 #include "base/failure.h"
 #include "base/result.h"
+#include "base/trace.h"
 #include "transport/destination/greeter.h"
 #include "transport/destination/landing.h"
 #include "transport/destination/landing_site.h"
@@ -49,7 +50,8 @@ class DestinationSession {
 
   // Waits for one source with all its lanes; further peers are refused, now and while the session runs.
   static Result<std::unique_ptr<DestinationSession>> accept(const Listener& listener, LandingSite& site,
-                                                            Account account, Failure& failure);
+                                                            Account account, Failure& failure,
+                                                            Tracer trace = {});
   ~DestinationSession();
 
   // Starts the work; `this` must be known to the site before.
@@ -77,7 +79,9 @@ class DestinationSession {
   const nlohmann::json& wishes() const { return source_.wishes; }
 
  private:
-  DestinationSession(const Listener& listener, LandingSite& site, Account account, Failure& failure);
+  DestinationSession(const Listener& listener, LandingSite& site, Account account, Failure& failure,
+                     Tracer trace);
+  void trace_lanes() const;
   void tell_last_word(FrameSocket& socket, uint64_t heard);
   void give_up();
   void run_lane(size_t number);
@@ -92,6 +96,7 @@ class DestinationSession {
   LandingSite& site_;
   const Account account_;
   Failure& failure_;
+  const Tracer trace_;
   SlotPool slots_;
   FabricDomains fabrics_;
   WordKeeper word_;

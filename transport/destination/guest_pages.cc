@@ -106,7 +106,7 @@ Result<bool> GuestPages::complete(PageBatch& batch, bool in_order, std::vector<u
 Result<> GuestPages::go_opaque(const FrameHeader& record) {
   // Even if the blocks are not known yet: this channel's own pages may come ahead of them.
   gate_.withdraw();
-  withdrawn_ = true;
+  if (!withdrawn_.exchange(true)) site_.placement_withdrawn();
   const bool beside_main = record.channel != kMainChannel && placed_beside_main_;
   if (beside_main || (placed_ && (record.flags & kNeedsPages))) {
     return fail(

@@ -56,6 +56,8 @@ class LandingSite {
   virtual Result<std::unique_ptr<Placement>> blocks(const GuestBlocks& blocks) = 0;
   // A lane was lost; the session goes on without it. Called by that lane's thread.
   virtual void lane_lost(size_t lane, const std::string& why) = 0;
+  // From now on no page is placed, because a channel became opaque.
+  virtual void placement_withdrawn() {}
 
   // The session has failed: where is the guest? Asked again when the VMM has closed the main channel. Must
   // not block.
