@@ -69,7 +69,7 @@ void SourceWord::complete(Report& report, bool cut_off) const {
       report.error += "; " + *kept;
     }
   }
-  if (last_.downtime_ms) report.switchover_ms = *last_.downtime_ms;
+  if (last_.downtime_ms) report.switchover_ms = last_.downtime_ms;
 }
 
 }  // namespace wherry

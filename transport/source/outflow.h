@@ -38,7 +38,7 @@ struct Outflow {
   // Ends all calls, for good.
   void stop();
 
-  const Compression compression;
+  Compression compression;
   SlotPool pool;
   FlightWindow window;
   FlightWindow disk_window;  // disks must not take the room of the guest's memory
@@ -48,7 +48,7 @@ struct Outflow {
   Chooser chooser;
   SourceFigures figures;
   std::atomic<bool> blocks_sent = false;
-  const Tracer trace;
+  Tracer trace;
   std::mutex tracing;
   std::string traced_encoding;  // under `tracing`: the last
 };
