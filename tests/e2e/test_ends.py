@@ -25,7 +25,7 @@ COMBINATIONS = {'single_relay': (0, 'relay'), 'multifd_direct': (4, 'direct'),
                 'single_direct': (0, 'direct'), 'multifd_relay': (4, 'relay')}
 MOMENTS = ('before', 'first_pass', 'middle', 'switchover')
 VICTIMS = {  # victim: what the wherry at the source says, and the one at the destination
-    'send': (None, r'went away|closed it|source gave up|reset'),
+    'send': (None, r'went away|closed it|source gave up|reset|Broken pipe'),
     'receive': (r'went away|destination gave up|reset|Broken pipe', None),
     'source': (r"source's QEMU", r"source's QEMU"),
     'destination': (r"destination's QEMU|QEMU's monitor|process \d+",) * 2,
