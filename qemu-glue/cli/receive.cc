@@ -107,8 +107,10 @@ void add_receive(CLI::App& app, Command& chosen) {
   CLI::App* command = app.add_subcommand("receive", "Take one migration for this host's QEMU");
   auto* where = command->add_option_group("where")->require_option(1);
   where->add_option("--listen", options->listen, "Where to listen: wherry://ADDR[:PORT][,ADDR2…]");
-  where->add_option("--handed-over", options->handed_over,
-                    "Descriptor of a socket over which wherryd hands over connections");
+  where
+      ->add_option("--handed-over", options->handed_over,
+                   "Descriptor of a socket over which wherryd hands over connections")
+      ->group("");  // not in --help: it is between wherryd and its processes
   command->add_option("--qemu", options->qemu, "Where QEMU waits: unix:PATH, or tcp:HOST:PORT on loopback")
       ->required();
   command->add_option("--disks", options->disks,

@@ -128,8 +128,10 @@ void add_send(CLI::App& app, Command& chosen) {
                       "URI of the libvirt that started QEMU: told and asked the same, without --qmp");
   command->add_option("--report", options->report, "File for the report (JSON)");
   command->add_option("--trace", options->trace, kTraceOption);
-  command->add_option("--bandwidth-from", options->bandwidth_from,
-                      "Descriptor of a socket over which wherryd says what may be sent");
+  command
+      ->add_option("--bandwidth-from", options->bandwidth_from,
+                   "Descriptor of a socket over which wherryd says what may be sent")
+      ->group("");  // not in --help: it is between wherryd and its processes
   command->add_flag("--json", options->json,
                     "Progress as JSON on standard output, an object a second and one at the end");
   command->add_flag("--insecure", options->insecure, "Allow guest memory to cross a network in the clear");
