@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/fd.h"
+#include "base/result.h"
 #include "qemu-glue/doctor/finding.h"
 #include "transport/socket/endpoint.h"
 
