@@ -31,7 +31,7 @@ Trace::~Trace() {
 }
 
 nlohmann::json Trace::begin_line(const char* name) const {
-  const std::chrono::duration<double> t = std::chrono::steady_clock::now() - start_;
+  const std::chrono::duration<double> t = std::chrono::steady_clock::now() - since_.load();
   return {{"t", t.count()}, {"process", ::getpid()}, {"event", name}};
 }
 

@@ -2,12 +2,14 @@
 //
 //   {"t": 1.234567, "process": 4711, "end": "source", "event": "lane_lost", "lane": 1, "why": "…"}
 //
-// t is in seconds since start(), the clock of the report. docs/troubleshooting.md lists the events.
+// t is in seconds since the report began (count_from()), or since the trace was opened.
+// docs/troubleshooting.md lists the events.
 //
 // Tracing never holds up a session: a line waits in a queue of kMostWaiting, which a thread of its own
 // writes. What does not fit is dropped, and a line with the event "dropped" says how many. Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -25,6 +27,7 @@ namespace wherry {
 
 class Trace {
  public:
+  using Time = std::chrono::steady_clock::time_point;
   static constexpr size_t kMostWaiting = 4096;  // lines
 
   // Lines are added to a file that is there. Its mode is 0600 if it is new.
@@ -34,7 +37,8 @@ class Trace {
 
   // `end` is whose event it is: source or destination. `fields` is an object.
   void event(const char* end, const char* name, const nlohmann::json& fields);
-  std::chrono::steady_clock::time_point start() const { return start_; }
+  // Makes that moment the zero of t, from now on: the beginning of a report.
+  void count_from(Time since) { since_ = since; }
 
  private:
   explicit Trace(Fd file) : file_(std::move(file)) {}
@@ -42,7 +46,7 @@ class Trace {
   nlohmann::json begin_line(const char* name) const;
 
   const Fd file_;
-  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::atomic<Time> since_ = std::chrono::steady_clock::now();
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::deque<std::string> waiting_;

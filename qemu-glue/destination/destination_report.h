@@ -19,6 +19,8 @@ class DestinationReport {
  public:
   // The report's clock runs from now on.
   explicit DestinationReport(const Uri& listen);
+  // When it began.
+  std::chrono::steady_clock::time_point start() const { return start_; }
 
   // Pages are placed directly, most of them that way; or relayed, and why. Logs it.
   void place_directly(GuestRam::Way way);

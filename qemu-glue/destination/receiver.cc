@@ -18,7 +18,9 @@ Receiver::Receiver(Options options, Failure& failure)
       failure_(failure),
       trace_(options_.trace, "destination"),
       guest_(failure),
-      report_(options_.listen) {}
+      report_(options_.listen) {
+  if (options_.trace) options_.trace->count_from(report_.start());
+}
 
 Receiver::~Receiver() = default;
 

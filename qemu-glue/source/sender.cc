@@ -40,7 +40,9 @@ Sender::Sender(Options options, Failure& failure)
       failure_(failure),
       guest_([this] { return settle(); }),
       channels_(guest_, failure),
-      report_(options_.uri) {}
+      report_(options_.uri) {
+  if (options_.trace) options_.trace->count_from(report_.start());
+}
 
 Sender::~Sender() {
   for (auto* intake : {&intake_, &disk_intake_}) {

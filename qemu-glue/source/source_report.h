@@ -34,6 +34,8 @@ class SourceReport {
 
   // The report's clock runs from now on.
   explicit SourceReport(const Uri& uri);
+  // When it began.
+  std::chrono::steady_clock::time_point start() const { return start_; }
 
   // Adds a point to the timeline, if a guest is there. Warns of a lane that was lost.
   void sample(const Sample& sample);

@@ -44,6 +44,19 @@ TEST(Trace, WritesALineForEachEventInOrder) {
   EXPECT_EQ(lines[1]["end"], "destination");
 }
 
+TEST(Trace, CountsFromTheBeginningOfAReport) {
+  test::TempDir dir;
+  {
+    auto trace = Trace::open(dir.at("t.jsonl"));
+    ASSERT_TRUE(trace);
+    (*trace)->count_from(std::chrono::steady_clock::now() - std::chrono::hours(1));
+    Tracer(trace->get(), "source")("done");
+  }
+  const auto lines = lines_of(dir.at("t.jsonl"));
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_GE(lines[0]["t"].get<double>(), 3600);
+}
+
 TEST(Trace, AddsToAFileThatIsThere) {
   test::TempDir dir;
   for (int i = 0; i < 2; ++i) {

@@ -13,17 +13,10 @@
 
 #include "qemu-glue/stream/stream_events.h"
 #include "qemu-glue/stream/stream_reader.h"
+#include "tests/fuzz/promise.h"
 #include "transport/lane/slots.h"
 
 namespace wherry::qemu {
-
-#define PROMISE(held)                                                                 \
-  do {                                                                                \
-    if (!(held)) {                                                                    \
-      std::fprintf(stderr, "%s:%d: broken promise: %s\n", __FILE__, __LINE__, #held); \
-      std::abort();                                                                   \
-    }                                                                                 \
-  } while (false)
 
 class CheckedEvents : public StreamEvents {
  public:

@@ -9,18 +9,11 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "tests/fuzz/promise.h"
 #include "transport/fabric/fabric_message.h"
 
 namespace wherry {
 namespace {
-
-#define PROMISE(held)                                                                 \
-  do {                                                                                \
-    if (!(held)) {                                                                    \
-      std::fprintf(stderr, "%s:%d: broken promise: %s\n", __FILE__, __LINE__, #held); \
-      std::abort();                                                                   \
-    }                                                                                 \
-  } while (false)
 
 using Bytes = std::span<const uint8_t>;
 

@@ -8,6 +8,7 @@
 #include "compression/batch_decoder.h"
 #include "compression/batch_encoder.h"
 #include "compression/batch_table.h"
+#include "tests/fuzz/promise.h"
 #include "transport/socket/socket.h"
 #include "transport/wire/channel.h"
 #include "transport/wire/control.h"
@@ -16,14 +17,6 @@
 
 namespace wherry {
 namespace {
-
-#define PROMISE(held)                                                                 \
-  do {                                                                                \
-    if (!(held)) {                                                                    \
-      std::fprintf(stderr, "%s:%d: broken promise: %s\n", __FILE__, __LINE__, #held); \
-      std::abort();                                                                   \
-    }                                                                                 \
-  } while (false)
 
 using Bytes = std::span<const uint8_t>;
 
