@@ -43,7 +43,7 @@ Result<AddrInfo> resolve_to_listen(const Endpoint& at) {
 }
 
 // getaddrinfo() cannot be cancelled and takes as long as the name server. So it has its own thread, which is
-// left running if `cancel` is raised.
+// left running if `cancel` is raised. Otherwise it is joined: its descriptor is closed when this returns.
 Result<AddrInfo> resolve_to_connect(const Endpoint& at, const Event* cancel) {
   if (!cancel) return resolve(at, false);
   struct Lookup {
@@ -60,10 +60,13 @@ Result<AddrInfo> resolve_to_connect(const Endpoint& at, const Event* cancel) {
     lookup->done.raise();
   });
   if (!looks) return fail("cannot resolve {}: {}", at.host, looks.error().message);
-  looks->detach();
   std::array<pollfd, 2> ready{pollfd{lookup->done.fd(), POLLIN, 0}, pollfd{cancel->fd(), POLLIN, 0}};
-  if (auto waited = wait_ready(ready); !waited) return pass_on(waited);
-  if (!ready[0].revents) return fail("cannot resolve {}: {}", at.host, reason(ECANCELED));
+  const auto waited = wait_ready(ready);
+  if (!waited || !ready[0].revents) {
+    looks->detach();
+    return waited ? fail("cannot resolve {}: {}", at.host, reason(ECANCELED)) : pass_on(waited);
+  }
+  looks->join();
   std::lock_guard lock(lookup->mutex);
   return std::move(lookup->found);
 }
