@@ -61,7 +61,7 @@ Result<AddrInfo> resolve_to_connect(const Endpoint& at, const Event* cancel) {
   });
   if (!looks) return fail("cannot resolve {}: {}", at.host, looks.error().message);
   std::array<pollfd, 2> ready{pollfd{lookup->done.fd(), POLLIN, 0}, pollfd{cancel->fd(), POLLIN, 0}};
-  const auto waited = wait_ready(ready);
+  auto waited = wait_ready(ready);
   if (!waited || !ready[0].revents) {
     looks->detach();
     return waited ? fail("cannot resolve {}: {}", at.host, reason(ECANCELED)) : pass_on(waited);
