@@ -80,7 +80,7 @@ std::optional<Downtime> Controller::stopped(double t, double ran, double on_way)
 
 // What QEMU does not know yet grows as in the last passes. What it knows may go faster than what comes again:
 // as fast as it went so far, or as fast as it must have gone since. Pages that are much faster are zero, like
-// an idle guest's last ones, and nothing is left of them.
+// an idle guest's last ones: nothing is left of them to send, but a relay's QEMU may still load them.
 std::optional<Downtime> Controller::downtime(double t, double ran, double on_way, double unsent,
                                              double at_most) const {
   if (seen_.landing <= 0) return std::nullopt;
@@ -91,7 +91,8 @@ std::optional<Downtime> Controller::downtime(double t, double ran, double on_way
   const double gone = (seen_.remaining - old) / std::max(t - seen_.t, kOften);
   const double rate = std::clamp(seen_.usually, seen_.landing, kUsualOverLeast * seen_.landing);
   const double fastest = std::max({rate, fall_, gone});
-  const double fast = fastest > kZeroPages * seen_.landing ? 0 : rate / fastest;
+  const bool zeros = fastest > kZeroPages * seen_.landing;
+  const double fast = zeros ? 0 : rate / fastest;
   const double left = (fresh + old * fast) / rate;
   // Until QEMU hands over what is left, what is on its way lands. What it has begun to hand over when the
   // stop is heard is on its way as well.
@@ -99,7 +100,7 @@ std::optional<Downtime> Controller::downtime(double t, double ran, double on_way
   Downtime expected = limits_.usual;
   expected.pages +=
       std::max(0.0, left - in_flight);  // the rest is in flight when the last has been handed over
-  expected.placed += std::max(0.0, in_flight);
+  expected.placed += std::max(0.0, in_flight) + (zeros ? limits_.zeros : 0);
   return expected;
 }
 

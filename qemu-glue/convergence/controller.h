@@ -70,6 +70,7 @@ class Controller {
     double throttle = 0;    // never more
     double fixed = 0;       // F, seconds, at most
     Downtime usual{};       // and as a rule
+    double zeros = 0;       // seconds, added to that if the last pages were zero
   };
 
   explicit Controller(const Limits& limits) : limits_(limits) {}

@@ -159,7 +159,8 @@ Controller::Limits Convergence::controller_limits(std::chrono::microseconds roun
   return {.downtime = std::chrono::duration<double>(wish_.downtime).count(),
           .throttle = throttles_.throttle() != nullptr ? wish_.throttle_most : 0,
           .fixed = cost.most,
-          .usual = cost.usual};
+          .usual = cost.usual,
+          .zeros = cost.zeros};
 }
 
 void Convergence::slow_down(double part, bool stops, const qemu::MigrationFigures& figures, double t) {

@@ -16,7 +16,8 @@ SwitchoverCost switchover_cost(const Door& door, std::chrono::microseconds round
   return {.most = kFixed + door.takes.total() + (kRoundTrips + door.round_trips) * trip,
           .usual = {.pages = kUsual.pages + door.takes.pages,
                     .placed = kUsual.placed + door.takes.placed + trip,
-                    .start = kUsual.start + door.takes.start + door.round_trips * trip}};
+                    .start = kUsual.start + door.takes.start + door.round_trips * trip},
+          .zeros = door.zeros};
 }
 
 }  // namespace wherry::convergence

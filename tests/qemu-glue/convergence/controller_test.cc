@@ -301,14 +301,25 @@ TEST(Controller, WhatIsOnItsWayHasToLand) {
   EXPECT_NEAR(controller.stopped(0, 0, 0.9)->placed, 0.2, 0.001) << "more cannot be";
 }
 
-TEST(Controller, ZeroPagesAtTheEndTakeNothing) {
-  Controller controller(kTenth);
-  Observation seen{.passes = 1, .remaining = 1000 * kMb, .landing = 100 * kMb, .link = 100 * kMb};
-  controller.step(seen);
-  seen.t = 0.05;
-  seen.remaining = 500 * kMb;
-  controller.step(seen);
-  EXPECT_NEAR(controller.if_stopped(seen.t, 0, 0)->total(), 0.01, 0.001) << "they go at 10 GB/s";
+TEST(Controller, ZeroPagesAtTheEndTakeOnlyWhatARelayNeeds) {
+  for (const double zeros : {0.0, 0.009}) {
+    Controller::Limits limits = kTenth;
+    limits.zeros = zeros;
+    Controller controller(limits);
+    Observation seen{.passes = 1, .remaining = 1000 * kMb, .landing = 100 * kMb, .link = 100 * kMb};
+    controller.step(seen);
+    seen.t = 0.05;
+    seen.remaining = 500 * kMb;
+    controller.step(seen);
+    EXPECT_NEAR(controller.if_stopped(seen.t, 0, 0)->total(), 0.01 + zeros, 0.001) << "they go at 10 GB/s";
+  }
+  Controller controller([] {
+    Controller::Limits limits = kTenth;
+    limits.zeros = 0.009;
+    return limits;
+  }());
+  controller.step({.passes = 1, .remaining = 1 * kMb, .landing = 100 * kMb, .link = 100 * kMb});
+  EXPECT_NEAR(controller.stopped(0, 0, 0)->total(), 0.02, 0.001) << "others have none";
 }
 
 // Guests of all kinds: steady, in bursts, growing; links that falter. Whatever they do, no target is missed

@@ -19,11 +19,14 @@ TEST(SwitchoverCost, GrowsWithTheRoundTrip) {
 
 TEST(SwitchoverCost, HasWhatTheDoorAdds) {
   const SwitchoverCost without = switchover_cost({}, milliseconds(10));
-  const Door door{.takes = {.pages = 0.002, .placed = 0.001, .start = 0.008}, .round_trips = 2};
+  const Door door{
+      .takes = {.pages = 0.002, .placed = 0.001, .start = 0.008}, .round_trips = 2, .zeros = 0.003};
   const SwitchoverCost with = switchover_cost(door, milliseconds(10));
   EXPECT_NEAR(with.most - without.most, 0.011 + 0.02, 1e-9);
   EXPECT_NEAR(with.usual.pages - without.usual.pages, 0.002, 1e-9);
   EXPECT_NEAR(with.usual.placed - without.usual.placed, 0.001, 1e-9);
+  EXPECT_EQ(without.zeros, 0);
+  EXPECT_EQ(with.zeros, 0.003);
   EXPECT_NEAR(with.usual.start - without.usual.start, 0.008 + 0.02, 1e-9);
 }
 
