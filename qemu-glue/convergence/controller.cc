@@ -73,9 +73,8 @@ std::optional<Downtime> Controller::if_stopped(double t, double ran, double on_w
 std::optional<Downtime> Controller::stopped(double t, double ran, double on_way) const {
   // A look that came behind the stop saw what is left.
   if (t <= seen_.t) return downtime(t, ran, on_way, seen_.remaining, kUnbounded);
-  // What is no more than may remain QEMU sends only when it has stopped the guest.
-  const double unsent = seen_.remaining <= may_remain_ ? seen_.remaining : known(t);
-  return downtime(t, ran, on_way, unsent, may_remain_);
+  // QEMU looks at what may remain between two parts of a pass, so it has gone on sending until now.
+  return downtime(t, ran, on_way, known(t), may_remain_);
 }
 
 // What QEMU does not know yet grows as in the last passes. What it knows may go faster than what comes again:
