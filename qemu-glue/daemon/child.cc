@@ -22,6 +22,8 @@ class Inheritance {
     posix_spawn_file_actions_addopen(&files_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&files_, output, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&files_, socket, kChildSocket);
+    // Whatever a library has opened without O_CLOEXEC.
+    posix_spawn_file_actions_addclosefrom_np(&files_, kChildSocket + 1);
     posix_spawnattr_init(&attributes_);
     sigset_t none;
     sigemptyset(&none);

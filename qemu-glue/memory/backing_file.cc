@@ -1,5 +1,6 @@
 #include "qemu-glue/memory/backing_file.h"
 
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -40,19 +41,22 @@ bool all_zero(const uint8_t* bytes, size_t length) {
   return true;
 }
 
-Result<BackingFile> BackingFile::open(pid_t pid, const Vma& vma, uint64_t address, uint64_t length,
-                                      int access) {
+Result<BackingFile> BackingFile::open(pid_t pid, int process, const Vma& vma, uint64_t address,
+                                      uint64_t length, int access) {
   BackingFile backing;
   backing.offset_ = vma.file_offset + (address - vma.start);
   constexpr auto kMost = static_cast<uint64_t>(std::numeric_limits<off_t>::max());
   if (backing.offset_ < vma.file_offset || backing.offset_ > kMost || length > kMost - backing.offset_) {
     return fail("its file offset is out of range");
   }
-  auto file = open_file_of(pid, vma, backing.offset_ + length, access);
+  auto file = open_file_of(pid, process, vma, backing.offset_ + length, access);
   if (!file) return pass_on(file);
   struct statfs system {};
   if (::fstatfs(file->get(), &system) != 0) return fail("cannot examine its file: {}", reason(errno));
   bool huge = system.f_type == HUGETLBFS_MAGIC;
+  // Guest RAM lies in memory. A file on a disk that QEMU maps may be anything.
+  if (access == O_RDWR && !huge && system.f_type != TMPFS_MAGIC)
+    return fail("its file is not in memory (tmpfs, memfd or hugetlbfs)");
   backing.seekable_ = !huge;  // hugetlbfs reports everything as data
   backing.unit_ = huge ? std::max(static_cast<uint64_t>(system.f_bsize), host_page_size()) : host_page_size();
   backing.file_ = std::move(*file);

@@ -1,4 +1,4 @@
-// The file behind a block of guest RAM: memfd, tmpfs, hugetlbfs or any other. Tells holes from data without
+// The file behind a block of guest RAM: memfd, tmpfs, hugetlbfs; to find holes, any other. Tells holes from data without
 // filling them, and maps the file. Offsets are in bytes from the start of the block. Thread-safe.
 #pragma once
 
@@ -47,9 +47,10 @@ class BackingFile {
   using Visit = std::function<Result<>(uint64_t from, uint64_t to)>;
 
   BackingFile() = default;
-  // `vma` is the mapping of process `pid` in which the block of `length` bytes starts, at `address`. `access`
-  // is O_RDONLY or O_RDWR.
-  static Result<BackingFile> open(pid_t pid, const Vma& vma, uint64_t address, uint64_t length, int access);
+  // `vma` is the mapping of process `pid`, with the pidfd `process`, in which the block of `length` bytes
+  // starts, at `address`. `access` is O_RDONLY, or O_RDWR, which only a file in memory is opened for.
+  static Result<BackingFile> open(pid_t pid, int process, const Vma& vma, uint64_t address, uint64_t length,
+                                  int access);
 
   // Maps the block, shared and writable; needs O_RDWR. The pointer is the start of the block in the mapping.
   Result<std::pair<Mapping, uint8_t*>> map(uint64_t length) const;

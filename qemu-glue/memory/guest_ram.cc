@@ -60,8 +60,8 @@ struct GuestRam::Block {
   // file's bytes in a private mapping of a file, otherwise unknown until it is read.
   enum class Absent { unknown, zeros, as_file } absent = Absent::unknown;
 
-  Result<> map(pid_t pid, const Vma& first) {
-    auto opened = BackingFile::open(pid, first, address, length, O_RDWR);
+  Result<> map(pid_t pid, int process, const Vma& first) {
+    auto opened = BackingFile::open(pid, process, first, address, length, O_RDWR);
     if (!opened) return pass_on(opened);
     auto mapped = opened->map(length);
     if (!mapped) return pass_on(mapped);
@@ -181,22 +181,23 @@ Result<GuestRam> GuestRam::open(pid_t pid, std::vector<RamBlockPlace> places,
     block->name = place.name;
     block->address = place.host_address;
     block->length = place.length;
+    const bool writable = std::all_of(over.begin(), over.end(), [](const Vma& vma) { return vma.writable; });
+    if (!writable) {
+      refuse("not all of it is writable in QEMU");
+      continue;
+    }
     if (one_file(over, /*shared=*/true)) {
-      auto mapped = block->map(pid, over.front());
+      auto mapped = block->map(pid, ram.process_.get(), over.front());
       if (mapped) {
         ram.blocks_.push_back(std::move(block));
         continue;
       }
       refuse(fmt::format("is shared memory that cannot be mapped: {}", mapped.error().message));
     }
-    if (!std::all_of(over.begin(), over.end(), [](const Vma& vma) { return vma.writable; })) {
-      refuse("not all of it is writable in QEMU");
-      continue;
-    }
     if (std::all_of(over.begin(), over.end(), [](const Vma& vma) { return !vma.shared && vma.inode == 0; })) {
       block->absent = Block::Absent::zeros;
     } else if (one_file(over, /*shared=*/false)) {
-      auto opened = BackingFile::open(pid, over.front(), place.host_address, place.length, O_RDONLY);
+      auto opened = BackingFile::open(pid, ram.process_.get(), over.front(), place.host_address, place.length, O_RDONLY);
       if (opened) {
         block->backing = std::move(*opened);
         block->absent = Block::Absent::as_file;

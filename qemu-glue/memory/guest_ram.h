@@ -1,9 +1,12 @@
 // Guest RAM of another process (a QEMU on this host), reached in one of two ways per block.
 //
-// mapped: The block is a shared mapping of one file (memfd, tmpfs, hugetlbfs, …). The same file is mapped
-// in this process, and a write is a memcpy. Needs to read /proc/PID, as QEMU's user or as root.
+// mapped: The block is a shared mapping of one file in memory (memfd, tmpfs, hugetlbfs). The same file is
+// mapped in this process, through QEMU's own descriptor of it, and a write is a memcpy. Needs to read
+// /proc/PID, as QEMU's user or as root.
 //
-// process: The block is private memory. A write is process_vm_writev. Needs permission to ptrace.
+// process: The block is any other memory. A write is process_vm_writev. Needs permission to ptrace.
+//
+// Only memory that QEMU itself may write is reached, whatever its monitor says.
 //
 // Units: bytes; an offset is from the start of its block; a block is identified by the number that find()
 // returns.

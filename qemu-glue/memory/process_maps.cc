@@ -3,7 +3,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -16,6 +18,7 @@
 #include <utility>
 
 #include "base/errno.h"
+#include "qemu-glue/monitor/qemu_process.h"
 
 namespace wherry {
 
@@ -51,8 +54,35 @@ std::optional<Vma> parse_vma(std::string_view line) {
   return vma;
 }
 
-bool fits(const struct stat& info, uint64_t end) {
-  return S_ISREG(info.st_mode) && info.st_size >= 0 && static_cast<uint64_t>(info.st_size) >= end;
+// Whether the descriptor is the file of `vma`, of at least `end` bytes, and open for `access`.
+bool is_file_of(int file, const Vma& vma, uint64_t end, int access) {
+  struct stat info {};
+  if (::fstat(file, &info) != 0 || info.st_dev != vma.device || info.st_ino != vma.inode) return false;
+  if (!S_ISREG(info.st_mode) || info.st_size < 0 || static_cast<uint64_t>(info.st_size) < end) return false;
+  const int flags = ::fcntl(file, F_GETFL);
+  if (flags < 0 || (flags & O_PATH)) return false;
+  return (flags & O_ACCMODE) == O_RDWR || (flags & O_ACCMODE) == access;
+}
+
+// The same, without opening it, and without asking the file's server, which may be the process itself (FUSE).
+bool leads_to_file_of(const std::string& path, const Vma& vma) {
+  struct statx info {};
+  return ::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &info) == 0 &&
+         S_ISREG(info.stx_mode) && info.stx_ino == vma.inode &&
+         makedev(info.stx_dev_major, info.stx_dev_minor) == vma.device;
+}
+
+// Opens a path below /proc/PID with the rights of this process.
+Result<Fd> open_by_path(pid_t pid, const std::string& path, const Vma& vma, uint64_t end, int access) {
+  Fd file(::open(path.c_str(), access | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  if (!file) return fail("cannot open {}: {}", path, reason(errno));
+  if (!is_file_of(file.get(), vma, end, access)) return fail("{} is another file, or too short", path);
+  const auto user = user_of(pid);
+  if (!user) return pass_on(user);
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0 || info.st_uid != *user)
+    return fail("{} belongs to user {}, but process {} runs as user {}", path, info.st_uid, pid, *user);
+  return file;
 }
 
 }  // namespace
@@ -107,7 +137,7 @@ bool one_file(const std::vector<Vma>& vmas, bool shared) {
          });
 }
 
-Result<Fd> open_file_of(pid_t pid, const Vma& vma, uint64_t end, int access) {
+Result<Fd> open_file_of(pid_t pid, int process, const Vma& vma, uint64_t end, int access) {
   std::string why = "QEMU has no open descriptor of it";
   std::string folder = fmt::format("/proc/{}/fd", pid);
   std::unique_ptr<DIR, int (*)(DIR*)> entries(::opendir(folder.c_str()), ::closedir);
@@ -115,28 +145,26 @@ Result<Fd> open_file_of(pid_t pid, const Vma& vma, uint64_t end, int access) {
   while (entries) {
     const dirent* entry = ::readdir(entries.get());
     if (entry == nullptr) break;
-    std::string path = folder + "/" + entry->d_name;
-    struct stat info {};
-    // Only the file itself is opened: opening a pipe or a device can have side effects.
-    if (::stat(path.c_str(), &info) != 0 || info.st_dev != vma.device || info.st_ino != vma.inode ||
-        !fits(info, end)) {
+    const std::string_view name(entry->d_name);
+    int number = -1;
+    if (std::from_chars(name.data(), name.data() + name.size(), number).ec != std::errc()) continue;
+    const std::string path = fmt::format("{}/{}", folder, number);
+    if (!leads_to_file_of(path, vma)) continue;
+    Fd own(static_cast<int>(::syscall(SYS_pidfd_getfd, process, number, 0)));
+    if (own) {
+      if (is_file_of(own.get(), vma, end, access)) return own;
+      why = fmt::format("QEMU has not opened it for {}",
+                        access == O_RDWR ? "reading and writing" : "reading");
       continue;
     }
-    Fd file(::open(path.c_str(), access | O_CLOEXEC | O_NOCTTY));
-    if (!file) {
-      why = fmt::format("cannot open {}: {}", path, reason(errno));
-      continue;
-    }
-    if (::fstat(file.get(), &info) == 0 && info.st_dev == vma.device && info.st_ino == vma.inode &&
-        fits(info, end)) {
-      return file;
-    }
+    if (errno != EPERM) continue;  // closed meanwhile
+    auto file = open_by_path(pid, path, vma, end, access);
+    if (file) return file;
+    why = file.error().message;
   }
-  std::string path = fmt::format("/proc/{}/map_files/{:x}-{:x}", pid, vma.start, vma.end);
-  Fd file(::open(path.c_str(), access | O_CLOEXEC | O_NOCTTY));
-  if (!file) return fail("{}, and cannot open {}: {}", why, path, reason(errno));
-  struct stat info {};
-  if (::fstat(file.get(), &info) != 0 || !fits(info, end)) return fail("{} is shorter than the block", path);
+  auto file = open_by_path(pid, fmt::format("/proc/{}/map_files/{:x}-{:x}", pid, vma.start, vma.end), vma, end,
+                           access);
+  if (!file) return fail("{}, and {}", why, file.error().message);
   return file;
 }
 

@@ -41,9 +41,14 @@ std::vector<Vma> covering(const std::vector<Vma>& vmas, uint64_t start, uint64_t
 // `vmas` must not be empty.
 bool one_file(const std::vector<Vma>& vmas, bool shared);
 
-// Opens the file of `vma`, which must be at least `end` bytes long; `access` is O_RDONLY or O_RDWR. Tries the
-// process's own descriptors first, which its user may open, then /proc/PID/map_files, which needs
-// CAP_CHECKPOINT_RESTORE.
-Result<Fd> open_file_of(pid_t pid, const Vma& vma, uint64_t end, int access);
+// The file of `vma`, which must be at least `end` bytes long; `access` is O_RDONLY or O_RDWR. `process` is a
+// pidfd of `pid`.
+//
+// A file that another process names must not be opened with the rights of this one: a QEMU that lies would
+// make root write to any file. So it is the process's own descriptor, copied by pidfd_getfd(2), which has the
+// access that the process has. Where that is not permitted (as an ordinary user, if kernel.yama.ptrace_scope is
+// not 0), or the process has closed its descriptor, the file is opened by way of /proc/PID/fd or
+// /proc/PID/map_files (which needs CAP_CHECKPOINT_RESTORE), and refused unless the process's user owns it.
+Result<Fd> open_file_of(pid_t pid, int process, const Vma& vma, uint64_t end, int access);
 
 }  // namespace wherry

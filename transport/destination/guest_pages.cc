@@ -68,14 +68,18 @@ nlohmann::json GuestPages::bases() const {
 Placement* GuestPages::open(const FrameHeader& header, const PageBatch& batch) {
   Placement* const to = placement();
   if (!to || !to->takes_all(batch)) return nullptr;
-  // Said before the gate is asked, so that go_opaque() cannot miss a page that is landing right now.
+  may_place(header);
+  return gate_.open(header.epoch) ? to : nullptr;
+}
+
+void GuestPages::may_place(const FrameHeader& header) {
   placed_ = true;
   if (header.channel != kMainChannel) placed_beside_main_ = true;
-  return gate_.open(header.epoch) ? to : nullptr;
 }
 
 GuestPages::Turn GuestPages::wait_turn(const FrameHeader& header, const PageBatch& batch) {
   if (!placement() && !has_references(batch) && !has_copies(batch)) return Turn::any;
+  if (placement() && !withdrawn_) may_place(header);
   switch (gate_.wait(header.epoch)) {
     case EpochGate::Verdict::stopped:
       return Turn::stopped;

@@ -90,6 +90,8 @@ class GuestPages {
   };
   // Null before the blocks are known.
   const Ground* ground() const;
+  // Said before the gate is asked, so that go_opaque() cannot miss a page that is landing right now.
+  void may_place(const FrameHeader& header);
 
   LandingSite& site_;
   EpochGate gate_;

@@ -1,8 +1,10 @@
 #include "qemu-glue/daemon/child.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 
@@ -66,6 +68,19 @@ TEST(Child, DoesNotInheritWhatIsAnothers) {
     EXPECT_EQ(line.find(link.string()), std::string::npos) << line;
   }
   EXPECT_TRUE(its_own);
+}
+
+TEST(Child, HasNoDescriptorButTheNamedOnes) {
+  test::Watchdog watchdog("a child");
+  const Fd left_open(::open("/dev/null", O_RDONLY));  // without O_CLOEXEC
+  auto child = shell("for fd in /proc/$$/fd/*; do echo ${fd##*/}; done");
+  std::string line;
+  std::vector<std::string> fds;
+  while (child->read_line(line, kLong) == Child::Said::line) fds.push_back(line);
+  std::sort(fds.begin(), fds.end());
+  // The shell itself has the directory open while it lists it.
+  if (fds.size() == 5 && fds.back() == "4") fds.pop_back();
+  EXPECT_EQ(fds, (std::vector<std::string>{"0", "1", "2", "3"}));
 }
 
 TEST(Child, EndsWithItsOwnerUnlessItIsLetGo) {

@@ -29,6 +29,7 @@
 
 #include "tests/qemu-glue/memory/model_guest.h"
 #include "tests/qemu-glue/memory/support.h"
+#include "tests/transport/support.h"
 
 namespace wherry {
 namespace {
@@ -62,7 +63,8 @@ TEST_P(GuestRamOfKind, TakesTheRightWay) {
   EXPECT_EQ(ram.block_count(), 1u);
   EXPECT_EQ(ram.name(0), "pc.ram");
   EXPECT_EQ(ram.length(0), 8 * kMiB);
-  bool shared = GetParam() != Kind::private_memory && GetParam() != Kind::private_file;
+  bool shared = GetParam() != Kind::private_memory && GetParam() != Kind::private_file &&
+                GetParam() != Kind::disk_file;
   if (GetParam() == Kind::anonymous_shared && !ram.refused().empty()) {
     shared = false;  // map_files cannot be opened here
   }
@@ -257,11 +259,52 @@ TEST(GuestRam, SplitMappingsOfOneFileAreOneBlock) {
   Guest guest(Kind::memfd_split);
   GuestRam ram = opened(guest);
   auto bytes = pattern(4 * kMiB, 8);
-  GuestRam::Piece piece{kMiB / 2, bytes};  // spans all mappings, the read-only one included
+  GuestRam::Piece piece{kMiB / 2, bytes};  // spans all mappings
   ASSERT_OK(ram.write(0, {&piece, 1}));
   EXPECT_TRUE(guest.look(kMiB / 2, 4 * kMiB) == bytes);
   ASSERT_OK(ram.zero(0, 0, 8 * kMiB));
   EXPECT_TRUE(guest.look(0, 8 * kMiB) == std::vector<uint8_t>(8 * kMiB));
+}
+
+// A monitor may name any memory of its process. What that process may not write, Wherry does not write for it.
+TEST(GuestRam, WhatTheProcessMayOnlyReadIsRefused) {
+  Fd file(::memfd_create("read-only", MFD_CLOEXEC));
+  ASSERT_EQ(::ftruncate(file.get(), kMiB), 0);
+  void* memory = ::mmap(nullptr, kMiB, PROT_READ, MAP_SHARED, file.get(), 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  const Guest guest(std::move(file), memory, kMiB);
+  EXPECT_ERROR(GuestRam::open(guest.pid(), guest.places()), "not all of it is writable");
+}
+
+TEST(GuestRam, PartlyReadOnlyMemoryIsRefused) {
+  Fd file(::memfd_create("partly", MFD_CLOEXEC));
+  ASSERT_EQ(::ftruncate(file.get(), kMiB), 0);
+  void* memory = ::mmap(nullptr, kMiB, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  ASSERT_EQ(::mprotect(static_cast<uint8_t*>(memory) + kMiB / 2, kGuestPage, PROT_READ), 0);
+  const Guest guest(std::move(file), memory, kMiB);
+  EXPECT_ERROR(GuestRam::open(guest.pid(), guest.places()), "not all of it is writable");
+}
+
+// Without a descriptor of the process the file is opened with the rights of this one, so it must be the process's.
+TEST(GuestRam, AnotherUsersFileIsNotOpenedForAProcessThatHasNoDescriptor) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
+  for (const uid_t owner : {uid_t{0}, uid_t{65534}}) {
+    void* memory = nullptr;
+    {
+      const Fd file(::memfd_create("closed", MFD_CLOEXEC));
+      ASSERT_EQ(::ftruncate(file.get(), kMiB), 0);
+      ASSERT_EQ(::fchown(file.get(), owner, owner), 0);
+      memory = ::mmap(nullptr, kMiB, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+      ASSERT_NE(memory, MAP_FAILED);
+    }
+    const Guest guest({}, memory, kMiB);
+    const GuestRam ram = opened(guest);
+    EXPECT_EQ(ram.way(0), owner == 0 ? GuestRam::Way::mapped : GuestRam::Way::process);
+    if (owner != 0) {
+      EXPECT_THAT(ram.refused(), testing::ElementsAre(testing::HasSubstr("belongs to user 65534")));
+    }
+  }
 }
 
 TEST(GuestRam, WritesInPlace) {

@@ -244,6 +244,16 @@ TEST_F(GuestPagesTest, OpaqueThatRefersBackToPlacedPagesIsAnError) {
   EXPECT_TRUE(site_.log(0).empty()) << "nothing of it reached the destination";
 }
 
+// Such a batch is placed by its channel's thread, which also relays the rest of it.
+TEST_F(GuestPagesTest, OpaqueThatRefersBackToABatchThatIsPartlyPlacedIsAnError) {
+  site_.relayed = {1};
+  begin({4, 4});
+  Script main(0);
+  main.batch({{0, 1, 5}, {1, 2, 6}}).record("x", kOpaque | kNeedsPages);
+  arrive_all(main);
+  EXPECT_NE(wait_failure().find("channel 0 can no longer be parsed"), std::string::npos) << wait_failure();
+}
+
 TEST_F(GuestPagesTest, OpaqueOfADataChannelAfterPlacedPagesIsAnError) {
   begin({4});
   Script main(0);
