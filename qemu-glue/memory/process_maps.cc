@@ -77,7 +77,7 @@ Result<Fd> open_by_path(pid_t pid, const std::string& path, const Vma& vma, uint
   Fd file(::open(path.c_str(), access | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (!file) return fail("cannot open {}: {}", path, reason(errno));
   if (!is_file_of(file.get(), vma, end, access)) return fail("{} is another file, or too short", path);
-  const auto user = user_of(pid);
+  auto user = user_of(pid);
   if (!user) return pass_on(user);
   struct stat info {};
   if (::fstat(file.get(), &info) != 0 || info.st_uid != *user)

@@ -113,7 +113,9 @@ class Guest {
                           static_cast<off_t>(offset));
     EXPECT_NE(memory, MAP_FAILED);
     auto* bytes = static_cast<uint8_t*>(memory);
-    if (kind == Kind::memfd_split) EXPECT_EQ(::madvise(bytes + 3 * kMiB, kMiB, MADV_DONTDUMP), 0);
+    if (kind == Kind::memfd_split) {
+      EXPECT_EQ(::madvise(bytes + 3 * kMiB, kMiB, MADV_DONTDUMP), 0);
+    }
     hold(memory, size);
   }
   Guest(Fd file, void* memory, uint64_t size) : file_(std::move(file)) { hold(memory, size); }
