@@ -6,10 +6,11 @@
 #include <functional>
 #include <limits>
 #include <list>
-#include <mutex>
 #include <thread>
+#include <utility>
 
 #include "base/fd.h"
+#include "base/mutex.h"
 #include "base/result.h"
 
 namespace wherry {
@@ -38,9 +39,9 @@ class Connections {
   void reap();
 
   const size_t most_;
-  mutable std::mutex mutex_;
-  std::list<Served> served_;
-  bool shut_ = false;
+  mutable Mutex mutex_;
+  std::list<Served> served_ WHERRY_GUARDED_BY(mutex_);
+  bool shut_ WHERRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace wherry
