@@ -15,7 +15,7 @@ Result<std::unique_ptr<Trace>> Trace::open(const std::string& path) {
   Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!file) return fail("cannot write the trace {}: {}", path, reason(errno));
   std::unique_ptr<Trace> trace(new Trace(std::move(file)));
-  auto writes = start_thread([self = trace.get()] { self->write_lines(); });
+  auto writes = start_thread("trace", [self = trace.get()] { self->write_lines(); });
   if (!writes) return pass_on(writes);
   trace->writer_ = std::move(*writes);
   return trace;

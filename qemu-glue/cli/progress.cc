@@ -66,7 +66,7 @@ Progress::Progress(std::function<std::string()> line, bool json) : line_(std::mo
 
 Result<> Progress::start() {
   if (!json_ && !isatty(STDERR_FILENO)) return {};
-  auto prints = start_thread([this] { run(); });
+  auto prints = start_thread("progress", [this] { run(); });
   if (!prints) return pass_on(prints);
   thread_ = std::move(*prints);
   return {};

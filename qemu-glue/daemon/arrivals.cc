@@ -56,7 +56,7 @@ Result<> Arrivals::begin(const Route& route, const std::string& peer) {
   auto arriving = std::make_unique<Arriving>();
   arriving->peer = peer;
   arriving->child = std::move(*child);
-  auto watches = start_thread([this, route, kept = arriving.get()] { watch(route, *kept); });
+  auto watches = start_thread("arrival", [this, route, kept = arriving.get()] { watch(route, *kept); });
   if (!watches) return pass_on(watches);
   arriving->thread = std::move(*watches);
   arriving_[route.text()] = std::move(arriving);

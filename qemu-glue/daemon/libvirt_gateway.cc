@@ -112,7 +112,11 @@ class Passage {
 }  // namespace
 
 LibvirtGateway::LibvirtGateway(const Config& config, const Peer& peer, Routes& routes, Listener listener)
-    : config_(config), peer_(peer), routes_(routes), listener_(std::move(listener)) {}
+    : config_(config),
+      peer_(peer),
+      routes_(routes),
+      listener_(std::move(listener)),
+      connections_("libvirt client") {}
 
 Result<std::unique_ptr<LibvirtGateway>> LibvirtGateway::open(const Config& config, const Peer& peer,
                                                              Routes& routes) {
@@ -124,7 +128,7 @@ Result<std::unique_ptr<LibvirtGateway>> LibvirtGateway::open(const Config& confi
   // A client of this socket has the same rights at the peer's libvirt as this host.
   if (auto given = give_socket(path, config.group); !given) return pass_on(given);
   std::unique_ptr<LibvirtGateway> gateway(new LibvirtGateway(config, peer, routes, std::move(*listener)));
-  auto accepts = start_thread([&opened = *gateway] {
+  auto accepts = start_thread("libvirt gateway", [&opened = *gateway] {
     serve_callers(opened.listener_, kEndSilence, opened.connections_,
                   [&opened](const Fd& client) { opened.serve(client); });
   });

@@ -92,7 +92,7 @@ Result<Route> Routes::make(const std::string& text) {
   const std::string path = route->path(config_.runtime_dir);
   spdlog::info("route {} is open (process {}) for {}", path, leaving->child->pid(), text);
   Lock lock(mutex_);
-  auto watches = start_thread([this, kept = leaving.get()] { watch(*kept); });
+  auto watches = start_thread("route", [this, kept = leaving.get()] { watch(*kept); });
   if (!watches) return fail("no route to {}: {}", route->host, watches.error().message);
   leaving->thread = std::move(*watches);
   leaving_[path] = std::move(leaving);

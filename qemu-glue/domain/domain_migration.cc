@@ -63,7 +63,7 @@ Result<> DomainMigration::run() {
     const auto begin = Clock::now();
     std::packaged_task<Result<>()> migrates([this] { return migrate(); });
     auto migrating = migrates.get_future();
-    auto thread = start_thread(std::move(migrates));
+    auto thread = start_thread("migrate", std::move(migrates));
     if (thread) {
       look_after(migrating);
       done = migrating.get();

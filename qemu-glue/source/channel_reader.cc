@@ -84,7 +84,7 @@ ChannelReader::~ChannelReader() {
 Result<> ChannelReader::start() {
   tell_writers(connection_.get(), 1);
   if (auto started = way_back_.start(); !started) return started;
-  auto reads = start_thread([this] { run(); });
+  auto reads = start_thread("channel", [this] { run(); });
   if (!reads) return pass_on(reads);
   thread_ = std::move(*reads);
   return {};
@@ -296,6 +296,7 @@ void ChannelReader::await_dialled(const Opened& opened) {
 }
 
 void ChannelReader::carry(const Opened& opened) {
+  ThreadName("channel " + short_name(opened.channel->number())).take();
   bool dialled = false;
   Slot slot;
   size_t parsed = 0;  // [0, parsed) is reported, [parsed, filled) waits for more

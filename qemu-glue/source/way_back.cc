@@ -22,7 +22,7 @@ WayBack::~WayBack() {
 }
 
 Result<> WayBack::start() {
-  auto writes = start_thread([this] { run(); });
+  auto writes = start_thread("way back", [this] { run(); });
   if (!writes) return pass_on(writes);
   thread_ = std::move(*writes);
   return {};

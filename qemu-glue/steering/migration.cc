@@ -136,7 +136,7 @@ Result<> Migration::carry() {
                                    failure_);
   }
   if (auto opened = receiver_->open(); !opened) return opened;
-  auto receiving = start_thread([this] {
+  auto receiving = start_thread("receiver", [this] {
     if (auto received = receiver_->run(); !received) failure_.fail(received.error());
   });
   if (!receiving) return pass_on(receiving);
@@ -164,7 +164,7 @@ Result<> Migration::migrate(const std::string& outgoing) {
   auto steering =
       SourceSteering::begin(source, source_.monitor->peer_pid(), kByMonitors, options_.via, *sender_);
   if (!steering) return pass_on(steering);
-  auto sending = start_thread([this] {
+  auto sending = start_thread("sender", [this] {
     if (auto sent = sender_->run(); !sent) failure_.fail(sent.error());
     sent_ = true;
   });

@@ -45,10 +45,10 @@ Greeter::Greeter(const Listener& listener, FabricDomains& fabrics, SlotPool& slo
       comes_back_(std::move(comes_back)),
       failure_(failure),
       token_(make_token()),
-      callers_(std::in_place, kMostCallers) {}
+      callers_(std::in_place, "caller", kMostCallers) {}
 
 Result<> Greeter::start() {
-  auto greets = start_thread([this] { run(); });
+  auto greets = start_thread("greeter", [this] { run(); });
   if (!greets) return pass_on(greets);
   thread_ = std::move(*greets);
   return {};

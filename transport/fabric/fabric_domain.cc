@@ -117,7 +117,7 @@ void FabricDomain::add_guest(std::span<uint8_t> memory) {
   area->wanted.resize(area->units.size());
   for (size_t unit = 0; unit < area->units.size() && !on_demand_; ++unit) want(*area, unit);
   if (thread_.joinable()) return;
-  auto registers = start_thread([this] { register_guest(); });
+  auto registers = start_thread("register RAM", [this] { register_guest(); });
   if (registers) {
     thread_ = std::move(*registers);
   } else {

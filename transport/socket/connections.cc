@@ -4,7 +4,6 @@
 #include <sys/socket.h>
 
 #include "base/errno.h"
-#include "base/start_thread.h"
 
 namespace wherry {
 
@@ -20,7 +19,7 @@ Result<> Connections::serve(Fd&& connection, std::function<void(Fd)> work) {
   Served& served = served_.emplace_back();
   served.connection = std::move(connection);
   served.also = std::move(also);
-  auto thread = start_thread([this, &served, work = std::move(work)] {
+  auto thread = start_thread(name_, [this, &served, work = std::move(work)] {
     work(std::move(served.connection));
     Lock over(mutex_);
     served.also.reset();

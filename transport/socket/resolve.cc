@@ -53,7 +53,7 @@ Result<AddrInfo> resolve_to_connect(const Endpoint& at, const Event* cancel) {
   };
   auto lookup = std::make_shared<Lookup>();
   if (const int error = lookup->done.error()) return fail("cannot resolve {}: {}", at.host, reason(error));
-  auto looks = start_thread([lookup, at] {
+  auto looks = start_thread("resolve", [lookup, at] {
     auto found = resolve(at, false);
     Lock lock(lookup->mutex);
     lookup->found = std::move(found);

@@ -9,11 +9,12 @@ namespace wherry {
 
 LaneRoster::~LaneRoster() {
   std::vector<std::thread> closing;
-  for (Lane& lane : lanes_) {
-    if (auto closes = start_thread([&lane] { lane.open.sender.reset(); })) {
+  for (size_t number = 0; number < lanes_.size(); ++number) {
+    auto& sender = lanes_[number].sender;
+    if (auto closes = start_thread(fmt::format("lane {} close", number), [&sender] { sender.reset(); })) {
       closing.push_back(std::move(*closes));
     } else {
-      lane.open.sender.reset();
+      sender.reset();
     }
   }
   for (std::thread& thread : closing) thread.join();

@@ -88,7 +88,7 @@ void Control::give_up(const std::string& why, uint32_t aux) {
 }
 
 Result<> Control::start(std::function<void()> loop) {
-  auto thread = start_thread([this, loop = std::move(loop)] {
+  auto thread = start_thread("control", [this, loop = std::move(loop)] {
     loop();
     over_ = true;
     over_.notify_all();
