@@ -22,14 +22,14 @@ Failure::Guard& Failure::Guard::operator=(Guard&& other) noexcept {
 
 Failure::Guard::~Guard() {
   if (!failure_) return;
-  std::unique_lock lock(failure_->mutex_);
-  failure_->closed_.wait(lock, [this] { return !failure_->closing_; });
+  Lock lock(failure_->mutex_);
+  while (failure_->closing_) failure_->closed_.wait(failure_->mutex_);
   failure_->closers_.erase(at_);
 }
 
 void Failure::fail(Error error) {
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     if (first_) return;
     std::optional<Error> cause = cause_ ? cause_() : std::nullopt;
     first_ = cause ? std::move(*cause) : std::move(error);
@@ -37,9 +37,9 @@ void Failure::fail(Error error) {
     closed_.notify_all();
   }
   event_.raise();
-  // Nobody changes the list while closing_ is true.
+  // Without the lock: nobody changes the list while closing_ is true.
   for (const Closer& close : closers_) close();
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   closing_ = false;
   closed_.notify_all();
 }
@@ -49,8 +49,8 @@ Failure::Guard Failure::on_fail(Closer closer) {
   guard.failure_ = this;
   bool late = false;
   {
-    std::unique_lock lock(mutex_);
-    closed_.wait(lock, [this] { return !closing_; });
+    Lock lock(mutex_);
+    while (closing_) closed_.wait(mutex_);
     late = first_.has_value();
     guard.at_ = closers_.insert(closers_.end(), std::move(closer));
   }
@@ -59,22 +59,23 @@ Failure::Guard Failure::on_fail(Closer closer) {
 }
 
 bool Failure::failed() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return first_.has_value();
 }
 
 void Failure::explain(std::function<std::optional<Error>()> cause) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   cause_ = std::move(cause);
 }
 
 void Failure::await_cause(std::chrono::milliseconds longest) {
-  std::unique_lock lock(mutex_);
-  closed_.wait_for(lock, longest, [this] { return first_.has_value(); });
+  Lock lock(mutex_);
+  const auto until = std::chrono::steady_clock::now() + longest;
+  while (!first_ && closed_.wait_until(mutex_, until)) continue;
 }
 
 std::optional<Error> Failure::first() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return first_;
 }
 

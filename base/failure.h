@@ -6,13 +6,12 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <list>
-#include <mutex>
 #include <optional>
 
 #include "base/event.h"
+#include "base/mutex.h"
 #include "base/result.h"
 
 namespace wherry {
@@ -56,12 +55,12 @@ class Failure {
 
  private:
   const Event event_;
-  mutable std::mutex mutex_;
-  std::condition_variable closed_;
-  std::optional<Error> first_;
-  std::function<std::optional<Error>()> cause_;
-  std::list<Closer> closers_;
-  bool closing_ = false;
+  mutable Mutex mutex_;
+  Condition closed_;
+  std::optional<Error> first_ WHERRY_GUARDED_BY(mutex_);
+  std::function<std::optional<Error>()> cause_ WHERRY_GUARDED_BY(mutex_);
+  std::list<Closer> closers_;  // changes with the lock held, and not while closing_ is true
+  bool closing_ WHERRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace wherry

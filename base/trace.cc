@@ -15,7 +15,7 @@ Result<std::unique_ptr<Trace>> Trace::open(const std::string& path) {
   Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!file) return fail("cannot write the trace {}: {}", path, reason(errno));
   std::unique_ptr<Trace> trace(new Trace(std::move(file)));
-  auto writes = start_thread([self = trace.get()] { self->write_lines(); });
+  auto writes = start_thread("trace", [self = trace.get()] { self->write_lines(); });
   if (!writes) return pass_on(writes);
   trace->writer_ = std::move(*writes);
   return trace;
@@ -23,7 +23,7 @@ Result<std::unique_ptr<Trace>> Trace::open(const std::string& path) {
 
 Trace::~Trace() {
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     over_ = true;
     changed_.notify_all();
   }
@@ -41,7 +41,7 @@ void Trace::event(const char* end, const char* name, const nlohmann::json& field
   line.update(fields);
   // Text from a peer may be anything.
   std::string text = line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (waiting_.size() >= kMostWaiting) {
     ++dropped_;
     return;
@@ -52,9 +52,9 @@ void Trace::event(const char* end, const char* name, const nlohmann::json& field
 
 // Whole lines in one write, because other processes may add theirs to the same file.
 void Trace::write_lines() {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [this] { return over_ || !waiting_.empty(); });
+    while (!over_ && waiting_.empty()) changed_.wait(mutex_);
     if (waiting_.empty()) return;
     const std::deque<std::string> lines = std::exchange(waiting_, {});
     const size_t dropped = std::exchange(dropped_, 0);

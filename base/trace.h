@@ -11,16 +11,15 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 
 #include "base/fd.h"
+#include "base/mutex.h"
 #include "base/result.h"
 
 namespace wherry {
@@ -47,11 +46,11 @@ class Trace {
 
   const Fd file_;
   std::atomic<Time> since_ = std::chrono::steady_clock::now();
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable changed_;
-  std::deque<std::string> waiting_;
-  size_t dropped_ = 0;  // lines, since the last that was written
-  bool over_ = false;
+  Mutex mutex_;
+  Condition changed_;
+  std::deque<std::string> waiting_ WHERRY_GUARDED_BY(mutex_);
+  size_t dropped_ WHERRY_GUARDED_BY(mutex_) = 0;  // lines, since the last that was written
+  bool over_ WHERRY_GUARDED_BY(mutex_) = false;
   std::thread writer_;
 };
 

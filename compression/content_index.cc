@@ -12,7 +12,7 @@ ContentIndex::ContentIndex(uint64_t bytes)
 void ContentIndex::add(const KnownPage& page) {
   if (count_ == 0) return;
   const uint64_t at = bucket_of(page.content);
-  std::lock_guard lock(lock_of(at));
+  Lock lock(lock_of(at));
   Bucket& bucket = buckets_[at];
   // Replaces the page with the same content, or else the oldest.
   auto out = std::find_if(bucket.begin(), bucket.end() - 1,
@@ -24,7 +24,7 @@ void ContentIndex::add(const KnownPage& page) {
 std::optional<KnownPage> ContentIndex::find(uint64_t content) const {
   if (count_ == 0) return std::nullopt;
   const uint64_t at = bucket_of(content);
-  std::lock_guard lock(lock_of(at));
+  Lock lock(lock_of(at));
   for (const KnownPage& known : buckets_[at]) {
     if (known.content == content) return known;
   }

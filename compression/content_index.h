@@ -10,8 +10,9 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
-#include <mutex>
 #include <optional>
+
+#include "base/mutex.h"
 
 namespace wherry {
 
@@ -47,11 +48,11 @@ class ContentIndex {
   uint64_t bucket_of(uint64_t content) const {
     return static_cast<uint64_t>(static_cast<unsigned __int128>(content) * count_ >> 64);
   }
-  std::mutex& lock_of(uint64_t bucket) const { return locks_[bucket % locks_.size()]; }
+  Mutex& lock_of(uint64_t bucket) const { return locks_[bucket % locks_.size()]; }
 
   uint64_t count_;
-  std::unique_ptr<Bucket[], Free> buckets_;
-  mutable std::array<std::mutex, 64> locks_;
+  std::unique_ptr<Bucket[], Free> buckets_;  // each is used with its lock_of() held
+  mutable std::array<Mutex, 64> locks_;
 };
 
 }  // namespace wherry

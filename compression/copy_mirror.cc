@@ -10,7 +10,7 @@ namespace wherry {
 
 Result<> CopyMirror::keep(uint32_t place, uint16_t block, uint64_t index, const uint8_t* page) {
   if (place >= capacity_) return fail("a page is to be copied to place {} of {}", place, capacity_);
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (place >= copies_.size()) copies_.resize(place + uint64_t{1});
   Copy& copy = copies_[place];
   if (!copy.bytes) {
@@ -25,7 +25,7 @@ Result<> CopyMirror::keep(uint32_t place, uint16_t block, uint64_t index, const 
 
 bool CopyMirror::patch(uint32_t place, uint16_t block, uint64_t index, const uint8_t* patch, uint64_t sum,
                        uint8_t* page) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   const bool there = place < copies_.size() && copies_[place].bytes;
   if (!there || copies_[place].block != block || copies_[place].index != index) return false;
   uint8_t* copy = copies_[place].bytes.get();
@@ -35,7 +35,7 @@ bool CopyMirror::patch(uint32_t place, uint16_t block, uint64_t index, const uin
 }
 
 uint64_t CopyMirror::bytes() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return used_ + copies_.capacity() * sizeof(Copy);
 }
 

@@ -7,9 +7,9 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/result.h"
 
 namespace wherry {
@@ -38,9 +38,9 @@ class CopyMirror {
 
   const uint64_t capacity_;
   const uint32_t page_size_;
-  mutable std::mutex mutex_;
-  std::vector<Copy> copies_;
-  uint64_t used_ = 0;
+  mutable Mutex mutex_;
+  std::vector<Copy> copies_ WHERRY_GUARDED_BY(mutex_);
+  uint64_t used_ WHERRY_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace wherry

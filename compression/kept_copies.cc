@@ -11,7 +11,7 @@ constexpr int kLooks = 4;  // copies that admit() looks at before it gives up
 }  // namespace
 
 KeptCopies::Copy KeptCopies::find(uint16_t block, uint64_t page, uint32_t epoch) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   const auto found = at_.find(key(block, page));
   if (found == at_.end()) return {};
   Kept& copy = copies_[found->second];
@@ -22,8 +22,8 @@ KeptCopies::Copy KeptCopies::find(uint16_t block, uint64_t page, uint32_t epoch)
 }
 
 KeptCopies::Copy KeptCopies::admit(uint16_t block, uint64_t page, uint32_t epoch, bool comes_back) {
-  std::lock_guard lock(mutex_);
-  const auto settle = [&](size_t at) {
+  Lock lock(mutex_);
+  const auto settle = [&](size_t at) WHERRY_REQUIRES(mutex_) {
     Kept& copy = copies_[at];
     copy.key = key(block, page);
     copy.worth = comes_back;
@@ -53,12 +53,12 @@ KeptCopies::Copy KeptCopies::admit(uint16_t block, uint64_t page, uint32_t epoch
 }
 
 void KeptCopies::release(uint16_t block, uint64_t page) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   copies_[at_.at(key(block, page))].in_use = false;
 }
 
 void KeptCopies::drop(uint16_t block, uint64_t page) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   const auto found = at_.find(key(block, page));
   if (found == at_.end()) return;
   copies_[found->second].valid = false;

@@ -14,10 +14,11 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <unordered_map>
 #include <vector>
+
+#include "base/mutex.h"
 
 namespace wherry {
 
@@ -61,10 +62,10 @@ class KeptCopies {
   const uint64_t capacity_;
   const uint32_t page_size_;
   std::atomic<uint64_t>& used_;
-  std::mutex mutex_;
-  std::vector<Kept> copies_;
-  std::unordered_map<uint64_t, size_t> at_;
-  size_t hand_ = 0;
+  Mutex mutex_;
+  std::vector<Kept> copies_ WHERRY_GUARDED_BY(mutex_);
+  std::unordered_map<uint64_t, size_t> at_ WHERRY_GUARDED_BY(mutex_);
+  size_t hand_ WHERRY_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace wherry

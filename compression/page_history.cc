@@ -34,7 +34,7 @@ void PageHistory::set_space(const PageSpace& space) {
 
 void PageHistory::refer_to(const std::vector<uint16_t>& blocks) {
   if (bases_ != Bases::unknown) return;
-  std::lock_guard lock(growing_);
+  Lock lock(growing_);
   const uint64_t room = spare(sizeof(Region) + kHashBytes);
   contents_ = std::make_unique<ContentIndex>(std::min(room, pages_ * sizeof(KnownPage)));
   used_ += contents_->bytes();
@@ -47,7 +47,7 @@ void PageHistory::refer_to(const std::vector<uint16_t>& blocks) {
 
 void PageHistory::refer_to_copies(uint64_t most) {
   if (bases_ != Bases::unknown) return;
-  std::lock_guard lock(growing_);
+  Lock lock(growing_);
   make_copies(std::min(spare(sizeof(Region)), most * (page_size_ + KeptCopies::kOverhead)));
   bases_ = Bases::copies;
 }
@@ -69,7 +69,7 @@ PageHistory::Region* PageHistory::region(uint16_t block, uint64_t page) const {
 PageHistory::Region* PageHistory::grown(uint16_t block, uint64_t page, bool with_hashes) {
   if (disabled_) return nullptr;
   if (Region* found = region(block, page)) return found;
-  std::lock_guard lock(growing_);
+  Lock lock(growing_);
   if (Region* found = region(block, page)) return found;
   const uint64_t bytes = sizeof(Region) + (with_hashes ? kHashBytes : 0);
   if (used_ + bytes > budget_) return nullptr;

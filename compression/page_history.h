@@ -18,11 +18,11 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "base/mutex.h"
 #include "compression/content_index.h"
 #include "compression/kept_copies.h"
 #include "compression/line_delta.h"
@@ -102,8 +102,8 @@ class PageHistory {
 
   Region* region(uint16_t block, uint64_t page) const;
   Region* grown(uint16_t block, uint64_t page, bool with_hashes);
-  uint64_t spare(uint64_t region_bytes) const;
-  void make_copies(uint64_t bytes);
+  uint64_t spare(uint64_t region_bytes) const WHERRY_REQUIRES(growing_);
+  void make_copies(uint64_t bytes) WHERRY_REQUIRES(growing_);
   bool unchanged(const KnownPage& known) const;
 
   const std::optional<uint64_t> wanted_;
@@ -116,8 +116,8 @@ class PageHistory {
   std::atomic<Bases> bases_ = Bases::unknown;
   std::unique_ptr<ContentIndex> contents_;  // this and copies_ are set before bases_
   std::unique_ptr<KeptCopies> copies_;
-  std::mutex growing_;
-  std::vector<std::unique_ptr<Region>> owned_;
+  Mutex growing_;
+  std::vector<std::unique_ptr<Region>> owned_ WHERRY_GUARDED_BY(growing_);
   std::atomic<uint64_t> used_ = 0;
 };
 

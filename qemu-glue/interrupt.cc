@@ -14,7 +14,7 @@ Interrupt::Interrupt(std::function<void(int signal)> act) {
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  auto hears = start_thread([this, set, act = std::move(act)] {
+  auto hears = start_thread("signals", [this, set, act = std::move(act)] {
     for (int signal = 0;;) {
       if (sigwait(&set, &signal) != 0) continue;
       if (over_) return;

@@ -31,14 +31,14 @@ std::string Interruption::monitors(const std::string& destination, const std::st
 }
 
 Interruption::~Interruption() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   over_ = true;
   ended_.notify_all();
 }
 
 void Interruption::hear(int signal) {
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     if (signal_ == 0) signal_ = signal;
   }
   const std::string why = fmt::format("interrupted by {}", signal == SIGINT ? "SIGINT" : "SIGTERM");
@@ -56,16 +56,17 @@ void Interruption::hear(int signal) {
 }
 
 void Interruption::end_in_time(Outcome outcome, const std::string& why) {
-  std::unique_lock lock(mutex_);
-  if (ended_.wait_for(lock, answers_.asks_monitor() ? kWithMonitor : kAtOnce, [this] { return over_; }))
-    return;
+  Lock lock(mutex_);
+  const auto until = std::chrono::steady_clock::now() + (answers_.asks_monitor() ? kWithMonitor : kAtOnce);
+  while (!over_ && ended_.wait_until(mutex_, until)) continue;
+  if (over_) return;
   answers_.last(outcome, why);
   lock.unlock();
   std::_Exit(exit_status(outcome));
 }
 
 Outcome Interruption::outcome(Outcome ended) const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return ended == Outcome::failed && signal_ ? Outcome::cancelled : ended;
 }
 
@@ -75,7 +76,7 @@ int Interruption::exit_status(Outcome ended) const {
       return kCompleted;
     case Outcome::failed:
     case Outcome::cancelled: {
-      std::lock_guard lock(mutex_);
+      Lock lock(mutex_);
       return signal_ ? kSignalled + signal_ : kFailed;
     }
     case Outcome::unknown:

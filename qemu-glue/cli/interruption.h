@@ -9,11 +9,10 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <string>
 
+#include "base/mutex.h"
 #include "qemu-glue/interrupt.h"
 #include "qemu-glue/outcome/outcome.h"
 
@@ -57,10 +56,10 @@ class Interruption {
   void end_in_time(Outcome outcome, const std::string& why);
 
   const Answers answers_;
-  mutable std::mutex mutex_;  // guards what follows
-  std::condition_variable ended_;
-  bool over_ = false;
-  int signal_ = 0;      // the first signal
+  mutable Mutex mutex_;
+  Condition ended_;
+  bool over_ WHERRY_GUARDED_BY(mutex_) = false;
+  int signal_ WHERRY_GUARDED_BY(mutex_) = 0;  // the first signal
   bool waits_ = false;  // it has warned that the guest may be there; only for the signals' thread
   Interrupt heard_;
 };

@@ -66,7 +66,7 @@ Progress::Progress(std::function<std::string()> line, bool json) : line_(std::mo
 
 Result<> Progress::start() {
   if (!json_ && !isatty(STDERR_FILENO)) return {};
-  auto prints = start_thread([this] { run(); });
+  auto prints = start_thread("progress", [this] { run(); });
   if (!prints) return pass_on(prints);
   thread_ = std::move(*prints);
   return {};
@@ -74,7 +74,7 @@ Result<> Progress::start() {
 
 Progress::~Progress() {
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     stopped_ = true;
     stop_.notify_all();
   }
@@ -85,9 +85,12 @@ Progress::~Progress() {
 
 void Progress::run() {
   const auto period = json_ ? std::chrono::milliseconds(1000) : std::chrono::milliseconds(200);
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   if (json_) print_line(line_());
-  while (!stop_.wait_for(lock, period, [this] { return stopped_; })) {
+  for (;;) {
+    const auto next = std::chrono::steady_clock::now() + period;
+    while (!stopped_ && stop_.wait_until(mutex_, next)) continue;
+    if (stopped_) return;
     if (json_) {
       print_line(line_());
     } else {

@@ -2,13 +2,12 @@
 // and the summary at the end.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 
+#include "base/mutex.h"
 #include "qemu-glue/outcome/report.h"
 
 namespace wherry::cli {
@@ -27,9 +26,9 @@ class Progress {
 
   const std::function<std::string()> line_;
   const bool json_;
-  std::mutex mutex_;
-  std::condition_variable stop_;
-  bool stopped_ = false;
+  Mutex mutex_;
+  Condition stop_;
+  bool stopped_ WHERRY_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -128,7 +128,7 @@ bool Convergence::is_stopped(uint64_t passes) {
   if (stop_ && !stop_->passes && stopped_by_others(qemu_)) {
     // That absence is not the switchover's, and such a guest is not slowed.
     stop_.reset();
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     state_.stopped.reset();
   }
   if (!stop_) return false;
@@ -141,7 +141,7 @@ bool Convergence::is_stopped(uint64_t passes) {
 void Convergence::stopped(double ago) {
   throttles_.let_stop();
   stop_.emplace();
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   state_.stopped = std::chrono::steady_clock::now() - std::chrono::microseconds(std::llround(ago * 1e6));
   if (!rates_.pages_land()) return;
   const double t = now() - ago;
@@ -167,21 +167,21 @@ void Convergence::slow_down(double part, bool stops, const qemu::MigrationFigure
   if (throttles_.throttle() == nullptr) return;
   if (auto slowed = throttles_.slow(part, stops, figures); !slowed) say(slowed.error().message);
   vcpus_.throttled(t, throttles_.holds());
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   state_.throttle = *vcpus_.part() * 100;
   state_.throttle_peak = *vcpus_.most() * 100;
   state_.throttle_mean = *vcpus_.average(t) * 100;
 }
 
 void Convergence::show(const qemu::MigrationFigures& figures, const std::optional<Downtime>& predicted) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   state_.remaining = static_cast<uint64_t>(figures.remaining);
   state_.dirty_rate = figures.dirty_rate();
   if (predicted) state_.predicted = predicted;
 }
 
 void Convergence::show_throttle() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   state_.throttle_by = throttles_.by();
   state_.throttle_reason = throttles_.reason();
 }
@@ -216,14 +216,14 @@ Result<> Convergence::miss(const OutOfReach& floor) {
 }
 
 void Convergence::say(const std::string& message) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (!state_.messages.empty() && state_.messages.back() == message) return;  // each look may say it again
   spdlog::warn("{}", message);
   state_.messages.push_back(message);
 }
 
 State Convergence::state() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return state_;
 }
 

@@ -11,11 +11,11 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "qemu-glue/convergence/controller.h"
 #include "qemu-glue/convergence/lane_rates.h"
 #include "qemu-glue/convergence/source_qemu.h"
@@ -88,8 +88,8 @@ class Convergence {
   double remaining_ = 0;                  // bytes, at the last look
   std::optional<Stop> stop_;              // nothing: the guest runs here
   bool missed_ = false;                   // the target was out of reach, and on-miss has been obeyed
-  mutable std::mutex mutex_;
-  State state_;
+  mutable Mutex mutex_;
+  State state_ WHERRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace wherry::convergence

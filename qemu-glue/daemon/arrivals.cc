@@ -25,7 +25,7 @@ Result<> Arrivals::take(const Fd& connection, const FirstFrame& first) {
   }
   auto route = Route::parse(*named);
   if (!route) return pass_on(route);
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   auto at = arriving_.find(route->text());
   if (at != arriving_.end() && at->second->over)
     return fail("the migration of route {} has ended here", route->text());
@@ -56,7 +56,7 @@ Result<> Arrivals::begin(const Route& route, const std::string& peer) {
   auto arriving = std::make_unique<Arriving>();
   arriving->peer = peer;
   arriving->child = std::move(*child);
-  auto watches = start_thread([this, route, kept = arriving.get()] { watch(route, *kept); });
+  auto watches = start_thread("arrival", [this, route, kept = arriving.get()] { watch(route, *kept); });
   if (!watches) return pass_on(watches);
   arriving->thread = std::move(*watches);
   arriving_[route.text()] = std::move(arriving);
@@ -73,14 +73,14 @@ void Arrivals::watch(const Route& route, Arriving& arriving) {
     said = arriving.child->read_line(line, kChildLook);
     begun = begun || said == Child::Said::line;  // its first line says that its session is complete
     if (!begun && std::chrono::steady_clock::now() > deadline) arriving.child->stop();
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     if (!closing_) continue;
     arriving.child->let_go();
     return;
   }
   const int status = arriving.child->wait();
   spdlog::info("route {} has ended here with status {}", route.text(), status);
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   // A killed QEMU does not remove its sockets.
   ::unlink(route.path(config_.runtime_dir).c_str());
   ::unlink(route.disks_path(config_.runtime_dir).c_str());
@@ -89,7 +89,7 @@ void Arrivals::watch(const Route& route, Arriving& arriving) {
 }
 
 nlohmann::json Arrivals::list() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   nlohmann::json all = nlohmann::json::array();
   for (const auto& [route, arriving] : arriving_) {
     if (arriving->over) continue;
@@ -102,7 +102,7 @@ nlohmann::json Arrivals::list() const {
 void Arrivals::reap() {
   std::vector<std::unique_ptr<Arriving>> over;
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     for (auto at = arriving_.begin(); at != arriving_.end();) {
       const auto next = std::next(at);
       if (at->second->over) {
@@ -117,7 +117,7 @@ void Arrivals::reap() {
 
 Arrivals::~Arrivals() {
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     closing_ = true;
   }
   for (auto& [route, arriving] : arriving_) arriving->thread.join();

@@ -6,12 +6,12 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "base/mutex.h"
 #include "qemu-glue/daemon/child.h"
 #include "qemu-glue/daemon/config.h"
 #include "qemu-glue/daemon/route.h"
@@ -32,21 +32,21 @@ class Arrivals {
   nlohmann::json list() const;
 
  private:
-  struct Arriving {
+  struct Arriving {  // used with the lock held; but the child is the thread's own while that runs
     std::string peer;
     std::unique_ptr<Child> child;
     std::thread thread;
     bool over = false;
   };
-  Result<> begin(const Route& route, const std::string& peer);
+  Result<> begin(const Route& route, const std::string& peer) WHERRY_REQUIRES(mutex_);
   void watch(const Route& route, Arriving& arriving);
   void reap();
 
   const Config& config_;
   const std::string wherry_;
-  mutable std::mutex mutex_;
-  std::map<std::string, std::unique_ptr<Arriving>> arriving_;  // by route
-  bool closing_ = false;
+  mutable Mutex mutex_;
+  std::map<std::string, std::unique_ptr<Arriving>> arriving_ WHERRY_GUARDED_BY(mutex_);  // by route
+  bool closing_ WHERRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace wherry::daemon

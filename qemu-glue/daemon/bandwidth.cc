@@ -50,7 +50,7 @@ BandwidthListener::~BandwidthListener() {
 
 Result<> BandwidthListener::start() {
   if (socket_ < 0) return {};
-  auto hears = start_thread([this] {
+  auto hears = start_thread("bandwidth", [this] {
     while (auto told = hear_bandwidth(socket_)) heard_(*told);
   });
   if (!hears) return pass_on(hears);

@@ -30,7 +30,7 @@ void carry(int from, int to, const Carry& send_on) {
 }  // namespace
 
 Result<> carry_both_ways(int a, int b, const Carry& forward, const Carry& back) {
-  auto other = start_thread([&] { carry(b, a, back); });
+  auto other = start_thread("carry back", [&] { carry(b, a, back); });
   if (!other) return pass_on(other);
   carry(a, b, forward);
   other->join();

@@ -75,6 +75,7 @@ Result<std::unique_ptr<Child>> Child::spawn(const std::vector<std::string>& argv
   const int error = ::posix_spawn(&child->pid_, argv.front().c_str(), inheritance.files(),
                                   inheritance.attributes(), arguments.data(), environ);
   if (error != 0) return fail("cannot start {}: {}", argv.front(), reason(error));
+  Lock lock(child->mutex_);
   child->ended_ = false;
   return child;
 }
@@ -108,20 +109,20 @@ Child::Said Child::read_line(std::string& line, std::chrono::milliseconds longes
 }
 
 void Child::stop() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (!ended_) ::kill(pid_, SIGTERM);
 }
 
 int Child::wait() {
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     if (ended_) return status_;
   }
   // WNOWAIT: the process is reaped only once ended_ is set, so stop() never signals a reused pid.
   siginfo_t info{};
   while (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
   }
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   int status = 0;
   ::waitpid(pid_, &status, 0);
   ended_ = true;

@@ -9,11 +9,11 @@
 
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/fd.h"
+#include "base/mutex.h"
 #include "base/result.h"
 
 namespace wherry::daemon {
@@ -47,10 +47,10 @@ class Child {
   Fd socket_;
   Fd output_;
   std::string unread_;
-  std::mutex mutex_;
-  bool ended_ = true;  // or not started yet
   bool let_go_ = false;
-  int status_ = 0;
+  Mutex mutex_;
+  bool ended_ WHERRY_GUARDED_BY(mutex_) = true;  // or not started yet
+  int status_ WHERRY_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace wherry::daemon

@@ -45,7 +45,7 @@ Result<std::unique_ptr<Door>> Door::open(const Config& config, Arrivals& arrival
   auto listener = Listener::open(config.listen->hosts);
   if (!listener) return pass_on(listener);
   std::unique_ptr<Door> door(new Door(config, arrivals, std::move(*listener)));
-  auto accepts = start_thread([&opened = *door] {
+  auto accepts = start_thread("door", [&opened = *door] {
     serve_callers(opened.listener_, kSilence, opened.connections_,
                   [&opened](Fd fd) { opened.receive(std::move(fd)); });
   });
@@ -55,7 +55,10 @@ Result<std::unique_ptr<Door>> Door::open(const Config& config, Arrivals& arrival
 }
 
 Door::Door(const Config& config, Arrivals& arrivals, Listener listener)
-    : config_(config), arrivals_(arrivals), listener_(std::move(listener)), connections_(kMostConnections) {}
+    : config_(config),
+      arrivals_(arrivals),
+      listener_(std::move(listener)),
+      connections_("door caller", kMostConnections) {}
 
 Door::~Door() {
   listener_.stop();

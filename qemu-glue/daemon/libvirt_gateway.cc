@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "base/mutex.h"
 #include "base/start_thread.h"
 #include "qemu-glue/daemon/carry_both_ways.h"
 #include "qemu-glue/daemon/runtime_dir.h"
@@ -77,30 +78,45 @@ class Passage {
   bool pass(void (RpcGateway::*direction)(std::span<const uint8_t>, RpcGateway::Output&),
             std::span<const uint8_t> bytes) {
     RpcGateway::Output out;
-    std::unique_lock changing(changing_);
+    Lock changing(changing_);
     (gateway_.*direction)(bytes, out);
     // Both threads can have bytes for either side; the locks keep the order in which the gateway produced
     // them.
-    std::unique_lock to_client(to_client_, std::defer_lock);
-    std::unique_lock to_server(to_server_, std::defer_lock);
-    if (!out.to_client.empty()) to_client.lock();
-    if (!out.to_server.empty()) to_server.lock();
-    changing.unlock();
-    return send_all(client_, out.to_client) && send_all(server_, out.to_server);
+    if (!out.to_client.empty() && !out.to_server.empty()) {
+      Lock to_client(to_client_);
+      Lock to_server(to_server_);
+      changing.unlock();
+      return send_all(client_, out.to_client) && send_all(server_, out.to_server);
+    }
+    if (!out.to_client.empty()) {
+      Lock to_client(to_client_);
+      changing.unlock();
+      return send_all(client_, out.to_client).has_value();
+    }
+    if (!out.to_server.empty()) {
+      Lock to_server(to_server_);
+      changing.unlock();
+      return send_all(server_, out.to_server).has_value();
+    }
+    return true;
   }
 
   const int client_;
   const int server_;
-  RpcGateway gateway_;
-  std::mutex changing_;
-  std::mutex to_client_;
-  std::mutex to_server_;
+  Mutex changing_;
+  RpcGateway gateway_ WHERRY_GUARDED_BY(changing_);
+  Mutex to_client_;  // held while bytes are sent there
+  Mutex to_server_;
 };
 
 }  // namespace
 
 LibvirtGateway::LibvirtGateway(const Config& config, const Peer& peer, Routes& routes, Listener listener)
-    : config_(config), peer_(peer), routes_(routes), listener_(std::move(listener)) {}
+    : config_(config),
+      peer_(peer),
+      routes_(routes),
+      listener_(std::move(listener)),
+      connections_("libvirt client") {}
 
 Result<std::unique_ptr<LibvirtGateway>> LibvirtGateway::open(const Config& config, const Peer& peer,
                                                              Routes& routes) {
@@ -112,7 +128,7 @@ Result<std::unique_ptr<LibvirtGateway>> LibvirtGateway::open(const Config& confi
   // A client of this socket has the same rights at the peer's libvirt as this host.
   if (auto given = give_socket(path, config.group); !given) return pass_on(given);
   std::unique_ptr<LibvirtGateway> gateway(new LibvirtGateway(config, peer, routes, std::move(*listener)));
-  auto accepts = start_thread([&opened = *gateway] {
+  auto accepts = start_thread("libvirt gateway", [&opened = *gateway] {
     serve_callers(opened.listener_, kEndSilence, opened.connections_,
                   [&opened](const Fd& client) { opened.serve(client); });
   });

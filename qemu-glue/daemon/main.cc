@@ -113,7 +113,7 @@ class Daemon {
       if (!door) return pass_on(door);
       door_ = std::move(*door);
     }
-    auto accepts = start_thread([this] {
+    auto accepts = start_thread("errands", [this] {
       serve_callers(*errand_listener_, std::chrono::seconds(0), errands_, [this](const Fd& fd) {
         serve_errands(fd, [this](const nlohmann::json& asked) { return answer(asked); });
       });
@@ -178,7 +178,7 @@ class Daemon {
   std::vector<std::unique_ptr<LibvirtGateway>> gateways_;
   std::unique_ptr<Door> door_;
   std::optional<Listener> errand_listener_;
-  Connections errands_;
+  Connections errands_{"errand"};
   std::thread acceptor_;
 };
 

@@ -91,8 +91,8 @@ Result<Route> Routes::make(const std::string& text) {
   leaving->unused_until = std::chrono::steady_clock::now() + leaving->patience;
   const std::string path = route->path(config_.runtime_dir);
   spdlog::info("route {} is open (process {}) for {}", path, leaving->child->pid(), text);
-  std::lock_guard lock(mutex_);
-  auto watches = start_thread([this, kept = leaving.get()] { watch(*kept); });
+  Lock lock(mutex_);
+  auto watches = start_thread("route", [this, kept = leaving.get()] { watch(*kept); });
   if (!watches) return fail("no route to {}: {}", route->host, watches.error().message);
   leaving->thread = std::move(*watches);
   leaving_[path] = std::move(leaving);
@@ -128,7 +128,7 @@ void Routes::watch(Leaving& leaving) {
   Child::Said said = Child::Said::nothing;
   while (said != Child::Said::end) {
     said = leaving.child->read_line(line, kChildLook);
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     if (said == Child::Said::line) {
       leaving.progress = progress_of(line);
       const bool used = leaving.progress.contains("passes");
@@ -140,7 +140,7 @@ void Routes::watch(Leaving& leaving) {
   }
   const int status = leaving.child->wait();
   convergence::VcpuQuota::release_abandoned();  // in case the process was killed
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   const std::string path = leaving.route.path(config_.runtime_dir);
   spdlog::info("route {} has ended with status {}: {}", path, status, outcome_of(leaving.progress));
   // A killed process does not remove its sockets.
@@ -152,19 +152,18 @@ void Routes::watch(Leaving& leaving) {
 }
 
 void Routes::drop(const Route& route) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   auto found = leaving_.find(route.path(config_.runtime_dir));
   if (found != leaving_.end()) hurry(*found->second);
 }
 
-// The caller holds mutex_.
 void Routes::hurry(Leaving& leaving) {
   leaving.patience = std::min(leaving.patience, kNews);
   leaving.unused_until = std::min(leaving.unused_until, std::chrono::steady_clock::now() + leaving.patience);
 }
 
 Result<> Routes::set_bandwidth(const std::string& path, uint64_t bandwidth) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   auto found = leaving_.find(path);
   if (found == leaving_.end() || found->second->over) {
     return fail("no route at {} leaves this host (`wherry status` lists those that do)", path);
@@ -175,7 +174,6 @@ Result<> Routes::set_bandwidth(const std::string& path, uint64_t bandwidth) {
 }
 
 // Tells each route its bandwidth. An unused route gets no share yet; it is told the share that it will have.
-// The caller holds mutex_.
 void Routes::share_out() {
   std::vector<Leaving*> used;
   std::vector<Leaving*> waiting;
@@ -195,7 +193,7 @@ void Routes::share_out() {
 }
 
 nlohmann::json Routes::list() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   nlohmann::json all = nlohmann::json::array();
   for (const auto& [path, leaving] : leaving_) {
     if (leaving->over) continue;
@@ -214,7 +212,7 @@ nlohmann::json Routes::list() const {
 void Routes::reap() {
   std::vector<std::unique_ptr<Leaving>> over;
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     for (auto at = leaving_.begin(); at != leaving_.end();) {
       const auto next = std::next(at);
       if (at->second->over) {
@@ -229,7 +227,7 @@ void Routes::reap() {
 
 Routes::~Routes() {
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     closing_ = true;
     for (auto& [path, leaving] : leaving_) hurry(*leaving);
   }

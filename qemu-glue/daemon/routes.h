@@ -10,12 +10,12 @@
 #include <chrono>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "base/mutex.h"
 #include "qemu-glue/daemon/child.h"
 #include "qemu-glue/daemon/config.h"
 #include "qemu-glue/daemon/route.h"
@@ -41,7 +41,7 @@ class Routes {
   nlohmann::json list() const;
 
  private:
-  struct Leaving {
+  struct Leaving {  // used with the lock held; but the child is the thread's own while that runs
     Route route;
     std::string uri;
     uint64_t bandwidth = 0;  // the route's own limit, in bytes per second; 0: none
@@ -55,15 +55,15 @@ class Routes {
   };
   Result<std::unique_ptr<Child>> start(const Route& route, const Uri& uri);
   void watch(Leaving& leaving);
-  static void hurry(Leaving& leaving);
-  void share_out();
+  void hurry(Leaving& leaving) WHERRY_REQUIRES(mutex_);
+  void share_out() WHERRY_REQUIRES(mutex_);
   void reap();
 
   const Config& config_;
   const std::string wherry_;
-  mutable std::mutex mutex_;
-  std::map<std::string, std::unique_ptr<Leaving>> leaving_;  // by path
-  bool closing_ = false;
+  mutable Mutex mutex_;
+  std::map<std::string, std::unique_ptr<Leaving>> leaving_ WHERRY_GUARDED_BY(mutex_);  // by path
+  bool closing_ WHERRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace wherry::daemon

@@ -6,7 +6,7 @@ namespace wherry::qemu {
 
 DestinationGuest::DestinationGuest(Failure& failure) : failure_(failure) {
   closer_ = failure_.on_fail([this] {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     stopped_ = true;
     changed_.notify_all();
   });
@@ -19,46 +19,47 @@ DestinationGuest::~DestinationGuest() {
 
 void DestinationGuest::set_blocks(const GuestBlocks& blocks, Skip placed) {
   ending_.will_not_say();  // or has been asked to, ahead of them
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   blocks_ = blocks;
   placed_ = std::move(placed);
 }
 
 bool DestinationGuest::placing() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return std::find(placed_.begin(), placed_.end(), true) != placed_.end();
 }
 
 void DestinationGuest::main_dialled(pid_t process) {
   process_ = process;
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   dialled_ = true;
   changed_.notify_all();
 }
 
 bool DestinationGuest::wait_main_dialled() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return dialled_ || stopped_; });
+  Lock lock(mutex_);
+  while (!dialled_ && !stopped_) changed_.wait(mutex_);
   return !stopped_;
 }
 
 void DestinationGuest::main_ended(bool both_ways) {
   ending_.left(both_ways);
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   changed_.notify_all();
 }
 
 void DestinationGuest::source_gone() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   source_gone_ = true;
   changed_.notify_all();
 }
 
 bool DestinationGuest::wait_main_closed(std::chrono::milliseconds longest) {
-  const auto closed = [this] { return ending_.over() || stopped_ || !dialled_; };
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return closed() || source_gone_; });
-  return changed_.wait_for(lock, longest, closed);
+  Lock lock(mutex_);
+  while (!is_closed() && !source_gone_) changed_.wait(mutex_);
+  const auto until = std::chrono::steady_clock::now() + longest;
+  while (!is_closed() && changed_.wait_until(mutex_, until)) continue;
+  return is_closed();
 }
 
 }  // namespace wherry::qemu

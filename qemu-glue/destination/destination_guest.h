@@ -6,10 +6,9 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 
 #include "base/failure.h"
+#include "base/mutex.h"
 #include "qemu-glue/outcome/ending.h"
 #include "qemu-glue/stream/page_writer.h"
 #include "transport/wire/channel.h"
@@ -45,15 +44,17 @@ class DestinationGuest {
   bool wait_main_closed(std::chrono::milliseconds longest);
 
  private:
+  bool is_closed() const WHERRY_REQUIRES(mutex_) { return ending_.over() || stopped_ || !dialled_; }
+
   Failure& failure_;
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  GuestBlocks blocks_;  // set before any page comes, constant from then on
+  GuestBlocks blocks_;  // this and placed_: set before any page comes, constant from then on
   Skip placed_;
   std::atomic<pid_t> process_ = -1;
-  bool dialled_ = false;
-  bool source_gone_ = false;
-  bool stopped_ = false;
+  mutable Mutex mutex_;
+  Condition changed_;
+  bool dialled_ WHERRY_GUARDED_BY(mutex_) = false;
+  bool source_gone_ WHERRY_GUARDED_BY(mutex_) = false;
+  bool stopped_ WHERRY_GUARDED_BY(mutex_) = false;
   Ending ending_;
   Failure::Guard closer_;
 };

@@ -15,25 +15,24 @@ DestinationReport::DestinationReport(const Uri& listen) : start_(std::chrono::st
 }
 
 void DestinationReport::place_directly(GuestRam::Way way) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   set_placement(way == GuestRam::Way::mapped ? "direct-mapped" : "direct-process", "");
   spdlog::info("placement: {}", report_.placement);
 }
 
 void DestinationReport::relay(const std::string& why) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   set_placement(kRelay, why);
   spdlog::info("placement: {} ({})", kRelay, why);
 }
 
-// Called with the lock held.
 void DestinationReport::set_placement(const std::string& placement, const std::string& reason) {
   report_.placement = placement;
   report_.placement_reason = reason;
 }
 
 void DestinationReport::add(const DestinationSession::Totals& totals) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   report_.wire_bytes = totals.wire_bytes;
   report_.asked_again = totals.landing.asked_again;
   report_.history_bytes = totals.landing.guest.copies_bytes;
@@ -44,14 +43,14 @@ void DestinationReport::add(const DestinationSession::Totals& totals) {
 }
 
 void DestinationReport::end(const Ended& ended) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   report_.total_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   report_.outcome = ended.outcome;
   report_.error = ended.detail;
 }
 
 nlohmann::json DestinationReport::account(const Ended& ended, bool withdrawn) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (report_.placement.empty()) set_placement(kRelay, "the main channel is opaque from its beginning");
   if (withdrawn && report_.placement != kRelay) set_placement(kRelay, "a channel became opaque");
   return {{"outcome", name(ended.outcome)},
@@ -61,7 +60,7 @@ nlohmann::json DestinationReport::account(const Ended& ended, bool withdrawn) {
 }
 
 Report DestinationReport::report() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return report_;
 }
 

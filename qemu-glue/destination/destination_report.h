@@ -3,10 +3,10 @@
 #pragma once
 
 #include <chrono>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/mutex.h"
 #include "qemu-glue/memory/guest_ram.h"
 #include "qemu-glue/outcome/outcome.h"
 #include "qemu-glue/outcome/report.h"
@@ -33,11 +33,11 @@ class DestinationReport {
   Report report() const;
 
  private:
-  void set_placement(const std::string& placement, const std::string& reason);
+  void set_placement(const std::string& placement, const std::string& reason) WHERRY_REQUIRES(mutex_);
 
   const std::chrono::steady_clock::time_point start_;
-  mutable std::mutex mutex_;  // guards what follows
-  Report report_;
+  mutable Mutex mutex_;
+  Report report_ WHERRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace wherry

@@ -24,7 +24,8 @@ Result<std::unique_ptr<DiskSink>> DiskSink::open(const Endpoint& disks, uint16_t
   sink->connection_ = std::move(*connection);
   sink->takes_ = true;
   sink->closer_ = failure.on_fail([fd = sink->connection_.get()] { ::shutdown(fd, SHUT_RDWR); });
-  auto listens = start_thread([listening = sink.get()] { listening->listen(); });
+  auto listens =
+      start_thread(fmt::format("disk {}", channel), [listening = sink.get()] { listening->listen(); });
   if (!listens) return pass_on(listens);
   sink->listener_ = std::move(*listens);
   return sink;

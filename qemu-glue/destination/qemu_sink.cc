@@ -55,7 +55,7 @@ Result<> QemuSink::dial() {
     ::shutdown(connection_.get(), closes ? SHUT_RDWR : SHUT_WR);
   });
   if (kind_ == ChannelKind::main) guest_.main_dialled(peer_process(connection_.get()));
-  auto listens = start_thread([this] { listen(); });
+  auto listens = start_thread("return " + short_name(channel_), [this] { listen(); });
   if (!listens) return pass_on(listens);
   listener_ = std::move(*listens);
   return {};

@@ -92,7 +92,7 @@ Ended Receiver::when_failed(const Error& why) {
 
 // Where the stream does not tell how it went, QEMU may.
 void Receiver::ask() {
-  std::lock_guard lock(asking_);
+  Lock lock(asking_);
   if (!options_.arrived || guest_.ending().state() != qemu::Ending::State::may) return;
   reserve_.release();
   if (const auto arrived = options_.arrived(guest_.process())) guest_.ending().asked(*arrived);

@@ -11,12 +11,12 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/failure.h"
+#include "base/mutex.h"
 #include "base/reserve.h"
 #include "base/trace.h"
 #include "qemu-glue/destination/destination_report.h"
@@ -86,8 +86,8 @@ class Receiver : public LandingSite {
   PlacementMode mode_ = PlacementMode::automatic;  // both sides' wishes in one
   qemu::DestinationGuest guest_;
   std::unique_ptr<DestinationSession> session_;
-  std::mutex asking_;  // QEMU's monitor has one client at a time
-  Reserve reserve_;    // for that
+  Mutex asking_;     // QEMU's monitor has one client at a time
+  Reserve reserve_;  // for that
   DestinationReport report_;
   Failure::Guard closer_;
 };

@@ -9,9 +9,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <future>
-#include <thread>
 #include <vector>
 
+#include "base/start_thread.h"
 #include "qemu-glue/domain/libvirt.h"
 
 namespace wherry::doctor {
@@ -82,7 +82,9 @@ Findings examine_qemu_user(const std::string& socket, const std::string& group) 
   if (::geteuid() != 0) return {};  // libvirt might ask for a password
   std::packaged_task<Result<std::string>()> task([socket] { return ask_capabilities(socket); });
   auto answer = task.get_future();
-  std::thread(std::move(task)).detach();
+  auto asks = start_thread("ask libvirt", std::move(task));
+  if (!asks) return {note(kAbout, asks.error().message, "raise that limit and run wherry doctor again")};
+  asks->detach();
   if (answer.wait_for(kPatience) != std::future_status::ready) {
     return {note(kAbout,
                  fmt::format("{} did not tell within {} s which user runs QEMU", socket, kPatience.count()),

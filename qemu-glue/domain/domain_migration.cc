@@ -63,7 +63,7 @@ Result<> DomainMigration::run() {
     const auto begin = Clock::now();
     std::packaged_task<Result<>()> migrates([this] { return migrate(); });
     auto migrating = migrates.get_future();
-    auto thread = start_thread(std::move(migrates));
+    auto thread = start_thread("migrate", std::move(migrates));
     if (thread) {
       look_after(migrating);
       done = migrating.get();
@@ -74,10 +74,10 @@ Result<> DomainMigration::run() {
     const Ended ended = done ? Ended{Outcome::completed, ""} : where_the_guest_is();
     outcome = ended.outcome;
     if (done) read_final_stats(Clock::now() - begin);
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     if (!done) done = fail("{}; {}", cancelled_.empty() ? done.error().message : cancelled_, ended.detail);
   }
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (outcome == Outcome::failed && (!cancelled_.empty() || aborted_)) outcome = Outcome::cancelled;
   progress_.outcome = outcome;
   progress_.left_s.reset();
@@ -86,13 +86,13 @@ Result<> DomainMigration::run() {
 }
 
 bool DomainMigration::cancel(const std::string& why) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   cancelled_ = why;
   return begun_;
 }
 
 MigrationProgress DomainMigration::progress() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return progress_;
 }
 
@@ -137,7 +137,7 @@ Result<> DomainMigration::find_ways() {
 }
 
 Result<> DomainMigration::begin() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (!cancelled_.empty()) return fail("{}", cancelled_);
   begun_ = true;
   return {};
@@ -172,7 +172,7 @@ void DomainMigration::look_after(const std::future<Result<>>& migrating) {
     const std::chrono::duration<double> now = Clock::now() - begin;
     bool cancelled = false;
     {
-      std::lock_guard lock(mutex_);
+      Lock lock(mutex_);
       progress_.stats = stats;
       progress_.left_s = eta.update(now.count(), stats.seconds_left());
       cancelled = !cancelled_.empty();
@@ -204,7 +204,7 @@ void DomainMigration::read_final_stats(std::chrono::duration<double> took) {
     stats = JobStats::read(params);
     break;
   }
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   progress_.stats = stats;
 }
 

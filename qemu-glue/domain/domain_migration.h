@@ -12,10 +12,10 @@
 
 #include <chrono>
 #include <future>
-#include <mutex>
 #include <optional>
 #include <string>
 
+#include "base/mutex.h"
 #include "qemu-glue/domain/destination.h"
 #include "qemu-glue/domain/job_stats.h"
 #include "qemu-glue/domain/libvirt.h"
@@ -66,12 +66,12 @@ class DomainMigration {
   Domain domain_;
   Domain arrived_;
   Ways ways_;
-  bool aborted_ = false;  // libvirt reports that the job was aborted
+  bool aborted_ = false;  // libvirt reports that the job was aborted; written by migrate()'s thread
 
-  mutable std::mutex mutex_;  // guards what follows
-  bool begun_ = false;
-  std::string cancelled_;  // the reason of cancel(); empty if it was not called
-  MigrationProgress progress_;
+  mutable Mutex mutex_;
+  bool begun_ WHERRY_GUARDED_BY(mutex_) = false;
+  std::string cancelled_ WHERRY_GUARDED_BY(mutex_);  // the reason of cancel(); empty if it was not called
+  MigrationProgress progress_ WHERRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace wherry::domain

@@ -9,7 +9,7 @@ namespace wherry::domain {
 EventLoop::EventLoop() {
   // Connections work without it, but are not kept alive.
   if (virInitialize() < 0 || virEventRegisterDefaultImpl() < 0) return;
-  auto loops = start_thread([this] {
+  auto loops = start_thread("libvirt events", [this] {
     while (!stopped_ && virEventRunDefaultImpl() == 0) {
     }
   });

@@ -85,7 +85,7 @@ LibvirtSource::LibvirtSource(Connection connection, Domain domain, pid_t qemu)
   using Shared = std::shared_ptr<Heard>;
   const virConnectDomainEventCallback noted = [](virConnectPtr, virDomainPtr, int event, int, void* shared) {
     Heard& heard = **static_cast<Shared*>(shared);
-    std::lock_guard lock(heard.mutex);
+    Lock lock(heard.mutex);
     if (event == VIR_DOMAIN_EVENT_SUSPENDED) heard.stop = std::chrono::steady_clock::now();
     heard.any = true;
     heard.news.notify_all();
@@ -105,10 +105,12 @@ LibvirtSource::~LibvirtSource() {
 }
 
 bool LibvirtSource::wait_event(std::chrono::milliseconds longest) {
-  std::unique_lock lock(heard_->mutex);
-  if (!heard_->news.wait_for(lock, longest, [this] { return heard_->any; })) return false;
-  heard_->any = false;
-  const auto stop = std::exchange(heard_->stop, std::nullopt);
+  const auto until = std::chrono::steady_clock::now() + longest;
+  Heard& heard = *heard_;
+  Lock lock(heard.mutex);
+  while (!heard.any && heard.news.wait_until(heard.mutex, until)) continue;
+  if (!std::exchange(heard.any, false)) return false;
+  const auto stop = std::exchange(heard.stop, std::nullopt);
   lock.unlock();
   if (stop && on_stop_)
     on_stop_(std::chrono::duration<double>(std::chrono::steady_clock::now() - *stop).count());

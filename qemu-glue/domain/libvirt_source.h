@@ -8,14 +8,13 @@
 // thread at a time.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "qemu-glue/convergence/source_qemu.h"
 #include "qemu-glue/domain/libvirt.h"
 #include "qemu-glue/domain/typed_params.h"
@@ -46,10 +45,11 @@ class LibvirtSource final : public convergence::SourceQemu {
  private:
   // libvirt may call back once more after it was told not to.
   struct Heard {
-    std::mutex mutex;
-    std::condition_variable news;
-    bool any = false;
-    std::optional<std::chrono::steady_clock::time_point> stop;  // when the guest stopped
+    Mutex mutex;
+    Condition news;
+    bool any WHERRY_GUARDED_BY(mutex) = false;
+    // When the guest stopped.
+    std::optional<std::chrono::steady_clock::time_point> stop WHERRY_GUARDED_BY(mutex);
   };
   LibvirtSource(Connection connection, Domain domain, pid_t qemu);
   Result<std::vector<pid_t>> thread_of_each_vcpu() override;

@@ -25,30 +25,30 @@ constexpr const char* kUnheard =
 }  // namespace
 
 void Ending::will_say() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   says_ = Says::yes;
 }
 
 void Ending::will_not_say() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (says_ == Says::not_known) says_ = Says::no;
 }
 
 bool Ending::may_have_it() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (state_ == State::cannot) state_ = State::may;
   return !given_up_;
 }
 
 void Ending::fetches() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (state_ == State::cannot || state_ == State::may) state_ = State::shares;
 }
 
 // If the stream ends within the description of the devices, which QEMU does not need, QEMU has the guest and
 // yet reports an error (savevm.c:qemu_loadvm_state, seen with 11.1).
 void Ending::said(uint32_t shut) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (shut != 0 && cut_ && state_ == State::may) {
     doubtful_ = true;
     return;
@@ -58,18 +58,18 @@ void Ending::said(uint32_t shut) {
 }
 
 void Ending::asked(bool has_it) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (state_ == State::may) state_ = has_it ? State::has : State::has_not;
 }
 
 void Ending::leaves() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (first_to_leave_ == First::nobody) first_to_leave_ = First::destination;
 }
 
 void Ending::left(bool both_ways) {
   if (both_ways) leaves();
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (!both_ways && says_ != Says::yes) return;
   if (first_to_leave_ == First::nobody) first_to_leave_ = First::destination;
   left_ = true;
@@ -78,7 +78,7 @@ void Ending::left(bool both_ways) {
 }
 
 void Ending::source_left(Heard heard) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   const bool answered = state_ == State::has || left_;
   const bool perhaps = heard == Heard::perhaps && says_ == Says::not_known;
   if (heard == Heard::nothing || (!answered && !perhaps)) source_left_ = true;
@@ -87,17 +87,17 @@ void Ending::source_left(Heard heard) {
 }
 
 void Ending::cut() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   cut_ = true;
 }
 
 void Ending::never() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (state_ == State::cannot || state_ == State::may) state_ = State::has_not;
 }
 
 bool Ending::give_up() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (state_ == State::cannot) {
     state_ = State::has_not;
     given_up_ = true;
@@ -106,22 +106,22 @@ bool Ending::give_up() {
 }
 
 Ending::State Ending::state() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return state_;
 }
 
 bool Ending::over() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return left_;
 }
 
 bool Ending::left_without_word() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return source_left_;
 }
 
 std::optional<Ended> Ending::known(bool told) const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   switch (state_) {
     case State::has:
       // A source's QEMU that left without reading SHUT keeps the guest, unless it was not to wait for SHUT.
@@ -140,18 +140,17 @@ std::optional<Ended> Ending::known(bool told) const {
 
 Ended Ending::ended(bool told) const {
   if (auto known = this->known(told)) return *known;
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return {Outcome::unknown, says_ == Says::yes ? kUnheard : kSilent};
 }
 
-// The caller holds mutex_.
 const char* Ending::why_not() const {
   if (could_not_load_) return kCouldNotLoad;
   return first_to_leave_ == First::destination ? kDestinationLeft : kSourceLeft;
 }
 
 std::optional<Error> Ending::cause() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   const bool without = state_ == State::cannot || state_ == State::has_not;
   if (!without || first_to_leave_ == First::nobody) return std::nullopt;
   return Error{why_not()};

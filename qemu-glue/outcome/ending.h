@@ -13,9 +13,9 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "qemu-glue/outcome/outcome.h"
 
@@ -79,18 +79,20 @@ class Ending {
   Ended ended(bool told) const;
 
  private:
-  const char* why_not() const;
+  const char* why_not() const WHERRY_REQUIRES(mutex_);
 
-  mutable std::mutex mutex_;
-  State state_ = State::cannot;
-  enum class Says { not_known, yes, no } says_ = Says::not_known;
-  bool given_up_ = false;
-  bool left_ = false;
-  bool source_left_ = false;  // the source's QEMU has left without having read SHUT
-  bool cut_ = false;          // the main channel ended for the destination's QEMU before SHUT came
-  bool doubtful_ = false;     // SHUT with an error came after the stream was cut
-  enum class First { nobody, source, destination } first_to_leave_ = First::nobody;
-  bool could_not_load_ = false;
+  mutable Mutex mutex_;
+  State state_ WHERRY_GUARDED_BY(mutex_) = State::cannot;
+  enum class Says { not_known, yes, no } says_ WHERRY_GUARDED_BY(mutex_) = Says::not_known;
+  bool given_up_ WHERRY_GUARDED_BY(mutex_) = false;
+  bool left_ WHERRY_GUARDED_BY(mutex_) = false;
+  // The source's QEMU has left without having read SHUT.
+  bool source_left_ WHERRY_GUARDED_BY(mutex_) = false;
+  // The main channel ended for the destination's QEMU before SHUT came.
+  bool cut_ WHERRY_GUARDED_BY(mutex_) = false;
+  bool doubtful_ WHERRY_GUARDED_BY(mutex_) = false;  // SHUT with an error came after the stream was cut
+  enum class First { nobody, source, destination } first_to_leave_ WHERRY_GUARDED_BY(mutex_) = First::nobody;
+  bool could_not_load_ WHERRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace wherry::qemu

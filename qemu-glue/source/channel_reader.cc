@@ -84,14 +84,14 @@ ChannelReader::~ChannelReader() {
 Result<> ChannelReader::start() {
   tell_writers(connection_.get(), 1);
   if (auto started = way_back_.start(); !started) return started;
-  auto reads = start_thread([this] { run(); });
+  auto reads = start_thread("channel", [this] { run(); });
   if (!reads) return pass_on(reads);
   thread_ = std::move(*reads);
   return {};
 }
 
 WayBack* ChannelReader::way_back(uint16_t channel) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return opened_ && opened_->channel->number() == channel ? &way_back_ : nullptr;
 }
 
@@ -105,17 +105,17 @@ void ChannelReader::shut() {
 }
 
 bool ChannelReader::in_epochs() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return opened_ && (opened_->kind == Kind::main || opened_->kind == Kind::multifd);
 }
 
 bool ChannelReader::is_main() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return opened_ && opened_->channel->kind() == ChannelKind::main;
 }
 
 uint32_t ChannelReader::passes() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return opened_ ? opened_->batcher->passes() : 0;
 }
 
@@ -123,8 +123,8 @@ void ChannelReader::settle(bool urgent_if_silent) {
   int waiting = 0;
   ::ioctl(connection_.get(), FIONREAD, &waiting);
   if (waiting == 0 && urgent_if_silent) open(Kind::urgent);
-  std::unique_lock lock(mutex_);
-  if (waiting > 0) kind_known_.wait(lock, [this] { return opened_ || ended_; });
+  Lock lock(mutex_);
+  while (waiting > 0 && !opened_ && !ended_) kind_known_.wait(mutex_);
 }
 
 // Looks at the first four bytes without taking them. Nothing: the connection ended before.
@@ -147,7 +147,7 @@ std::optional<ChannelReader::Kind> ChannelReader::first_bytes() {
 // The first connection that is no multifd channel is the main one, even if it is opaque: TLS, or a postcopy
 // migration that is being recovered.
 void ChannelReader::open(Kind kind) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (opened_) return;
   ChannelKind as = kind == Kind::urgent ? ChannelKind::urgent
                    : kind == Kind::disk ? ChannelKind::disk
@@ -228,12 +228,12 @@ void ChannelReader::run() {
       (void)guest_.participants();
     }
   }
-  bool opened = false;
+  const Opened* opened = nullptr;
   {
-    std::lock_guard lock(mutex_);
-    opened = opened_.has_value();  // by settle(), perhaps, without a byte
+    Lock lock(mutex_);
+    if (opened_) opened = &*opened_;  // by settle(), perhaps, without a byte
   }
-  if (opened) carry();
+  if (opened) carry(*opened);
   if (is_main()) {
     guest_.give_up();
     guest_.note_dialled();
@@ -241,27 +241,27 @@ void ChannelReader::run() {
   if (leaving_.qemu_left && (in_epochs() || is_main()))
     guest_.ending().source_left(is_main() ? leaving_.heard : Ending::Heard::not_known);
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     ended_ = true;
     kind_known_.notify_all();
   }
   on_end_();
 }
 
-size_t ChannelReader::receive(std::span<uint8_t> where) {
+size_t ChannelReader::receive(const Opened& opened, std::span<uint8_t> where) {
   pollfd ready{connection_.get(), POLLIN, 0};
   int more = poll(&ready, 1, 0);
-  while (more == 0 && opened_->batcher->may_grow() && opened_->channel->lanes_busy(2 * kLanesBusy))
+  while (more == 0 && opened.batcher->may_grow() && opened.channel->lanes_busy(2 * kLanesBusy))
     more = poll(&ready, 1, kLanesBusy.count());
   if (more <= 0) {
-    opened_->batcher->flush();
+    opened.batcher->flush();
     (void)wait_ready({&ready, 1});  // recv() finds what there is
   }
-  size_t room = opened_->channel->take_room(where.size(), false);
+  size_t room = opened.channel->take_room(where.size(), false);
   if (room == 0) {
     // What is still open must be on its way before its acknowledgement can make room.
-    opened_->batcher->flush();
-    room = opened_->channel->take_room(where.size(), true);
+    opened.batcher->flush();
+    room = opened.channel->take_room(where.size(), true);
     if (room == 0) return 0;
   }
   ssize_t got = -1;
@@ -278,52 +278,53 @@ size_t ChannelReader::receive(std::span<uint8_t> where) {
   } else if (way_back_.given() > leaving_.given) {
     leaving_.heard = Ending::Heard::perhaps;
   }
-  opened_->channel->give_back(room - received);
+  opened.channel->give_back(room - received);
   return received;
 }
 
 // A QEMU that gives up meanwhile has nothing to wait for.
-void ChannelReader::await_dialled() {
+void ChannelReader::await_dialled(const Opened& opened) {
   if (is_main()) {
-    opened_->batcher->flush();
-    opened_->channel->await_landed();
+    opened.batcher->flush();
+    opened.channel->await_landed();
     guest_.note_dialled();
-  } else if (opened_->channel->kind() == ChannelKind::data) {
+  } else if (opened.channel->kind() == ChannelKind::data) {
     pollfd either[] = {{guest_.dialled().fd(), POLLIN, 0}, {connection_.get(), POLLRDHUP, 0}};
     while (poll(either, 2, -1) < 0 && errno == EINTR) {
     }
   }
 }
 
-void ChannelReader::carry() {
+void ChannelReader::carry(const Opened& opened) {
+  ThreadName("channel " + short_name(opened.channel->number())).take();
   bool dialled = false;
   Slot slot;
   size_t parsed = 0;  // [0, parsed) is reported, [parsed, filled) waits for more
   size_t filled = 0;
   for (;;) {
     const std::span<uint8_t> remained(slot.get() + parsed, filled - parsed);
-    const StreamReader::Want want = opened_->reader->wants(remained);
+    const StreamReader::Want want = opened.reader->wants(remained);
     if (!slot || kSlotBytes - parsed < want.contiguous || filled == kSlotBytes) {
       Slot next = session_.take_slot();
       if (!next) return;
-      opened_->batcher->flush();
+      opened.batcher->flush();
       if (!remained.empty()) std::memcpy(next.get(), remained.data(), remained.size());
       filled = remained.size();
       parsed = 0;
       slot = std::move(next);
-      opened_->batcher->set_memory(slot);
+      opened.batcher->set_memory(slot);
     }
-    const size_t got = receive({slot.get() + filled, std::min(want.at_most, kSlotBytes - filled)});
+    const size_t got = receive(opened, {slot.get() + filled, std::min(want.at_most, kSlotBytes - filled)});
     if (got == 0) break;
     filled += got;
-    const size_t took = opened_->reader->read({slot.get() + parsed, filled - parsed});
+    const size_t took = opened.reader->read({slot.get() + parsed, filled - parsed});
     parsed += took;
-    if (took > 0 && !std::exchange(dialled, true)) await_dialled();
+    if (took > 0 && !std::exchange(dialled, true)) await_dialled(opened);
   }
   // An element that was cut off is passed on as it is: the destination's QEMU will say what it thinks of it.
-  if (filled > parsed) opened_->batcher->record({slot.get() + parsed, filled - parsed});
-  opened_->batcher->flush();
-  opened_->channel->close(takes_nothing(connection_.get()));
+  if (filled > parsed) opened.batcher->record({slot.get() + parsed, filled - parsed});
+  opened.batcher->flush();
+  opened.channel->close(takes_nothing(connection_.get()));
 }
 
 }  // namespace wherry::qemu

@@ -14,16 +14,15 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 
 #include "base/failure.h"
 #include "base/fd.h"
+#include "base/mutex.h"
 #include "qemu-glue/source/source_guest.h"
 #include "qemu-glue/source/way_back.h"
 #include "qemu-glue/stream/batcher.h"
@@ -65,12 +64,13 @@ class ChannelReader {
   enum class Kind { main, multifd, urgent, opaque, disk };
 
   void run();
+  struct Opened;
   std::optional<Kind> first_bytes();
   void open(Kind kind);
-  void carry();
-  void await_dialled();
+  void carry(const Opened& opened);
+  void await_dialled(const Opened& opened);
   // Receives at least one byte into `where`; 0 at the end of the stream or of the session.
-  size_t receive(std::span<uint8_t> where);
+  size_t receive(const Opened& opened, std::span<uint8_t> where);
 
   const Carries carries_;
   const Fd connection_;
@@ -93,9 +93,9 @@ class ChannelReader {
     uint64_t given = 0;  // bytes on the way back that QEMU had when its last bytes were read
   };
 
-  mutable std::mutex mutex_;
-  std::condition_variable kind_known_;
-  std::optional<Opened> opened_;  // under mutex_; never changes once it is set
+  mutable Mutex mutex_;
+  Condition kind_known_;
+  std::optional<Opened> opened_ WHERRY_GUARDED_BY(mutex_);  // never changes once it is set
   Leaving leaving_;
   std::atomic<bool> ended_ = false;
   // The first byte is a command's: this is the main channel of a postcopy migration that is being recovered.

@@ -6,14 +6,14 @@
 namespace wherry::qemu {
 
 Result<> ChannelSet::add(ChannelReader::Carries carries, Fd connection, SourceSession& session) {
-  std::lock_guard lock(mutex_);
-  return add_locked(carries, std::move(connection), session);
+  Lock lock(mutex_);
+  return start(carries, std::move(connection), session);
 }
 
-Result<> ChannelSet::add_locked(ChannelReader::Carries carries, Fd connection, SourceSession& session) {
+Result<> ChannelSet::start(ChannelReader::Carries carries, Fd connection, SourceSession& session) {
   auto channel =
       std::make_unique<ChannelReader>(carries, std::move(connection), session, guest_, failure_, [this] {
-        std::lock_guard lock(mutex_);
+        Lock lock(mutex_);
         changed_.notify_all();
       });
   if (auto started = channel->start(); !started) return started;
@@ -25,13 +25,13 @@ Result<> ChannelSet::add_locked(ChannelReader::Carries carries, Fd connection, S
 }
 
 Result<uint32_t> ChannelSet::settle(const std::function<Result<Fd>()>& next, SourceSession& session) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   for (;;) {
     auto waiting = next();
     if (!waiting) return pass_on(waiting);
     if (!*waiting) break;
-    auto added = add_locked(ChannelReader::Carries::guest, std::move(*waiting), session);
-    if (!added) return pass_on(added);
+    auto started = start(ChannelReader::Carries::guest, std::move(*waiting), session);
+    if (!started) return pass_on(started);
   }
   for (auto& channel : channels_) channel->settle(guest_.postcopy());
   settled_ = true;
@@ -40,21 +40,18 @@ Result<uint32_t> ChannelSet::settle(const std::function<Result<Fd>()>& next, Sou
 }
 
 std::optional<ChannelSet::End> ChannelSet::wait_end(std::chrono::milliseconds longest) {
+  const auto until = std::chrono::steady_clock::now() + longest;
   std::optional<End> end;
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, longest, [&] {
-    end = find_end();
-    return end.has_value();
-  });
-  return end;
+  Lock lock(mutex_);
+  while (!(end = find_end()) && changed_.wait_until(mutex_, until)) continue;
+  return end ? end : find_end();
 }
 
 void ChannelSet::wake() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   changed_.notify_all();
 }
 
-// Called with the lock held.
 std::optional<ChannelSet::End> ChannelSet::find_end() const {
   if (left_early()) return End::left_early;
   if (over()) return End::over;
@@ -63,7 +60,7 @@ std::optional<ChannelSet::End> ChannelSet::find_end() const {
 }
 
 // A copy of a disk that has ended says nothing of the guest, which may come later, or whenever a script has
-// it come. Called with the lock held.
+// it come.
 bool ChannelSet::left_early() const {
   bool came = false;
   for (const auto& channel : channels_) {
@@ -78,7 +75,6 @@ bool ChannelSet::left_early() const {
   return came;
 }
 
-// Called with the lock held.
 bool ChannelSet::over() const {
   bool main_came = false;
   for (const auto& channel : channels_) {
@@ -88,20 +84,19 @@ bool ChannelSet::over() const {
   return main_came || failure_.failed();
 }
 
-// Called with the lock held.
 bool ChannelSet::held() const {
   const auto state = guest_.ending().state();
   return failure_.failed() && state != Ending::State::cannot && state != Ending::State::has_not;
 }
 
 bool ChannelSet::main_closed() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return std::any_of(channels_.begin(), channels_.end(),
                      [](const auto& channel) { return channel->is_main() && channel->qemu_closed(); });
 }
 
 std::optional<uint32_t> ChannelSet::passes() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   std::optional<uint32_t> most;
   for (const auto& channel : channels_) {
     // If only copies of disks came and have ended, no guest is there.
@@ -111,7 +106,7 @@ std::optional<uint32_t> ChannelSet::passes() const {
 }
 
 WayBack* ChannelSet::way_back(uint16_t channel) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   for (auto& reader : channels_) {
     if (auto* found = reader->way_back(channel)) return found;
   }
@@ -122,21 +117,22 @@ WayBack* ChannelSet::way_back(uint16_t channel) {
 void ChannelSet::drain(std::chrono::seconds longest) {
   std::vector<ChannelReader*> readers;
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     for (auto& channel : channels_) readers.push_back(channel.get());
   }
   for (ChannelReader* reader : readers) reader->drain(longest);
 }
 
 void ChannelSet::shut() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   for (auto& channel : channels_) channel->shut();
 }
 
-// Without the lock: readers that end need it.
 void ChannelSet::end() {
   shut();
-  channels_.clear();
+  std::vector<std::unique_ptr<ChannelReader>> ending;  // without the lock, because they need it
+  Lock lock(mutex_);
+  ending.swap(channels_);
 }
 
 }  // namespace wherry::qemu

@@ -4,15 +4,14 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
 #include "base/failure.h"
 #include "base/fd.h"
+#include "base/mutex.h"
 #include "qemu-glue/source/channel_reader.h"
 #include "qemu-glue/source/source_guest.h"
 #include "transport/source/source_session.h"
@@ -55,18 +54,20 @@ class ChannelSet {
   void end();
 
  private:
-  Result<> add_locked(ChannelReader::Carries carries, Fd connection, SourceSession& session);
-  std::optional<End> find_end() const;
-  bool left_early() const;
-  bool over() const;
+  Result<> start(ChannelReader::Carries carries, Fd connection, SourceSession& session)
+      WHERRY_REQUIRES(mutex_);
+  std::optional<End> find_end() const WHERRY_REQUIRES(mutex_);
+  bool left_early() const WHERRY_REQUIRES(mutex_);
+  bool over() const WHERRY_REQUIRES(mutex_);
   bool held() const;
 
   SourceGuest& guest_;
   Failure& failure_;
-  mutable std::mutex mutex_;  // guards what follows
-  std::condition_variable changed_;
-  std::vector<std::unique_ptr<ChannelReader>> channels_;  // in the order in which they came
-  bool settled_ = false;                                  // settle() was called
+  mutable Mutex mutex_;
+  Condition changed_;
+  // In the order in which they came.
+  std::vector<std::unique_ptr<ChannelReader>> channels_ WHERRY_GUARDED_BY(mutex_);
+  bool settled_ WHERRY_GUARDED_BY(mutex_) = false;  // settle() was called
 };
 
 }  // namespace wherry::qemu

@@ -25,7 +25,7 @@ Intake::~Intake() {
 }
 
 Result<> Intake::start() {
-  auto accepts = start_thread([this] { run(); });
+  auto accepts = start_thread("intake", [this] { run(); });
   if (!accepts) return pass_on(accepts);
   thread_ = std::move(*accepts);
   return {};

@@ -11,38 +11,38 @@ constexpr std::chrono::seconds kPageSizePatience{2};
 
 void SourceGuest::publish(const GuestBlocks& blocks) {
   ending_.will_not_say();  // or has been asked to, ahead of them
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   blocks_ = blocks;
   known_.notify_all();
 }
 
 void SourceGuest::give_up() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   gave_up_ = true;
   known_.notify_all();
 }
 
 const GuestBlocks* SourceGuest::wait() {
-  std::unique_lock lock(mutex_);
-  known_.wait(lock, [this] { return blocks_ || gave_up_; });
+  Lock lock(mutex_);
+  while (!blocks_ && !gave_up_) known_.wait(mutex_);
   return blocks_ ? &*blocks_ : nullptr;
 }
 
 void SourceGuest::note_page_size(uint32_t bytes) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   page_size_.told = bytes;
   known_.notify_all();
 }
 
 void SourceGuest::expect_page_size() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   page_size_.expected = true;
 }
 
 std::optional<uint32_t> SourceGuest::page_size() {
-  std::unique_lock lock(mutex_);
-  known_.wait_for(lock, kPageSizePatience,
-                  [this] { return page_size_.told || !page_size_.expected || gave_up_; });
+  const auto until = std::chrono::steady_clock::now() + kPageSizePatience;
+  Lock lock(mutex_);
+  while (!page_size_.told && page_size_.expected && !gave_up_ && known_.wait_until(mutex_, until)) continue;
   return page_size_.told;
 }
 
@@ -53,22 +53,22 @@ uint32_t SourceGuest::participants() {
 }
 
 void SourceGuest::note_pages_done() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   pages_done_ = std::chrono::steady_clock::now();
 }
 
 std::optional<std::chrono::steady_clock::time_point> SourceGuest::pages_done() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return pages_done_;
 }
 
 void SourceGuest::note_opaque(const std::string& channel, const std::string& why) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   opaque_.emplace(channel, why);
 }
 
 std::map<std::string, std::string> SourceGuest::opaque() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return opaque_;
 }
 

@@ -5,14 +5,13 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 
 #include "base/event.h"
+#include "base/mutex.h"
 #include "qemu-glue/outcome/ending.h"
 #include "qemu-glue/stream/repeated_pages.h"
 #include "transport/wire/channel.h"
@@ -70,21 +69,21 @@ class SourceGuest {
  private:
   std::atomic<bool> main_claimed_ = false;
   const Settle settle_;
-  mutable std::mutex mutex_;
-  std::condition_variable known_;
   Event dialled_;
+  std::optional<uint32_t> participants_;  // the main channel's thread alone asks
+  std::atomic<pid_t> process_ = 0;
+  std::atomic<bool> postcopy_ = false;
   struct PageSize {
     std::optional<uint32_t> told;
     bool expected = false;
   };
-  PageSize page_size_;
-  std::optional<GuestBlocks> blocks_;
-  bool gave_up_ = false;
-  std::optional<uint32_t> participants_;
-  std::map<std::string, std::string> opaque_;
-  std::atomic<pid_t> process_ = 0;
-  std::optional<std::chrono::steady_clock::time_point> pages_done_;
-  std::atomic<bool> postcopy_ = false;
+  mutable Mutex mutex_;
+  Condition known_;
+  PageSize page_size_ WHERRY_GUARDED_BY(mutex_);
+  std::optional<GuestBlocks> blocks_ WHERRY_GUARDED_BY(mutex_);
+  bool gave_up_ WHERRY_GUARDED_BY(mutex_) = false;
+  std::map<std::string, std::string> opaque_ WHERRY_GUARDED_BY(mutex_);
+  std::optional<std::chrono::steady_clock::time_point> pages_done_ WHERRY_GUARDED_BY(mutex_);
   RepeatedPages repeated_pages_;
   Ending ending_;
 };

@@ -18,7 +18,7 @@ double SourceReport::now() const {
 
 void SourceReport::sample(const Sample& sample) {
   const SourceSession::Totals& totals = sample.totals;
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   report_.bandwidth = sample.bandwidth;
   report_.wire_bytes = totals.wire_bytes;
   report_.guest_bytes = totals.guest_bytes;
@@ -36,7 +36,6 @@ void SourceReport::sample(const Sample& sample) {
   if (report_.passes) add_point(totals);
 }
 
-// Called with the lock held.
 void SourceReport::add_lanes(const SourceSession::Totals& totals) {
   report_.lanes.resize(totals.lanes.size());
   for (size_t i = 0; i < totals.lanes.size(); ++i) {
@@ -47,7 +46,6 @@ void SourceReport::add_lanes(const SourceSession::Totals& totals) {
   }
 }
 
-// Called with the lock held.
 void SourceReport::add_point(const SourceSession::Totals& totals) {
   std::optional<double> predicted_ms;
   if (report_.predicted) predicted_ms = report_.predicted->total() * 1000;
@@ -68,7 +66,7 @@ void SourceReport::add_point(const SourceSession::Totals& totals) {
 }
 
 void SourceReport::note(convergence::State state, const std::optional<LastPage>& last_page) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   convergence_ = std::move(state);
   report_.remaining = convergence_.remaining;
   report_.predicted = convergence_.predicted;
@@ -81,7 +79,7 @@ void SourceReport::note(convergence::State state, const std::optional<LastPage>&
     report_.messages.push_back({report_.total_s, convergence_.messages[i]});
 }
 
-// The parts of the guest's absence that show here. Called with the lock held.
+// The parts of the guest's absence that show here.
 void SourceReport::measure(const std::optional<LastPage>& last_page) {
   if (!convergence_.stopped || !last_page) return;
   const auto seconds = [](auto duration) { return std::chrono::duration<double>(duration).count(); };
@@ -90,25 +88,25 @@ void SourceReport::measure(const std::optional<LastPage>& last_page) {
 }
 
 void SourceReport::set_placement(const std::string& placement, const std::string& reason) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   report_.placement = placement;
   report_.placement_reason = reason;
 }
 
 void SourceReport::end(const Ended& ended) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   report_.total_s = now();
   report_.outcome = ended.outcome;
   report_.error = ended.detail;
 }
 
 bool SourceReport::guest_stopped() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return convergence_.stopped.has_value();
 }
 
 Report SourceReport::report() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return report_;
 }
 

@@ -4,10 +4,10 @@
 
 #include <chrono>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 
+#include "base/mutex.h"
 #include "qemu-glue/convergence/convergence.h"
 #include "qemu-glue/outcome/outcome.h"
 #include "qemu-glue/outcome/report.h"
@@ -50,14 +50,14 @@ class SourceReport {
 
  private:
   double now() const;
-  void measure(const std::optional<LastPage>& last_page);
-  void add_lanes(const SourceSession::Totals& totals);
-  void add_point(const SourceSession::Totals& totals);
+  void measure(const std::optional<LastPage>& last_page) WHERRY_REQUIRES(mutex_);
+  void add_lanes(const SourceSession::Totals& totals) WHERRY_REQUIRES(mutex_);
+  void add_point(const SourceSession::Totals& totals) WHERRY_REQUIRES(mutex_);
 
   const std::chrono::steady_clock::time_point start_;
-  mutable std::mutex mutex_;  // guards what follows
-  Report report_;
-  convergence::State convergence_;  // the last that was noted
+  mutable Mutex mutex_;
+  Report report_ WHERRY_GUARDED_BY(mutex_);
+  convergence::State convergence_ WHERRY_GUARDED_BY(mutex_);  // the last that was noted
 };
 
 }  // namespace wherry

@@ -22,38 +22,39 @@ WayBack::~WayBack() {
 }
 
 Result<> WayBack::start() {
-  auto writes = start_thread([this] { run(); });
+  auto writes = start_thread("way back", [this] { run(); });
   if (!writes) return pass_on(writes);
   thread_ = std::move(*writes);
   return {};
 }
 
 void WayBack::push(std::vector<uint8_t> bytes) {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return stopped_ || unread_ < kMostUnread; });
+  Lock lock(mutex_);
+  while (!stopped_ && unread_ >= kMostUnread) changed_.wait(mutex_);
   unread_ += bytes.size();
   queue_.push_back(std::move(bytes));
   changed_.notify_all();
 }
 
 void WayBack::close(bool both_ways) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   wanted_ = both_ways || wanted_ == Open::no ? Open::no : Open::towards_destination;
   changed_.notify_all();
 }
 
 bool WayBack::closed_both_ways() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return wanted_ == Open::no;
 }
 
 void WayBack::drain(std::chrono::seconds longest) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, longest, [this] { return stopped_ || unread_ == 0; });
+  const auto until = std::chrono::steady_clock::now() + longest;
+  Lock lock(mutex_);
+  while (!stopped_ && unread_ > 0 && changed_.wait_until(mutex_, until)) continue;
 }
 
 void WayBack::stop() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   stopped_ = true;
   changed_.notify_all();
 }
@@ -63,8 +64,8 @@ void WayBack::run() {
   while (open != Open::no) {
     std::vector<uint8_t> next;
     {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return stopped_ || open != wanted_ || !queue_.empty(); });
+      Lock lock(mutex_);
+      while (!stopped_ && open == wanted_ && queue_.empty()) changed_.wait(mutex_);
       if (stopped_) return;
       if (!queue_.empty()) {
         next = std::move(queue_.front());
@@ -86,11 +87,11 @@ void WayBack::run() {
       given_ -= next.size();
       break;
     }
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     unread_ -= next.size();
     changed_.notify_all();
   }
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   stopped_ = true;  // push() must not wait for a reader that is gone
   changed_.notify_all();
 }

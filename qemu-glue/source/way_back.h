@@ -7,14 +7,13 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/result.h"
 
 namespace wherry::qemu {
@@ -47,12 +46,12 @@ class WayBack {
   const int connection_;
   const std::function<void(Error)> failed_;
   std::atomic<uint64_t> given_ = 0;
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::vector<uint8_t>> queue_;
-  size_t unread_ = 0;
-  Open wanted_ = Open::both_ways;
-  bool stopped_ = false;
+  mutable Mutex mutex_;
+  Condition changed_;
+  std::deque<std::vector<uint8_t>> queue_ WHERRY_GUARDED_BY(mutex_);
+  size_t unread_ WHERRY_GUARDED_BY(mutex_) = 0;
+  Open wanted_ WHERRY_GUARDED_BY(mutex_) = Open::both_ways;
+  bool stopped_ WHERRY_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -45,7 +45,7 @@ Result<> Migration::run() {
   const auto kept = done || is_given_up() || !source_.monitor ? std::nullopt : kept_stopped(*source_.monitor);
   if (kept) done = fail("{}; {}", done.error().message, *kept);
   const Report seen = report();
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   report_ = seen;
   sender_.reset();
   receiver_.reset();
@@ -69,7 +69,7 @@ Result<> Migration::connect() {
     end->user = user_of(end->monitor->peer_pid()).value_or(::geteuid());
   }
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     handover_.emplace(GuestHandover::side(*source_.monitor), GuestHandover::side(*destination_.monitor));
   }
   return handover_->begin(options_.to);
@@ -127,7 +127,7 @@ Result<> Migration::carry() {
   if (!socket) return pass_on(socket);
   auto memory = find_guest_ram(*destination_.monitor);
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     receiver_ =
         std::make_unique<Receiver>(Receiver::Options{.listen = options_.via,
                                                      .qemu = *socket,
@@ -136,7 +136,7 @@ Result<> Migration::carry() {
                                    failure_);
   }
   if (auto opened = receiver_->open(); !opened) return opened;
-  auto receiving = start_thread([this] {
+  auto receiving = start_thread("receiver", [this] {
     if (auto received = receiver_->run(); !received) failure_.fail(received.error());
   });
   if (!receiving) return pass_on(receiving);
@@ -152,7 +152,7 @@ Result<> Migration::migrate(const std::string& outgoing) {
   Uri to = options_.via;
   to.hosts = receiver_->listener().everywhere();
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     sender_ = std::make_unique<Sender>(
         Sender::Options{
             .qemu = {.path = outgoing, .host = {}, .port = 0}, .uri = to, .trace = options_.trace},
@@ -164,7 +164,7 @@ Result<> Migration::migrate(const std::string& outgoing) {
   auto steering =
       SourceSteering::begin(source, source_.monitor->peer_pid(), kByMonitors, options_.via, *sender_);
   if (!steering) return pass_on(steering);
-  auto sending = start_thread([this] {
+  auto sending = start_thread("sender", [this] {
     if (auto sent = sender_->run(); !sent) failure_.fail(sent.error());
     sent_ = true;
   });
@@ -199,7 +199,7 @@ void Migration::undo() {
 }
 
 bool Migration::cancel(const std::string& why) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (is_given_up() || (sender_ && !sender_->interrupt(why))) return false;
   cancelled_ = true;
   failure_.fail({why});
@@ -207,13 +207,13 @@ bool Migration::cancel(const std::string& why) {
 }
 
 void Migration::leave() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (sender_) sender_->leave();
   if (receiver_) receiver_->leave();
 }
 
 Report Migration::report() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (!sender_) return report_;
   return sender_->report();
 }

@@ -8,11 +8,11 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
 #include "base/failure.h"
+#include "base/mutex.h"
 #include "qemu-glue/destination/receiver.h"
 #include "qemu-glue/monitor/qmp.h"
 #include "qemu-glue/outcome/report.h"
@@ -72,11 +72,12 @@ class Migration {
 
   Failure failure_;
   std::atomic<bool> cancelled_ = false;
-  mutable std::mutex mutex_;               // guards what follows, against other threads than run()'s
+  mutable Mutex mutex_;
+  // run()'s thread sets the next three with the lock held, and reads them without; others read them with it.
   std::optional<GuestHandover> handover_;  // from connect() on
   std::unique_ptr<Receiver> receiver_;
   std::unique_ptr<Sender> sender_;
-  Report report_;  // what neither end knows
+  Report report_ WHERRY_GUARDED_BY(mutex_);  // what neither end knows
 };
 
 }  // namespace wherry

@@ -53,7 +53,7 @@ Result<> SteeredSend::begin(std::unique_ptr<SourceAccess> access) {
 void SteeredSend::run() {
   const bool late = !access_ && options_.access;
   if (access_ || late) {
-    auto looks = start_thread<std::jthread>([this, late](const std::stop_token& over) {
+    auto looks = start_thread<std::jthread>("convergence", [this, late](const std::stop_token& over) {
       if (!late) return look(over);
       if (reach_late(over)) look(over);
       steering_.reset();

@@ -8,7 +8,7 @@ constexpr size_t kMostEdges = 32 * 1024;
 }  // namespace
 
 bool RepeatedPages::repeats(uint32_t epoch, uint16_t block, uint64_t page, Edge edge) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   const auto [noted, is_new] = edges_.try_emplace({epoch, block, page}, edge);
   if (!is_new) return noted->second != edge;
   if (edges_.size() > kMostEdges) edges_.erase(edges_.begin());

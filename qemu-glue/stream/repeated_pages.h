@@ -9,8 +9,9 @@
 
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <tuple>
+
+#include "base/mutex.h"
 
 namespace wherry::qemu {
 
@@ -23,8 +24,8 @@ class RepeatedPages {
   bool repeats(uint32_t epoch, uint16_t block, uint64_t page, Edge edge);
 
  private:
-  std::mutex mutex_;
-  std::map<std::tuple<uint32_t, uint16_t, uint64_t>, Edge> edges_;
+  Mutex mutex_;
+  std::map<std::tuple<uint32_t, uint16_t, uint64_t>, Edge> edges_ WHERRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace wherry::qemu

@@ -1,6 +1,7 @@
 """Compiler warnings: they are errors in CI's presets, and not in a build without a preset, as users and distributions make it
-with their own compilers and flags."""
+with their own compilers and flags. What a mutex guards is one of them with clang (base/mutex.h)."""
 import json
+import re
 import subprocess
 import unittest
 from pathlib import Path
@@ -8,12 +9,23 @@ from pathlib import Path
 from lab import scratch
 from lab.guest import TESTS
 
+TREE = TESTS.parent
+FOLDERS = ('base', 'bench', 'compression', 'qemu-glue', 'tests', 'transport')
+STANDARD_LOCK = re.compile(r'std::(\w*mutex|lock_guard|unique_lock|scoped_lock|shared_lock|condition_variable)\b')
+ACCOUNT = """
+#include "base/mutex.h"
+struct Account {
+  wherry::Mutex mutex;
+  wherry::Condition paid_in;
+  int balance WHERRY_GUARDED_BY(mutex) = 0;
+};
+"""
+
 
 class Build(unittest.TestCase):
     def commands(self, *configure):
         directory = Path(scratch()) / 'build'
-        done = subprocess.run(['cmake', '-S', TESTS.parent, '-B', directory, *configure], capture_output=True, text=True,
-                              cwd=TESTS.parent)
+        done = subprocess.run(['cmake', '-S', TREE, '-B', directory, *configure], capture_output=True, text=True, cwd=TREE)
         self.assertEqual(done.returncode, 0, done.stderr)
         return [each['command'].split() for each in json.loads((directory / 'compile_commands.json').read_text())]
 
@@ -24,6 +36,41 @@ class Build(unittest.TestCase):
             for command in commands:
                 self.assertIn('-Wall', command)
                 self.assertEqual('-Werror' in command, errors, command)
+
+    def test_presets_with_clang_check_locks(self):
+        for command in self.commands('--preset', 'tsan'):
+            self.assertIn('-Wthread-safety', command)
+            self.assertIn('-Werror', command)
+
+
+class Locks(unittest.TestCase):
+    def compile(self, body):
+        """What clang says of a function with the parameter `Account& account`."""
+        source = f'{ACCOUNT}int take(Account& account) {{ {body} }}\n'
+        done = subprocess.run(['clang++', '-std=c++20', '-fsyntax-only', '-Wthread-safety', '-Werror', '-I', TREE, '-x', 'c++', '-'],
+                              input=source, capture_output=True, text=True)
+        self.assertEqual(done.returncode, bool(done.stderr), done.stderr)
+        return done.stderr
+
+    def test_access_with_the_lock_held(self):
+        self.assertEqual(self.compile('wherry::Lock lock(account.mutex);'
+                                      'while (account.balance == 0) account.paid_in.wait(account.mutex);'
+                                      'return --account.balance;'), '')
+
+    def test_access_without_the_lock(self):
+        self.assertIn("'balance' requires holding mutex 'account.mutex'", self.compile('return --account.balance;'))
+
+    def test_access_after_the_lock_was_given_back(self):
+        self.assertIn("'balance' requires holding mutex 'account.mutex'",
+                      self.compile('wherry::Lock lock(account.mutex); lock.unlock(); return --account.balance;'))
+
+    def test_waiting_without_the_lock(self):
+        self.assertIn("'wait' requires holding mutex 'account.mutex'",
+                      self.compile('account.paid_in.wait(account.mutex); return 0;'))
+
+    def test_no_other_file_names_the_standard_ones(self):
+        files = [path for folder in FOLDERS for path in (TREE / folder).rglob('*') if path.suffix in ('.h', '.cc')]
+        self.assertEqual([path for path in files if STANDARD_LOCK.search(path.read_text())], [TREE / 'base/mutex.h'])
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""--trace of a migration that lost a lane has the right events at both ends, and wherry report draws them."""
+"""--trace of a migration that lost a lane has the right events at both ends, and wherry report draws them. Its threads are named."""
 import json
 import subprocess
 import unittest
@@ -7,6 +7,13 @@ from pathlib import Path
 from lab import Pair, scratch, wait_until, wherry_binary
 
 FAST = '10gbit'
+SENDER = {'wherry', 'signals', 'trace', 'control', 'intake', 'channel main', 'way back',
+          *(name for lane in range(3) for name in (f'lane {lane}', f'lane {lane} watch'))}
+RECEIVER = {'wherry', 'signals', 'trace', 'control', 'greeter', 'landing main', 'return main', 'lane 0', 'lane 1', 'lane 2'}
+
+
+def thread_names(wherry):
+    return sorted(path.read_text().strip() for path in Path(f'/proc/{wherry.process.pid}/task').glob('*/comm'))
 
 
 def events(path):
@@ -21,6 +28,10 @@ class Trace(unittest.TestCase):
             pair.start_wherries(traces=traces)
             pair.migrate()
             pair.hold(1)
+            for wherry, roles in ((pair.sender, SENDER), (pair.receiver, RECEIVER)):
+                names = thread_names(wherry)
+                self.assertLessEqual(roles, set(names))
+                self.assertEqual(names.count('wherry'), 1, names)
             pair.link.reset_busiest('a')
             for trace in traces:
                 wait_until(lambda: 'lane_lost' in trace.read_text(), 10, f'the lost lane in {trace}')

@@ -16,9 +16,7 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstring>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -26,6 +24,7 @@
 
 #include "base/bytes.h"
 #include "base/fd.h"
+#include "base/mutex.h"
 #include "tests/qemu-glue/scripted_stream.h"
 
 namespace wherry::qemu::test {
@@ -53,11 +52,12 @@ class ScriptedSource {
   // Waits for the conclusion: completed, failed or waiting.
   std::string conclusion() {
     thread_.join();
+    Lock lock(mutex_);
     return progress_.conclusion;
   }
   // The faults that were noticed.
   std::vector<std::string> complaints() const {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     return progress_.complaints;
   }
   // Bytes that were written.
@@ -67,7 +67,7 @@ class ScriptedSource {
   enum class Heard { half_close, close, close_by_writing };
   // Waits until it shows here.
   void await_end(size_t channel, Heard what) {
-    std::lock_guard watching(watching_);  // so that it is not closed meanwhile
+    Lock watching(watching_);  // so that it is not closed meanwhile
     const int fd = connection(channel);
     if (fd < 0) return;
     const bool both_ways = what == Heard::close_by_writing || (what == Heard::close && at_once_);
@@ -78,18 +78,20 @@ class ScriptedSource {
                            both_ways ? " in both directions" : ""));
   }
   void await_shut() {
-    std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, kPatience,
-                           [this] { return progress_.shut || !progress_.conclusion.empty(); }))
+    const auto until = std::chrono::steady_clock::now() + kPatience;
+    Lock lock(mutex_);
+    while (!progress_.shut && progress_.conclusion.empty() && changed_.wait_until(mutex_, until)) continue;
+    if (!progress_.shut && progress_.conclusion.empty())
       progress_.complaints.emplace_back("SHUT did not come");
   }
   void await_conclusion() {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, kPatience, [this] { return !progress_.conclusion.empty(); });
+    const auto until = std::chrono::steady_clock::now() + kPatience;
+    Lock lock(mutex_);
+    while (progress_.conclusion.empty() && changed_.wait_until(mutex_, until)) continue;
   }
   // The destination has acted. It has closed these channels in both directions.
   void let_go(std::set<size_t> closed) {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     closed_ = std::move(closed);
     progress_.acted = true;
     changed_.notify_all();
@@ -101,8 +103,8 @@ class ScriptedSource {
     await_conclusion();
     conclude("waiting");
     if (reader_.joinable()) reader_.join();
-    std::lock_guard watching(watching_);
-    std::lock_guard lock(mutex_);
+    Lock watching(watching_);
+    Lock lock(mutex_);
     connections_.clear();
   }
 
@@ -119,9 +121,9 @@ class ScriptedSource {
       }
       if (script_.apart && step == step_of(script_.moment)) await_acts();
     }
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     progress_.wrote_all = true;
-    if (!script_.return_path || progress_.shut == 0u) conclude_locked("completed");
+    if (!script_.return_path || progress_.shut == 0u) note_conclusion("completed");
   }
 
   bool connect(const std::string& at) {
@@ -132,7 +134,7 @@ class ScriptedSource {
       complain(fmt::format("cannot connect: {}", std::strerror(errno)));
       return false;
     }
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     connections_.push_back(std::move(made));
     if (!progress_.conclusion.empty()) ::shutdown(connections_.back().get(), SHUT_RDWR);
     return true;
@@ -147,7 +149,7 @@ class ScriptedSource {
   bool write(size_t channel, const ByteVector& bytes) {
     bool must_end = false;
     {
-      std::lock_guard lock(mutex_);
+      Lock lock(mutex_);
       must_end = !bytes.empty() && closed_.contains(channel);
     }
     for (size_t done = 0; done < bytes.size();) {
@@ -163,10 +165,11 @@ class ScriptedSource {
   }
 
   void await_acts() {
-    std::unique_lock lock(mutex_);
     // Each act can have waited for kPatience.
-    if (!changed_.wait_for(lock, 4 * kPatience,
-                           [this] { return progress_.acted || !progress_.conclusion.empty(); }))
+    const auto until = std::chrono::steady_clock::now() + 4 * kPatience;
+    Lock lock(mutex_);
+    while (!progress_.acted && progress_.conclusion.empty() && changed_.wait_until(mutex_, until)) continue;
+    if (!progress_.acted && progress_.conclusion.empty())
       progress_.complaints.emplace_back("the destination did not come so far");
   }
 
@@ -187,21 +190,21 @@ class ScriptedSource {
 
   void end_of_way_back(std::optional<uint32_t> shut) {
     if (!script_.return_path) return;
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     progress_.shut = shut;
     if (progress_.shut != 0u) {
-      conclude_locked("failed");
+      note_conclusion("failed");
     } else if (progress_.wrote_all) {
-      conclude_locked("completed");
+      note_conclusion("completed");
     }
     changed_.notify_all();
   }
 
   void conclude(const std::string& how) {
-    std::lock_guard lock(mutex_);
-    conclude_locked(how);
+    Lock lock(mutex_);
+    note_conclusion(how);
   }
-  void conclude_locked(const std::string& how) {
+  void note_conclusion(const std::string& how) WHERRY_REQUIRES(mutex_) {
     if (!progress_.conclusion.empty()) return;
     progress_.conclusion = how;
     ::eventfd_write(concluded_.get(), 1);
@@ -209,11 +212,11 @@ class ScriptedSource {
     changed_.notify_all();
   }
   int connection(size_t channel) const {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     return channel < connections_.size() ? connections_[channel].get() : -1;
   }
   void complain(std::string what) {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     progress_.complaints.push_back(std::move(what));
   }
 
@@ -222,11 +225,6 @@ class ScriptedSource {
   const std::vector<std::vector<ByteVector>> stream_;
   const Fd concluded_;
   std::atomic<uint64_t> written_ = 0;
-  std::mutex watching_;
-  mutable std::mutex mutex_;  // guards the members below
-  std::condition_variable changed_;
-  std::vector<Fd> connections_;
-  std::set<size_t> closed_;
   struct Progress {
     bool acted = false;
     bool wrote_all = false;
@@ -234,7 +232,12 @@ class ScriptedSource {
     std::string conclusion;
     std::vector<std::string> complaints;
   };
-  Progress progress_;
+  Mutex watching_;
+  mutable Mutex mutex_;
+  Condition changed_;
+  std::vector<Fd> connections_ WHERRY_GUARDED_BY(mutex_);
+  std::set<size_t> closed_ WHERRY_GUARDED_BY(mutex_);
+  Progress progress_ WHERRY_GUARDED_BY(mutex_);
   std::thread reader_;
   std::thread thread_;
 };

@@ -8,13 +8,13 @@
 #include <array>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "base/mutex.h"
 #include "tests/transport/cutting_proxy.h"
 #include "tests/transport/destination/model_site.h"
 #include "tests/transport/path.h"
@@ -188,7 +188,7 @@ class FarEnd {
   template <class... Words>
   Result<nlohmann::json> ask(const Words&... words) {
     const auto order = nlohmann::json::array({words...});
-    std::lock_guard lock(asking_);
+    Lock lock(asking_);
     if (here_) return here_->obey(order);
     if (!there_) return pass_on(there_);
     if (auto said = say(*there_, order); !said) return pass_on(said);
@@ -209,7 +209,7 @@ class FarEnd {
   std::string host_;
   std::unique_ptr<Destination> here_;
   Result<Fd> there_ = wherry::fail("it is here");
-  std::mutex asking_;
+  Mutex asking_;  // held until an order is answered
 };
 
 }  // namespace wherry::test

@@ -9,23 +9,25 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/fd.h"
+#include "base/mutex.h"
 #include "transport/wire/frame_socket.h"
 
 namespace wherry::test {
 
 // Long enough for any condition on a loaded machine; only a failing test waits that long.
 inline constexpr std::chrono::seconds kForever{60};
+inline std::chrono::steady_clock::time_point forever() {
+  return std::chrono::steady_clock::now() + kForever;
+}
 
 // Ends the process if the scope it guards is not left in time: a thread that hangs cannot be failed
 // otherwise.
@@ -33,14 +35,16 @@ class Watchdog {
  public:
   explicit Watchdog(std::string what)
       : thread_([this, what = std::move(what)] {
-          std::unique_lock lock(mutex_);
-          if (left_.wait_for(lock, kForever, [this] { return done_; })) return;
+          const auto until = forever();
+          Lock lock(mutex_);
+          while (!done_ && left_.wait_until(mutex_, until)) continue;
+          if (done_) return;
           std::fprintf(stderr, "%s hangs\n", what.c_str());
           std::abort();
         }) {}
   ~Watchdog() {
     {
-      std::lock_guard lock(mutex_);
+      Lock lock(mutex_);
       done_ = true;
     }
     left_.notify_all();
@@ -48,9 +52,9 @@ class Watchdog {
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable left_;
-  bool done_ = false;
+  Mutex mutex_;
+  Condition left_;
+  bool done_ WHERRY_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

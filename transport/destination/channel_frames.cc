@@ -27,7 +27,7 @@ ChannelFrames::Claim& ChannelFrames::Claim::operator=(Claim&& other) noexcept {
 
 ChannelFrames::Claim::~Claim() {
   if (!frames_) return;
-  std::lock_guard lock(frames_->mutex_);
+  Lock lock(frames_->mutex_);
   frames_->here_.erase(sequence_);
 }
 
@@ -35,7 +35,7 @@ Result<> ChannelFrames::Claim::arrive(Arrival frame) && {
   ChannelFrames& frames = *std::exchange(frames_, nullptr);
   const size_t held_now = frames.held_bytes_ += held(frame);
   if (held_now > kMostHeld) return fail("the peer sends more than agreed");
-  std::lock_guard lock(frames.mutex_);
+  Lock lock(frames.mutex_);
   frames.here_[sequence_] = std::move(frame);
   frames.arrived_.notify_one();
   return {};
@@ -43,7 +43,7 @@ Result<> ChannelFrames::Claim::arrive(Arrival frame) && {
 
 Result<> ChannelFrames::Claim::landed(bool last) && {
   ChannelFrames& frames = *std::exchange(frames_, nullptr);
-  std::lock_guard lock(frames.mutex_);
+  Lock lock(frames.mutex_);
   frames.here_.erase(frames.next_++);
   if (!last) return {};
   frames.closed_ = true;
@@ -52,7 +52,7 @@ Result<> ChannelFrames::Claim::landed(bool last) && {
 }
 
 Result<ChannelFrames::Claim> ChannelFrames::claim(uint64_t sequence) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (sequence < next_) return Claim();
   if (closed_) return fail("frame {} of channel {} came behind its close", sequence, channel_);
   if (!here_.try_emplace(sequence).second) return Claim();
@@ -60,11 +60,12 @@ Result<ChannelFrames::Claim> ChannelFrames::claim(uint64_t sequence) {
 }
 
 std::optional<ChannelFrames::Next> ChannelFrames::take() {
-  std::unique_lock lock(mutex_);
-  arrived_.wait(lock, [this] {
+  Lock lock(mutex_);
+  const auto is_here = [this]() WHERRY_REQUIRES(mutex_) {
     const auto first = here_.begin();
-    return stopped_ || (first != here_.end() && first->first == next_ && first->second.has_value());
-  });
+    return first != here_.end() && first->first == next_ && first->second.has_value();
+  };
+  while (!stopped_ && !is_here()) arrived_.wait(mutex_);
   if (stopped_) return std::nullopt;
   Next next{Claim(*this, next_), *std::exchange(here_.begin()->second, std::nullopt)};
   held_bytes_ -= held(next.frame);
@@ -72,12 +73,12 @@ std::optional<ChannelFrames::Next> ChannelFrames::take() {
 }
 
 bool ChannelFrames::closed() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return closed_ && here_.empty();
 }
 
 void ChannelFrames::stop() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   stopped_ = true;
   arrived_.notify_all();
 }

@@ -10,13 +10,12 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "compression/page_batch.h"
 #include "transport/lane/slots.h"
@@ -76,13 +75,13 @@ class ChannelFrames {
  private:
   const uint16_t channel_;
   std::atomic<size_t>& held_bytes_;
-  mutable std::mutex mutex_;
-  std::condition_variable arrived_;
-  uint64_t next_ = 0;  // all frames before it have landed
+  mutable Mutex mutex_;
+  Condition arrived_;
+  uint64_t next_ WHERRY_GUARDED_BY(mutex_) = 0;  // all frames before it have landed
   // The others that are here. Empty: it is being received, or is landing.
-  std::map<uint64_t, std::optional<Arrival>> here_;
-  bool closed_ = false;  // no frame may follow
-  bool stopped_ = false;
+  std::map<uint64_t, std::optional<Arrival>> here_ WHERRY_GUARDED_BY(mutex_);
+  bool closed_ WHERRY_GUARDED_BY(mutex_) = false;  // no frame may follow
+  bool stopped_ WHERRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace wherry

@@ -11,7 +11,7 @@ ChannelLanding::~ChannelLanding() {
 }
 
 Result<> ChannelLanding::start() {
-  auto lands = start_thread([this] { run(); });
+  auto lands = start_thread("landing " + short_name(number_), [this] { run(); });
   if (!lands) return pass_on(lands);
   thread_ = std::move(*lands);
   return {};

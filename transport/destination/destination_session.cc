@@ -61,7 +61,7 @@ void DestinationSession::trace_lanes() const {
 Result<> DestinationSession::start() {
   closer_ = failure_.on_fail([this] { give_up(); });
   for (size_t lane = 0; lane < source_.lanes.size(); ++lane) {
-    auto runs = start_thread([this, lane] { run_lane(lane); });
+    auto runs = start_thread(fmt::format("lane {}", lane), [this, lane] { run_lane(lane); });
     if (!runs) return pass_on(runs);
     threads_.push_back(std::move(*runs));
   }

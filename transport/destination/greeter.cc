@@ -45,10 +45,10 @@ Greeter::Greeter(const Listener& listener, FabricDomains& fabrics, SlotPool& slo
       comes_back_(std::move(comes_back)),
       failure_(failure),
       token_(make_token()),
-      callers_(std::in_place, kMostCallers) {}
+      callers_(std::in_place, "caller", kMostCallers) {}
 
 Result<> Greeter::start() {
-  auto greets = start_thread([this] { run(); });
+  auto greets = start_thread("greeter", [this] { run(); });
   if (!greets) return pass_on(greets);
   thread_ = std::move(*greets);
   return {};
@@ -62,8 +62,8 @@ void Greeter::end() {
 }
 
 Result<Greeter::Source> Greeter::await_source() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return closed_ || stage_ == Stage::complete; });
+  Lock lock(mutex_);
+  while (!closed_ && stage_ != Stage::complete) changed_.wait(mutex_);
   if (stage_ == Stage::complete) return std::exchange(source_, {});
   return tl::make_unexpected(*closed_);
 }
@@ -77,15 +77,18 @@ void Greeter::run() {
     auto served = fd ? callers_->serve(std::move(*fd), [this](Fd to) { greet(std::move(to)); }) : pass_on(fd);
     if (served) continue;
     const bool stopped = listener_.stopped();
+    bool closed = false;
     {
-      std::lock_guard lock(mutex_);
-      if (stopped || stage_ != Stage::complete) closed_ = served.error();
+      Lock lock(mutex_);
+      closed = stopped || stage_ != Stage::complete;
+      if (closed) closed_ = served.error();
     }
-    if (!closed_) {
+    if (!closed) {
       listener_.back_off();
       continue;
     }
-    if (!stopped) failure_.fail(*closed_);  // ahead of what a source in this process says of its connection
+    // Ahead of what a source in this process says of its connection.
+    if (!stopped) failure_.fail(served.error());
     return changed_.notify_all();
   }
 }
@@ -113,7 +116,7 @@ void Greeter::greet(Fd connection) {
 
 void Greeter::greet_control(std::unique_ptr<FrameSocket> socket, const nlohmann::json& hello) {
   Source dead;  // closed after the lock is released: that may take a minute
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (stage_ == Stage::gathering && source_.control->gone()) {
     dead = std::exchange(source_, {});  // it left before its lanes came
     opening_.clear();
@@ -147,7 +150,7 @@ void Greeter::greet_lane(std::unique_ptr<FrameSocket> socket, const nlohmann::js
   auto token = member<std::string>(hello, "token");
   auto number = member<uint32_t>(hello, "lane");
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     if (!token || stage_ == Stage::waiting || !same_token(*token, token_))
       return socket->refuse("the lane token is not that of a session here");
     if (!number || stage_ == Stage::complete || *number >= source_.lanes.size() ||
@@ -155,7 +158,7 @@ void Greeter::greet_lane(std::unique_ptr<FrameSocket> socket, const nlohmann::js
       return socket->refuse("the session has no such lane, or has it already");
   }
   auto path = answer_fabric(*socket, hello, fabrics_, slots_);
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (*token != token_) return;  // its source has left meanwhile, and made room for another
   opening_.erase(*number);
   // A source that gives up for want of a fabric leaves room for the next.
@@ -182,7 +185,7 @@ void Greeter::greet_who_comes_back(std::unique_ptr<FrameSocket> socket, const nl
   auto token = member<std::string>(question, "token");
   auto heard = member<uint64_t>(question, "heard");
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     if (!token || !heard || stage_ != Stage::complete || !same_token(*token, token_))
       return socket->refuse("the token is not that of a session here");
   }

@@ -12,11 +12,9 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -26,6 +24,7 @@
 
 #include "base/failure.h"
 #include "base/fd.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "transport/fabric/fabric_domain.h"
 #include "transport/lane/lane.h"
@@ -80,13 +79,14 @@ class Greeter {
   SlotPool& slots_;
   const ComesBack comes_back_;
   Failure& failure_;
-  std::mutex mutex_;  // guards what follows, except the callers and the thread
-  std::condition_variable changed_;
-  Stage stage_ = Stage::waiting;
-  std::optional<Error> closed_;  // why nobody is greeted any more
-  std::string token_;            // of the source
-  std::set<uint32_t> opening_;   // numbers of the lanes that a caller is opening
-  Source source_;                // as much of it as has come; nothing once it is complete and was taken
+  Mutex mutex_;
+  Condition changed_;
+  Stage stage_ WHERRY_GUARDED_BY(mutex_) = Stage::waiting;
+  std::optional<Error> closed_ WHERRY_GUARDED_BY(mutex_);  // why nobody is greeted any more
+  std::string token_ WHERRY_GUARDED_BY(mutex_);            // of the source
+  std::set<uint32_t> opening_ WHERRY_GUARDED_BY(mutex_);   // numbers of the lanes that a caller is opening
+  // As much of it as has come; nothing once it is complete and was taken.
+  Source source_ WHERRY_GUARDED_BY(mutex_);
   std::optional<Connections> callers_;
   std::thread thread_;
 };

@@ -10,7 +10,7 @@ namespace wherry {
 
 Result<> GuestPages::name_blocks(const GuestBlocks& blocks) {
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     if (std::exchange(named_, true)) return fail("the peer named its RAM blocks twice");
   }
   auto placement = site_.blocks(blocks);
@@ -22,26 +22,26 @@ Result<> GuestPages::name_blocks(const GuestBlocks& blocks) {
         std::min<uint64_t>(places, std::numeric_limits<uint32_t>::max()), ground.space.page_size);
     gate_.ready();  // copies need the order of epochs, but no VMM
   }
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   ground_ = std::move(ground);
   known_.notify_all();
   return {};
 }
 
 const GuestPages::Ground* GuestPages::ground() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return ground_ ? &*ground_ : nullptr;
 }
 
 const PageSpace* GuestPages::wait_blocks() {
-  std::unique_lock lock(mutex_);
-  known_.wait(lock, [this] { return ground_ || stopped_; });
+  Lock lock(mutex_);
+  while (!ground_ && !stopped_) known_.wait(mutex_);
   return ground_ ? &ground_->space : nullptr;
 }
 
 void GuestPages::stop() {
   gate_.stop();
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   stopped_ = true;
   known_.notify_all();
 }

@@ -11,15 +11,14 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "compression/copy_mirror.h"
 #include "compression/page_batch.h"
@@ -95,11 +94,11 @@ class GuestPages {
 
   LandingSite& site_;
   EpochGate gate_;
-  mutable std::mutex mutex_;
-  std::condition_variable known_;
-  std::optional<Ground> ground_;
-  bool named_ = false;  // name_blocks() was called
-  bool stopped_ = false;
+  mutable Mutex mutex_;
+  Condition known_;
+  std::optional<Ground> ground_ WHERRY_GUARDED_BY(mutex_);
+  bool named_ WHERRY_GUARDED_BY(mutex_) = false;  // name_blocks() was called
+  bool stopped_ WHERRY_GUARDED_BY(mutex_) = false;
   std::atomic<bool> placed_ = false;              // a page was placed, or may be by now
   std::atomic<bool> placed_beside_main_ = false;  // one of another channel than main
   std::atomic<bool> withdrawn_ = false;

@@ -9,7 +9,7 @@ Landing::Landing(LandingSite& site, Tell acknowledge, Tell again, Failure& failu
     : inflow_(site, std::move(acknowledge), std::move(again), failure) {
   closer_ = failure.on_fail([this] {
     inflow_.guest.stop();
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     stopped_ = true;
     for (auto& [number, channel] : channels_) channel->frames().stop();
   });
@@ -18,7 +18,7 @@ Landing::Landing(LandingSite& site, Tell acknowledge, Tell again, Failure& failu
 Landing::~Landing() = default;
 
 Result<ChannelFrames*> Landing::frames_of(uint16_t channel) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (auto found = channels_.find(channel); found != channels_.end()) return &found->second->frames();
   auto made = std::make_unique<ChannelLanding>(channel, inflow_);
   if (stopped_) made->frames().stop();
@@ -42,7 +42,7 @@ Result<Berth> Landing::claim(const FrameHeader& header) {
 }
 
 bool Landing::all_closed() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return std::all_of(channels_.begin(), channels_.end(),
                      [](const auto& channel) { return channel.second->frames().closed(); });
 }

@@ -12,9 +12,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 
 #include "base/failure.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "transport/destination/berth.h"
 #include "transport/destination/channel_landing.h"
@@ -54,9 +54,9 @@ class Landing {
 
   Inflow inflow_;
   std::atomic<bool> lane_lost_ = false;
-  mutable std::mutex mutex_;
-  std::map<uint16_t, std::unique_ptr<ChannelLanding>> channels_;
-  bool stopped_ = false;
+  mutable Mutex mutex_;
+  std::map<uint16_t, std::unique_ptr<ChannelLanding>> channels_ WHERRY_GUARDED_BY(mutex_);
+  bool stopped_ WHERRY_GUARDED_BY(mutex_) = false;
   Failure::Guard closer_;
 };
 

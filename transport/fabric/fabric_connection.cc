@@ -71,7 +71,7 @@ Result<std::unique_ptr<FabricConnection>> FabricConnection::answer(std::shared_p
 void FabricConnection::adopt(std::unique_ptr<FrameSocket> socket, std::chrono::seconds silence) {
   socket_ = std::move(socket);
   peer_ = fmt::format("{} ({})", socket_->peer(), peer_);
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   progress_.bound(silence);
 }
 
@@ -82,7 +82,7 @@ Result<> FabricConnection::post_receive(Buffer& buffer) {
 }
 
 void FabricConnection::receive_again(Buffer& buffer) {
-  std::lock_guard reading(reading_);
+  Lock reading(reading_);
   // If that fails, the connection has ended, which next() finds.
   if (endpoint_.is_open()) (void)post_receive(buffer);
 }
@@ -92,7 +92,7 @@ template <class Ready>
 Result<> FabricConnection::wait_done(Ready&& ready) {
   for (;;) {
     {
-      std::lock_guard lock(mutex_);
+      Lock lock(mutex_);
       if (ended_) return tl::make_unexpected(*ended_);
       if (ready()) return {};
     }
@@ -107,7 +107,7 @@ Result<> FabricConnection::look_for_done(Ready&& ready) {
   if (!taken) return pass_on(taken);
   if (*taken) return {};
   if (auto going = look_for_end(); !going) return going;
-  wait(Queue::done, kRetry, [&] { return ended_ || ready(); });
+  wait(Queue::done, kRetry, [&]() WHERRY_REQUIRES(mutex_) { return ended_ || ready(); });
   return {};
 }
 
@@ -117,7 +117,7 @@ Result<> FabricConnection::post(size_t bytes, Post&& post) {
   for (;;) {
     size_t before = 0;
     {
-      std::unique_lock lock(mutex_);
+      Lock lock(mutex_);
       if (ended_) return tl::make_unexpected(*ended_);
       const ssize_t code = post();
       if (code == 0) {
@@ -130,7 +130,8 @@ Result<> FabricConnection::post(size_t bytes, Post&& post) {
       }
       before = progress_.operations();
     }
-    if (auto looked = look_for_done([&] { return progress_.operations() < before; }); !looked) return looked;
+    const auto has_room = [&]() WHERRY_REQUIRES(mutex_) { return progress_.operations() < before; };
+    if (auto looked = look_for_done(has_room); !looked) return looked;
   }
 }
 
@@ -167,13 +168,12 @@ Result<> FabricConnection::write(std::span<const std::span<const uint8_t>> piece
 Result<> FabricConnection::post_write(const FabricEndpoint::Gather& from, Target to,
                                       std::optional<uint32_t> tag) {
   Write* write = nullptr;
-  return post(from.bytes, [&] {
+  return post(from.bytes, [&]() WHERRY_REQUIRES(mutex_) {
     if (!write) write = take_write(from.bytes);
     return endpoint_.post_write(from, to, tag, write->context);
   });
 }
 
-// Called with the lock held.
 FabricConnection::Write* FabricConnection::take_write(size_t bytes) {
   if (free_writes_.empty()) free_writes_.push_back(&writes_.emplace_back());
   Write* const write = free_writes_.back();
@@ -184,7 +184,7 @@ FabricConnection::Write* FabricConnection::take_write(size_t bytes) {
 
 // Whether there were any.
 Result<bool> FabricConnection::take_completions(Queue queue) {
-  std::lock_guard reading(reading_);
+  Lock reading(reading_);
   if (!endpoint_.is_open()) return tl::make_unexpected(end({}));
   std::array<fi_cq_data_entry, 16> entries{};
   ssize_t got = endpoint_.read(queue, entries);
@@ -210,12 +210,12 @@ Result<> FabricConnection::take_completion(const fi_cq_data_entry& entry) {
     if (received && endpoint_.data_takes_receive()) {
       if (auto posted = post_receive(*received); !posted) return posted;
     }
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     progress_.arrived(Clock::now());
     arrived_.push_back({.message = nullptr, .length = 0, .tag = static_cast<uint32_t>(entry.data)});
     return {};
   }
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (received) {
     progress_.arrived(Clock::now());
     arrived_.push_back({.message = received, .length = entry.len, .tag = 0});
@@ -231,8 +231,8 @@ Result<> FabricConnection::take_completion(const fi_cq_data_entry& entry) {
 }
 
 Result<> FabricConnection::look_for_end() {
-  std::lock_guard ending(ending_);
-  if (std::lock_guard lock(mutex_); ended_) return tl::make_unexpected(*ended_);
+  Lock ending(ending_);
+  if (Lock lock(mutex_); ended_) return tl::make_unexpected(*ended_);
   auto event = endpoint_.next_event();
   if (!event) return tl::make_unexpected(end({fmt::format("{}: {}", peer_, event.error().message)}));
   if (*event && (*event)->kind == FI_SHUTDOWN) {
@@ -242,7 +242,7 @@ Result<> FabricConnection::look_for_end() {
     pollfd beside{socket_->fd(), POLLRDHUP, 0};
     if (::poll(&beside, 1, 0) > 0) return tl::make_unexpected(end(socket_->await_end()));
   }
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   if (progress_.stalled(Clock::now())) {
     const std::chrono::seconds silence = progress_.silence();
     lock.unlock();
@@ -259,7 +259,7 @@ void FabricConnection::wait(Queue queue, std::chrono::milliseconds longest, Read
   if (!endpoint_.may_sleep(queue)) return;
   {
     // Another thread may have emptied the queue before it was told to say that something comes.
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     if (ready()) return;
   }
   endpoint_.sleep(queue, {pollfd{wake_.fd(), POLLIN, 0}, pollfd{socket_ ? socket_->fd() : -1, POLLRDHUP, 0}},
@@ -267,7 +267,7 @@ void FabricConnection::wait(Queue queue, std::chrono::milliseconds longest, Read
 }
 
 std::optional<FabricConnection::Event> FabricConnection::take_arrival() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (arrived_.empty()) return std::nullopt;
   const Arrival arrival = arrived_.front();
   arrived_.pop_front();
@@ -291,39 +291,40 @@ Result<std::optional<FabricConnection::Event>> FabricConnection::next(std::chron
     }
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
     if (left.count() <= 0) return std::nullopt;
-    wait(Queue::arrivals, std::min(left, fabric::kEventLook), [this] { return ended_ || !arrived_.empty(); });
+    wait(Queue::arrivals, std::min(left, fabric::kEventLook),
+         [this]() WHERRY_REQUIRES(mutex_) { return ended_ || !arrived_.empty(); });
   }
 }
 
 void FabricConnection::owe(bool write) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   progress_.owe(write, Clock::now());
 }
 
 bool FabricConnection::idle() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return progress_.operations() == 0;
 }
 
 bool FabricConnection::quiet() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return progress_.quiet(Clock::now());
 }
 
 bool FabricConnection::ended() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return ended_.has_value();
 }
 
 Result<> FabricConnection::wait_idle() {
-  return wait_done([this] { return progress_.operations() == 0; });
+  return wait_done([this]() WHERRY_REQUIRES(mutex_) { return progress_.operations() == 0; });
 }
 
 size_t FabricConnection::bytes_waiting() {
   for (;;) {
     size_t bytes = 0;
     {
-      std::lock_guard lock(mutex_);
+      Lock lock(mutex_);
       bytes = progress_.bytes();
     }
     if (bytes == 0) return 0;
@@ -333,7 +334,7 @@ size_t FabricConnection::bytes_waiting() {
 }
 
 Error FabricConnection::end(Error why) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (!ended_) ended_ = std::move(why);
   wake_.raise();
   return *ended_;
@@ -346,7 +347,7 @@ void FabricConnection::shut() {
 
 void FabricConnection::close_endpoint() {
   end({fmt::format("the connection to {} was closed", peer_)});
-  std::lock_guard reading(reading_);
+  Lock reading(reading_);
   if (endpoint_.is_open()) endpoint_.close();
 }
 

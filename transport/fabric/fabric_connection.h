@@ -16,13 +16,13 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/event.h"
+#include "base/mutex.h"
 #include "transport/fabric/fabric_buffers.h"
 #include "transport/fabric/fabric_domain.h"
 #include "transport/fabric/fabric_endpoint.h"
@@ -123,9 +123,9 @@ class FabricConnection {
   template <class Post>
   Result<> post(size_t bytes, Post&& post);
   Result<> post_write(const FabricEndpoint::Gather& from, Target to, std::optional<uint32_t> tag);
-  Write* take_write(size_t bytes);
+  Write* take_write(size_t bytes) WHERRY_REQUIRES(mutex_);
   Result<bool> take_completions(Queue queue);
-  Result<> take_completion(const fi_cq_data_entry& entry);
+  Result<> take_completion(const fi_cq_data_entry& entry) WHERRY_REQUIRES(reading_);
   std::optional<Event> take_arrival();
   template <class Ready>
   Result<> wait_done(Ready&& ready);
@@ -145,14 +145,14 @@ class FabricConnection {
 
   // Locks are taken in this order: reading_, ending_, mutex_. The endpoint is closed under reading_ and after
   // the end, so operations are posted under reading_, or under mutex_ before the end.
-  std::mutex reading_;        // of completions
-  std::mutex ending_;         // why it ended is asked once
-  mutable std::mutex mutex_;  // guards what follows, and which buffers are free
-  std::deque<Arrival> arrived_;
-  FabricProgress progress_;
-  std::optional<Error> ended_;
-  std::deque<Write> writes_;
-  std::vector<Write*> free_writes_;  // of `writes_`
+  Mutex reading_;        // of completions
+  Mutex ending_;         // why it ended is asked once
+  mutable Mutex mutex_;  // also for which buffers are free
+  std::deque<Arrival> arrived_ WHERRY_GUARDED_BY(mutex_);
+  FabricProgress progress_ WHERRY_GUARDED_BY(mutex_);
+  std::optional<Error> ended_ WHERRY_GUARDED_BY(mutex_);
+  std::deque<Write> writes_ WHERRY_GUARDED_BY(mutex_);
+  std::vector<Write*> free_writes_ WHERRY_GUARDED_BY(mutex_);  // of `writes_`
 };
 
 }  // namespace wherry

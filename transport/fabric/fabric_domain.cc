@@ -80,7 +80,7 @@ bool FabricDomain::leaves_a_page_out() {
 
 FabricDomain::~FabricDomain() {
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     stopping_ = true;
     wanted_.notify_all();
   }
@@ -92,7 +92,7 @@ bool FabricDomain::serves(const fi_info& path) const {
   return provider_ == path.fabric_attr->prov_name && name_ == fabric::device(path);
 }
 
-// Called with the lock held. Null: it was given before.
+// Null: it was given before.
 FabricDomain::Area* FabricDomain::add(std::span<uint8_t> memory, size_t unit, Use use) {
   if (memory.empty() || area_of(memory.data())) return nullptr;
   areas_.push_back(std::make_unique<Area>());
@@ -105,19 +105,19 @@ FabricDomain::Area* FabricDomain::add(std::span<uint8_t> memory, size_t unit, Us
 }
 
 void FabricDomain::add_own(std::span<uint8_t> memory, size_t unit, Use use) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   add(memory, unit, use);
 }
 
 void FabricDomain::add_guest(std::span<uint8_t> memory) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   Area* const area = add(memory, guest_unit(memory.size()), Use::target);
   if (!area) return;
   area->guest = true;
   area->wanted.resize(area->units.size());
   for (size_t unit = 0; unit < area->units.size() && !on_demand_; ++unit) want(*area, unit);
   if (thread_.joinable()) return;
-  auto registers = start_thread([this] { register_guest(); });
+  auto registers = start_thread("register RAM", [this] { register_guest(); });
   if (registers) {
     thread_ = std::move(*registers);
   } else {
@@ -164,7 +164,7 @@ Result<fabric::Owned<fid_mr>> FabricDomain::register_memory(std::span<uint8_t> m
 }
 
 Result<FabricDomain::Reach> FabricDomain::own(std::span<const uint8_t> piece) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   Area* const area = area_of(piece.data());
   if (!area || area->guest) return fail("this memory was not given to {}", name_);
   const size_t unit = static_cast<size_t>(piece.data() - area->memory.data()) / area->unit;
@@ -175,7 +175,6 @@ Result<FabricDomain::Reach> FabricDomain::own(std::span<const uint8_t> piece) {
   return reach(*area, unit, piece.data());
 }
 
-// Called with the lock held.
 Result<> FabricDomain::register_unit(Area& area, size_t unit) {
   if (area.units[unit]) return {};
   auto region = register_memory(unit_of(area, unit), area.use);
@@ -185,7 +184,7 @@ Result<> FabricDomain::register_unit(Area& area, size_t unit) {
 }
 
 std::optional<FabricDomain::Reach> FabricDomain::find(std::span<const uint8_t>& piece) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   Area* const area = area_of(piece.data());
   if (!area) return std::nullopt;
   const size_t unit = static_cast<size_t>(piece.data() - area->memory.data()) / area->unit;
@@ -203,7 +202,6 @@ std::optional<FabricDomain::Reach> FabricDomain::find(std::span<const uint8_t>& 
   return reach(*area, unit, piece.data());
 }
 
-// Called with the lock held.
 void FabricDomain::want(Area& area, size_t unit) {
   if (area.wanted[unit] || !trouble_.empty()) return;
   area.wanted[unit] = true;
@@ -212,9 +210,9 @@ void FabricDomain::want(Area& area, size_t unit) {
 }
 
 void FabricDomain::register_guest() {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   for (;;) {
-    wanted_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    while (!stopping_ && queue_.empty()) wanted_.wait(mutex_);
     if (stopping_) return;
     const auto [area, unit] = queue_.front();
     queue_.pop_front();
@@ -233,12 +231,12 @@ void FabricDomain::register_guest() {
 }
 
 std::string FabricDomain::trouble() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return trouble_;
 }
 
 Result<std::shared_ptr<FabricDomain>> FabricDomains::get(const fi_info& path) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   for (const auto& domain : open_) {
     if (domain->serves(path)) return domain;
   }
@@ -249,7 +247,7 @@ Result<std::shared_ptr<FabricDomain>> FabricDomains::get(const fi_info& path) {
 }
 
 std::string FabricDomains::trouble() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   for (const auto& domain : open_) {
     if (auto trouble = domain->trouble(); !trouble.empty()) return trouble;
   }

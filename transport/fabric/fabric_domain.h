@@ -20,11 +20,9 @@
 #include <sys/uio.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <optional>
 #include <span>
@@ -32,6 +30,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/mutex.h"
 #include "transport/fabric/fabric.h"
 
 namespace wherry {
@@ -98,12 +97,12 @@ class FabricDomain {
     std::vector<bool> wanted;                  // by unit: it waits for register_guest()
   };
   FabricDomain(const fi_info& path, fabric::Owned<fid_fabric> fabric, fabric::Owned<fid_domain> domain);
-  Area* add(std::span<uint8_t> memory, size_t unit, Use use);
-  Area* area_of(const uint8_t* at);
+  Area* add(std::span<uint8_t> memory, size_t unit, Use use) WHERRY_REQUIRES(mutex_);
+  Area* area_of(const uint8_t* at) WHERRY_REQUIRES(mutex_);
   std::span<uint8_t> unit_of(const Area& area, size_t unit) const;
-  Reach reach(const Area& area, size_t unit, const uint8_t* at) const;
-  Result<> register_unit(Area& area, size_t unit);
-  void want(Area& area, size_t unit);
+  Reach reach(const Area& area, size_t unit, const uint8_t* at) const WHERRY_REQUIRES(mutex_);
+  Result<> register_unit(Area& area, size_t unit) WHERRY_REQUIRES(mutex_);
+  void want(Area& area, size_t unit) WHERRY_REQUIRES(mutex_);
   void register_guest();
   bool leaves_a_page_out();
 
@@ -112,15 +111,15 @@ class FabricDomain {
   const bool by_address_;  // the peer names memory by its virtual address, not by an offset
   const fabric::Owned<fid_fabric> fabric_;
   const fabric::Owned<fid_domain> domain_;
-  mutable std::mutex mutex_;                    // guards what follows, except the atomics
-  std::condition_variable wanted_;              // something is in the queue, or it is time to stop
-  std::deque<std::unique_ptr<Area>> areas_;     // all memory that was given
-  std::deque<std::pair<Area*, size_t>> queue_;  // units for register_guest()
-  std::atomic<uint64_t> next_key_ = 1;          // of a registration, where the provider lets us choose
-  std::atomic<bool> on_demand_;                 // false from the first time that it fails
-  std::string trouble_;
-  bool stopping_ = false;
-  std::thread thread_;  // runs register_guest()
+  std::atomic<uint64_t> next_key_ = 1;  // of a registration, where the provider lets us choose
+  std::atomic<bool> on_demand_;         // false from the first time that it fails
+  mutable Mutex mutex_;                 // also for units and wanted of each area
+  Condition wanted_;                    // something is in the queue, or it is time to stop
+  std::deque<std::unique_ptr<Area>> areas_ WHERRY_GUARDED_BY(mutex_);     // all memory that was given
+  std::deque<std::pair<Area*, size_t>> queue_ WHERRY_GUARDED_BY(mutex_);  // units for register_guest()
+  std::string trouble_ WHERRY_GUARDED_BY(mutex_);
+  bool stopping_ WHERRY_GUARDED_BY(mutex_) = false;
+  std::thread thread_ WHERRY_GUARDED_BY(mutex_);  // runs register_guest()
 };
 
 // The domains that a session has open. Thread-safe: lanes that open at the same time share a domain as well.
@@ -132,8 +131,8 @@ class FabricDomains {
   std::string trouble() const;
 
  private:
-  mutable std::mutex mutex_;
-  std::vector<std::shared_ptr<FabricDomain>> open_;
+  mutable Mutex mutex_;
+  std::vector<std::shared_ptr<FabricDomain>> open_ WHERRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace wherry

@@ -67,7 +67,7 @@ Result<> FabricLaneSender::attach(std::span<uint8_t> memory) {
 Result<> FabricLaneSender::post(FrameHeader header, std::span<const uint8_t> table,
                                 std::span<const std::span<const uint8_t>> body) {
   const size_t length = length_of(body);
-  std::lock_guard posting(posting_);
+  Lock posting(posting_);
   if (length > kMaxBody || table.size() > kMaxTable)
     return fail("a frame for {} is too long: {} bytes", peer(), length);
   header.table_length = static_cast<uint32_t>(table.size());
@@ -122,8 +122,8 @@ Result<> FabricLaneSender::post_messages(FrameHeader header, std::span<const uin
 Result<> FabricLaneSender::offer(const FrameHeader& header, std::span<const uint8_t> table, Pieces pieces) {
   const uint32_t tag = next_tag_++;
   {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return offers_.size() < kFabricOffers || ended_; });
+    Lock lock(mutex_);
+    while (offers_.size() >= kFabricOffers && !ended_) changed_.wait(mutex_);
     if (ended_) return tl::make_unexpected(*ended_);
     offers_.emplace(tag, std::move(pieces));
   }
@@ -143,8 +143,8 @@ Result<> FabricLaneSender::send(uint32_t credits, const std::function<size_t(std
 }
 
 Result<> FabricLaneSender::take_credits(uint32_t credits) {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return credits_ >= credits || ended_; });
+  Lock lock(mutex_);
+  while (credits_ < credits && !ended_) changed_.wait(mutex_);
   if (ended_) return tl::make_unexpected(*ended_);
   credits_ -= credits;
   return {};
@@ -152,8 +152,8 @@ Result<> FabricLaneSender::take_credits(uint32_t credits) {
 
 Result<> FabricLaneSender::complete() {
   {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return offers_.empty() || ended_; });
+    Lock lock(mutex_);
+    while (!offers_.empty() && !ended_) changed_.wait(mutex_);
     if (ended_) return tl::make_unexpected(*ended_);
   }
   return connection_->wait_idle();
@@ -162,7 +162,7 @@ Result<> FabricLaneSender::complete() {
 Error FabricLaneSender::await_end() {
   Error why = run_until_end();
   connection_->shut();
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   ended_ = why;
   changed_.notify_all();
   return why;
@@ -184,10 +184,11 @@ Error FabricLaneSender::run_until_end() {
 
 // If it does not get through, the connection ends.
 Result<> FabricLaneSender::beat() {
-  const std::unique_lock posting(posting_, std::try_to_lock);
-  if (!posting || !connection_->quiet()) return {};
+  if (!posting_.try_lock()) return {};
+  Lock posting(posting_, std::adopt_lock);
+  if (!connection_->quiet()) return {};
   // This is the thread that takes credits back, so it must not wait for one.
-  if (std::lock_guard lock(mutex_); credits_ == 0) return {};
+  if (Lock lock(mutex_); credits_ == 0) return {};
   return send(1, encode_beat_message);
 }
 
@@ -195,7 +196,7 @@ Result<> FabricLaneSender::take(std::span<const uint8_t> message) {
   auto answer = decode_answer(message);
   if (!answer) return pass_on(answer);
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     if (answer->credits > kFabricCredits - credits_) return fail("it gives back more than it got");
     credits_ += answer->credits;
     changed_.notify_all();
@@ -207,7 +208,7 @@ Result<> FabricLaneSender::take(std::span<const uint8_t> message) {
 Result<> FabricLaneSender::write(const FabricGrant& grant) {
   Pieces pieces;
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     auto found = offers_.find(grant.tag);
     if (found == offers_.end()) return fail("it granted what was not offered");
     pieces = std::move(found->second);  // the entry stays, empty: the offer still counts as under way
@@ -225,7 +226,7 @@ Result<> FabricLaneSender::write(const FabricGrant& grant) {
     if (!written) return written;
   }
   offered_bytes_ -= total;
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   offers_.erase(grant.tag);
   changed_.notify_all();
   return {};

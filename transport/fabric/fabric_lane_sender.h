@@ -13,17 +13,16 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "transport/fabric/fabric_connection.h"
 #include "transport/fabric/fabric_message.h"
 #include "transport/lane/lane.h"
@@ -54,9 +53,11 @@ class FabricLaneSender : public LaneSender {
   bool can_offer(const FrameHeader& header, std::span<const std::span<const uint8_t>> body) const;
   Pieces merged(std::span<const std::span<const uint8_t>> body) const;
   Result<> post_messages(FrameHeader header, std::span<const uint8_t> table,
-                         std::span<const std::span<const uint8_t>> body);
-  Result<> offer(const FrameHeader& header, std::span<const uint8_t> table, Pieces pieces);
-  Result<> send(uint32_t credits, const std::function<size_t(std::span<uint8_t>)>& encode);
+                         std::span<const std::span<const uint8_t>> body) WHERRY_REQUIRES(posting_);
+  Result<> offer(const FrameHeader& header, std::span<const uint8_t> table, Pieces pieces)
+      WHERRY_REQUIRES(posting_);
+  Result<> send(uint32_t credits, const std::function<size_t(std::span<uint8_t>)>& encode)
+      WHERRY_REQUIRES(posting_);
   Result<> take_credits(uint32_t credits);
   Error run_until_end();
   Result<> take(std::span<const uint8_t> message);
@@ -64,17 +65,19 @@ class FabricLaneSender : public LaneSender {
   Result<> beat();
 
   const std::unique_ptr<FabricConnection> connection_;
-  std::mutex posting_;                       // held while a whole frame, or a beat, is posted
-  std::span<uint8_t> attached_;              // the memory of attach()
+  std::span<uint8_t> attached_;              // the memory of attach(), which comes before all else
   std::atomic<uint64_t> sent_bytes_ = 0;     // of messages, and of bodies that are offered
   std::atomic<uint64_t> offered_bytes_ = 0;  // of bodies that are offered and not posted to be written
-  uint32_t next_tag_ = 0;                    // of the next offer
 
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable changed_;
-  uint32_t credits_;                   // messages that may be sent now
-  std::map<uint32_t, Pieces> offers_;  // by tag, until they are posted to be written
-  std::optional<Error> ended_;
+  Mutex posting_;                                      // held while a whole frame, or a beat, is posted
+  uint32_t next_tag_ WHERRY_GUARDED_BY(posting_) = 0;  // of the next offer
+
+  Mutex mutex_;
+  Condition changed_;
+  uint32_t credits_ WHERRY_GUARDED_BY(mutex_);  // messages that may be sent now
+  // By tag, until they are posted to be written.
+  std::map<uint32_t, Pieces> offers_ WHERRY_GUARDED_BY(mutex_);
+  std::optional<Error> ended_ WHERRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace wherry

@@ -93,21 +93,21 @@ bool Chooser::is_raw(const Way& way) {
 }
 
 void Chooser::expect(double rate) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   link_.expect(rate);
 }
 
 void Chooser::raw_is_free() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   worth_of_raw_ = kFreeRaw;
 }
 
 Chooser::Pick Chooser::choose(size_t lane, Population population) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   Choice& choice = choices_[population == Population::again];
   // A lane that has sent little so far may get a larger part.
   const double rate = link_.rate() * std::max(link_.part(lane), 0.5 / static_cast<double>(link_.lanes()));
-  const auto promises = [&](size_t number) {
+  const auto promises = [&](size_t number) WHERRY_REQUIRES(mutex_) {
     const Way& way = choice.ways[number];
     return speed(way, choice.ways[choice.at], rate) * (is_raw(way) ? worth_of_raw_ : 1);
   };
@@ -145,7 +145,7 @@ void Chooser::forget(Choice& choice) {
 }
 
 void Chooser::no_deltas() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   for (Choice& choice : choices_) {
     for (Way& way : choice.ways) way.encoding.history = Encoding::History::forgotten;
   }
@@ -154,7 +154,7 @@ void Chooser::no_deltas() {
 void Chooser::encoded(const Pick& pick, uint64_t guest_bytes, uint64_t wire_bytes,
                       std::chrono::duration<double> took) {
   if (guest_bytes == 0) return;
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   Way& way = choices_[pick.population == Population::again].ways[pick.way];
   const auto guest = static_cast<double>(guest_bytes);
   way.seconds += kWeight * (took.count() / guest - way.seconds);
@@ -185,7 +185,7 @@ void Chooser::expect_of_others() {
 }
 
 void Chooser::network(size_t lane, uint64_t given, uint64_t waiting, Clock::time_point now) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (now - idle_asked_ >= kAskIdle) {
     idle_asked_ = now;
     idle_processors_ = idle_();
@@ -195,17 +195,17 @@ void Chooser::network(size_t lane, uint64_t given, uint64_t waiting, Clock::time
 }
 
 double Chooser::rate() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return link_.rate();
 }
 
 bool Chooser::knows_rate() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return link_.known();
 }
 
 double Chooser::landing_rate() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   const Choice& again = choices_.back();
   const Choice& choice = again.ways[again.at].measured ? again : choices_.front();
   const Way& way = choice.ways[choice.at];
@@ -214,7 +214,7 @@ double Chooser::landing_rate() const {
 }
 
 std::string Chooser::describe() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   const auto name = [](const Choice& choice) {
     const Encoding& encoding = choice.ways[choice.at].encoding;
     const bool delta = encoding.history == Encoding::History::kept;

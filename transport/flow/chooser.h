@@ -26,10 +26,10 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "compression/batch_encoder.h"
 #include "compression/compression.h"
 #include "transport/flow/link_rate.h"
@@ -92,20 +92,22 @@ class Chooser {
     uint32_t batches = 0;
   };
   static bool is_raw(const Way& way);
-  void expect_of_others();
-  void forget(Choice& choice);
-  double speed(const Way& way, const Way& present, double rate) const;
+  void expect_of_others() WHERRY_REQUIRES(mutex_);
+  void forget(Choice& choice) WHERRY_REQUIRES(mutex_);
+  double speed(const Way& way, const Way& present, double rate) const WHERRY_REQUIRES(mutex_);
 
   const Compression wish_;
   const std::function<double()> idle_;
-  mutable std::mutex mutex_;
-  std::array<Choice, 2> choices_;
-  LinkRate link_;
-  std::vector<bool> encodes_;  // of each lane: whether its last batch took processor time
-  double slower_ = 1;          // factor by which this machine is slower than usual at zstd
-  double worth_of_raw_ = 1;    // factor on the speed of raw pages
-  double idle_processors_ = 0;
-  Clock::time_point idle_asked_;
+  mutable Mutex mutex_;
+  std::array<Choice, 2> choices_ WHERRY_GUARDED_BY(mutex_);
+  LinkRate link_ WHERRY_GUARDED_BY(mutex_);
+  // Of each lane: whether its last batch took processor time.
+  std::vector<bool> encodes_ WHERRY_GUARDED_BY(mutex_);
+  // Factor by which this machine is slower than usual at zstd.
+  double slower_ WHERRY_GUARDED_BY(mutex_) = 1;
+  double worth_of_raw_ WHERRY_GUARDED_BY(mutex_) = 1;  // factor on the speed of raw pages
+  double idle_processors_ WHERRY_GUARDED_BY(mutex_) = 0;
+  Clock::time_point idle_asked_ WHERRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace wherry

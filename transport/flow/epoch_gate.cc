@@ -3,25 +3,25 @@
 namespace wherry {
 
 void EpochGate::ready() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   ready_ = true;
   changed_.notify_all();
 }
 
 bool EpochGate::open(uint32_t epoch) const {
-  std::lock_guard lock(mutex_);
-  return open_locked(epoch);
+  Lock lock(mutex_);
+  return is_open(epoch);
 }
 
 EpochGate::Verdict EpochGate::wait(uint32_t epoch) {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return stopped_ || withdrawn_ || open_locked(epoch); });
+  Lock lock(mutex_);
+  while (!stopped_ && !withdrawn_ && !is_open(epoch)) changed_.wait(mutex_);
   if (stopped_) return Verdict::stopped;
   return withdrawn_ ? Verdict::withdrawn : Verdict::land;
 }
 
 void EpochGate::finish(uint16_t channel, uint32_t epoch, uint32_t participants) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   Count& count = counts_[epoch];
   ++count.finished;
   if (channel == 0) count.participants = participants;
@@ -35,13 +35,13 @@ void EpochGate::finish(uint16_t channel, uint32_t epoch, uint32_t participants) 
 }
 
 void EpochGate::withdraw() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   withdrawn_ = true;
   changed_.notify_all();
 }
 
 void EpochGate::stop() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   stopped_ = true;
   changed_.notify_all();
 }

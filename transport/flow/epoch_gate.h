@@ -12,11 +12,11 @@
 // each other up only where the order of epochs demands it.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <optional>
+
+#include "base/mutex.h"
 
 namespace wherry {
 
@@ -40,15 +40,17 @@ class EpochGate {
     uint32_t finished = 0;
     std::optional<uint32_t> participants;
   };
-  bool open_locked(uint32_t epoch) const { return ready_ && !withdrawn_ && epoch <= open_; }
+  bool is_open(uint32_t epoch) const WHERRY_REQUIRES(mutex_) {
+    return ready_ && !withdrawn_ && epoch <= open_;
+  }
 
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<uint32_t, Count> counts_;
-  uint32_t open_ = 0;
-  bool ready_ = false;
-  bool withdrawn_ = false;
-  bool stopped_ = false;
+  mutable Mutex mutex_;
+  Condition changed_;
+  std::map<uint32_t, Count> counts_ WHERRY_GUARDED_BY(mutex_);
+  uint32_t open_ WHERRY_GUARDED_BY(mutex_) = 0;
+  bool ready_ WHERRY_GUARDED_BY(mutex_) = false;
+  bool withdrawn_ WHERRY_GUARDED_BY(mutex_) = false;
+  bool stopped_ WHERRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace wherry

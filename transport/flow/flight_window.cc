@@ -68,14 +68,14 @@ void FlightWindow::rebound() {
 }
 
 void FlightWindow::open(uint16_t channel) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   of_channel_.emplace(channel, 0);
   rebound();
   freed_.notify_all();
 }
 
 void FlightWindow::close(uint16_t channel) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   auto found = of_channel_.find(channel);
   if (found == of_channel_.end()) return;
   state_.in_flight -= found->second;
@@ -97,16 +97,17 @@ size_t FlightWindow::room(uint16_t channel, size_t want) const {
 }
 
 FlightRoom FlightWindow::try_take(uint16_t channel, size_t want) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return grant(channel, room(channel, want));
 }
 
 FlightRoom FlightWindow::take(uint16_t channel, size_t want) {
-  std::unique_lock lock(mutex_);
-  size_t granted = 0;
-  freed_.wait(lock, [&] { return stopped_ || (granted = room(channel, want)) > 0; });
-  if (stopped_) return {};
-  return grant(channel, granted);
+  Lock lock(mutex_);
+  for (;;) {
+    if (stopped_) return {};
+    if (const size_t granted = room(channel, want); granted > 0) return grant(channel, granted);
+    freed_.wait(mutex_);
+  }
 }
 
 FlightRoom FlightWindow::grant(uint16_t channel, size_t bytes) {
@@ -117,12 +118,12 @@ FlightRoom FlightWindow::grant(uint16_t channel, size_t bytes) {
 }
 
 void FlightWindow::give_back(uint16_t channel, size_t bytes) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   release(channel, bytes);
 }
 
 void FlightWindow::landed(uint16_t channel, size_t bytes) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (goodput_.add(bytes, Goodput::Clock::now())) rebound();
   release(channel, bytes);
 }
@@ -137,18 +138,18 @@ void FlightWindow::release(uint16_t channel, size_t bytes) {
 }
 
 void FlightWindow::set_round_trip(std::chrono::microseconds round_trip) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   round_trip_ = round_trip;
 }
 
 void FlightWindow::stop() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   stopped_ = true;
   freed_.notify_all();
 }
 
 FlightWindow::State FlightWindow::state() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return state_;
 }
 

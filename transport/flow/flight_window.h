@@ -24,11 +24,10 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <map>
-#include <mutex>
 
+#include "base/mutex.h"
 #include "transport/flow/goodput.h"
 
 namespace wherry {
@@ -93,22 +92,22 @@ class FlightWindow {
 
  private:
   friend class FlightRoom;
-  size_t room(uint16_t channel, size_t want) const;
-  FlightRoom grant(uint16_t channel, size_t bytes);
+  size_t room(uint16_t channel, size_t want) const WHERRY_REQUIRES(mutex_);
+  FlightRoom grant(uint16_t channel, size_t bytes) WHERRY_REQUIRES(mutex_);
   void give_back(uint16_t channel, size_t bytes);
   void landed(uint16_t channel, size_t bytes);
-  void release(uint16_t channel, size_t bytes);
-  void rebound();
+  void release(uint16_t channel, size_t bytes) WHERRY_REQUIRES(mutex_);
+  void rebound() WHERRY_REQUIRES(mutex_);
 
   const Limits limits_;
-  mutable std::mutex mutex_;
-  std::condition_variable freed_;
-  std::map<uint16_t, size_t> of_channel_;
-  Goodput goodput_;
-  std::chrono::microseconds round_trip_{0};
-  State state_;
+  mutable Mutex mutex_;
+  Condition freed_;
+  std::map<uint16_t, size_t> of_channel_ WHERRY_GUARDED_BY(mutex_);
+  Goodput goodput_ WHERRY_GUARDED_BY(mutex_);
+  std::chrono::microseconds round_trip_ WHERRY_GUARDED_BY(mutex_){0};
+  State state_ WHERRY_GUARDED_BY(mutex_);
   std::atomic<size_t> batch_bytes_ = 0;
-  bool stopped_ = false;
+  bool stopped_ WHERRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace wherry

@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <fstream>
-#include <mutex>
 #include <string>
 #include <thread>
+
+#include "base/mutex.h"
 
 namespace wherry {
 namespace {
@@ -32,10 +33,10 @@ Ticks read_ticks() {
 }  // namespace
 
 double idle_processors() {
-  static std::mutex mutex;
-  static Ticks before;
-  static double share = 0;
-  std::lock_guard lock(mutex);
+  static Mutex mutex;
+  static Ticks before WHERRY_GUARDED_BY(mutex);
+  static double share WHERRY_GUARDED_BY(mutex) = 0;
+  Lock lock(mutex);
   const Ticks now = read_ticks();
   // Several sessions of a process may ask at nearly the same time, and a tick or two says nothing.
   constexpr uint64_t kEnough = 10;

@@ -25,13 +25,13 @@ Pacer::Clock::time_point Pacer::when_paid() const {
 }
 
 bool Pacer::take(uint64_t bytes) {
-  std::unique_lock lock(mutex_);
-  while (!stopped_ && !spend(bytes, Clock::now())) changed_.wait_until(lock, when_paid());
+  Lock lock(mutex_);
+  while (!stopped_ && !spend(bytes, Clock::now())) changed_.wait_until(mutex_, when_paid());
   return !stopped_;
 }
 
 void Pacer::set_rate(double rate, Clock::time_point now) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   debt_ = std::max(0.0, owed(now));
   paid_ = now;
   rate_ = rate;
@@ -39,28 +39,28 @@ void Pacer::set_rate(double rate, Clock::time_point now) {
 }
 
 double Pacer::rate() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return rate_;
 }
 
 void Pacer::stop() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   stopped_ = true;
   changed_.notify_all();
 }
 
 bool Pacer::try_take(uint64_t bytes, Clock::time_point now) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return spend(bytes, now);
 }
 
 Pacer::Clock::time_point Pacer::due() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return when_paid();
 }
 
 uint64_t Pacer::debt(Clock::time_point now) const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return rate_ > 0 ? static_cast<uint64_t>(std::max(0.0, owed(now))) : 0;
 }
 

@@ -9,9 +9,9 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
+
+#include "base/mutex.h"
 
 namespace wherry {
 
@@ -38,16 +38,17 @@ class Pacer {
   uint64_t debt(Clock::time_point now = Clock::now()) const;
 
  private:
-  double owed(Clock::time_point now) const;
-  bool spend(uint64_t bytes, Clock::time_point now);
-  Clock::time_point when_paid() const;
+  double owed(Clock::time_point now) const WHERRY_REQUIRES(mutex_);
+  bool spend(uint64_t bytes, Clock::time_point now) WHERRY_REQUIRES(mutex_);
+  Clock::time_point when_paid() const WHERRY_REQUIRES(mutex_);
 
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  double rate_;
-  double debt_ = 0;         // bytes owed at paid_; negative: bytes that can be made up for
-  Clock::time_point paid_;  // the time until which debt_ is paid off
-  bool stopped_ = false;
+  mutable Mutex mutex_;
+  Condition changed_;
+  double rate_ WHERRY_GUARDED_BY(mutex_);
+  // Bytes owed at paid_; negative: bytes that can be made up for.
+  double debt_ WHERRY_GUARDED_BY(mutex_) = 0;
+  Clock::time_point paid_ WHERRY_GUARDED_BY(mutex_);  // the time until which debt_ is paid off
+  bool stopped_ WHERRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace wherry

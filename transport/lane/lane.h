@@ -4,7 +4,7 @@
 // it, posting is separate from completion, and a receiver says where a body goes when it knows the head.
 //
 // Threads. Of a sender, attach() comes first; then one thread, the lane's worker, calls post() and
-// complete(), and another one calls await_end(), once, beside it: over a fabric, post() may wait for ever
+// complete(), and another one calls await_end(), once, beside it: over a fabric, both may wait for ever
 // unless await_end() runs. Of a receiver, one thread, the lane's worker, calls next(), land(), lost() and
 // settle(). All other calls may come from any thread at any time. No call may run while the destructor does.
 //

@@ -19,8 +19,8 @@ SlotPool::~SlotPool() {
 }
 
 Slot SlotPool::take() {
-  std::unique_lock lock(mutex_);
-  freed_.wait(lock, [this] { return closed_ || !free_.empty(); });
+  Lock lock(mutex_);
+  while (!closed_ && free_.empty()) freed_.wait(mutex_);
   if (closed_) return nullptr;
   uint8_t* slot = free_.back();
   free_.pop_back();
@@ -28,7 +28,7 @@ Slot SlotPool::take() {
 }
 
 Slot SlotPool::try_take() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (free_.empty()) return nullptr;
   uint8_t* slot = free_.back();
   free_.pop_back();
@@ -37,14 +37,14 @@ Slot SlotPool::try_take() {
 
 Slot SlotPool::lend(uint8_t* slot) {
   return Slot(slot, [this](uint8_t* back) {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     free_.push_back(back);
     freed_.notify_one();
   });
 }
 
 void SlotPool::close() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   closed_ = true;
   freed_.notify_all();
 }

@@ -4,12 +4,12 @@
 // needed: the slot that was freed last is handed out first.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
+
+#include "base/mutex.h"
 
 namespace wherry {
 
@@ -40,10 +40,10 @@ class SlotPool {
 
   const size_t slots_;
   uint8_t* base_ = nullptr;
-  std::mutex mutex_;
-  std::condition_variable freed_;
-  std::vector<uint8_t*> free_;
-  bool closed_ = false;
+  Mutex mutex_;
+  Condition freed_;
+  std::vector<uint8_t*> free_ WHERRY_GUARDED_BY(mutex_);
+  bool closed_ WHERRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace wherry

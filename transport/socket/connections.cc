@@ -4,13 +4,12 @@
 #include <sys/socket.h>
 
 #include "base/errno.h"
-#include "base/start_thread.h"
 
 namespace wherry {
 
 Result<> Connections::serve(Fd&& connection, std::function<void(Fd)> work) {
   reap();
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   if (shut_ || served_.size() >= most_) {
     connection.reset();
     return {};
@@ -20,9 +19,9 @@ Result<> Connections::serve(Fd&& connection, std::function<void(Fd)> work) {
   Served& served = served_.emplace_back();
   served.connection = std::move(connection);
   served.also = std::move(also);
-  auto thread = start_thread([this, &served, work = std::move(work)] {
+  auto thread = start_thread(name_, [this, &served, work = std::move(work)] {
     work(std::move(served.connection));
-    std::lock_guard over(mutex_);
+    Lock over(mutex_);
     served.also.reset();
     served.over = true;
   });
@@ -39,7 +38,7 @@ Result<> Connections::serve(Fd&& connection, std::function<void(Fd)> work) {
 void Connections::reap() {
   std::list<Served> over;
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     for (auto at = served_.begin(); at != served_.end();) {
       const auto next = std::next(at);
       if (at->over) over.splice(over.end(), served_, at);
@@ -50,7 +49,7 @@ void Connections::reap() {
 }
 
 void Connections::shut() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   shut_ = true;
   for (Served& each : served_) {
     if (each.also) ::shutdown(each.also.get(), SHUT_RDWR);
@@ -58,7 +57,7 @@ void Connections::shut() {
 }
 
 size_t Connections::count() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   size_t count = 0;
   for (const Served& each : served_) count += !each.over;
   return count;

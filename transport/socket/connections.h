@@ -6,18 +6,21 @@
 #include <functional>
 #include <limits>
 #include <list>
-#include <mutex>
 #include <thread>
+#include <utility>
 
 #include "base/fd.h"
+#include "base/mutex.h"
 #include "base/result.h"
+#include "base/start_thread.h"
 
 namespace wherry {
 
 class Connections {
  public:
-  // While `most` connections are served, a new one is closed at once.
-  explicit Connections(size_t most = std::numeric_limits<size_t>::max()) : most_(most) {}
+  // `name` is that of each thread. While `most` connections are served, a new one is closed at once.
+  explicit Connections(ThreadName name, size_t most = std::numeric_limits<size_t>::max())
+      : name_(std::move(name)), most_(most) {}
   // Shuts all connections, and waits for their threads.
   ~Connections();
 
@@ -37,10 +40,11 @@ class Connections {
   };
   void reap();
 
+  const ThreadName name_;
   const size_t most_;
-  mutable std::mutex mutex_;
-  std::list<Served> served_;
-  bool shut_ = false;
+  mutable Mutex mutex_;
+  std::list<Served> served_ WHERRY_GUARDED_BY(mutex_);
+  bool shut_ WHERRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace wherry

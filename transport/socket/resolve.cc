@@ -5,10 +5,10 @@
 
 #include <array>
 #include <cstring>
-#include <mutex>
 
 #include "base/errno.h"
 #include "base/fd.h"
+#include "base/mutex.h"
 #include "base/start_thread.h"
 #include "base/wait_ready.h"
 
@@ -48,14 +48,14 @@ Result<AddrInfo> resolve_to_connect(const Endpoint& at, const Event* cancel) {
   if (!cancel) return resolve(at, false);
   struct Lookup {
     Event done;
-    std::mutex mutex;
-    Result<AddrInfo> found;
+    Mutex mutex;
+    Result<AddrInfo> found WHERRY_GUARDED_BY(mutex);
   };
   auto lookup = std::make_shared<Lookup>();
   if (const int error = lookup->done.error()) return fail("cannot resolve {}: {}", at.host, reason(error));
-  auto looks = start_thread([lookup, at] {
+  auto looks = start_thread("resolve", [lookup, at] {
     auto found = resolve(at, false);
-    std::lock_guard lock(lookup->mutex);
+    Lock lock(lookup->mutex);
     lookup->found = std::move(found);
     lookup->done.raise();
   });
@@ -67,7 +67,7 @@ Result<AddrInfo> resolve_to_connect(const Endpoint& at, const Event* cancel) {
     return waited ? fail("cannot resolve {}: {}", at.host, reason(ECANCELED)) : pass_on(waited);
   }
   looks->join();
-  std::lock_guard lock(lookup->mutex);
+  Lock lock(lookup->mutex);
   return std::move(lookup->found);
 }
 

@@ -10,11 +10,11 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "transport/source/open_lanes.h"
 
 namespace wherry {
@@ -44,7 +44,7 @@ class LaneRoster {
 
   void add(std::vector<OpenLane> lanes);
   size_t size() const { return lanes_.size(); }
-  LaneSender& sender(size_t number) { return *lanes_[number].open.sender; }
+  LaneSender& sender(size_t number) { return *lanes_[number].sender; }
 
   // Shuts the lane and notes why; nothing if it was lost before, or all is done.
   std::optional<Loss> lose(size_t number, const std::string& why);
@@ -62,16 +62,16 @@ class LaneRoster {
   std::vector<Account> accounts() const;
 
  private:
-  struct Lane {
-    OpenLane open;
+  struct State {
     std::string lost;  // why
     bool over_here = false;
     bool over_there = false;
   };
 
-  std::vector<Lane> lanes_;
-  mutable std::mutex mutex_;  // guards what is said of the lanes
-  bool done_ = false;
+  std::vector<OpenLane> lanes_;  // constant after add()
+  mutable Mutex mutex_;
+  std::vector<State> states_ WHERRY_GUARDED_BY(mutex_);  // of each lane
+  bool done_ WHERRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace wherry

@@ -64,7 +64,8 @@ Result<std::vector<OpenLane>> open_lanes(LaneCall call) {
   std::vector<Result<OpenLane>> opened(call.options.lanes);
   std::vector<std::thread> opening;
   for (size_t i = 0; i < opened.size(); ++i) {
-    auto opens = start_thread([&, i] { opened[i] = open_lane(i, no_fabric, call); });
+    auto opens =
+        start_thread(fmt::format("lane {} open", i), [&, i] { opened[i] = open_lane(i, no_fabric, call); });
     if (opens) {
       opening.push_back(std::move(*opens));
     } else {

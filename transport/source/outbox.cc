@@ -23,7 +23,7 @@ Outbox::Frame Outbox::hold(OutFrame frame, FlightRoom room) {
 }
 
 void Outbox::push(OutFrame frame, FlightRoom room) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   const FrameHeader& header = frame.header;
   if (header.type == FrameType::batch) ++not_encoded_[header.epoch];
   if (header.type == FrameType::record && header.flags & kEpochEnd) {
@@ -37,14 +37,14 @@ void Outbox::push(OutFrame frame, FlightRoom room) {
 }
 
 Outbox::Frame Outbox::keep(OutFrame frame, FlightRoom room) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return hold(std::move(frame), std::move(room));
 }
 
 Outbox::Frame Outbox::pop(size_t lane) {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   Frame next;
-  changed_.wait(lock, [&] { return stopped_ || ended_.contains(lane) || (next = take_next()); });
+  while (!stopped_ && !ended_.contains(lane) && !(next = take_next())) changed_.wait(mutex_);
   if (!next) return nullptr;
   auto held = unacknowledged_.find(key(next->header.channel, next->header.sequence));
   if (held != unacknowledged_.end()) held->second.lanes.push_back(lane);
@@ -52,21 +52,23 @@ Outbox::Frame Outbox::pop(size_t lane) {
 }
 
 std::deque<Outbox::Frame>::const_iterator Outbox::find_ready() const {
-  return std::find_if(queue_.begin(), queue_.end(), [this](const Frame& frame) { return ready(*frame); });
+  auto found = queue_.begin();
+  while (found != queue_.end() && !ready(**found)) ++found;
+  return found;
 }
 
 bool Outbox::pages_done() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return pages_done_;
 }
 
 bool Outbox::lanes_busy() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return find_ready() != queue_.end();
 }
 
 size_t Outbox::bytes_to_encode() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   size_t bytes = 0;
   for (const auto& [key, held] : unacknowledged_) {
     if (held.frame->header.type == FrameType::batch && !held.encoded) bytes += held.room.bytes();
@@ -92,13 +94,13 @@ Outbox::Frame Outbox::take_next() {
 }
 
 void Outbox::end(size_t lane) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   ended_.insert(lane);
   changed_.notify_all();
 }
 
 void Outbox::requeue(size_t lane) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   std::vector<Frame> lost;
   for (auto& [key, held] : unacknowledged_) {
     if (std::erase(held.lanes, lane) == 0) continue;
@@ -129,7 +131,7 @@ bool Outbox::ready(const OutFrame& frame) const {
 void Outbox::encoded(const OutFrame& batch, std::span<const KnownPage> known,
                      std::span<const CopiedPage> copied) {
   if (batch.whole) return;
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   auto held = unacknowledged_.find(key(batch.header.channel, batch.header.sequence));
   // A peer that means ill can have acknowledged it already, or asked for it again.
   if (held != unacknowledged_.end() && held->second.frame.get() == &batch) {
@@ -144,14 +146,14 @@ void Outbox::encoded(const OutFrame& batch, std::span<const KnownPage> known,
 }
 
 void Outbox::lose_order() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   order_lost_ = true;
   changed_.notify_all();
 }
 
 bool Outbox::again(uint16_t channel, uint64_t sequence) {
   if (sequence >> 48 != 0) return false;
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   auto found = unacknowledged_.find(key(channel, sequence));
   if (found == unacknowledged_.end()) return false;
   Held& held = found->second;
@@ -164,7 +166,7 @@ bool Outbox::again(uint16_t channel, uint64_t sequence) {
 
 std::optional<Outbox::Acknowledged> Outbox::acknowledge(uint16_t channel, uint64_t sequence) {
   if (sequence >> 48 != 0) return std::nullopt;  // no channel has that many
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   auto found = unacknowledged_.find(key(channel, sequence));
   if (found == unacknowledged_.end()) return std::nullopt;
   Acknowledged acknowledged{std::move(found->second.frame), std::move(found->second.room)};
@@ -174,19 +176,19 @@ std::optional<Outbox::Acknowledged> Outbox::acknowledge(uint16_t channel, uint64
 }
 
 bool Outbox::wait_acknowledged() {
-  std::unique_lock lock(mutex_);
-  acknowledged_.wait(lock, [this] { return stopped_ || unacknowledged_.empty(); });
+  Lock lock(mutex_);
+  while (!stopped_ && !unacknowledged_.empty()) acknowledged_.wait(mutex_);
   return !stopped_;
 }
 
 bool Outbox::wait_acknowledged(uint16_t channel, uint64_t sequence) {
-  std::unique_lock lock(mutex_);
-  acknowledged_.wait(lock, [&] { return stopped_ || !unacknowledged_.contains(key(channel, sequence)); });
+  Lock lock(mutex_);
+  while (!stopped_ && unacknowledged_.contains(key(channel, sequence))) acknowledged_.wait(mutex_);
   return !stopped_;
 }
 
 void Outbox::stop() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   stopped_ = true;
   changed_.notify_all();
   acknowledged_.notify_all();

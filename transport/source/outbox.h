@@ -8,18 +8,17 @@
 // what changed since them. Thread-safe.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <span>
 #include <unordered_map>
 #include <vector>
 
+#include "base/mutex.h"
 #include "compression/batch_encoder.h"
 #include "compression/content_index.h"
 #include "compression/page_batch.h"
@@ -96,24 +95,24 @@ class Outbox {
   };
   static uint64_t key(uint16_t channel, uint64_t sequence) { return uint64_t{channel} << 48 | sequence; }
   static Frame make_whole(Held& held);
-  Frame hold(OutFrame frame, FlightRoom room);
-  bool ready(const OutFrame& frame) const;
-  std::deque<Frame>::const_iterator find_ready() const;
-  Frame take_next();
+  Frame hold(OutFrame frame, FlightRoom room) WHERRY_REQUIRES(mutex_);
+  bool ready(const OutFrame& frame) const WHERRY_REQUIRES(mutex_);
+  std::deque<Frame>::const_iterator find_ready() const WHERRY_REQUIRES(mutex_);
+  Frame take_next() WHERRY_REQUIRES(mutex_);
 
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  std::condition_variable acknowledged_;
-  std::deque<Frame> queue_;
-  std::deque<Frame> disk_queue_;
-  size_t since_disk_ = 0;    // frames handed out since one of a disk was
-  bool pages_done_ = false;  // the guest's last page has come
-  std::unordered_map<uint64_t, Held> unacknowledged_;
-  std::set<size_t> ended_;                  // lanes
-  EpochGate gate_;                          // which epochs are all there
-  std::map<uint32_t, size_t> not_encoded_;  // batches, by epoch
-  bool order_lost_ = false;
-  bool stopped_ = false;
+  mutable Mutex mutex_;
+  Condition changed_;
+  Condition acknowledged_;
+  std::deque<Frame> queue_ WHERRY_GUARDED_BY(mutex_);
+  std::deque<Frame> disk_queue_ WHERRY_GUARDED_BY(mutex_);
+  size_t since_disk_ WHERRY_GUARDED_BY(mutex_) = 0;    // frames handed out since one of a disk was
+  bool pages_done_ WHERRY_GUARDED_BY(mutex_) = false;  // the guest's last page has come
+  std::unordered_map<uint64_t, Held> unacknowledged_ WHERRY_GUARDED_BY(mutex_);
+  std::set<size_t> ended_ WHERRY_GUARDED_BY(mutex_);                  // lanes
+  EpochGate gate_ WHERRY_GUARDED_BY(mutex_);                          // which epochs are all there
+  std::map<uint32_t, size_t> not_encoded_ WHERRY_GUARDED_BY(mutex_);  // batches, by epoch
+  bool order_lost_ WHERRY_GUARDED_BY(mutex_) = false;
+  bool stopped_ WHERRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace wherry

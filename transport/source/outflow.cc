@@ -33,7 +33,7 @@ void Outflow::no_deltas() {
 void Outflow::trace_encoding() {
   if (!trace) return;
   std::string now = chooser.describe();
-  std::lock_guard lock(tracing);
+  Lock lock(tracing);
   if (now == traced_encoding) return;
   trace("encoding", {{"encoding", now}, {"link_rate", chooser.rate()}});
   traced_encoding = std::move(now);

@@ -5,9 +5,9 @@
 #pragma once
 
 #include <atomic>
-#include <mutex>
 #include <string>
 
+#include "base/mutex.h"
 #include "base/trace.h"
 #include "compression/page_history.h"
 #include "transport/flow/chooser.h"
@@ -49,8 +49,8 @@ struct Outflow {
   SourceFigures figures;
   std::atomic<bool> blocks_sent = false;
   Tracer trace;
-  std::mutex tracing;
-  std::string traced_encoding;  // under `tracing`: the last
+  Mutex tracing;
+  std::string traced_encoding WHERRY_GUARDED_BY(tracing);  // the last
 };
 
 }  // namespace wherry

@@ -4,8 +4,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <mutex>
 
+#include "base/mutex.h"
 #include "compression/batch_encoder.h"
 
 namespace wherry {
@@ -16,7 +16,7 @@ class SourceFigures {
 
   void sent(uint64_t bytes_of_pages) { guest_bytes_ += bytes_of_pages; }
   void encoded(const PageCounts& pages) {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     pages_ += pages;
   }
   // `bytes` of a channel are placed.
@@ -30,7 +30,7 @@ class SourceFigures {
   // When the last bytes of the guest were placed.
   Time last_placed() const { return placed_; }
   PageCounts pages() const {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     return pages_;
   }
 
@@ -38,8 +38,8 @@ class SourceFigures {
   std::atomic<uint64_t> guest_bytes_ = 0;
   std::atomic<uint64_t> disk_bytes_ = 0;
   std::atomic<Time> placed_;
-  mutable std::mutex mutex_;
-  PageCounts pages_;
+  mutable Mutex mutex_;
+  PageCounts pages_ WHERRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace wherry

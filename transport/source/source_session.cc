@@ -76,16 +76,17 @@ Result<> SourceSession::start() {
     control_->give_up(failure_.first()->message, 0);
     lanes_.shut();
   });
-  const auto work = [this](auto body) -> Result<> {
-    auto thread = start_thread(std::move(body));
+  const auto work = [this](std::string name, auto body) -> Result<> {
+    auto thread = start_thread(std::move(name), std::move(body));
     if (!thread) return pass_on(thread);
     threads_.push_back(std::move(*thread));
     return {};
   };
   for (size_t lane = 0; lane < lanes_.size(); ++lane) {
-    if (auto runs = work([this, lane] { run_lane(lane); }); !runs) return runs;
-    if (auto waits = work([this, lane] { lose(lane, lanes_.sender(lane).await_end()); }); !waits)
-      return waits;
+    if (auto runs = work(fmt::format("lane {}", lane), [this, lane] { run_lane(lane); }); !runs) return runs;
+    auto waits = work(fmt::format("lane {} watch", lane),
+                      [this, lane] { lose(lane, lanes_.sender(lane).await_end()); });
+    if (!waits) return waits;
   }
   return control_->start([this] { run_control(); });
 }

@@ -20,6 +20,10 @@ std::string_view name(ChannelKind kind) {
   return {};
 }
 
+std::string short_name(uint16_t channel) {
+  return channel == kMainChannel ? "main" : std::to_string(channel);
+}
+
 PageSpace GuestBlocks::space() const {
   PageSpace space{.page_size = page_size, .pages_of_block = {}};
   for (const Block& block : blocks) space.pages_of_block.push_back(block.length / page_size);

@@ -26,6 +26,9 @@ std::string_view name(ChannelKind kind);
 
 inline constexpr uint16_t kMainChannel = 0;
 inline constexpr uint16_t kMaxChannels = 300;  // QEMU has at most 255 multifd channels
+// What the name of a thread calls a channel: "main", or its number.
+std::string short_name(uint16_t channel);
+
 inline constexpr size_t kMaxBlocks = 4096;
 
 // The RAM blocks of the guest, in the order in which batches number them.

@@ -55,7 +55,7 @@ bool is_plain_cbor(std::span<const uint8_t> bytes) {
 }  // namespace
 
 Result<> Control::send(const FrameHeader& header, std::span<const uint8_t> body) {
-  std::lock_guard lock(sending_);
+  Lock lock(sending_);
   return socket_->send(header, body);
 }
 
@@ -68,17 +68,18 @@ Result<> Control::acknowledge(uint16_t channel, uint64_t sequence) {
 }
 
 void Control::give_up(const std::string& why, uint32_t aux) {
-  // Not a std::timed_mutex, because GCC 12's ThreadSanitizer does not know pthread_mutex_clocklock().
-  std::unique_lock lock(sending_, std::try_to_lock);
-  for (auto waited = 0ms; !lock && waited < kGiveUpPatience; waited += 1ms) {
+  // Not with a timed mutex, because GCC 12's ThreadSanitizer does not know pthread_mutex_clocklock().
+  for (auto waited = 0ms; waited < kGiveUpPatience; waited += 1ms) {
+    if (sending_.try_lock()) {
+      Lock lock(sending_, std::adopt_lock);
+      pollfd writable{socket_->fd(), POLLOUT, 0};
+      // The peer notices the end of the connection even if it does not get the reason.
+      if (poll(&writable, 1, 0) == 1)
+        (void)socket_->send({.type = FrameType::failed, .aux = aux},
+                            {reinterpret_cast<const uint8_t*>(why.data()), why.size()});
+      break;
+    }
     std::this_thread::sleep_for(1ms);
-    (void)lock.try_lock();
-  }
-  pollfd writable{socket_->fd(), POLLOUT, 0};
-  if (lock && poll(&writable, 1, 0) == 1) {
-    // The peer notices the end of the connection even if it does not get the reason.
-    (void)socket_->send({.type = FrameType::failed, .aux = aux},
-                        {reinterpret_cast<const uint8_t*>(why.data()), why.size()});
   }
   ::shutdown(socket_->fd(), SHUT_WR);
   given_up_ = true;
@@ -87,7 +88,7 @@ void Control::give_up(const std::string& why, uint32_t aux) {
 }
 
 Result<> Control::start(std::function<void()> loop) {
-  auto thread = start_thread([this, loop = std::move(loop)] {
+  auto thread = start_thread("control", [this, loop = std::move(loop)] {
     loop();
     over_ = true;
     over_.notify_all();

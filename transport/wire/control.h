@@ -10,10 +10,10 @@
 #include <functional>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/mutex.h"
 #include "base/result.h"
 #include "transport/wire/frame_socket.h"
 
@@ -54,7 +54,7 @@ class Control {
 
  private:
   std::unique_ptr<FrameSocket> socket_;
-  std::mutex sending_;
+  Mutex sending_;  // held while a frame is sent
   std::thread thread_;
   std::atomic<bool> over_ = false;  // the loop has ended, or give_up() was called
   std::atomic<bool> given_up_ = false;

@@ -57,7 +57,7 @@ Result<bool> FrameSocket::receive(std::span<iovec> pieces) {
 }
 
 std::string FrameSocket::cause(const std::string& told) {
-  std::lock_guard lock(telling_);
+  Lock lock(telling_);
   tell(told);
   told_.notify_all();
   return cause_;
@@ -139,7 +139,7 @@ void FrameSocket::set_patience(std::chrono::milliseconds longest) {
 Error FrameSocket::await_end() {
   pollfd end{socket_.get(), POLLRDHUP, 0};
   if (auto waited = wait_ready({&end, 1}); !waited) return waited.error();
-  std::unique_lock lock(telling_);
+  Lock lock(telling_);
   int error = 0;
   socklen_t length = sizeof error;
   getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &length);
@@ -147,14 +147,15 @@ Error FrameSocket::await_end() {
   // Both directions have ended, not by shut(), and the kernel has no error left: it has told another thread,
   // which is about to report it.
   if (end.revents & POLLHUP) {
-    told_.wait_for(lock, kTelling, [this] { return shut_ || !cause_.empty(); });
+    const auto until = std::chrono::steady_clock::now() + kTelling;
+    while (!shut_ && cause_.empty() && told_.wait_until(telling_, until)) continue;
   }
   return {fmt::format("the connection to {} {}", peer_, cause_.empty() ? "was closed" : "failed: " + cause_)};
 }
 
 void FrameSocket::shut() {
   {
-    std::lock_guard lock(telling_);
+    Lock lock(telling_);
     shut_ = true;
   }
   told_.notify_all();

@@ -7,14 +7,13 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/fd.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "transport/wire/frame.h"
 
@@ -56,8 +55,8 @@ class FrameSocket {
   // The kernel reports a failure once, to the first call that asks. Later calls get another error, or none.
   // Keeps the first, and returns it.
   std::string cause(const std::string& told);
-  // Keeps `told` if it is the first, with what else the kernel knows. Called with telling_ locked.
-  void tell(const std::string& told);
+  // Keeps `told` if it is the first, with what else the kernel knows.
+  void tell(const std::string& told) WHERRY_REQUIRES(telling_);
 
   Fd socket_;
   const std::string peer_;
@@ -67,10 +66,10 @@ class FrameSocket {
   Checksum receive_sum_;
   FrameHeader received_;
   bool lost_ = false;
-  std::mutex telling_;
-  std::condition_variable told_;
-  std::string cause_;  // under telling_
-  bool shut_ = false;  // under telling_
+  Mutex telling_;
+  Condition told_;
+  std::string cause_ WHERRY_GUARDED_BY(telling_);
+  bool shut_ WHERRY_GUARDED_BY(telling_) = false;
 };
 
 }  // namespace wherry

@@ -35,7 +35,7 @@ Result<> await_frame(FrameSocket& socket, std::chrono::steady_clock::time_point 
 }  // namespace
 
 void LastWord::said(std::span<const uint8_t> bytes) {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   total_ += bytes.size();
   kept_.insert(kept_.end(), bytes.begin(), bytes.end());
   if (kept_.size() > 2 * kKept) kept_.erase(kept_.begin(), kept_.end() - static_cast<ptrdiff_t>(kKept));
@@ -43,14 +43,14 @@ void LastWord::said(std::span<const uint8_t> bytes) {
 }
 
 void LastWord::closed() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   closed_ = true;
   changed_.notify_all();
 }
 
 Result<> LastWord::tell(FrameSocket& source, uint64_t heard, const std::function<nlohmann::json()>& account) {
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     asked_ = true;
   }
   if (auto sent =
@@ -60,8 +60,8 @@ Result<> LastWord::tell(FrameSocket& source, uint64_t heard, const std::function
   for (bool over = false; !over;) {
     std::vector<uint8_t> more;
     {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return stopped_ || closed_ || total_ != heard; });
+      Lock lock(mutex_);
+      while (!stopped_ && !closed_ && total_ == heard) changed_.wait(mutex_);
       if (stopped_) return fail("nobody waits for the VMM's word any more");
       const uint64_t missing = total_ - heard;
       if (heard > total_ || missing > kept_.size())
@@ -81,30 +81,30 @@ Result<> LastWord::tell(FrameSocket& source, uint64_t heard, const std::function
   source.set_patience(kConfirm);
   auto confirmed = next_head(source);
   if (!confirmed) return pass_on(confirmed);
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   told_ = confirmed->header.type == FrameType::done;
   changed_.notify_all();
   return {};
 }
 
 bool LastWord::asked() const {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   return asked_;
 }
 
 void LastWord::wait_closed(std::chrono::steady_clock::time_point until) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_until(lock, until, [this] { return closed_ || told_ || stopped_; });
+  Lock lock(mutex_);
+  while (!closed_ && !told_ && !stopped_ && changed_.wait_until(mutex_, until)) continue;
 }
 
 bool LastWord::wait_told(std::chrono::steady_clock::time_point until) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_until(lock, until, [this] { return told_ || stopped_; });
+  Lock lock(mutex_);
+  while (!told_ && !stopped_ && changed_.wait_until(mutex_, until)) continue;
   return told_;
 }
 
 void LastWord::stop() {
-  std::lock_guard lock(mutex_);
+  Lock lock(mutex_);
   stopped_ = true;
   changed_.notify_all();
 }

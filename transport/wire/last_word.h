@@ -9,16 +9,15 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/event.h"
+#include "base/mutex.h"
 #include "base/result.h"
 #include "transport/wire/frame_socket.h"
 
@@ -46,14 +45,14 @@ class LastWord {
   void stop();
 
  private:
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  bool asked_ = false;
-  uint64_t total_ = 0;
-  std::vector<uint8_t> kept_;  // the last bytes of what was said
-  bool closed_ = false;
-  bool told_ = false;
-  bool stopped_ = false;
+  mutable Mutex mutex_;
+  Condition changed_;
+  bool asked_ WHERRY_GUARDED_BY(mutex_) = false;
+  uint64_t total_ WHERRY_GUARDED_BY(mutex_) = 0;
+  std::vector<uint8_t> kept_ WHERRY_GUARDED_BY(mutex_);  // the last bytes of what was said
+  bool closed_ WHERRY_GUARDED_BY(mutex_) = false;
+  bool told_ WHERRY_GUARDED_BY(mutex_) = false;
+  bool stopped_ WHERRY_GUARDED_BY(mutex_) = false;
 };
 
 // The source's part. It asks over a connection that it opens for that.

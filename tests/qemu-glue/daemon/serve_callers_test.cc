@@ -16,7 +16,7 @@ TEST(ServeCallers, WhoComesWhenThereIsNoRoomIsServedWhenThereIs) {
   test::Watchdog watchdog("a caller");
   auto listener = Listener::open({.path = {}, .host = "127.0.0.1", .port = 0});
   ASSERT_TRUE(listener);
-  Connections connections;
+  Connections connections("test");
   std::thread serving([&] {
     serve_callers(*listener, test::kForever, connections,
                   [](const Fd& fd) { (void)send_all(fd.get(), test::bytes_of("welcome")); });

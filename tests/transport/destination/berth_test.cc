@@ -66,7 +66,7 @@ TEST_F(BerthTest, IsEmptyOnceItsBatchWasAskedForAgain) {
   ASSERT_TRUE(placed) << placed.error().message;
   EXPECT_FALSE(*placed);
   EXPECT_FALSE(*berth);
-  EXPECT_EQ(asked_again_, (Asked{{0, 1}}));
+  EXPECT_EQ(asked_again(), (Asked{{0, 1}}));
   EXPECT_EQ(landing_->totals().asked_again, 1u);
   auto again = landing_->claim(frame.header);
   EXPECT_TRUE(again && *again);
@@ -134,7 +134,7 @@ TEST_P(ChangedLines, AreAppliedToWhatIsThere) {
   ASSERT_TRUE(wait_acknowledged(7));
   EXPECT_EQ(site_.page(0, 2), third);
   EXPECT_EQ(landing_->totals().placed_pages, 3u);
-  EXPECT_TRUE(asked_again_.empty());
+  EXPECT_TRUE(asked_again().empty());
 }
 
 INSTANTIATE_TEST_SUITE_P(WhetherMemoryIsMapped, ChangedLines, testing::Bool());
@@ -154,7 +154,7 @@ TEST_F(BerthTest, ABatchThatLandsAtOnceOnAnotherBaseIsAskedForAgain) {
   EXPECT_EQ(site_.page(0, 2), now);
   EXPECT_EQ(site_.log(0), (Log{"rbehind", "c"}));
   EXPECT_EQ(landing_->totals().placed_pages, 1u);
-  EXPECT_EQ(asked_again_.size(), 1u);
+  EXPECT_EQ(asked_again().size(), 1u);
 }
 
 TEST_F(BerthTest, ABatchThatWaitedForItsEpochOnAnotherBaseIsAskedForAgain) {
@@ -173,7 +173,7 @@ TEST_F(BerthTest, ABatchThatWaitedForItsEpochOnAnotherBaseIsAskedForAgain) {
   EXPECT_EQ(site_.page(0, 2), now);
   EXPECT_EQ(site_.log(0).front(), "rahead");
   EXPECT_EQ(site_.log(0).back(), "c");
-  EXPECT_EQ(asked_again_.size(), 1u);
+  EXPECT_EQ(asked_again().size(), 1u);
 }
 
 // Another channel goes on unseen while a batch waits for its epoch: from then on the VMM gets all pages,

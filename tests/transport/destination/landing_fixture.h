@@ -5,15 +5,14 @@
 #include <gtest/gtest.h>
 #include <xxhash.h>
 
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "compression/line_delta.h"
 #include "tests/transport/destination/model_site.h"
 #include "tests/transport/support.h"
@@ -158,42 +157,51 @@ class LandingFixture : public testing::Test {
   }
 
   Result<> acknowledge(uint16_t channel, uint64_t sequence) {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     if (!acknowledged_.emplace(channel, sequence).second) return fail("acknowledged twice");
     changed_.notify_all();
     return {};
   }
   Result<> ask_again(uint16_t channel, uint64_t sequence) {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     asked_again_.emplace_back(channel, sequence);
     changed_.notify_all();
     return {};
   }
+  // What was asked for again.
   using Asked = std::vector<std::pair<uint16_t, uint64_t>>;
-  // What was asked for again once there are that many.
+  Asked asked_again() {
+    Lock lock(mutex_);
+    return asked_again_;
+  }
+  // The same, once there are that many.
   Asked wait_asked_again(size_t frames) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, kForever, [&] { return asked_again_.size() >= frames || failure_.failed(); });
+    const auto until = forever();
+    Lock lock(mutex_);
+    while (asked_again_.size() < frames && !failure_.failed() && changed_.wait_until(mutex_, until)) {
+    }
     return asked_again_;
   }
   bool acknowledged(uint16_t channel, uint64_t sequence) {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     return acknowledged_.contains({channel, sequence});
   }
   bool wait_acknowledged(size_t frames) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kForever, [&] {
-      return acknowledged_.size() >= frames || failure_.failed();
-    }) && !failure_.failed();
+    const auto until = forever();
+    Lock lock(mutex_);
+    while (acknowledged_.size() < frames && !failure_.failed() && changed_.wait_until(mutex_, until)) {
+    }
+    return acknowledged_.size() >= frames && !failure_.failed();
   }
   // The error that the landing ends with.
   std::string wait_failure() {
     auto told = failure_.on_fail([this] {
-      std::lock_guard lock(mutex_);
+      Lock lock(mutex_);
       changed_.notify_all();
     });
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, kForever, [&] { return failure_.failed(); });
+    const auto until = forever();
+    Lock lock(mutex_);
+    while (!failure_.failed() && changed_.wait_until(mutex_, until)) continue;
     return failure_.failed() ? failure_.first()->message : "no failure";
   }
 
@@ -222,10 +230,10 @@ class LandingFixture : public testing::Test {
   }
 
   ModelSite site_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::set<std::pair<uint16_t, uint64_t>> acknowledged_;
-  Asked asked_again_;
+  Mutex mutex_;
+  Condition changed_;
+  std::set<std::pair<uint16_t, uint64_t>> acknowledged_ WHERRY_GUARDED_BY(mutex_);
+  Asked asked_again_ WHERRY_GUARDED_BY(mutex_);
   Failure failure_;
   std::optional<Landing> landing_;
 };

@@ -3,15 +3,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cstring>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "tests/transport/support.h"
 #include "transport/destination/landing_site.h"
 
@@ -42,14 +41,14 @@ class ModelSite : public LandingSite {
   std::vector<uint16_t> relayed;  // blocks that the placement does not take
 
   Result<std::unique_ptr<ChannelSink>> open(uint16_t channel, ChannelKind kind) override {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     if (refuse_open_) return fail("the site takes no channel");
     channels_[channel].kind = kind;
     return std::make_unique<Sink>(*this, channel);
   }
 
   Result<std::unique_ptr<Placement>> blocks(const GuestBlocks& blocks) override {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     ++times_blocks_;
     for (const auto& block : blocks.blocks) memory_.emplace_back(block.length, uint8_t{0xee});
     for (uint16_t channel = 0; channel < participants; ++channel) channels_.try_emplace(channel);
@@ -60,38 +59,43 @@ class ModelSite : public LandingSite {
   Guest give_up() override { return guest; }
 
   void lane_lost(size_t lane, const std::string& why) override {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     lanes_lost_[lane] = why;
     changed_.notify_all();
   }
 
   // Waits until a lane is lost; why.
   std::string wait_lost(size_t lane) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, kForever, [&] { return lanes_lost_.contains(lane); });
+    const auto until = forever();
+    Lock lock(mutex_);
+    while (!lanes_lost_.contains(lane) && changed_.wait_until(mutex_, until)) continue;
     return lanes_lost_[lane];
   }
   Log log(uint16_t channel) {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     return channels_[channel].log;
   }
   ChannelKind kind(uint16_t channel) {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     return channels_.at(channel).kind.value();
   }
   bool opened(uint16_t channel) {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     return channels_[channel].kind.has_value();
   }
   // Waits until a channel's log has that many entries; false if it never has.
   bool wait_log(uint16_t channel, size_t entries) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kForever, [&] { return channels_[channel].log.size() >= entries; });
+    const auto until = forever();
+    Lock lock(mutex_);
+    while (channels_[channel].log.size() < entries && changed_.wait_until(mutex_, until)) continue;
+    return channels_[channel].log.size() >= entries;
   }
   // Waits until a channel's record has ended its so many first epochs; false if it never does.
   bool wait_epochs(uint16_t channel, uint32_t epochs) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kForever, [&] { return channels_[channel].epochs >= epochs; });
+    const auto until = forever();
+    Lock lock(mutex_);
+    while (channels_[channel].epochs < epochs && changed_.wait_until(mutex_, until)) continue;
+    return channels_[channel].epochs >= epochs;
   }
   // Damages a page, while nothing lands.
   void spoil(uint16_t block, uint64_t index, size_t byte) { at(block, index)[byte] ^= 0x55; }
@@ -114,7 +118,7 @@ class ModelSite : public LandingSite {
 
  private:
   void note(uint16_t channel, std::string what) {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     channels_[channel].log.push_back(std::move(what));
     changed_.notify_all();
   }
@@ -126,7 +130,7 @@ class ModelSite : public LandingSite {
       if (site_.broken_) return fail("the sink of channel {} is broken", channel_);
       site_.note(channel_, "r" + text_of(bytes));
       if (flags & kEpochEnd) {
-        std::lock_guard lock(site_.mutex_);
+        Lock lock(site_.mutex_);
         ++site_.channels_[channel_].epochs;
         site_.changed_.notify_all();
       }
@@ -167,7 +171,7 @@ class ModelSite : public LandingSite {
                                 uint8_t* scratch) const override {
       if (!takes(block)) return fail("the site cannot read block {}", block);
       if (site_.by_iovec) return site_.at(block, index);
-      std::lock_guard lock(site_.copying_);
+      Lock lock(site_.copying_);
       std::memcpy(scratch, site_.at(block, index), page_size);  // as memory that is not mapped is read
       return scratch;
     }
@@ -207,12 +211,12 @@ class ModelSite : public LandingSite {
   void write(uint16_t block, uint64_t index, const uint8_t* bytes) {
     uint8_t* to = at(block, index);
     if (!bytes) {
-      std::lock_guard lock(copying_);
+      Lock lock(copying_);
       std::memset(to, 0, kModelPage);
       return;
     }
     {
-      std::lock_guard lock(copying_);
+      Lock lock(copying_);
       std::memcpy(to, bytes, kModelPage);
     }
     check_epoch(to);
@@ -220,7 +224,7 @@ class ModelSite : public LandingSite {
   // With `participants`, the first byte of each page says of which epoch it is.
   void check_epoch(const uint8_t* page) {
     if (participants == 0) return;
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     for (const auto& [number, channel] : channels_) {
       if (number < participants && channel.epochs < page[0]) ++too_early_;
     }
@@ -231,12 +235,12 @@ class ModelSite : public LandingSite {
     std::optional<ChannelKind> kind;  // nothing: it is not open
     uint32_t epochs = 0;              // that it has finished
   };
-  std::mutex mutex_;
-  std::mutex copying_;  // a page may be read as the base of another while it is written
-  std::condition_variable changed_;
-  std::map<uint16_t, Channel> channels_;
-  std::map<size_t, std::string> lanes_lost_;
-  std::vector<std::vector<uint8_t>> memory_;
+  Mutex mutex_;
+  Mutex copying_;  // a page may be read as the base of another while it is written
+  Condition changed_;
+  std::map<uint16_t, Channel> channels_ WHERRY_GUARDED_BY(mutex_);
+  std::map<size_t, std::string> lanes_lost_ WHERRY_GUARDED_BY(mutex_);
+  std::vector<std::vector<uint8_t>> memory_;  // by block, made before any page comes
   std::atomic<int> times_blocks_ = 0;
   std::atomic<int> too_early_ = 0;
   std::atomic<bool> refuse_open_ = false;

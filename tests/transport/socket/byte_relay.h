@@ -10,10 +10,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "base/mutex.h"
 
 namespace wherry::test {
 
@@ -33,7 +34,7 @@ class ByteRelay {
   }
   // Ends all connections at once, with the bytes that are on their way, as if its process were killed.
   void cut() {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     cut_ = true;
     for (int socket : sockets_) ::shutdown(socket, SHUT_RDWR);
   }
@@ -48,7 +49,7 @@ class ByteRelay {
     for (int near; (near = ::accept(listener_, nullptr, nullptr)) >= 0; most = UINT64_MAX) {
       const int far = ::socket(AF_UNIX, SOCK_STREAM, 0);
       const bool dialled = at_path(::connect, far, to_) == 0;
-      std::lock_guard lock(mutex_);
+      Lock lock(mutex_);
       sockets_.insert(sockets_.end(), {near, far});
       if (cut_ || !dialled) end(near, far);
       pumps_.emplace_back([this, near, far, most] { pump(near, far, most); });
@@ -69,9 +70,9 @@ class ByteRelay {
   static void end(int one, int other) { ::shutdown(one, SHUT_RDWR), ::shutdown(other, SHUT_RDWR); }
   const std::string to_;
   const int listener_ = ::socket(AF_UNIX, SOCK_STREAM, 0);
-  std::mutex mutex_;  // guards sockets_ and pumps_
-  std::vector<int> sockets_{listener_};
-  std::vector<std::thread> pumps_;
+  Mutex mutex_;
+  std::vector<int> sockets_ WHERRY_GUARDED_BY(mutex_){listener_};
+  std::vector<std::thread> pumps_ WHERRY_GUARDED_BY(mutex_);
   std::atomic<bool> cut_ = false;
   std::thread acceptor_;
 };

@@ -14,7 +14,7 @@ namespace {
 
 TEST(Connections, AreServedSideBySide) {
   test::Watchdog watchdog("two connections");
-  Connections connections;
+  Connections connections("test");
   auto first = test::socket_pair();
   auto second = test::socket_pair();
   for (auto* each : {&first, &second}) {
@@ -36,7 +36,7 @@ TEST(Connections, EndWhenTheirOwnerGoes) {
   std::atomic<bool> ended = false;
   auto ends = test::socket_pair();
   {
-    Connections connections;
+    Connections connections("test");
     ASSERT_TRUE(connections.serve(std::move(ends.second), [&](const Fd& fd) {
       test::read_all(fd.get());
       ended = true;
@@ -47,7 +47,7 @@ TEST(Connections, EndWhenTheirOwnerGoes) {
 }
 
 TEST(Connections, OneThatThereIsNoRoomForIsTheCallersStill) {
-  Connections connections;
+  Connections connections("test");
   const auto never = [](const Fd&) { ADD_FAILURE() << "it is served"; };
   auto first = test::socket_pair();
   {
@@ -58,7 +58,7 @@ TEST(Connections, OneThatThereIsNoRoomForIsTheCallersStill) {
   EXPECT_EQ(connections.count(), 0u);
   EXPECT_TRUE(test::in_a_child([] {
     test::forbid_threads();
-    Connections connections;
+    Connections connections("test");
     auto ends = test::socket_pair();
     auto served = connections.serve(std::move(ends.second), [](const Fd&) {});
     return !served && served.error().message.find("cannot start a thread") != std::string::npos &&
@@ -68,7 +68,7 @@ TEST(Connections, OneThatThereIsNoRoomForIsTheCallersStill) {
 
 TEST(Connections, MoreThanAllowedAreClosed) {
   test::Watchdog watchdog("one connection too many");
-  Connections connections(1);
+  Connections connections("test", 1);
   auto first = test::socket_pair();
   auto second = test::socket_pair();
   ASSERT_TRUE(connections.serve(std::move(first.second), [](const Fd& fd) { test::read_all(fd.get()); }));

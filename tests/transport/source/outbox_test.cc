@@ -4,10 +4,11 @@
 
 #include <atomic>
 #include <chrono>
-#include <mutex>
 #include <set>
 #include <thread>
 #include <vector>
+
+#include "base/mutex.h"
 
 namespace wherry {
 namespace {
@@ -214,7 +215,7 @@ class Waiter {
   explicit Waiter(Outbox& outbox)
       : thread_([this, &outbox] {
           Outbox::Frame frame = outbox.pop(0);
-          std::lock_guard lock(mutex_);
+          Lock lock(mutex_);
           got_ = std::move(frame);
           done_ = true;
         }) {
@@ -225,18 +226,19 @@ class Waiter {
     if (thread_.joinable()) thread_.join();
   }
   bool done() {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     return done_;
   }
   Outbox::Frame get() {
     thread_.join();
+    Lock lock(mutex_);
     return got_;
   }
 
  private:
-  std::mutex mutex_;
-  Outbox::Frame got_;
-  bool done_ = false;
+  Mutex mutex_;
+  Outbox::Frame got_ WHERRY_GUARDED_BY(mutex_);
+  bool done_ WHERRY_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 
@@ -463,7 +465,7 @@ TEST(Outbox, OnlyBatchesAreSentAgain) {
 TEST(Outbox, GivesEachFrameToOneThread) {
   constexpr uint64_t kFrames = 4000;
   Outbox outbox;
-  std::mutex mutex;
+  Mutex mutex;
   std::set<std::pair<uint16_t, uint64_t>> seen;
   std::atomic<int> twice = 0;
   std::vector<std::thread> lanes;
@@ -471,7 +473,7 @@ TEST(Outbox, GivesEachFrameToOneThread) {
     lanes.emplace_back([&] {
       while (auto next = outbox.pop(0)) {
         {
-          std::lock_guard lock(mutex);
+          Lock lock(mutex);
           if (!seen.emplace(next->header.channel, next->header.sequence).second) ++twice;
         }
         outbox.acknowledge(next->header.channel, next->header.sequence);

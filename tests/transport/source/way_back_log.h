@@ -1,12 +1,11 @@
 // What came back to a source, for tests to wait for.
 #pragma once
 
-#include <condition_variable>
 #include <map>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "tests/transport/support.h"
 #include "transport/source/source_session.h"
 
@@ -21,19 +20,21 @@ class WayBackLog {
             .never_there = [this] { note(kMainChannel, "<never there>"); }};
   }
   bool wait(uint16_t channel, const std::string& text) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kForever, [&] { return came_[channel] == text; });
+    const auto until = forever();
+    Lock lock(mutex_);
+    while (came_[channel] != text && changed_.wait_until(mutex_, until)) continue;
+    return came_[channel] == text;
   }
 
  private:
   void note(uint16_t channel, const std::string& text) {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     came_[channel] += text;
     changed_.notify_all();
   }
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<uint16_t, std::string> came_;
+  Mutex mutex_;
+  Condition changed_;
+  std::map<uint16_t, std::string> came_ WHERRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace wherry::test
