@@ -39,7 +39,7 @@ constexpr double kUnbounded = std::numeric_limits<double>::infinity();
 
 Decision Controller::step(const Observation& seen) {
   const double most = may_remain(seen, seen.landing);
-  if (seen.passes != passes_) {
+  if (seen.passes != began_.passes) {
     enough_ = seen.remaining <= most ? enough_ + 1 : 0;
     pass_ended(seen, most);
     fall_ = seen.landing;
@@ -84,7 +84,7 @@ std::optional<Downtime> Controller::downtime(double t, double ran, double on_way
                                              double at_most) const {
   if (seen_.landing <= 0) return std::nullopt;
   t = std::max(t, seen_.t);
-  const double written = dirtied_in_ > 0 ? dirtied_ / dirtied_in_ * (ran - ran_then_) : 0;
+  const double written = dirtied_.ran > 0 ? dirtied_.bytes / dirtied_.ran * (ran - began_.ran) : 0;
   const double fresh = std::min(written, at_most);
   const double old = std::min(unsent, at_most - fresh);
   const double gone = (seen_.remaining - old) / std::max(t - seen_.t, kOften);
@@ -104,25 +104,23 @@ std::optional<Downtime> Controller::downtime(double t, double ran, double on_way
 }
 
 void Controller::pass_ended(const Observation& seen, double may_remain) {
-  const uint64_t ended = seen.passes - passes_;
-  const double length = (seen.t - pass_began_) / static_cast<double>(ended);
-  const bool measured = passes_ > 1;  // the first sends every page for the first time
-  const bool first = passes_ == 0;
-  passes_ = seen.passes;
-  pass_began_ = seen.t;
-  const double began_with = std::exchange(began_with_, seen.remaining);
-  const double ran = seen.ran - std::exchange(ran_then_, seen.ran);
-  const double used = seen.used - std::exchange(used_then_, seen.used);
+  const Observation began = std::exchange(began_, seen);
+  const uint64_t ended = seen.passes - began.passes;
+  const double length = (seen.t - began.t) / static_cast<double>(ended);
+  const double ran = seen.ran - began.ran;
+  const double used = seen.used - began.used;
+  const bool measured = began.passes > 1;  // the first sends every page for the first time
+  const bool first = began.passes == 0;
   if (first || length <= 0) return;
   const double kept = 1 - std::min(1.0, length / kSteady);
-  dirtied_ = kept * dirtied_ + std::max(0.0, seen.remaining - known(seen.t));
-  dirtied_in_ = kept * dirtied_in_ + ran / static_cast<double>(ended);
+  dirtied_ = {.bytes = kept * dirtied_.bytes + std::max(0.0, seen.remaining - known(seen.t)),
+              .ran = kept * dirtied_.ran + ran / static_cast<double>(ended)};
   if (!measured || seen.landing <= 0) return;
 
   // What lands now may be a moment's rate: the last pass shows more of it.
-  const double landing = std::max(seen.landing, (began_with - known(seen.t)) / length);
+  const double landing = std::max(seen.landing, (began.remaining - known(seen.t)) / length);
   const double excess = std::max(0.0, seen.remaining - may_remain);
-  const double before = began_with - may_remain;
+  const double before = began.remaining - may_remain;
   // Near the end QEMU sends more than the excess before it looks again, so that a pass that would be short is
   // none: what was seen to become of the excess counts as well.
   const double shrinks_to = std::max(excess / landing / length, before > 0 ? excess / before : 0);
@@ -133,13 +131,12 @@ void Controller::pass_ended(const Observation& seen, double may_remain) {
   if (shrinks_to < kFast && excess > kFar * may_remain) throttle_ = std::max(0.0, 1 - speed * kGiveBack);
   const bool at_end = throttle_ >= limits_.throttle;
   if (!at_end || shrinks_to <= kNoShorter) {
-    stuck_ = 0;
-    stuck_for_ = 0;
+    stuck_ = {};
     return out_of_reach_.reset();
   }
-  ++stuck_;
-  stuck_for_ += length;
-  if (stuck_ < kStuck || (stuck_for_ < kMoment && stuck_ < kStuckShort)) return;
+  ++stuck_.passes;
+  stuck_.seconds += length;
+  if (stuck_.passes < kStuck || (stuck_.seconds < kMoment && stuck_.passes < kStuckShort)) return;
   const double pages = seen.remaining / seen.landing;
   out_of_reach_ = OutOfReach{.downtime = pages + limits_.fixed,
                              .throttle = throttle_,

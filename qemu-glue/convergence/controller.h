@@ -90,21 +90,26 @@ class Controller {
   std::optional<Downtime> downtime(double t, double ran, double on_way, double unsent, double at_most) const;
   void pass_ended(const Observation& seen, double may_remain);
 
+  // What the guest wrote in the last passes.
+  struct Dirtied {
+    double bytes = 0;
+    double ran = 0;  // seconds that the guest's processors ran meanwhile, all together
+  };
+  // Passes in a row that throttling did not shorten.
+  struct Stuck {
+    int passes = 0;
+    double seconds = 0;  // that they took
+  };
+
   const Limits limits_;
-  Observation seen_;
-  uint64_t passes_ = 0;
-  double pass_began_ = 0;
-  double began_with_ = 0;  // R
-  double ran_then_ = 0;
-  double used_then_ = 0;
+  Observation began_;      // what was seen when this pass began; `remaining` is R
+  Observation seen_;       // what was seen last
   double fall_ = 0;        // bytes a second by which what remains gets less, in this pass
-  double may_remain_ = 0;  // T
-  double dirtied_ = 0;     // bytes, in the last passes,
-  double dirtied_in_ = 0;  // and for how many seconds the guest's processors ran then
-  int enough_ = 0;         // passes in a row that would have been enough with E as it is
-  double throttle_ = 0;
-  int stuck_ = 0;         // passes in a row that throttling did not shorten,
-  double stuck_for_ = 0;  // and how long they took
+  double may_remain_ = 0;  // T, bytes
+  Dirtied dirtied_;
+  int enough_ = 0;       // passes in a row that would have been enough with E as it is
+  double throttle_ = 0;  // as in the last Decision
+  Stuck stuck_;
   std::optional<OutOfReach> out_of_reach_;
 };
 

@@ -98,10 +98,23 @@ Result<> give_to(const Fd& socket, const std::string& path, uid_t user) {
               reason(errno));
 }
 
-// Room for one descriptor in the control data of a message.
+// A message of one byte, with room for one descriptor in its control data.
 struct DescriptorMessage {
-  alignas(cmsghdr) char bytes[CMSG_SPACE(sizeof(int))];
+  char byte = 0;
+  iovec data{};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
 };
+
+// The message as sendmsg() and recvmsg() take it; it refers to `message`.
+msghdr header_of(DescriptorMessage& message) {
+  message.data = {&message.byte, 1};
+  msghdr header{};
+  header.msg_iov = &message.data;
+  header.msg_iovlen = 1;
+  header.msg_control = message.control;
+  header.msg_controllen = sizeof message.control;
+  return header;
+}
 
 // Whether this errno of a non-blocking call means that nobody has come yet, or that the peer has left. (A
 // socket that was shut gives EINVAL.)
@@ -111,14 +124,8 @@ bool is_nobody(int error) {
 
 // The next descriptor that is already there, or an empty Fd.
 Result<Fd> receive_descriptor(int from) {
-  char byte = 0;
-  iovec one{&byte, 1};
-  DescriptorMessage control{};
-  msghdr header{};
-  header.msg_iov = &one;
-  header.msg_iovlen = 1;
-  header.msg_control = control.bytes;
-  header.msg_controllen = sizeof control.bytes;
+  DescriptorMessage message;
+  msghdr header = header_of(message);
   const ssize_t got = ::recvmsg(from, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (got < 0 && !is_nobody(errno))
     return fail("cannot accept a connection that is handed over: {}", reason(errno));
@@ -268,14 +275,8 @@ void Listener::back_off() const {
 }
 
 Result<> hand_over(int to, const Fd& connection) {
-  char byte = 0;
-  iovec one{&byte, 1};
-  DescriptorMessage control{};
-  msghdr header{};
-  header.msg_iov = &one;
-  header.msg_iovlen = 1;
-  header.msg_control = control.bytes;
-  header.msg_controllen = sizeof control.bytes;
+  DescriptorMessage message;
+  msghdr header = header_of(message);
   cmsghdr* item = CMSG_FIRSTHDR(&header);
   item->cmsg_level = SOL_SOCKET;
   item->cmsg_type = SCM_RIGHTS;
