@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/support.h"
 
 namespace wherry {
@@ -18,8 +19,7 @@ TEST(StartThread, RunsItsBody) {
 TEST(StartThread, NoRoomIsAnError) {
   EXPECT_TRUE(test::in_a_child([] {
     test::forbid_threads();
-    const auto thread = start_thread<std::jthread>([] {});
-    return !thread && thread.error().message.find("(ulimit -u, TasksMax)") != std::string::npos;
+    return test::fails_with(start_thread<std::jthread>([] {}), "ulimit -u", "TasksMax");
   }));
 }
 

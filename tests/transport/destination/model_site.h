@@ -88,7 +88,7 @@ class ModelSite : public LandingSite {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, kForever, [&] { return channels_[channel].log.size() >= entries; });
   }
-  // Waits until a channel's record has ended its so many first epochs; false if it never does.
+  // Waits until records of a channel have ended its first `epochs` epochs; false if they never do.
   bool wait_epochs(uint16_t channel, uint32_t epochs) {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, kForever, [&] { return channels_[channel].epochs >= epochs; });
