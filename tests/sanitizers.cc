@@ -1,7 +1,7 @@
 // What TSan should know of the libraries that the tests are linked with.
 
-// libfabric is not built for TSan: it sees what the library's system calls read, and orders a read only
-// behind the call that has sent it. History enough to tell whose reads they were.
+// libfabric is not built for TSan, which sees what the library's system calls read, but orders such a read
+// only after the call that has sent the bytes. The history is long enough to tell whose reads they were.
 extern "C" const char* __tsan_default_suppressions();   // NOLINT(bugprone-reserved-identifier)
 extern "C" const char* __tsan_default_suppressions() {  // NOLINT(bugprone-reserved-identifier)
   return "race:libfabric.so.1\n";

@@ -9,8 +9,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kLeast = 1;  // percent, and
-constexpr int kAll = 99;   // most, that QEMU takes
+constexpr int kLeast = 1;  // the least throttle that QEMU accepts, percent
+constexpr int kAll = 99;   // the most throttle that QEMU accepts, percent
 constexpr std::chrono::milliseconds kSoon{20};
 constexpr int kLooksAtTheEnd = 100;
 
@@ -63,7 +63,7 @@ Result<std::unique_ptr<Throttle>> AutoConverge::take(Monitor& qemu) {
 }
 
 AutoConverge::~AutoConverge() {
-  // Where QEMU is gone there is nothing to set back.
+  // If QEMU is gone, there is nothing to restore.
   for (int looks = 0; switched_on_ && looks < kLooksAtTheEnd; ++looks) {
     if (set_capability(qemu_, false) || !qemu_.execute("query-migrate")) break;
     std::this_thread::sleep_for(kSoon);
@@ -86,7 +86,7 @@ Result<> AutoConverge::throttle(double part) {
 void AutoConverge::release_abandoned(Monitor& qemu) {
   const auto parameters = qemu.execute("query-migrate-parameters");
   if (!parameters || !is_ours(*parameters)) return;
-  // While it migrates they are somebody's.
+  // QEMU refuses this while it migrates. Then somebody is using them.
   if (set_capability(qemu, false)) (void)qemu.execute("migrate-set-parameters", defaults());
 }
 

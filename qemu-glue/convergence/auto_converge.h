@@ -28,7 +28,7 @@ namespace wherry::convergence {
 class AutoConverge final : public Throttle {
  public:
   static Result<std::unique_ptr<Throttle>> take(Monitor& qemu);
-  // Sets back the parameters and the capability. QEMU accepts the latter only when the migration has ended.
+  // Restores the parameters and the capability. QEMU accepts the latter only when the migration has ended.
   ~AutoConverge() override;
 
   Result<> throttle(double part) override;

@@ -8,28 +8,30 @@ namespace wherry::convergence {
 namespace {
 
 constexpr double kCare = 0.8;  // the last pages may land more slowly than those before
-// A pass of the one before, at least. A guest that comes down by itself is let; one that has to be slowed is
-// slowed so much that it is soon over, for it loses least then.
+// The length of a pass in parts of the one before. A guest that is not slowed has to keep to kShrink. One
+// that is slowed has to keep to kShrinkSlowed, because it loses least if it is slowed a lot for a short time.
 constexpr double kShrink = 0.95;
 constexpr double kShrinkSlowed = 0.7;
-constexpr double kAim = 0.5;        // what the guest is slowed for,
-constexpr double kFast = 0.3;       // and below that it is given back
-constexpr double kFar = 3;          // while so many times what may remain is too much
-constexpr double kGiveBack = 1.25;  // so many times its speed
-constexpr double kNoShorter = 0.95;
-// Of its speed: a guest that takes less may not be what writes so much.
+constexpr double kAim = 0.5;         // a guest is slowed so that the next pass has this length
+constexpr double kFast = 0.3;        // below this length the guest is given speed back
+constexpr double kNoShorter = 0.95;  // above this length a pass has not become shorter
+constexpr double kFar = 3;           // speed is given back only while R − T is more than this many times T
+constexpr double kGiveBack = 1.25;   // the guest then gets this many times its speed
+// A part of the guest's speed. If it used less processor time, it counts as having used this: something else
+// may be writing its memory.
 constexpr double kLeastTaken = 0.25;
-// So many passes in a row; and where they take less than a moment, for which a slowed guest may run at full
-// speed, so many.
+// The target is out of reach after this many passes in a row that did not become shorter. If they took less
+// than kMoment together, it takes kStuckShort, because a slowed guest can run at full speed for a moment.
 constexpr int kStuck = 2;
 constexpr int kStuckShort = 8;
-constexpr double kMoment = 0.5;  // seconds
-constexpr int kKnown = 3;
-constexpr double kZeroPages = 2;  // times as fast as others land, at least
-constexpr double kUsualOverLeast = 1.25;
-// What a guest writes is that of at least so many seconds.
+constexpr double kMoment = 0.5;           // seconds
+constexpr int kKnown = 3;                 // passes
+constexpr double kZeroPages = 2;          // pages that go this many times as fast as E are zero pages
+constexpr double kUsualOverLeast = 1.25;  // as in the header
+// Seconds. The rate at which a guest writes is the mean over about this time, or over a longer pass.
 constexpr double kSteady = 0.3;
-// Looks are so many seconds apart, and so many at least are in what is left of a pass.
+// The time between two looks in seconds, at most and at least, and how many looks there should be in what is
+// left of a pass.
 constexpr double kSeldom = 0.05;
 constexpr double kOften = 0.01;
 constexpr double kLooks = 4;
@@ -49,7 +51,7 @@ Decision Controller::step(const Observation& seen) {
   may_remain_ = enough_ >= kKnown ? most : may_remain(seen, std::min(seen.landing, seen.link));
   seen_ = seen;
   const double left = std::max(0.0, seen.remaining - may_remain_);
-  // A pass that does not come on may do so at any time, but no faster than its pages land.
+  // A pass that is at a standstill can go on at any time, but no faster than its pages land.
   const double rate = std::max(fall_, seen.landing);
   return {.may_remain = may_remain_,
           .throttle = throttle_,
@@ -61,7 +63,7 @@ double Controller::may_remain(const Observation& seen, double rate) const {
   return std::max(0.0, kCare * rate * std::max(0.0, limits_.downtime - limits_.fixed) - seen.bound);
 }
 
-// Bytes that QEMU knows to be dirty, which it sends meanwhile.
+// The bytes that QEMU knows to be dirty at `t`: it has gone on sending them since the last look.
 double Controller::known(double t) const {
   return std::max(0.0, seen_.remaining - fall_ * (t - seen_.t));
 }
@@ -71,15 +73,16 @@ std::optional<Downtime> Controller::if_stopped(double t, double ran, double on_w
 }
 
 std::optional<Downtime> Controller::stopped(double t, double ran, double on_way) const {
-  // A look that came behind the stop saw what is left.
+  // A look that came after the stop saw what is left.
   if (t <= seen_.t) return downtime(t, ran, on_way, seen_.remaining, kUnbounded);
   // QEMU looks at what may remain between two parts of a pass, so it has gone on sending until now.
   return downtime(t, ran, on_way, known(t), may_remain_);
 }
 
-// What QEMU does not know yet grows as in the last passes. What it knows may go faster than what comes again:
-// as fast as it went so far, or as fast as it must have gone since. Pages that are much faster are zero, like
-// an idle guest's last ones: nothing is left of them to send, but a relay's QEMU may still load them.
+// What QEMU does not know to be dirty yet (`fresh`) grows as in the last passes. What it knows (`old`) can
+// land faster than pages that come again usually do: as fast as in this pass so far, or as fast as it must
+// have gone since the last look. If that is much faster, they are zero pages, as the last ones of an idle
+// guest are. Sending those takes no time, but a relay's QEMU may still have to load them.
 std::optional<Downtime> Controller::downtime(double t, double ran, double on_way, double unsent,
                                              double at_most) const {
   if (seen_.landing <= 0) return std::nullopt;
@@ -93,7 +96,7 @@ std::optional<Downtime> Controller::downtime(double t, double ran, double on_way
   const bool zeros = fastest > kZeroPages * seen_.landing;
   const double fast = zeros ? 0 : rate / fastest;
   const double left = (fresh + old * fast) / rate;
-  // Until QEMU hands over what is left, what is on its way lands. What it has begun to hand over when the
+  // While QEMU hands over what is left, what is on its way lands. What it has begun to hand over when the
   // stop is heard is on its way as well.
   const double in_flight = std::min(std::max(left, on_way - limits_.usual.pages), seen_.bound / rate);
   Downtime expected = limits_.usual;
@@ -117,12 +120,12 @@ void Controller::pass_ended(const Observation& seen, double may_remain) {
               .ran = kept * dirtied_.ran + ran / static_cast<double>(ended)};
   if (!measured || seen.landing <= 0) return;
 
-  // What lands now may be a moment's rate: the last pass shows more of it.
+  // The rate of this moment may be a low one. The last pass shows more of it.
   const double landing = std::max(seen.landing, (began.remaining - known(seen.t)) / length);
   const double excess = std::max(0.0, seen.remaining - may_remain);
   const double before = began.remaining - may_remain;
-  // Near the end QEMU sends more than the excess before it looks again, so that a pass that would be short is
-  // none: what was seen to become of the excess counts as well.
+  // Near the end QEMU sends more than the excess before it looks again, so passes do not become as short as
+  // their excess says. How much the excess has shrunk counts as well.
   const double shrinks_to = std::max(excess / landing / length, before > 0 ? excess / before : 0);
   const double speed = 1 - throttle_;
   const double taken = std::clamp(used / length / static_cast<double>(ended), kLeastTaken * speed, speed);

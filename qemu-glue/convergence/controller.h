@@ -6,20 +6,22 @@
 //
 //     T = kCare · E · (target − F) − what is in flight
 //
-// What a guest writes next may compress worse than what it wrote before. So E is taken for no more than what
-// the link drains, until kKnown passes in a row would have been enough with E as it is.
+// What a guest writes next may compress worse than what it wrote before. So in T, E is at most the rate that
+// the link drains, until kKnown passes in a row have left no more than T with the E that was measured.
 //
-// QEMU is told T, and stops the guest at a pass's end that leaves no more. Whether one will shows at each
-// end: R bytes are dirty behind a pass of t seconds, so the next takes (R − T)/E. Passes have to become
-// shorter, to kShrink of the one before at least, and so has R − T. Where they do not, the guest is slowed in
-// proportion to what it took of its processors, so much that they shrink to kAim, and where they shrink fast
-// it is given speed back. E has to be measured for that: so nothing is throttled before a pass that sent
-// pages again. Where throttling is at its end and passes stay as they are, the target is out of reach.
+// QEMU is told T, and stops the guest at the end of a pass that leaves no more. The end of each pass shows
+// whether a later one will: R bytes are dirty then, so the next pass takes (R − T)/E seconds. Each pass has
+// to be shorter than the one before, at most kShrink of it, and R − T has to shrink in the same way. If not,
+// the guest is slowed, in proportion to the processor time that it used, so that the next pass shrinks to
+// kAim. If passes shrink fast, it is given speed back. That needs a measured E, so nothing is throttled
+// before the first pass that sends pages again has ended. If the throttle is at its limit and passes still do
+// not become shorter, the target is out of reach.
 //
-// The downtime is predicted from what is left, where QEMU has stopped at no more than T, or what is on its
-// way, and from what a switchover takes as a rule. What QEMU does not know yet grows with the time that the
-// guest's processors run. For that it has to be looked more often towards a pass's end. E is the least that
-// can be counted on there; to predict, it is what is usual, up to kUsualOverLeast times that.
+// The downtime is predicted from the pages that are left, from what is on its way, and from what a switchover
+// usually takes without pages. If QEMU has stopped the guest by itself, no more than T is left. Pages that
+// QEMU does not know to be dirty yet are counted by the time that the guest's processors have run, so looks
+// are closer together towards the end of a pass. For T, E is a rate that can be counted on. For the
+// prediction it is the usual rate, up to kUsualOverLeast times that.
 //
 // Knows no QEMU and no clock: tests simulate both. Not thread-safe.
 #pragma once
@@ -29,58 +31,57 @@
 
 namespace wherry::convergence {
 
-// A downtime and its parts, seconds: from the guest's stop
+// A downtime in its three parts, which follow each other. In seconds.
 struct Downtime {
-  double pages = 0;   // until QEMU has handed over the last page,
-  double placed = 0;  // then until all, devices included, is at the destination's QEMU,
-  double start = 0;   // then until the guest runs there
+  double pages = 0;   // from the guest's stop until QEMU has handed over the last page
+  double placed = 0;  // from the last page until everything, devices included, is at the destination's QEMU
+  double start = 0;   // from everything's arrival until the guest runs at the destination
   double total() const { return pages + placed + start; }
 };
 
 struct Observation {
-  double t = 0;          // seconds, of any clock
-  double ran = 0;        // seconds that the guest's processors have run, all together, since any moment,
-  double used = 0;       // and that the busiest has used of what it has if nothing is throttled
-  uint64_t passes = 0;   // that QEMU has begun (dirty-sync-count)
+  double t = 0;          // when this was seen, in seconds of any clock
+  double ran = 0;        // seconds that all vCPUs together have run, since any moment
+  double used = 0;       // seconds of its unthrottled time that the busiest vCPU has used, since any moment
+  uint64_t passes = 0;   // how many passes QEMU has begun (dirty-sync-count)
   double remaining = 0;  // bytes that QEMU knows to be dirty
-  double bound = 0;      // bytes that it has sent and that are not in place yet, at most
-  double landing = 0;    // E, bytes a second, that can be counted on; 0: not known yet
-  double usually = 0;    // and that is usual of late
+  double bound = 0;      // the most bytes that QEMU can have sent and that are not in place yet
+  double landing = 0;    // E, bytes a second that can be counted on; 0: not known yet
+  double usually = 0;    // the E that was usual in the last second or so, bytes a second
   double link = 0;       // bytes a second that the link drains
 };
 
 // The target is out of reach, by what was seen at a pass's end.
 struct OutOfReach {
-  double downtime = 0;  // seconds that it would take
-  double throttle = 0;  // with the guest slowed like that
-  double faster = 0;    // how many times as fast pages would have to land
+  double downtime = 0;  // seconds; the shortest downtime that can be had
+  double throttle = 0;  // how much the guest is slowed then, as in Decision
+  double faster = 0;    // how many times as fast pages would have to land for the target
 };
 
 struct Decision {
   double may_remain = 0;  // T, bytes
-  double throttle = 0;    // 0: none, to below 1: how much of the processors' time the guest does not get
+  double throttle = 0;    // the part of its vCPUs' time that the guest does not get, from 0 to below 1
   std::optional<OutOfReach> out_of_reach;
-  double look_in = 0;  // seconds until it should be looked again, at the latest
+  double look_in = 0;  // seconds; the longest time until the next step
 };
 
 class Controller {
  public:
   struct Limits {
-    double downtime = 0.3;  // target, seconds
-    double throttle = 0;    // never more
-    double fixed = 0;       // F, seconds, at most
-    Downtime usual{};       // and as a rule
-    double zeros = 0;       // seconds, added to that if the last pages were zero
+    double downtime = 0.3;  // the target, seconds
+    double throttle = 0;    // the most that Decision::throttle may be; 0: the guest is not slowed
+    double fixed = 0;       // F, seconds; an upper bound
+    Downtime usual{};       // what a switchover usually takes without pages
+    double zeros = 0;       // seconds that it takes in addition if the last pages were zero
   };
 
   explicit Controller(const Limits& limits) : limits_(limits) {}
   const Limits& limits() const { return limits_; }
 
   Decision step(const Observation& seen);
-  // What is to be expected if the guest is stopped at that time, shortly after the last step, and where QEMU
-  // has stopped it by itself; `ran` is as in a step, `on_way` how long what is on its way takes to
-  // land, seconds.
-  // Nothing before E is known.
+  // The downtime to expect if the guest is stopped at `t`, shortly after the last step, and if QEMU has
+  // stopped it by itself at `t`. `ran` is as in Observation. `on_way`: seconds until what is on its way has
+  // landed. Nothing while E is not known.
   std::optional<Downtime> if_stopped(double t, double ran, double on_way) const;
   std::optional<Downtime> stopped(double t, double ran, double on_way) const;
 

@@ -17,10 +17,10 @@ namespace {
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
-// How long not to look while the guest does not run here.
+// The time between looks while the guest does not run here.
 constexpr std::chrono::milliseconds kAway{100};
 
-// Undoes what a killed Wherry told that QEMU. What cannot be undone now stays marked.
+// Undoes what a killed Wherry has set in this QEMU. What cannot be undone now stays marked.
 void release_abandoned(SourceQemu& qemu, pid_t process) {
   const auto monitor = qemu.monitor_for("cancel-vcpu-dirty-limit");
   if (monitor) AutoConverge::release_abandoned(**monitor);
@@ -39,11 +39,11 @@ bool stopped_by_others(SourceQemu& qemu) {
   return monitor && qemu::stopped_by_others(**monitor);
 }
 
-// What is missing, and what would do.
+// What is missing, and what would help.
 std::string miss_message(const Uri& wish, const OutOfReach& floor, bool slowed) {
   return fmt::format(
-      "a downtime of {} ms is out of reach: {}the guest rewrites as much as takes {:.0f} ms, {}. "
-      "What would do: downtime={:.0f}ms, pages that land {:.1f} times as fast (a faster link, more streams)"
+      "a downtime of {} ms is out of reach: {}the guest rewrites what takes {:.0f} ms to send, {}. "
+      "What would help: downtime={:.0f}ms, pages that land {:.1f} times as fast (a faster link, more streams)"
       "{}, or postcopy",
       wish.downtime.count(), slowed ? fmt::format("slowed by {:.0f} %, ", floor.throttle * 100) : "",
       floor.downtime * 1000, slowed ? "pass by pass" : "and it cannot be slowed down",
@@ -126,13 +126,15 @@ Result<std::chrono::milliseconds> Convergence::look(const qemu::MigrationFigures
 // Whether there is nothing to steer, because the guest is stopped here for the switchover.
 bool Convergence::is_stopped(uint64_t passes) {
   if (stop_ && !stop_->passes && stopped_by_others(qemu_)) {
-    // That absence is not the switchover's, and such a guest is not slowed.
+    // Somebody else has stopped it, which is not the switchover. Steering goes on; a guest that writes
+    // nothing is not slowed.
     stop_.reset();
     Lock lock(mutex_);
     state_.stopped.reset();
   }
   if (!stop_) return false;
-  // For the switchover QEMU begins at most one more pass. A guest that somebody has resumed begins others.
+  // For the switchover QEMU begins at most one more pass. If it begins others, somebody has resumed the
+  // guest.
   if (!stop_->passes) stop_->passes = passes;
   if (passes > *stop_->passes + 1) stop_.reset();
   return stop_.has_value();
@@ -186,7 +188,7 @@ void Convergence::show_throttle() {
   state_.throttle_reason = throttles_.reason();
 }
 
-// What a throttle does not achieve shows at the end of a pass that had all of it.
+// Whether a throttle is enough shows only at the end of a pass that had all of it.
 Result<> Convergence::out_of_reach(const OutOfReach& floor, uint64_t passes) {
   if (missed_ || !throttles_.held_for_a_pass(passes)) return {};
   const bool stronger = throttles_.take_stronger(passes);

@@ -1,11 +1,11 @@
 // The convergence controller at work: looks at the source's QEMU and at the lanes, and does what Controller
 // decides, to QEMU's limits and to the guest's vCPUs.
 //
-//   begin() ─▶ look(), again and again, while the guest runs at the source ─▶ destructor: all is as it was
+//   begin() ─▶ look(), again and again, while the guest runs at the source ─▶ destructor: undoes what was set
 //
 //   LaneRates, VcpuAccount ─▶ Controller ─▶ ToldQemu (how much may remain), ThrottleLadder (how slow)
 //
-// One thread at a time; state() may be called by any.
+// For one thread at a time. Any thread can call state().
 #pragma once
 
 #include <chrono>
@@ -35,7 +35,7 @@ struct State {
   std::optional<double> throttle;       // percent of its vCPUs' time that the guest does not get now
   std::optional<double> throttle_peak;  // the most percent since begin()
   std::optional<double> throttle_mean;  // percent, the mean since begin()
-  // Of a guest that stopped now, or when it did stop. Nothing: too little is known yet.
+  // The downtime if the guest stopped now, or since it has stopped. Nothing: too little is known yet.
   std::optional<Downtime> predicted;
   // When QEMU stopped the guest here.
   std::optional<std::chrono::steady_clock::time_point> stopped;
@@ -44,22 +44,22 @@ struct State {
 
 class Convergence {
  public:
-  // Has QEMU go on until the first look; `lanes` is not called before. `process` is QEMU's; 0: it is not
-  // known. The URI's downtime, throttle-max and on-miss are what is wanted.
+  // Tells QEMU to go on until the first look. `lanes` is not called before that. `process` is QEMU's; 0: it
+  // is not known. The URI has the wanted downtime, throttle-max and on-miss.
   static Result<std::unique_ptr<Convergence>> begin(SourceQemu& qemu, pid_t process, const Uri& uri,
                                                     std::function<Lanes()> lanes, const Door& door = {});
-  // Sets QEMU's limits back, and gives the guest its vCPUs' time.
+  // Restores QEMU's limits and ends the throttle.
   ~Convergence();
 
-  // With QEMU's figures of now. Returns after how long to look again, at the latest. An error: the migration
-  // is to be given up.
+  // `figures` are QEMU's of now. Returns the longest time until the next look. An error means that the
+  // migration has to be given up.
   Result<std::chrono::milliseconds> look(const qemu::MigrationFigures& figures);
   State state() const;
 
  private:
   // The guest is stopped here.
   struct Stop {
-    std::optional<uint64_t> passes;  // that had begun by the first look after the stop
+    std::optional<uint64_t> passes;  // begun at the first look after the stop, if there was one
   };
 
   Convergence(SourceQemu& qemu, pid_t process, const Uri& uri, std::function<Lanes()> lanes, const Door& door,
@@ -87,7 +87,7 @@ class Convergence {
   std::optional<Controller> controller_;  // from the first look on
   double remaining_ = 0;                  // bytes, at the last look
   std::optional<Stop> stop_;              // nothing: the guest runs here
-  bool missed_ = false;                   // the target was out of reach, and on-miss has been obeyed
+  bool missed_ = false;                   // the target was out of reach, and on-miss was applied
   mutable Mutex mutex_;
   State state_ WHERRY_GUARDED_BY(mutex_);
 };

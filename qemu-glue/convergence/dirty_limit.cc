@@ -24,7 +24,7 @@ Result<std::unique_ptr<Throttle>> DirtyLimit::take(Monitor& qemu) {
 }
 
 DirtyLimit::~DirtyLimit() {
-  // Where QEMU is gone there is nothing to end.
+  // If QEMU is gone, there is nothing to end.
   (void)qemu_.execute("cancel-vcpu-dirty-limit");
 }
 

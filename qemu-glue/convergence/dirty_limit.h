@@ -41,8 +41,8 @@ class DirtyLimit final : public Throttle {
   explicit DirtyLimit(Monitor& qemu) : qemu_(qemu) {}
 
   Monitor& qemu_;
-  double part_ = 0;            // that is taken, 0 to kMost
-  std::vector<double> rates_;  // at which each vCPU wrote without a limit, MB/s, the least first
+  double part_ = 0;            // the part that is taken, 0 to kMost
+  std::vector<double> rates_;  // how much each vCPU wrote without a limit, MB/s, the least first
 };
 
 // The limit in MB/s with which those rates, the least first, add up to `sum`; at least 1.

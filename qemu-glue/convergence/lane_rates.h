@@ -24,7 +24,7 @@ class LaneRates {
  public:
   struct Rates {
     double landing = 0;  // bytes a second of pages sent again that can be counted on; 0: not known yet
-    double usually = 0;  // bytes a second that are usual, the mean of a second
+    double usually = 0;  // bytes a second of pages sent again that usually land, the mean of 1 s
     double link = 0;     // bytes a second that the link can be counted on to drain
   };
   // The rates after one more look at the lanes.

@@ -18,7 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-// Clock ticks since the machine's; 0: there is no such process, or that cannot be read.
+// When the process started, in clock ticks since the machine did. 0: there is no such process, or that cannot
+// be read.
 unsigned long long started(pid_t process) {
   std::ifstream file(fmt::format("/proc/{}/stat", process));
   file.ignore(std::numeric_limits<std::streamsize>::max(), ')');  // its name may hold anything but this
@@ -35,12 +36,12 @@ bool is_gone(pid_t process) {
   return ::kill(process, 0) != 0 && errno == ESRCH;
 }
 
-// Of what is no such file: nothing that could be set back. Nothing: it cannot be read.
+// If the file is not a mark, the result has nothing to restore. Nothing: it cannot be read.
 std::optional<QemuMark::Left> read(pid_t qemu, const fs::path& path) {
   const std::ifstream file(path);
   if (!file) return std::nullopt;
   std::ostringstream text;
-  text << file.rdbuf();  // a read error is no exception here, as it would be in the parser
+  text << file.rdbuf();  // this does not throw on a read error, as the parser would
   const json told = json::parse(text.view(), nullptr, false);
   QemuMark::Left left{qemu, json::object(), {}, path};
   if (!told.is_object()) return left;
@@ -105,7 +106,7 @@ std::vector<QemuMark::Left> QemuMark::abandoned(const fs::path& directory) {
       continue;
     const unsigned long long now = started(qemu);
     if (since == 0 || (now != 0 && now != since) || is_gone(qemu)) {
-      fs::remove(entry.path(), error);  // with its QEMU all is gone
+      fs::remove(entry.path(), error);  // its QEMU is gone, and everything that was set in it
     } else if (auto left = now != 0 ? read(qemu, entry.path()) : std::nullopt) {
       found.push_back(std::move(*left));
     }

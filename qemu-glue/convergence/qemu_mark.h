@@ -1,9 +1,9 @@
-// A file that says what a QEMU had set before it was told otherwise, and how its guest is slowed down. It
-// goes with the mark; that of a process that was killed stays, and shows the next one, and `wherry doctor`,
-// what is to be set back.
+// A file that records which parameters a QEMU had before Wherry changed them, and how its guest is slowed
+// down. The destructor removes it. If the process is killed, the file stays, and tells the next Wherry and
+// `wherry doctor` what has to be restored.
 //
-// Its name is QEMU-STARTED-OWNER: two process numbers and, since a number comes again, when QEMU started
-// (proc_pid_stat(5)). In it is JSON, {"parameters": {NAME: NUMBER, …}, "throttle": NAME}. Thread-safe.
+// Its name is QEMU-STARTED-OWNER: two process numbers and, because numbers are reused, when QEMU started
+// (proc_pid_stat(5)). It contains JSON, {"parameters": {NAME: NUMBER, …}, "throttle": NAME}. Thread-safe.
 #pragma once
 
 #include <sys/types.h>
@@ -21,7 +21,7 @@ class QemuMark {
   // /run/wherry-marks, or for others than root wherry-marks in $XDG_RUNTIME_DIR; empty: there is none.
   static std::filesystem::path usual_directory();
 
-  // `parameters` are QEMU's, as they were. Where it cannot be written, there is none.
+  // `parameters` are QEMU's, as they were. If the file cannot be written, there is none.
   QemuMark(pid_t qemu, nlohmann::json parameters, const std::filesystem::path& directory = usual_directory());
   ~QemuMark();
   QemuMark(const QemuMark&) = delete;
@@ -36,7 +36,7 @@ class QemuMark {
     std::string throttle;
     std::filesystem::path file;
   };
-  // Of owners that are gone, at QEMUs that run.
+  // The marks of owners that have ended, for QEMUs that run.
   static std::vector<Left> abandoned(const std::filesystem::path& directory = usual_directory());
 
  private:

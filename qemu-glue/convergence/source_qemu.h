@@ -2,7 +2,7 @@
 // told.
 //
 // QmpSource asks QEMU's own monitor. Under libvirt, which keeps that monitor for itself,
-// domain::LibvirtSource asks libvirt. One thread at a time. Timeouts hold where QEMU itself is asked.
+// domain::LibvirtSource asks libvirt. For one thread at a time. Timeouts apply if QEMU itself is asked.
 #pragma once
 
 #include <sys/types.h>
@@ -31,12 +31,12 @@ class SourceQemu {
   // The threads that run vCPUs, sorted, each once: with TCG one may run all. Never empty.
   Result<std::vector<pid_t>> vcpu_threads();
   virtual Result<> start_postcopy() = 0;
-  // As Monitor::on_stop: `heard` is called when the guest has stopped, with how many seconds ago that was,
-  // and may not ask anything. Empty: nobody wants to know any more.
+  // As Monitor::on_stop: `heard` is called when the guest has stopped, with how many seconds ago that was. It
+  // must not ask anything. Empty: nobody wants to know any more.
   virtual void on_stop(std::function<void(double ago)> heard) = 0;
 
-  // QEMU's own monitor, for a command that only QEMU has. An Error, which names the command, where somebody
-  // else keeps the monitor.
+  // QEMU's own monitor, for a command that only QEMU has. Fails, and names the command, if somebody else
+  // keeps the monitor.
   virtual Result<Monitor*> monitor_for(std::string_view command) = 0;
 
  private:

@@ -4,7 +4,7 @@ namespace wherry::convergence {
 namespace {
 
 // Seconds that a switchover takes without pages and round trips. Idle guests of QEMU 7.2 to 11.1 under TCG
-// are away for 4 to 9 ms, mostly for 4 to 5 (bench/downtime --workload idle).
+// are stopped for 4 to 9 ms, mostly for 4 to 5 (bench/downtime --workload idle).
 constexpr double kFixed = 0.01;
 constexpr Downtime kUsual{.pages = 0.0021, .placed = 0.0005, .start = 0.0009};
 constexpr int kRoundTrips = 3;

@@ -7,18 +7,18 @@
 
 namespace wherry::convergence {
 
-// What is added by the way in which a migration is steered: who resumes the guest at the destination, and
-// whether pages are relayed through the destination's QEMU.
+// What a switchover takes in addition because of the way in which a migration is steered: who resumes the
+// guest at the destination, and whether pages are relayed through the destination's QEMU.
 struct Door {
-  Downtime takes;       // seconds, without round trips
+  Downtime takes;       // the time without round trips, seconds
   int round_trips = 0;  // between the hosts, until the guest runs
   double zeros = 0;     // seconds that QEMU still loads zero pages if the last ones were zero
 };
 
 struct SwitchoverCost {
   double most = 0;   // seconds, an upper bound
-  Downtime usual;    // as a rule
-  double zeros = 0;  // seconds, if the last pages were zero
+  Downtime usual;    // what it usually takes
+  double zeros = 0;  // seconds that it takes in addition if the last pages were zero
 };
 
 SwitchoverCost switchover_cost(const Door& door, std::chrono::microseconds round_trip);

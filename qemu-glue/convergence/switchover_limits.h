@@ -8,8 +8,8 @@
 
 namespace wherry::convergence {
 
-// As an answer, an empty field says that QEMU has no such parameter. As a command, it leaves that one as it
-// is.
+// In an answer, an empty field says that QEMU has no such parameter. In a command, it leaves the parameter as
+// it is.
 struct SwitchoverLimits {
   std::optional<uint64_t> downtime_ms;  // "downtime-limit", milliseconds
   // "avail-switchover-bandwidth", bytes a second; 0: QEMU assumes the rate that it measures. QEMU 8.2 and

@@ -13,14 +13,15 @@ class Throttle {
  public:
   virtual ~Throttle() = default;
 
-  // Takes that part of what the guest has without us: with 0.25 it keeps three quarters. At most kMost.
+  // Takes this part of what the guest has without a throttle: with 0.25 it keeps three quarters. At most
+  // kMost.
   virtual Result<> throttle(double part) = 0;
-  // How much of that holds by now.
+  // The part that it really takes by now.
   virtual double holds(const qemu::MigrationFigures& figures) const = 0;
-  // What part of what it has without us does a vCPU take that runs for that part of the time?
+  // A vCPU runs for this part of the time. Returns what part that is of what it has without a throttle.
   virtual double taken(double running) const = 0;
-  // QEMU stops the guest, or has just done so: the vCPUs' threads have to answer it. May not ask QEMU's
-  // monitor, which may be what calls this.
+  // QEMU stops the guest, or has just done so: the vCPUs' threads have to answer it. Must not ask QEMU's
+  // monitor, which may be calling this.
   virtual void let_stop() = 0;
 
   static constexpr double kMost = 0.99;

@@ -19,7 +19,7 @@ using Taken = Result<std::unique_ptr<Throttle>>;
 
 struct Step {
   const char* name;
-  bool in_qemu;  // it sets something in QEMU, which a mark has to tell of
+  bool in_qemu;  // it sets something in QEMU, which a mark has to record
   Taken (*take)(SourceQemu& qemu, pid_t process);
 };
 

@@ -1,11 +1,11 @@
-// Which throttle slows the guest, and why it is that one. The first of these that can be taken:
+// Which throttle slows the guest, and why it is that one. It is the first of these that works on this host:
 //
 //     dirty-limit ─▶ vcpu-quota ─▶ auto-converge
 //
-// A dirty limit tolerates some writing (dirty_limit.h). Where it is not enough, the next one replaces it.
+// A dirty limit tolerates some writing (dirty_limit.h). If it is not enough, the next one replaces it.
 //
-// For one thread, which may be inside a call when QEMU's stop is heard: then let_stop() and throttle() are
-// called.
+// For one thread. QEMU's stop can be heard while that is inside a call; then let_stop() and throttle() are
+// called from there.
 #pragma once
 
 #include <sys/types.h>
@@ -27,8 +27,8 @@ class ThrottleLadder {
   // not known, and nothing is marked.
   ThrottleLadder(SourceQemu& qemu, pid_t process, const SwitchoverLimits& before);
 
-  // Takes the next throttle that can be taken, in place of the one before. False: there is none, and the one
-  // before stays.
+  // Takes the next throttle that works, in place of the one before. False: there is none, and the one before
+  // stays.
   bool take_next();
   // The throttle was not enough: takes a stronger one. False: there is none.
   bool take_stronger(uint64_t pass);
@@ -43,7 +43,7 @@ class ThrottleLadder {
   // Slows the guest by that part of its vCPUs' time. `stops`: QEMU waits for the vCPUs, to stop them. An
   // error ends the throttle, with no other in its place.
   Result<> slow(double part, bool stops, const qemu::MigrationFigures& figures);
-  // How much of that held at the last call of slow().
+  // The part that the throttle really took at the last call of slow().
   double holds() const { return holds_; }
   // The guest has stopped: QEMU still asks the vCPUs' threads for their registers.
   void let_stop();

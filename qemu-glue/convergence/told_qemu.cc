@@ -6,7 +6,7 @@
 namespace wherry::convergence {
 namespace {
 
-// For this many seconds it is remembered what QEMU's windows of 0.1 s saw.
+// How many seconds QEMU's windows of 0.1 s are remembered.
 constexpr double kRates = 1;
 // Bytes. If nothing at all may remain, QEMU does not look whether pages were written meanwhile.
 constexpr double kLeastRemaining = 4096;
@@ -27,7 +27,7 @@ bool is_news(const std::optional<uint64_t>& now, const std::optional<uint64_t>& 
 }  // namespace
 
 ToldQemu::~ToldQemu() {
-  // It may fail where QEMU is gone, and then there is nothing to set back.
+  // If this fails because QEMU is gone, there is nothing to restore.
   (void)qemu_.set_limits(before_);
 }
 

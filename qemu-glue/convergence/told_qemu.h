@@ -1,4 +1,4 @@
-// What the source's QEMU is told of how much may remain when it stops the guest.
+// What the source's QEMU is told about how much may remain when it stops the guest.
 //
 // QEMU 8.2 and later is told the rate to assume (avail-switchover-bandwidth), so that what may remain is that
 // rate times the downtime limit. An earlier QEMU assumes the rate that it measures over 0.1 s. So its
@@ -33,7 +33,7 @@ class ToldQemu {
     double landing = 0;     // bytes a second at which they land
   };
   Result<> tell(const Allowance& allowance);
-  // The guest may be away for as long as it takes. tell() does nothing from now on.
+  // The guest may be stopped for as long as it takes. tell() does nothing from now on.
   Result<> let_go();
 
  private:
@@ -44,8 +44,8 @@ class ToldQemu {
 
   SourceQemu& qemu_;
   const SwitchoverLimits before_;
-  SwitchoverLimits told_;       // last
-  std::deque<Window> windows_;  // of the last second, the oldest first
+  SwitchoverLimits told_;       // what QEMU was told last
+  std::deque<Window> windows_;  // QEMU's windows of the last second, the oldest first
   bool let_go_ = false;
 };
 

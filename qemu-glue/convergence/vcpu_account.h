@@ -35,12 +35,12 @@ class VcpuAccount {
  private:
   std::optional<VcpuTime> time_;
   double busiest_ = 0;          // seconds, VcpuTime::Ran::busiest at the last call of ran()
-  double ran_at_ = 0;           // when that was, seconds
-  double used_ = 0;             // Ran::used then, seconds
+  double ran_at_ = 0;           // when ran() was last called, seconds
+  double used_ = 0;             // Ran::used at the last call of ran(), seconds
   double throttled_at_ = 0;     // when throttled() was last called, seconds
-  double taken_ = 0;            // seconds of full throttle until then
-  std::optional<double> part_;  // that the throttle has taken since
-  std::optional<double> most_;  // that it ever took
+  double taken_ = 0;            // seconds of full throttle, until throttled() was last called
+  std::optional<double> part_;  // the part that the throttle has taken since throttled() was last called
+  std::optional<double> most_;  // the largest part that the throttle ever took
 };
 
 }  // namespace wherry::convergence

@@ -20,11 +20,12 @@ using std::chrono::microseconds;
 
 const fs::path kRoot = "/sys/fs/cgroup";
 constexpr std::string_view kPrefix = "wherry-throttle-";
-// The kernel's least quota, and a period that is short against a downtime target where that allows it.
+// The least quota that the kernel accepts, and a period that is short compared with a downtime target. The
+// period becomes longer if the quota would be too small.
 constexpr microseconds kLeastQuota{1000};
 constexpr microseconds kPeriod{10'000};
 constexpr microseconds kLongestPeriod{1'000'000};
-// What it takes to move a thread from one group to another.
+// The descriptors that moving a thread from one group to another takes.
 constexpr size_t kMoveDescriptors = 2;
 
 Result<> write(const fs::path& file, const std::string& text) {
@@ -39,7 +40,7 @@ bool is_v2(const fs::path& group) {
   return fs::exists(group / "cgroup.type") || fs::exists(group / "cgroup.threads");
 }
 
-// Where the kernel has the group of a thread that counts its processor time.
+// The control group in which the kernel limits a thread's processor time.
 struct Home {
   fs::path path;
   bool v2 = false;
@@ -63,8 +64,8 @@ Result<Home> home_of(pid_t qemu, pid_t thread) {
   return *v2;
 }
 
-// The quotas of a group and of those above it hold for its threads. A larger one below is refused by
-// version 1.
+// A group's quota and the quotas of the groups above it all apply to its threads. Version 1 refuses a quota
+// that is larger than one above.
 double processors_of(const Home& home) {
   double processors = 1;
   for (fs::path group = home.path; group != kRoot && group != group.root_path();
@@ -72,7 +73,7 @@ double processors_of(const Home& home) {
     double quota = 0;
     double period = 0;
     if (home.v2) {
-      std::ifstream(group / "cpu.max") >> quota >> period;  // no quota is a word
+      std::ifstream(group / "cpu.max") >> quota >> period;  // without a quota it begins with a word
     } else {
       std::ifstream(group / "cpu.cfs_quota_us") >> quota;
       std::ifstream(group / "cpu.cfs_period_us") >> period;
@@ -86,7 +87,7 @@ const char* threads_of(bool v2) {
   return v2 ? "cgroup.threads" : "tasks";
 }
 
-// Its threads go to the group above.
+// Moves its threads to the group above, and removes it.
 void release(const fs::path& group, bool v2) {
   const fs::path above = group.parent_path();
   std::ifstream threads(group / threads_of(v2));

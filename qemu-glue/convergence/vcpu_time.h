@@ -1,8 +1,8 @@
 // How long a guest's processors have run: what a guest writes grows with that, whether it is slowed, comes in
 // bursts or has nothing to do.
 //
-// Source: the first number of /proc/PID/task/TID/schedstat (sched-stats of the kernel's documentation), which
-// is up to a tick behind while a thread runs, and exact once it does not. For one thread.
+// Source: the first number of /proc/PID/task/TID/schedstat (sched-stats of the kernel's documentation). It
+// lags by up to a tick while a thread runs, and is exact when it does not. For one thread.
 #pragma once
 
 #include <sys/types.h>
@@ -18,12 +18,12 @@ namespace wherry::convergence {
 
 class VcpuTime {
  public:
-  // Nothing where the threads cannot be seen from here, or the kernel does not count.
+  // Nothing if the threads cannot be seen from here, or the kernel does not count.
   static std::optional<VcpuTime> of(pid_t qemu, const std::vector<pid_t>& threads);
 
   struct Ran {
-    double all = 0;      // seconds, all vCPUs together
-    double busiest = 0;  // of one: the sum of what the one ran that ran most between two calls
+    double all = 0;      // seconds that all vCPUs together have run
+    double busiest = 0;  // seconds: what the busiest vCPU ran between two calls, summed over all calls
   };
   // Since the start of each thread; never less than before.
   Ran ran();

@@ -26,21 +26,21 @@ class DestinationGuest {
   const Skip& placed() const { return placed_; }
   bool placing() const;
 
-  // `process` is that of the QEMU at its other end; -1 if it is not told.
+  // `process` is the QEMU at its other end; -1 if the socket does not tell.
   void main_dialled(pid_t process);
   // Waits until the main channel is dialled; false if the session ended.
   bool wait_main_dialled();
-  // The process that takes the guest; -1 before it is dialled, and if it is not told.
+  // The process that takes the guest; -1 before it is dialled, and if the socket does not tell.
   pid_t process() const { return process_; }
 
   // Who has the guest, by what was written to QEMU and what it says.
   Ending& ending() { return ending_; }
   // QEMU has ended the main channel, in its direction or in both.
   void main_ended(bool both_ways);
-  // So has the source's, for good: nothing that QEMU says reaches it any more.
+  // The source's QEMU has closed the main channel, so nothing that is said here reaches it any more.
   void source_gone();
-  // Waits until QEMU has left it, for at most so long once the source's has; false if it had not by then.
-  // Also ends, with true, when the session does, and where the main channel was never dialled.
+  // Waits until QEMU has closed the main channel, at most `longest` after the source's QEMU has. False if it
+  // had not by then. True also if the session has ended, or the main channel was never dialled.
   bool wait_main_closed(std::chrono::milliseconds longest);
 
  private:

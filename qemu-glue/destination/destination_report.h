@@ -22,7 +22,7 @@ class DestinationReport {
   // When it began.
   std::chrono::steady_clock::time_point start() const { return start_; }
 
-  // Pages are placed directly, most of them that way; or relayed, and why. Logs it.
+  // Pages are placed directly, and `way` is how most of them are; or they are relayed, and why. Logs it.
   void place_directly(GuestRam::Way way);
   void relay(const std::string& why);
   void add(const DestinationSession::Totals& totals);

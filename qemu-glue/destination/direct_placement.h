@@ -17,8 +17,8 @@ namespace wherry {
 
 class DirectPlacement : public Placement {
  public:
-  // An Error if none of the blocks can be reached, one has another length than at the source, or it is not
-  // certain how large their pages are.
+  // Fails if none of the blocks can be reached, if one is shorter than at the source, or if it is not certain
+  // how large their pages are.
   static Result<std::unique_ptr<DirectPlacement>> make(GuestRam& ram, const GuestBlocks& blocks);
 
   std::vector<std::span<uint8_t>> memory() const override;

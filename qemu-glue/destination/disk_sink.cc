@@ -37,7 +37,7 @@ DiskSink::~DiskSink() {
   listener_.join();
 }
 
-// A server that takes no more has closed the connection, which listen() finds.
+// A server that takes no more has closed the connection, and listen() notices that.
 Result<> DiskSink::record(std::span<const uint8_t> bytes, uint16_t) {
   if (!takes_) return {};
   auto sent = send_while_taken(connection_.get(), bytes);

@@ -1,7 +1,7 @@
-// One connection to a copy of a disk at the destination (an NBD server of QEMU's): dialled at once, since the
-// server speaks first, written in the channel's order, and what it says carried back. Bytes only: what they
-// mean is between the two QEMUs, and so is what an end of the connection means. Where nobody listens that
-// connection ends, and nothing else: a guest may be on its way beside it.
+// One connection to the copy of a disk at the destination (an NBD server in QEMU). It is dialled at once,
+// because the server speaks first. Bytes are written in the channel's order, and what the server says is
+// carried back. What the bytes mean, and what an end of the connection means, is left to the two QEMUs. If
+// nobody listens, only this connection ends, because a guest may be on its way beside it.
 #pragma once
 
 #include <memory>
@@ -31,7 +31,7 @@ class DiskSink : public ChannelSink {
   const uint16_t channel_;
   DestinationSession& session_;
   Fd connection_;
-  bool takes_ = false;  // as far as the writing thread has found
+  bool takes_ = false;  // dialled, and the writing thread has not found it closed
   std::thread listener_;
   Failure::Guard closer_;
 };

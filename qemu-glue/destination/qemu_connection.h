@@ -17,8 +17,8 @@ inline Result<Fd> dial_qemu(const Endpoint& at) {
   return connect_to(at, kConnect, kSilence);
 }
 
-// Where QEMU's stream has ended: tells so, first of its own direction alone if QEMU still takes something,
-// and of both when it does not.
+// QEMU's stream has ended. Tells that its direction has ended, if QEMU still reads; and when QEMU does not
+// read any more, that both have.
 inline void tell_end(int connection, const std::function<void(bool both_ways)>& tell) {
   if (!takes_nothing(connection)) {
     tell(false);

@@ -21,7 +21,7 @@ std::array<uint8_t, 9> own_ping() {
   return ping;
 }
 
-// -1 for a TCP socket, where it is not told.
+// -1 for a TCP socket, which does not tell.
 pid_t peer_process(int connection) {
   ucred peer{};
   socklen_t length = sizeof peer;
@@ -61,7 +61,7 @@ Result<> QemuSink::dial() {
   return {};
 }
 
-// What comes of that is the QEMUs' affair: to the source's, this one has closed the channel.
+// The source's QEMU is told that this one has closed the channel. What comes of that is left to the QEMUs.
 void QemuSink::never_dialled(const Error& why) {
   spdlog::error("channel {}: {}", channel_, why.message);
   if (connection_) ::shutdown(connection_.get(), SHUT_RDWR);
@@ -94,12 +94,12 @@ Result<> QemuSink::pages(const PageBatch& batch, bool placed) {
         kind_ == ChannelKind::main ? make_main_writer(guest_.blocks()) : make_multifd_writer(guest_.blocks());
   }
   static const Skip nothing;
-  // Placement was withdrawn: pages ahead of this one were written past QEMU.
+  // True after placement was withdrawn: earlier pages were written past QEMU.
   const bool whole_zeros = !placed && guest_.placing();
   return write(writer_->write(batch, placed ? guest_.placed() : nothing, whole_zeros));
 }
 
-// A QEMU that takes no more has closed the channel, which listen() finds.
+// A QEMU that takes no more has closed the channel, and listen() notices that.
 Result<> QemuSink::write(std::span<iovec> pieces) {
   answered_ = false;
   if (!takes_) return {};
@@ -110,7 +110,7 @@ Result<> QemuSink::write(std::span<iovec> pieces) {
 }
 
 Result<> QemuSink::close(bool both_ways) {
-  // Unless the source's only follows: it was told that this QEMU has closed the channel.
+  // Unless the source's QEMU only follows, because it was told that this one has closed the channel.
   if (kind_ != ChannelKind::urgent && !ended_)
     guest_.ending().source_left(answered_ ? Ending::Heard::perhaps : Ending::Heard::not_known);
   if (kind_ == ChannelKind::main && both_ways) guest_.source_gone();

@@ -1,9 +1,9 @@
 // One channel's connection to the destination's QEMU: dialled with the channel's first bytes, written in the
 // channel's order, listened to for what QEMU says on the way back.
 //
-// What QEMU does with its end is passed on to the source's QEMU as it is, and at once: each judges by itself
-// what that means. What comes for a channel that QEMU has closed is dropped. If the session fails, the
-// connection is closed, or where QEMU may have the guest, only ended in this direction (Ending::give_up).
+// What QEMU does with its end is passed on to the source's QEMU unchanged and at once; the QEMUs judge what
+// it means. What comes for a channel that QEMU has closed is dropped. If the session fails, the connection is
+// closed. If QEMU may have the guest then, it is only ended in this direction (Ending::give_up).
 #pragma once
 
 #include <atomic>
@@ -47,11 +47,11 @@ class QemuSink : public ChannelSink {
   DestinationSession& session_;
   Failure& failure_;
   Fd connection_;
-  bool takes_ = true;                   // QEMU has not closed it, as far as the writing thread has found
-  std::atomic<bool> ended_ = false;     // by QEMU, in its direction
-  std::atomic<bool> answered_ = false;  // QEMU has said something behind what was written last
+  bool takes_ = true;                   // the writing thread has not found the connection closed
+  std::atomic<bool> ended_ = false;     // QEMU has ended its direction
+  std::atomic<bool> answered_ = false;  // QEMU has said something since the last write
   std::unique_ptr<PageWriter> writer_;
-  ReturnPath return_path_;  // the listening thread's
+  ReturnPath return_path_;  // used by the listening thread only
   std::thread listener_;
   Failure::Guard closer_;
 };

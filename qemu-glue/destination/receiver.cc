@@ -8,7 +8,7 @@
 namespace wherry {
 namespace {
 
-// Between two looks whether a QEMU whose source has left is still at it.
+// The time between two looks whether QEMU is done, after its source has left.
 constexpr std::chrono::seconds kLook{1};
 
 }  // namespace
@@ -63,8 +63,8 @@ Ended Receiver::carry() {
   return outcome(*finished);
 }
 
-// QEMU closes the main channel when it is done with it; not always when its source has closed that for good
-// (10.0 waits for more connections of multifd for ever).
+// QEMU closes the main channel when it is done with it. It does not always do so after its source has closed
+// the channel (10.0 then waits for more multifd connections for ever).
 Ended Receiver::outcome(const nlohmann::json& source) {
   const auto told = told_outcome(source);
   if (source.contains(kLeftWithoutWord)) guest_.ending().source_left(qemu::Ending::Heard::nothing);
@@ -90,7 +90,7 @@ Ended Receiver::when_failed(const Error& why) {
   return ended;
 }
 
-// Where the stream does not tell how it went, QEMU may.
+// If the stream does not tell how it went, QEMU may.
 void Receiver::ask() {
   Lock lock(asking_);
   if (!options_.arrived || guest_.ending().state() != qemu::Ending::State::may) return;
@@ -109,7 +109,7 @@ void Receiver::leave() {
   if (session_) session_->leave();
 }
 
-// Both sides' wishes in one.
+// Combines what this side and the source ask for.
 void Receiver::choose_mode() {
   mode_ = options_.listen.placement;
   auto wish = session_->wishes().find("placement");
@@ -136,12 +136,11 @@ Result<std::unique_ptr<ChannelSink>> Receiver::open(uint16_t channel, ChannelKin
 Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
   if (!guest_.wait_main_dialled()) return fail("the session ended");
   auto found = blocks.relay_because.empty() ? find_memory() : fail("{}", blocks.relay_because);
-  // A monitor may be another waiting QEMU's, whose guest would be destroyed.
+  // The monitor may be that of another QEMU that waits, whose guest memory would be overwritten.
   if (found && guest_.process() > 0 && found->process() != guest_.process()) {
     return fail(
         "process {} waits at {}, but --qmp is the monitor of process {}: give that of the QEMU that takes "
-        "the "
-        "guest",
+        "the guest",
         guest_.process(), options_.qemu.str(), found->process());
   }
   std::unique_ptr<DirectPlacement> direct;
@@ -178,7 +177,7 @@ void Receiver::placement_withdrawn() {
 LandingSite::Guest Receiver::give_up() {
   qemu::Ending& ending = guest_.ending();
   if (ending.give_up()) return Guest::not_here;
-  // A QEMU that pauses has no word to keep, and its next connections are others'.
+  // A QEMU that has paused says nothing more, and its next connections belong to another session.
   const bool paused = ending.state() == qemu::Ending::State::shares && ending.over();
   return paused ? Guest::in_part : Guest::may_be_here;
 }

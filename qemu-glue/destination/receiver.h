@@ -2,11 +2,11 @@
 //
 //   open() ─▶ run(): wait for a source ─▶ dial QEMU ─▶ learn where guest RAM is ─▶ land ─▶ outcome
 //
-// QEMU is dialled once for each channel, the main one first, and only with that channel's first bytes in
-// hand: a silent or a probing connection would count as a channel. Whatever fails before QEMU can have the
-// guest, all connections are closed, so that it gives up what it has loaded. Later its word is awaited, and
-// kept for a sender that comes back. Thread-safe: report(), interrupt(), leave() and the Failure may be used
-// by others while run() runs.
+// QEMU is dialled once for each channel, the main one first, and only when that channel's first bytes are
+// there: a silent or a probing connection would count as a channel. If anything fails before QEMU can have
+// the guest, all connections are closed, so that QEMU gives up what it has loaded. After that, its word is
+// awaited, and kept for a sender that comes back. Thread-safe: other threads can use report(), interrupt(),
+// leave() and the Failure while run() runs.
 #pragma once
 
 #include <functional>
@@ -33,13 +33,13 @@ namespace wherry {
 class Receiver : public LandingSite {
  public:
   struct Options {
-    Uri listen;                          // its hosts are where to listen; its placement is this side's wish
+    Uri listen;                          // where to listen (hosts), and how to place pages (placement)
     Endpoint qemu;                       // where the destination's QEMU waits for a migration
-    std::optional<Endpoint> disks = {};  // and where for copies of its disks (NBD)
+    std::optional<Endpoint> disks = {};  // where its NBD server waits for copies of the guest's disks
     // Finds the guest's memory, for direct placement; asked when QEMU is dialled. `process` is QEMU's, or -1.
     std::function<Result<GuestRam>(pid_t process)> memory;
-    // Whether QEMU itself says that it has the guest; asked where the stream does not tell. Nothing: it
-    // cannot be asked. May be empty.
+    // Whether QEMU itself says that it has the guest; asked if the stream does not tell. Nothing: it cannot
+    // be asked. May be empty.
     std::function<std::optional<bool>(pid_t process)> arrived = {};
     Trace* trace = nullptr;  // where the session's events go; null: nowhere
     // Called when a sender has come with all of its lanes. May be empty.
@@ -49,17 +49,16 @@ class Receiver : public LandingSite {
   Receiver(Options options, Failure& failure);
   ~Receiver() override;
 
-  // Listens: from its return on a sender may connect.
+  // Listens. A sender can connect when this has returned.
   Result<> open();
   // Or takes the connections that come to this listener.
   void open(Listener listener);
   const Listener& listener() const { return *listener_; }
-  // Returns when the migration is over. One that has not completed, as far as is known, is an Error, with the
-  // cause; the report has the Outcome.
+  // Returns when the migration is over. If it is not known to have completed, that is an error, with the
+  // cause. The report has the Outcome.
   Result<> run();
   Report report() const { return report_.report(); }
-  // Ends the migration, unless QEMU may have the guest by now: false. Then leave() ends the waiting for its
-  // word.
+  // Ends the migration. False if QEMU may have the guest by now: then leave() ends the waiting for its word.
   bool interrupt(const std::string& why);
   void leave();
 
@@ -83,11 +82,11 @@ class Receiver : public LandingSite {
   const Tracer trace_;
   std::optional<Listener> listener_;
   std::optional<GuestRam> ram_;
-  PlacementMode mode_ = PlacementMode::automatic;  // both sides' wishes in one
+  PlacementMode mode_ = PlacementMode::automatic;  // what this side and the source ask for, combined
   qemu::DestinationGuest guest_;
   std::unique_ptr<DestinationSession> session_;
   Mutex asking_;     // QEMU's monitor has one client at a time
-  Reserve reserve_;  // for that
+  Reserve reserve_;  // descriptors for asking QEMU's monitor
   DestinationReport report_;
   Failure::Guard closer_;
 };

@@ -39,9 +39,9 @@ class OpaqueReader : public StreamReader {
   StreamEvents& events_;
 };
 
-// Who wrote the byte that waits: libvirt may have made the connection that QEMU writes to. SO_PASSCRED was
-// set after that where QEMU connected itself and was quick; then it is who connected. 0: it is no unix
-// socket.
+// The process that wrote the byte that waits: libvirt may have made the connection that QEMU writes to. If
+// QEMU connected itself and wrote before SO_PASSCRED was set, it is the process that connected. 0: it is not
+// a unix socket.
 pid_t writer_of(int connection) {
   char byte = 0;
   iovec piece{&byte, 1};
@@ -144,8 +144,8 @@ std::optional<ChannelReader::Kind> ChannelReader::first_bytes() {
   return guest_.postcopy() ? Kind::urgent : Kind::opaque;
 }
 
-// The first connection that is no multifd channel is the main one, even if it is opaque: TLS, or a postcopy
-// migration that is being recovered.
+// The first connection that is not a multifd channel is the main one, even if it is opaque: TLS, or a
+// postcopy migration that is being recovered.
 void ChannelReader::open(Kind kind) {
   Lock lock(mutex_);
   if (opened_) return;

@@ -28,7 +28,7 @@ class Intake {
     Endpoint at;                   // where QEMU connects
     std::optional<uid_t> user;     // as whom QEMU runs, if that is known
     std::chrono::seconds silence;  // of a TCP connection, after which it counts as dead
-    // Takes a connection; an Error: there is no room for it.
+    // Takes a connection. Fails if there is no room for it.
     std::function<Result<>(Fd connection)> take;
   };
 

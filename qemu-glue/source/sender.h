@@ -34,10 +34,10 @@ class Sender {
  public:
   struct Options {
     Endpoint qemu;                       // where to listen for the source's QEMU
-    std::optional<Endpoint> disks = {};  // and for its connections to copies of its disks (NBD)
+    std::optional<Endpoint> disks = {};  // where to listen for its connections to copies of its disks (NBD)
     Uri uri;                             // of the receiver
     Trace* trace = nullptr;              // where the session's events go; null: nowhere
-    // How it went, as QEMU itself says; asked where the stream does not tell. Nothing: it does not know. May
+    // How it went, as QEMU itself says; asked if the stream does not tell. Nothing: QEMU does not know. May
     // be empty.
     std::function<std::optional<Ended>()> departed = {};
   };
@@ -49,10 +49,10 @@ class Sender {
   // QEMU runs, where that is known.
   Result<> open(std::optional<uid_t> user = {});
   const Endpoint& where() const { return intake_->where(); }
-  // Returns when the migration is over. One that has not completed, as far as is known, is an Error, with the
-  // cause; the report has the Outcome.
+  // Returns when the migration is over. If it is not known to have completed, that is an error, with the
+  // cause. The report has the Outcome.
   Result<> run();
-  // Ends the migration, unless the destination's QEMU may have the guest by now: false. Then leave() ends the
+  // Ends the migration. False if the destination's QEMU may have the guest by now: then leave() ends the
   // waiting for its word.
   bool interrupt(const std::string& why);
   void leave();

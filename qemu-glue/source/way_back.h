@@ -21,16 +21,16 @@ namespace wherry::qemu {
 class WayBack {
  public:
   // Writes to the connection of this descriptor, which stays its owner's, and open for as long as this.
-  // `failed` is called when something else than its peer's leaving keeps what was pushed from being written.
+  // `failed` is called if what was pushed cannot be written for another reason than that the peer has left.
   WayBack(int connection, std::function<void(Error)> failed);
   ~WayBack();
   // Before anything else.
   Result<> start();
   void push(std::vector<uint8_t> bytes);
-  // The destination has closed, in its own direction or both: so is the connection, behind all that was
-  // pushed.
+  // The destination has closed the channel, in its own direction or in both. The connection is closed in the
+  // same way, after everything that was pushed.
   void close(bool both_ways);
-  // Whether it has, both ways.
+  // Whether the destination has closed it in both directions.
   bool closed_both_ways() const;
   // How many bytes QEMU has been given. Those it has closed the connection on do not count.
   uint64_t given() const { return given_; }

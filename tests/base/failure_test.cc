@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/support.h"
 
 namespace wherry {
@@ -25,15 +26,14 @@ TEST(Failure, KeepsTheFirstError) {
   failure.fail({"first"});
   failure.fail({"second"});
   EXPECT_TRUE(failure.failed());
-  EXPECT_EQ(failure.first()->message, "first");
+  EXPECT_ERROR(failure.first(), "first");
 }
 
 TEST(Failure, ThatNobodyCouldHearOfHasComeAlready) {
   const test::FewDescriptors none(0);
   Failure failure;
   ASSERT_TRUE(failure.failed());
-  EXPECT_NE(failure.first()->message.find("Too many open files"), std::string::npos)
-      << failure.first()->message;
+  EXPECT_ERROR(failure.first(), "Too many open files");
   bool closed = false;
   const auto guard = failure.on_fail([&] { closed = true; });
   EXPECT_TRUE(closed);
@@ -97,7 +97,7 @@ TEST(Failure, ACloserMayReportAnErrorItself) {
   Failure failure;
   const auto guard = failure.on_fail([&] { failure.fail({"of the closer"}); });
   failure.fail({"first"});
-  EXPECT_EQ(failure.first()->message, "first");
+  EXPECT_ERROR(failure.first(), "first");
 }
 
 TEST(Failure, AwaitCauseReturnsWithTheFirstError) {
@@ -106,7 +106,7 @@ TEST(Failure, AwaitCauseReturnsWithTheFirstError) {
   EXPECT_FALSE(failure.failed()) << "it waits no longer than it was told to";
   std::thread failing([&] { failure.fail({"the cause"}); });
   failure.await_cause(std::chrono::hours(1));
-  EXPECT_EQ(failure.first()->message, "the cause");
+  EXPECT_ERROR(failure.first(), "the cause");
   failing.join();
   failure.await_cause(std::chrono::hours(1));
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/support.h"
 
 namespace wherry {

@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/support.h"
 
 namespace wherry {
@@ -46,7 +47,7 @@ TEST(StartThread, NoRoomIsAnError) {
   EXPECT_TRUE(test::in_a_child([] {
     test::forbid_threads();
     const auto thread = start_thread<std::jthread>("test", [](const std::stop_token&) {});
-    return !thread && thread.error().message.find("(ulimit -u, TasksMax)") != std::string::npos;
+    return test::fails_with(thread, "ulimit -u", "TasksMax");
   }));
 }
 

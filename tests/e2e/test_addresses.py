@@ -5,7 +5,7 @@ import json
 import subprocess
 import unittest
 
-from lab import PAGES, Domain, Guest, Hosts, Pair, scratch, wait_until, wherry_binary
+from lab import PAGES, Domain, Guest, Hosts, Pair, says, scratch, wait_until, wherry_binary
 
 GATEWAY = 'qemu+unix:///system?socket=/run/wherry/{}/libvirt-sock'
 # The same file on both hosts.
@@ -101,19 +101,18 @@ class Names(_Daemons):
             route = self.hosts.a.run([wherry_binary(), 'route', f'wherry://{address}'])
             self.assertTrue(route.startswith(f"unix:///run/wherry/{address.strip('[]')}/"), route)
         self.assertEqual(self.doctor(self.hosts.b)['port']['level'], 'ok')
-        for address in ('127.0.1.1', '10.98.0.2', 'fd98::2'):
-            self.assertIn(address, self.hosts.b.log('wherryd'))
+        says(self, self.hosts.b.log('wherryd'), '127.0.1.1', '10.98.0.2', 'fd98::2')
 
     def test_a_name_that_is_loopback_alone_is_said_to_be_so(self):
         self.listen('127.0.1.1 hostb\n10.98.0.1 hosta\n')
-        self.assertIn('cannot reach hostb', self.hosts.b.log('wherryd'))
+        says(self, self.hosts.b.log('wherryd'), 'cannot reach hostb')
         port = self.doctor(self.hosts.b)['port']
         self.assertEqual(port['level'], 'problem', port)
-        self.assertIn('hostb is a loopback address', port['found'])
+        says(self, port['found'], 'hostb', 'loopback')
         # The other host already has listen = "wherry://hostb".
         peer = self.doctor(self.hosts.a)['peer hostb']
         self.assertEqual(peer['level'], 'problem', peer)
-        self.assertIn('listen = "wherry://10.98.0.2:16520"', peer['remedy'])
+        says(self, peer['remedy'], 'listen = "wherry://10.98.0.2:16520"')
 
 
 class Links(unittest.TestCase):

@@ -3,7 +3,7 @@ import json
 import subprocess
 import unittest
 
-from lab import Hosts, scratch, wherry_binary
+from lab import Hosts, says, scratch, wherry_binary
 
 CONFIG = '''
 listen = "wherry://{name}"
@@ -33,15 +33,15 @@ class NothingSetUp(unittest.TestCase):
         done = self.doctor('--json', 'wherry://127.0.0.1:1')
         [peer] = [each for each in json.loads(done.stdout) if each['about'] == 'peer 127.0.0.1']
         self.assertEqual((done.returncode, peer['level']), (1, 'problem'))
-        self.assertIn('127.0.0.1:1', peer['found'])
-        self.assertIn('wherryd', peer['remedy'])
+        says(self, peer['found'], '127.0.0.1:1')
+        says(self, peer['remedy'], 'wherryd')
 
     def test_usage(self):
         for arguments, named in ((['http://h'], 'http://h'), (['--fast'], '--fast')):
             with self.subTest(arguments):
                 done = self.doctor(*arguments)
                 self.assertEqual(done.returncode, 2, done)
-                self.assertIn(named, done.stderr)
+                says(self, done.stderr, named)
 
     def config(self, text):
         path = f'{scratch()}/wherry.toml'
@@ -76,7 +76,7 @@ class TwoHosts(unittest.TestCase):
     def test_a_user_who_may_not_see_all_is_told_so(self):
         code, found = self.doctor('/run/wherry.toml', ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'])
         self.assertEqual((code, found['wherryd']['level'], found['peer hostb']['level']), (0, 'note', 'ok'), found)
-        self.assertIn('as root', found['wherryd']['remedy'])
+        says(self, found['wherryd']['remedy'], 'as root')
 
     def test_a_peer_that_is_down_is_named(self):
         text = CONFIG.format(name='hosta', other='hostb') + DOWN
@@ -84,7 +84,7 @@ class TwoHosts(unittest.TestCase):
         code, found = self.doctor('/run/down.toml')
         problems = [each for each in found.values() if each['level'] == 'problem']
         self.assertEqual((code, [each['about'] for each in problems]), (1, ['peer nowhere']))
-        self.assertIn('127.0.0.1:1', problems[0]['found'])
+        says(self, problems[0]['found'], '127.0.0.1:1')
 
 
 if __name__ == '__main__':

@@ -98,7 +98,7 @@ class MigrateDomain(unittest.TestCase):
         with Domain(self.hosts) as vm:
             process = self.start(vm, '--bandwidth', '4')
             process.send_signal(signal.SIGINT)
-            end = self.check_failed(process, 'interrupted by SIGINT; the guest still runs at the source', 128 + signal.SIGINT)
+            end = self.check_failed(process, 'SIGINT.*the guest still runs at the source', 128 + signal.SIGINT)
             self.assertEqual(end['status'], 'cancelled')
             self.assertEqual(vm.job()['Job type'], '0')  # none
             vm.check_runs_on(self.hosts.a)
@@ -132,8 +132,8 @@ class MigrateDomain(unittest.TestCase):
         self.check_refused("ended with 1.*no domain with matching name 'nobody'", 'nobody')
         with Domain(self.hosts) as vm:
             self.check_refused(r'ended with 1.*no peer hostx.*--peer hostx=ADDRESS', vm, 'hostx')
-            self.check_refused(r'ended with 1.*no route to hostx: cannot resolve hostx', vm, TCP, '--via', 'wherry://hostx')
-            self.check_refused(r'ended with 1.*does wherryd run on this host', vm, 'hostb', '--runtime-dir', '/nowhere')
+            self.check_refused(r'ended with 1.*cannot resolve hostx', vm, TCP, '--via', 'wherry://hostx')
+            self.check_refused(r'ended with 1.*does wherryd run', vm, 'hostb', '--runtime-dir', '/nowhere')
             self.check_refused(r'ended with 1.*a/b\.log.*; the guest still runs at the source', vm, TCP, '--dname', 'a/b')
             vm.check_runs_on(self.hosts.a)
 

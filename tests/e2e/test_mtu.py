@@ -4,7 +4,7 @@ import json
 import subprocess
 import unittest
 
-from lab import Link, Pair, scratch, wait_until, wherry_binary
+from lab import Link, Pair, says, scratch, wait_until, wherry_binary
 
 CONFIG = '''
 listen = "wherry://{address}"
@@ -35,9 +35,8 @@ class Doctor(unittest.TestCase):
     def test_it_names_the_mtu_and_what_helps(self):
         found = self.doctor()
         self.assertEqual(found['level'], 'problem', found)
-        self.assertIn('packets of 9000 bytes', found['found'])
-        self.assertIn('ip link set dev', found['remedy'])
-        self.assertIn('net.ipv4.tcp_mtu_probing=2', found['remedy'])
+        says(self, found['found'], '9000 bytes')
+        says(self, found['remedy'], 'ip link set dev', 'net.ipv4.tcp_mtu_probing=2')
         for probing, mtu, passes in ((2, 9000, '1...'), (0, 1500, '1500')):
             with self.subTest(probing=probing, mtu=mtu):
                 self.run_in_a('sysctl', '-qw', f'net.ipv4.tcp_mtu_probing={probing}')
@@ -56,8 +55,7 @@ class Lanes(unittest.TestCase):
             pair.migrate()
             self.assertEqual((pair.sender.wait(30), pair.receiver.wait(30)), (1, 1))
             for said in (pair.sender.stderr, pair.sender.report['error'], pair.receiver.report['error']):
-                self.assertIn('no packet of 9000 bytes', said)
-                self.assertIn('net.ipv4.tcp_mtu_probing=2', said)
+                says(self, said, 'no packet', '9000 bytes', 'net.ipv4.tcp_mtu_probing=2')
             pair.check_source_goes_on()
 
 

@@ -126,8 +126,8 @@ class CheckedEvents : public StreamEvents {
   std::string found_;
 };
 
-// Feeds a stream as ChannelReader does: what a read leaves comes again, moved, with up to `chunk()` bytes
-// behind it. Returns what was found, and what the reader never consumed.
+// Feeds a stream as ChannelReader does: what a read leaves comes again, moved, followed by up to `chunk()`
+// new bytes. Returns what was found, and what the reader never consumed.
 inline std::string feed(StreamReader& reader, CheckedEvents& events, std::span<const uint8_t> stream,
                         const std::function<size_t()>& chunk) {
   std::vector<uint8_t> remained;

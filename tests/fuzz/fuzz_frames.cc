@@ -154,8 +154,8 @@ void blocks(Bytes input) {
   PROMISE(again && again->to_json() == read->to_json());
 }
 
-// Bytes cut into frames whose sums are made right, so that what lies behind them is reached; a frame of type
-// 0 leaves its sums wrong. Then the connection ends.
+// Cuts the bytes into frames with correct sums, so that the code after that check is reached. A frame of type
+// 0 keeps wrong sums. Then the connection ends.
 void stream(Bytes input) {
   std::vector<uint8_t> wire;
   size_t frames = 0;

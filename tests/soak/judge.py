@@ -81,8 +81,8 @@ class Judge:
             self.wrong(f'the guest found {bad[:5]}')
 
     def check_status(self, who, code, wherry, cancelled):
-        """The exit status is one that there is, and the report says the same; False: there is no such status. `cancelled`:
-        somebody has cancelled the migration at the source's monitor."""
+        """The exit status is one of Wherry's, and the report says the same. False: it is another. `cancelled`: somebody has
+        cancelled the migration at the source's monitor."""
         if code not in STATUS:
             self.wrong(f'{who} has not ended' if code is None else f'{who} has ended with {code}')
             return False

@@ -28,7 +28,7 @@ constexpr uint32_t kEpochs = 14;
 const std::vector<uint64_t> kPages = {1500, 100, 40};
 constexpr uint16_t kRelayed = 2;
 
-// Hashes of so many bytes are of four regions of pages, of five that there are; nothing is left for copies.
+// Bytes for the hashes of four regions of pages; there are five. Nothing is left for copies.
 constexpr uint64_t kFewRegions = 450'000;
 // All five, and which page has which content, but no copies.
 constexpr uint64_t kNoCopies = 523'500;
@@ -86,7 +86,7 @@ class CodecProperty : public testing::TestWithParam<std::tuple<test::Path, Setti
     channels_[0]->blocks(test::model_blocks(kPages));
     for (uint16_t block = 0; block < kPages.size(); ++block)
       guest_.emplace_back(kPages[block], Bytes(kModelPage, 0xee));
-    // The destination says what it can read before it acknowledges what lies behind the blocks.
+    // The destination says what it can read before it acknowledges what follows the blocks.
     ASSERT_EQ(channels_[0]->take_room(1, true), 1u);
     channels_[0]->record(Bytes{1}, 0, 0, 1);
     while (source_->totals().window.in_flight > 0 && !failed())

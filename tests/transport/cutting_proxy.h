@@ -23,7 +23,7 @@
 namespace wherry::test {
 
 // Lanes are known by their hello. One that has a
-// fate dies when so many bytes have come over it behind its hello, or when cut() says so.
+// fate dies when that number of bytes has come over it after its hello, or when cut() says so.
 class CuttingProxy {
  public:
   enum class Cut {

@@ -2,7 +2,7 @@
 // the path names a host, in the program far_end there (far_end.cc).
 //
 // Either does what it is told in orders, arrays [name, argument…], one at a time. To another host they go
-// over a TCP connection, as CBOR behind its length. Both programs are of one build and trust each other.
+// over a TCP connection, each as a length and then CBOR. Both programs are of one build and trust each other.
 #pragma once
 
 #include <array>

@@ -73,7 +73,7 @@ class TempDir {
   std::string path_;
 };
 
-// As long as this lives, the process may have so many more descriptors than it has.
+// While this lives, the process can open only `more` descriptors.
 class FewDescriptors {
  public:
   explicit FewDescriptors(size_t more) {
@@ -93,7 +93,7 @@ class FewDescriptors {
   rlimit before_{};
 };
 
-// What the process must not do itself: runs in another. True: it did, and said so with true.
+// Runs `body` in a child process, for what this process must not do itself. True: it ran, and returned true.
 template <class Body>
 bool in_a_child(Body&& body) {
   const pid_t child = ::fork();
@@ -141,15 +141,5 @@ inline std::vector<uint8_t> noise(size_t length, uint32_t seed) {
   }
   return bytes;
 }
-
-// EXPECT_ERROR(result, "part of the message")
-#define EXPECT_ERROR(result, part)                                                                 \
-  do {                                                                                             \
-    const auto& checked = (result);                                                                \
-    EXPECT_FALSE(checked) << "no error: " << (part);                                               \
-    if (!checked) {                                                                                \
-      EXPECT_NE(checked.error().message.find(part), std::string::npos) << checked.error().message; \
-    }                                                                                              \
-  } while (false)
 
 }  // namespace wherry::test

@@ -8,6 +8,7 @@
 #include <set>
 #include <thread>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/destination/model_site.h"
 #include "tests/transport/far_end.h"
 #include "tests/transport/path.h"
@@ -292,9 +293,7 @@ TEST_P(SessionTest, AnErrorAtTheDestinationReachesTheSource) {
   auto main = source_->open_channel(ChannelKind::main);
   far_end_->fail("the disk is full");
   main->close(false);
-  auto end = source_->finish(json::object());
-  ASSERT_FALSE(end);
-  EXPECT_FALSE(end.error().message.empty());
+  EXPECT_ERROR(source_->finish(json::object()), "the disk is full");
   EXPECT_ERROR(far_end_->finish(), "the disk is full");
   EXPECT_FALSE(source_->take_slot()) << "everything of the session ends";
   EXPECT_EQ(main->take_room(1, true), 0u);
@@ -304,9 +303,7 @@ TEST_P(SessionTest, AnErrorAtTheSourceReachesTheDestination) {
   establish(2);
   auto main = source_->open_channel(ChannelKind::main);
   failure_.fail({"the guest crashed"});
-  auto end = far_end_->finish();
-  ASSERT_FALSE(end);
-  EXPECT_FALSE(end.error().message.empty());
+  EXPECT_ERROR(far_end_->finish(), "the guest crashed");
   EXPECT_ERROR(source_->finish(json::object()), "the guest crashed");
 }
 

@@ -47,14 +47,14 @@ Result<bool> Berth::complete(bool in_order, std::vector<uint8_t>& scratch) {
 }
 
 Result<> Berth::ask_again() {
-  claim_ = {};  // first: what is sent once more may be here before this returns
+  claim_ = {};  // first, because the batch can come again before this returns
   ++inflow_->asked_again;
   return inflow_->again(frame_.header.channel, frame_.header.sequence);
 }
 
 Result<> Berth::arrive() && {
   if (frame_.placed) {
-    // The memory goes first: the source may send as much again, once it is told.
+    // The memory is released first: the source can send as much again once it is told.
     frame_ = Arrival{.header = frame_.header, .pages = {}, .body = {}, .slot = {}, .placed = true};
     inflow_->placed_pages += frame_.header.pages;
     auto told = inflow_->acknowledge(frame_.header.channel, frame_.header.sequence);
@@ -65,7 +65,7 @@ Result<> Berth::arrive() && {
 
 Result<> Berth::landed(bool last) && {
   if (auto landed = std::move(claim_).landed(last); !landed || frame_.placed) return landed;
-  frame_.slot.reset();  // the source may send as much again, once it is told
+  frame_.slot.reset();  // first: the source can send as much again once it is told
   return inflow_->acknowledge(frame_.header.channel, frame_.header.sequence);
 }
 

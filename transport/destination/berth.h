@@ -1,9 +1,9 @@
-// A frame that is being received: the claim on it, the memory that it comes to, and its pages.
+// A frame that is being received: the claim on it, the memory that it is received in, and its pages.
 //
 //     Landing::claim() ─▶ make_room() or targets() ─▶ its body comes ─▶ place() ─▶ arrive()
 //
-// A berth that goes before it arrived, because its lane was lost, gives the claim up: the frame may come
-// again, over another lane. The channel's landing thread holds a frame in a berth too while it lands.
+// A berth that is destroyed before it arrived, because its lane was lost, gives the claim up: the frame can
+// come again, over another lane. The channel's landing thread also holds a frame in a berth, while it lands.
 //
 // Used by one thread at a time. Its Landing outlives it.
 #pragma once
@@ -31,39 +31,40 @@ class Berth {
   std::span<const uint8_t> body() const { return frame_.body; }
   PageBatch& pages() { return frame_.pages; }
 
-  // Memory for `length` bytes of the frame, in `slot` if that is one. It stays where it is when the berth is
-  // moved.
+  // Memory for `length` bytes of the frame, in `slot` unless that is empty. The memory stays where it is when
+  // the berth is moved.
   std::span<uint8_t> make_room(size_t length, Slot slot);
   void give(std::vector<uint8_t> body) { frame_.body = std::move(body); }
-  // Says which pages the batch has; their bytes need not be here. Finds out whether they may be placed now.
+  // Sets the batch's pages, whose bytes need not be here. Finds out whether they can be placed now.
   void name_pages(PageBatch pages);
-  // If the bytes of the batch can be received right where its pages belong: fills `where` with that, in
-  // order.
+  // Whether the bytes of the batch can be received right where its pages belong. Fills `where` with those
+  // places, in order.
   bool targets(std::vector<iovec>& where);
-  // Whether they are received there.
+  // Whether the bytes are received there.
   bool in_place() const { return in_place_; }
 
-  // All of it is here. Places its pages, if they may be placed now; else they wait for their turn. False: as
-  // of complete().
+  // All of the frame is here. Places its pages if they can be placed now; else they wait for their turn.
+  // False means the same as for complete().
   Result<bool> place(std::vector<uint8_t>& scratch);
   // Whether its pages are in guest memory.
   bool placed() const { return frame_.placed; }
-  // Makes whole pages of those that refer to others: see GuestPages. False: they refer to what is not here,
-  // so the source was asked again for the batch. The berth is empty then.
+  // Rebuilds the pages that refer to others: see GuestPages. False: what they refer to is not here, so the
+  // source was asked for the batch again, and the berth is empty.
   Result<bool> complete(bool in_order, std::vector<uint8_t>& scratch);
   // Gives the claim up and asks the source for the batch once more, whole.
   Result<> ask_again();
 
-  // Moves the frame in: it waits for its channel's order. If its pages are placed the source is told, now.
+  // Hands the frame to its channel, where it waits for its turn. If its pages are placed, it is acknowledged.
   Result<> arrive() &&;
-  // Its turn has come and it has landed; with `last` it closes the channel. The source is told.
+  // Its turn has come and it has landed. It is acknowledged if it was not before. `last`: it closes the
+  // channel.
   Result<> landed(bool last) &&;
 
  private:
   Inflow* inflow_ = nullptr;
   ChannelFrames::Claim claim_;
   Arrival frame_;
-  Placement* placement_ = nullptr;  // takes the pages now; null: they wait
+  Placement* placement_ = nullptr;  // where the pages can be placed now; null: they wait
   bool in_place_ = false;
 };
 

@@ -8,7 +8,7 @@ namespace {
 // A peer that keeps to its flight window (at most 128 MiB) never has this much waiting for its turn.
 constexpr size_t kMostHeld = 256 * 1024 * 1024;
 
-// Memory that a waiting frame takes: its body, and what every frame takes.
+// Memory that a waiting frame takes: its body or slot, and what every frame takes.
 size_t held(const Arrival& frame) {
   return frame.body.size() + (frame.slot ? kSlotBytes : 0) + 256;
 }
@@ -47,14 +47,14 @@ Result<> ChannelFrames::Claim::landed(bool last) && {
   frames.here_.erase(frames.next_++);
   if (!last) return {};
   frames.closed_ = true;
-  if (!frames.here_.empty()) return fail("channel {} has frames behind its close", frames.channel_);
+  if (!frames.here_.empty()) return fail("channel {} has frames after its close", frames.channel_);
   return {};
 }
 
 Result<ChannelFrames::Claim> ChannelFrames::claim(uint64_t sequence) {
   Lock lock(mutex_);
   if (sequence < next_) return Claim();
-  if (closed_) return fail("frame {} of channel {} came behind its close", sequence, channel_);
+  if (closed_) return fail("frame {} of channel {} came after its close", sequence, channel_);
   if (!here_.try_emplace(sequence).second) return Claim();
   return Claim(*this, sequence);
 }

@@ -3,7 +3,7 @@
 //
 //     claim() ─▶ Claim::arrive() ─▶ take(), in the channel's order ─▶ Claim::landed()
 //
-// A Claim that goes before that gives its frame up: it may come again.
+// A Claim that is destroyed before that gives its frame up: it can come again.
 //
 // Thread-safe; take() is for one thread, the channel's. A Claim is used by one thread at a time and does not
 // outlive its ChannelFrames.
@@ -43,9 +43,9 @@ class ChannelFrames {
     ~Claim();
 
     explicit operator bool() const { return frames_ != nullptr; }
-    // The frame waits for its turn now. An error: more waits than a source may have sent.
+    // From now on the frame waits for its turn. Fails if more bytes wait than a source can have in flight.
     Result<> arrive(Arrival frame) &&;
-    // It has landed; with `last` it closes the channel. An error: frames came that lie after that.
+    // It has landed. `last`: it closes the channel. Fails if frames have come that follow the close.
     Result<> landed(bool last) &&;
 
    private:
@@ -64,7 +64,7 @@ class ChannelFrames {
   ChannelFrames(uint16_t channel, std::atomic<size_t>& held_bytes)
       : channel_(channel), held_bytes_(held_bytes) {}
 
-  // An empty Claim: that frame is claimed, waits, or has landed. An error: it lies after the close.
+  // Returns an empty Claim if that frame is claimed, waits, or has landed. Fails if it follows the close.
   Result<Claim> claim(uint64_t sequence);
   // Waits for the frame whose turn it is; nothing once stop() was called. It stays claimed.
   std::optional<Next> take();
@@ -78,7 +78,7 @@ class ChannelFrames {
   mutable Mutex mutex_;
   Condition arrived_;
   uint64_t next_ WHERRY_GUARDED_BY(mutex_) = 0;  // all frames before it have landed
-  // The others that are here. Empty: it is being received, or is landing.
+  // The frames from next_ on that have come, by sequence. Without an Arrival: being received, or landing.
   std::map<uint64_t, std::optional<Arrival>> here_ WHERRY_GUARDED_BY(mutex_);
   bool closed_ WHERRY_GUARDED_BY(mutex_) = false;  // no frame may follow
   bool stopped_ WHERRY_GUARDED_BY(mutex_) = false;

@@ -84,14 +84,14 @@ Result<> ChannelLanding::land_record(const Berth& berth) {
 }
 
 Result<ChannelLanding::Landed> ChannelLanding::land_pages(Berth& berth) {
-  if (pages_done_) return fail("pages came behind the last pages of a channel");
+  if (pages_done_) return fail("channel {} has pages after its last ones", number_);
   if (berth.placed()) return Landed::yes;
   GuestPages& guest = inflow_.guest;
   const GuestPages::Turn turn = guest.wait_turn(berth.header(), berth.pages());
   if (turn == GuestPages::Turn::stopped) return fail("the session ended");
   const bool in_order = turn == GuestPages::Turn::in_order;
   if (!in_order && has_references(berth.pages())) {
-    // Encoded before the source knew that there would be no order of epochs to refer to.
+    // The source encoded it before it knew that epochs have no order any more.
     if (auto asked = berth.ask_again(); !asked) return pass_on(asked);
     return Landed::asked_again;
   }

@@ -1,8 +1,8 @@
 // The landing of one channel: its own thread takes the channel's frames in order, places the pages that had
 // to wait, writes the rest to the channel's sink, and tells the source.
 //
-// So a sink gets what follows a page only once that page is in place, and a slow sink holds back no channel
-// but its own. Errors go to the Failure of the session.
+// So a sink gets what follows a page only after that page is in place, and a slow sink delays only its own
+// channel. Errors go to the Failure of the session.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,7 @@ class ChannelLanding {
   const uint16_t number_;
   Inflow& inflow_;
   ChannelFrames frames_;
-  // What follows is the landing thread's.
+  // Used by the landing thread only.
   uint32_t epoch_ = 0;
   bool pages_done_ = false;
   std::unique_ptr<ChannelSink> sink_;

@@ -89,7 +89,7 @@ DestinationSession::~DestinationSession() {
   if (source_.control) source_.control->join();
 }
 
-// The source's connections may be gone without a sign here yet.
+// The source's connections may be dead, although nothing has shown that here yet.
 void DestinationSession::tell_last_word(FrameSocket& socket, uint64_t heard) {
   if (!done_) failure_.fail({"the source has lost its connections, and asks how the migration went"});
   // If telling fails the source asks again.
@@ -110,7 +110,7 @@ void DestinationSession::run_lane(size_t number) {
   lose(number, ended);
 }
 
-// By the lane's own thread, which places nothing any more.
+// Called by the lane's own thread, which places nothing any more.
 void DestinationSession::lose(size_t lane, const Error& why) {
   if (done_ || failure_.failed()) return;
   landing_.lane_lost();
@@ -121,7 +121,7 @@ void DestinationSession::lose(size_t lane, const Error& why) {
     return;
   }
   site_.lane_lost(lane, why.message);
-  // If this fails, the control connection has ended, which its own thread finds.
+  // If this fails, the control connection has ended, and its own thread notices that.
   (void)source_.control->send({.type = FrameType::lane_ended, .aux = static_cast<uint32_t>(lane)});
 }
 
@@ -141,7 +141,7 @@ void DestinationSession::run_control() {
   }
 }
 
-// False: that was the last frame.
+// Returns false if that was the last frame.
 Result<bool> DestinationSession::handle(const FrameHeader& header, std::vector<uint8_t> body) {
   Result<> done;
   switch (header.type) {
@@ -156,7 +156,7 @@ Result<bool> DestinationSession::handle(const FrameHeader& header, std::vector<u
       break;
     case FrameType::lane_lost:
       if (header.aux >= source_.lanes.size())
-        return fail("the source lost lane {}, which is none", header.aux);
+        return fail("the source says that it lost lane {}, which does not exist", header.aux);
       source_.lanes[header.aux].receiver->shut();
       break;
     case FrameType::failed:
@@ -175,7 +175,7 @@ Result<bool> DestinationSession::handle(const FrameHeader& header, std::vector<u
 Result<> DestinationSession::take_done(std::span<const uint8_t> body) {
   auto map = read_map(body, source_.control->peer());
   if (!map) return pass_on(map);
-  if (!landing_.all_closed()) return fail("the source took leave with channels still open");
+  if (!landing_.all_closed()) return fail("the source has finished with channels still open");
   peer_account_ = std::move(*map);
   done_ = true;
   return source_.control->send(FrameType::done, account_(peer_account_));
@@ -204,7 +204,7 @@ Result<> DestinationSession::take_blocks(std::span<const uint8_t> body) {
   return explained(source_.control->send(FrameType::bases, guest.bases()));
 }
 
-// A peer that no longer takes what we send has said why, perhaps, and that is being read.
+// A peer that no longer takes what is sent may have said why, and the control thread may be reading that.
 Result<> DestinationSession::explained(Result<> sent) {
   if (!sent) failure_.await_cause(kExplanation);
   return sent;

@@ -39,43 +39,43 @@ class DestinationSession {
     struct Lane {
       std::string peer;
       std::string no_fabric;       // why it goes over TCP; empty: it goes over a fabric
-      uint64_t written_bytes = 0;  // by the peer, straight into place
+      uint64_t written_bytes = 0;  // by the peer's device (RDMA), straight into place
     };
     std::vector<Lane> lanes;
     std::string fabric_trouble;  // why guest RAM could not be registered; empty: nothing is wrong
   };
 
-  // This side's account of the session, when the source has given its own (empty: it has not).
+  // Returns this side's account of the session. `source`: the source's account; empty if it has given none.
   using Account = std::function<nlohmann::json(const nlohmann::json& source)>;
 
-  // Waits for one source with all its lanes; further peers are refused, now and while the session runs.
+  // Waits for one source with all its lanes. Further peers are refused, now and while the session runs.
   static Result<std::unique_ptr<DestinationSession>> accept(const Listener& listener, LandingSite& site,
                                                             Account account, Failure& failure,
                                                             Tracer trace = {});
   ~DestinationSession();
 
-  // Starts the work; `this` must be known to the site before.
+  // Starts the threads. The site must know the session by then, because they call the site.
   Result<> start();
-  // The way back of a channel, from any thread; `both_ways`: the VMM takes nothing more of it either. What
-  // comes when the session has failed is kept for keep_word().
+  // The way back of a channel, from any thread. `both_ways`: the VMM reads nothing more from it either. After
+  // the session has failed, bytes of the main channel are kept for keep_word().
   Result<> send_back(uint16_t channel, std::span<const uint8_t> bytes);
   Result<> close_back(uint16_t channel, bool both_ways);
   // The VMM can take pages now.
   void ready() { landing_.guest().ready(); }
-  // It takes nothing any more: what has not landed goes to the sinks, which may drop it.
+  // The VMM takes nothing any more: what has not landed goes to the sinks, which can drop it.
   void gone() { landing_.guest().gone(); }
 
-  // Waits for the end; returns the source's account. An error is the session's first.
+  // Waits for the end, and returns the source's account. If the session failed, its first error.
   Result<nlohmann::json> finish();
-  // After that has failed: waits for a source that comes back to ask what the VMM has said on the main
-  // channel, if one may; whether it was told.
+  // After finish() has failed: waits for a source that comes back to ask what the VMM has said on the main
+  // channel, if one may come. Returns whether one was told.
   bool keep_word() { return word_.keep(silence()); }
   std::chrono::seconds silence() const { return source_.silence; }
-  // Ends that.
+  // Ends keep_word().
   void leave() { word_.stop(); }
 
   Totals totals() const;
-  // What the source asked for in its hello; an object.
+  // The `wishes` of the source's hello; an object.
   const nlohmann::json& wishes() const { return source_.wishes; }
 
  private:
@@ -101,10 +101,10 @@ class DestinationSession {
   FabricDomains fabrics_;
   WordKeeper word_;
   Greeter greeter_;
-  Greeter::Source source_;  // whole; does not change
+  Greeter::Source source_;  // complete, and unchanged, once accept() has returned
   Landing landing_;
   std::atomic<size_t> lanes_lost_ = 0;
-  std::atomic<bool> done_ = false;  // the source has said so
+  std::atomic<bool> done_ = false;  // the source has sent `done`
   nlohmann::json peer_account_;     // written by the control thread before it ends
   std::vector<std::thread> threads_;
   Failure::Guard closer_;

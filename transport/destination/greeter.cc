@@ -17,17 +17,17 @@ namespace wherry {
 namespace {
 
 constexpr size_t kMostLanes = 64;
-// Callers that are greeted at one time, a source's own among them. Others are hung up on at once.
+// Callers that are greeted at the same time, the source's own included. Any more are disconnected at once.
 constexpr size_t kMostCallers = 256;
 static_assert(kMostCallers > 2 * kMostLanes);
-// How long a peer may be silent until its hello says so.
+// How long a peer can be silent before its hello has set another limit.
 constexpr std::chrono::seconds kSilence{30};
 
 std::string make_token() {
   return fmt::format("{:02x}", fmt::join(random_key<16>(), ""));
 }
 
-// In time that does not depend on where they differ.
+// Takes the same time wherever they differ.
 bool same_token(const std::string& a, const std::string& b) {
   if (a.size() != b.size()) return false;
   unsigned difference = 0;
@@ -68,9 +68,9 @@ Result<Greeter::Source> Greeter::await_source() {
   return tl::make_unexpected(*closed_);
 }
 
-// Also while the session runs, so that whoever comes then is told that it is complete; and after it has
-// failed, for as long as the VMM's word is awaited or kept. Nobody needs those callers, so they may have to
-// wait for room. A source must not wait for it.
+// Goes on while the session runs, so that a late caller is told that this receiver is busy, and after it has
+// failed, as long as the VMM's last word is awaited or kept. Such a caller can wait for a descriptor or a
+// thread. A source cannot, so until it is complete the lack of one is an error.
 void Greeter::run() {
   for (;;) {
     auto fd = listener_.accept(kSilence);
@@ -87,13 +87,13 @@ void Greeter::run() {
       listener_.back_off();
       continue;
     }
-    // Ahead of what a source in this process says of its connection.
+    // Now, so that a source in this process does not report its lost connection as the first error.
     if (!stopped) failure_.fail(served.error());
     return changed_.notify_all();
   }
 }
 
-// By its first frame. A caller that is not heard out is forgotten, and may come again.
+// By its first frame. A caller that leaves in the middle is forgotten, and can come again.
 void Greeter::greet(Fd connection) {
   const std::string name = peer_address(connection.get());
   auto socket = std::make_unique<FrameSocket>(std::move(connection), name);
@@ -127,7 +127,7 @@ void Greeter::greet_control(std::unique_ptr<FrameSocket> socket, const nlohmann:
   auto lanes = member<uint32_t>(hello, "lanes");
   auto silence = member<uint32_t>(hello, "silence_s");
   if (!lanes || *lanes == 0 || *lanes > kMostLanes || !silence || *silence == 0 || *silence > 3600)
-    return socket->refuse("the hello lacks a sound number of lanes or seconds of silence");
+    return socket->refuse("the hello has no valid \"lanes\" (1 to 64) and \"silence_s\" (1 to 3600)");
   for (const nlohmann::json& capability : hello.value("requires", nlohmann::json::array())) {
     constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
     const std::string name =
@@ -159,9 +159,10 @@ void Greeter::greet_lane(std::unique_ptr<FrameSocket> socket, const nlohmann::js
   }
   auto path = answer_fabric(*socket, hello, fabrics_, slots_);
   Lock lock(mutex_);
-  if (*token != token_) return;  // its source has left meanwhile, and made room for another
+  if (*token != token_) return;  // its source has left meanwhile, and another has come
   opening_.erase(*number);
-  // A source that gives up for want of a fabric leaves room for the next.
+  // A source that wants nothing but a fabric gives up now. Without this lane it is never complete, so the
+  // next source has room.
   const auto only = hello.find("fabric_only");
   if (!path || (!path->connection && only != hello.end() && *only == true)) return;
   socket->set_patience({});

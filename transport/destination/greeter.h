@@ -1,12 +1,12 @@
-// Greets whoever calls at the destination: a source's control connection, its lanes, and a source that comes
-// back for the last word (docs/wire-format.md: "Connections", "Refusal").
+// Greets every caller of the destination: a source's control connection, its lanes, and a source that comes
+// back for the last word (docs/wire-format.md: "Connections", "Refusal", "The last word").
 //
 //     waiting ─ hello ─▶ gathering ─ its last lane ─▶ complete
 //        ▲                  │
 //        └── the source left ┘
 //
 // Each caller is greeted by a thread of its own, so that nobody waits for another: lanes open side by side.
-// There is one source. While it is there others are refused, also after it has failed.
+// There is one source. While it is there, and after its session has failed, all others are refused.
 //
 // Thread-safe.
 #pragma once
@@ -45,25 +45,25 @@ class Greeter {
   struct Source {
     std::unique_ptr<Control> control;
     std::vector<Lane> lanes;
-    std::chrono::seconds silence{0};                   // for which it waits for a peer that it cannot reach
-    nlohmann::json wishes = nlohmann::json::object();  // of its glue
+    std::chrono::seconds silence{0};                   // how long it waits for a peer that it cannot reach
+    nlohmann::json wishes = nlohmann::json::object();  // what its hello asks for; nothing here reads it
   };
-  // A source has come back for the last word, and has heard that many bytes. Called by its caller's thread.
+  // A source has come back for the last word, of which it has `heard` bytes. Called by that caller's thread.
   using ComesBack = std::function<void(FrameSocket& socket, uint64_t heard)>;
 
-  // Lanes over a fabric are opened in `fabrics`; `slots` is the memory that bodies land in. `failure` learns
-  // that no more callers can be taken, and why.
+  // Lanes over a fabric are opened in `fabrics`; `slots` is the memory that bodies land in. If callers can no
+  // longer be accepted, `failure` gets the reason.
   Greeter(const Listener& listener, FabricDomains& fabrics, SlotPool& slots, ComesBack comes_back,
           Failure& failure);
   ~Greeter() { end(); }
 
   Result<> start();
   // Waits for a source with all its lanes. A peer that is not a valid source is refused, and the waiting goes
-  // on. An error: the listener was stopped, or has no room for one that calls.
+  // on. Fails if the listener was stopped, or if there is no descriptor or thread for a caller.
   Result<Source> await_source();
-  // Takes no more callers; those who are being greeted go on.
+  // Accepts no more callers. Those that are being greeted are not disturbed.
   void stop_listening() { listener_.stop(); }
-  // Hangs up on all callers; when it returns, none is being greeted any more.
+  // Disconnects all callers that are being greeted, and waits for their threads.
   void end();
 
  private:
@@ -85,7 +85,7 @@ class Greeter {
   std::optional<Error> closed_ WHERRY_GUARDED_BY(mutex_);  // why nobody is greeted any more
   std::string token_ WHERRY_GUARDED_BY(mutex_);            // of the source
   std::set<uint32_t> opening_ WHERRY_GUARDED_BY(mutex_);   // numbers of the lanes that a caller is opening
-  // As much of it as has come; nothing once it is complete and was taken.
+  // What has come of it; empty after await_source() has returned it.
   Source source_ WHERRY_GUARDED_BY(mutex_);
   std::optional<Connections> callers_;
   std::thread thread_;

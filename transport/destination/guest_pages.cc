@@ -102,11 +102,12 @@ Result<bool> GuestPages::complete(PageBatch& batch, bool in_order, std::vector<u
   return true;
 }
 
-// A channel whose pages are no longer seen may carry pages past the gate, so from here on the VMM has to
-// order them. It can if it has received, itself, everything that it has to remember. So it cannot if the
-// stream refers back to placed pages, nor if a channel of pages becomes opaque after some of them were
-// placed: the VMM skips zero pages that it believes untouched. (Those that are still seen the sink writes
-// out.)
+// Pages of an opaque channel are not seen here, so the gate cannot order them. The VMM has to, from its
+// stream. That goes wrong if it needs something that was placed past it:
+// - The rest of the stream refers back to placed pages (kNeedsPages).
+// - A data channel becomes opaque after pages of data channels were placed. The VMM does not write a zero
+//   page into memory that it takes for untouched, so an older placed page would stay there. (On channels that
+//   are still parsed, the sink writes such zero pages out.)
 Result<> GuestPages::go_opaque(const FrameHeader& record) {
   // Even if the blocks are not known yet: this channel's own pages may come ahead of them.
   gate_.withdraw();
@@ -115,8 +116,7 @@ Result<> GuestPages::go_opaque(const FrameHeader& record) {
   if (beside_main || (placed_ && (record.flags & kNeedsPages))) {
     return fail(
         "channel {} can no longer be parsed, after pages were placed directly; the guest stays at the "
-        "source. "
-        "Migrate with placement=relay",
+        "source. Migrate with placement=relay",
         record.channel);
   }
   return {};

@@ -3,9 +3,9 @@
 //     name_blocks() ─▶ open(): the pages of a batch may be placed at once
 //                   └▶ wait_turn(): they waited for their epoch, or are relayed
 //
-// The site's Placement writes pages to guest memory. Without one, all pages are relayed, and copies are kept
-// of those that later pages are a change of. When a channel becomes opaque the placement is withdrawn: what
-// has not landed by then is relayed.
+// The site's Placement writes pages to guest memory. Without one, all pages are relayed, and copies of pages
+// are kept where the source asks for it, so that later pages can be sent as a change of them. When a channel
+// becomes opaque the placement is withdrawn: what has not landed by then is relayed.
 //
 // Thread-safe for different pages. Only the landing thread of a channel waits in wait_turn().
 #pragma once
@@ -40,12 +40,12 @@ class GuestPages {
   struct Totals {
     bool withdrawn = false;      // pages are no longer placed, because a channel became opaque
     uint64_t copies_bytes = 0;   // memory of the copies that are kept now
-    uint64_t copies_budget = 0;  // bytes; the most that it may become
+    uint64_t copies_budget = 0;  // bytes; the most memory that copies may take
   };
 
   explicit GuestPages(LandingSite& site) : site_(site) {}
 
-  // The RAM blocks that batches refer to. Once: a second list is the peer's error.
+  // The RAM blocks that batches refer to. Fails if the peer sends a second list.
   Result<> name_blocks(const GuestBlocks& blocks);
   // Waits for the blocks; null when the session is over.
   const PageSpace* wait_blocks();
@@ -56,7 +56,7 @@ class GuestPages {
 
   // The VMM can take pages now.
   void ready() { gate_.ready(); }
-  // It takes nothing any more: no page is placed from here on, and nobody waits for a turn.
+  // The VMM takes nothing any more: no page is placed from here on, and nobody waits for a turn.
   void gone() { gate_.withdraw(); }
   // Ends all waiting, for good.
   void stop();
@@ -67,25 +67,25 @@ class GuestPages {
   Turn wait_turn(const FrameHeader& header, const PageBatch& batch);
   // Null: all pages are relayed.
   Placement* placement() const;
-  // Makes whole pages of a batch that refers to what is here, in `scratch`, and checks their sums.
-  // `in_order`: it lands in the order of epochs, so it may use and make copies. False: what is here is not
-  // what the batch refers to.
+  // Rebuilds in `scratch` the pages of a batch that refer to what is here, and checks the sums of all pages.
+  // `in_order`: the batch lands in the order of epochs, so it can use and make copies. Returns false if what
+  // is here is not what the batch refers to.
   Result<bool> complete(PageBatch& batch, bool in_order, std::vector<uint8_t>& scratch);
-  // That channel has delivered everything of `epoch`: see EpochGate.
+  // `channel` has delivered everything of `epoch`: see EpochGate.
   void finish_epoch(uint16_t channel, uint32_t epoch, uint32_t participants) {
     gate_.finish(channel, epoch, participants);
   }
-  // With this record a channel becomes opaque that may still carry pages.
+  // A channel that may still carry pages becomes opaque with this record.
   Result<> go_opaque(const FrameHeader& record);
 
   Totals totals() const;
 
  private:
-  // What is set up when the blocks are known, and stays.
+  // Set up when the blocks are known; unchanged after that.
   struct Ground {
     PageSpace space;
     std::unique_ptr<Placement> placement;
-    std::unique_ptr<CopyMirror> copies;  // null where there is a placement
+    std::unique_ptr<CopyMirror> copies;  // null if there is a placement
   };
   // Null before the blocks are known.
   const Ground* ground() const;
@@ -99,8 +99,8 @@ class GuestPages {
   std::optional<Ground> ground_ WHERRY_GUARDED_BY(mutex_);
   bool named_ WHERRY_GUARDED_BY(mutex_) = false;  // name_blocks() was called
   bool stopped_ WHERRY_GUARDED_BY(mutex_) = false;
-  std::atomic<bool> placed_ = false;              // a page was placed, or may be by now
-  std::atomic<bool> placed_beside_main_ = false;  // one of another channel than main
+  std::atomic<bool> placed_ = false;              // a page was placed, or is just being placed
+  std::atomic<bool> placed_beside_main_ = false;  // the same of a page of another channel than main
   std::atomic<bool> withdrawn_ = false;
 };
 

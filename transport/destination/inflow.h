@@ -16,7 +16,7 @@
 namespace wherry {
 
 struct Inflow {
-  // Something that the source is told of a frame.
+  // Tells the source something about a frame.
   using Tell = std::function<Result<>(uint16_t channel, uint64_t sequence)>;
 
   Inflow(LandingSite& to, Tell acknowledges, Tell asks_again, Failure& fails)
@@ -33,8 +33,8 @@ struct Inflow {
   GuestPages guest;
   std::atomic<uint64_t> placed_pages = 0;   // written to guest memory by the placement
   std::atomic<uint64_t> relayed_pages = 0;  // given to the channels' sinks instead
-  std::atomic<uint64_t> asked_again = 0;    // batches
-  std::atomic<size_t> held_bytes = 0;       // of frames that wait for their turn
+  std::atomic<uint64_t> asked_again = 0;    // batches that the source was asked for again
+  std::atomic<size_t> held_bytes = 0;       // memory of frames that wait for their turn
 };
 
 }  // namespace wherry

@@ -27,7 +27,7 @@ Result<ChannelFrames*> Landing::frames_of(uint16_t channel) {
 }
 
 Result<Berth> Landing::claim(const FrameHeader& header) {
-  if (header.channel >= kMaxChannels) return fail("a frame is of channel {}", header.channel);
+  if (header.channel >= kMaxChannels) return fail("a frame has the impossible channel {}", header.channel);
   auto frames = frames_of(header.channel);
   if (!frames) return pass_on(frames);
   auto claim = (*frames)->claim(header.sequence);

@@ -1,4 +1,5 @@
-// The destination's order: frames arrive on any lane, and land as their channel and epoch demand.
+// The order of all frames at the destination: they arrive on any lane, and land in the order of their channel
+// and epoch.
 //
 //     lane ─▶ claim(): a Berth for the frame, empty if it is here already
 //          ─▶ Berth::place(): pages whose epoch is open are placed at once, by the lane's own thread
@@ -29,27 +30,28 @@ class Landing {
   struct Totals {
     uint64_t placed_pages = 0;   // as in Inflow
     uint64_t relayed_pages = 0;  // as in Inflow
-    uint64_t asked_again = 0;    // batches that did not fit what is here
+    uint64_t asked_again = 0;    // batches that referred to what is not here
     GuestPages::Totals guest;
   };
 
   Landing(LandingSite& site, Tell acknowledge, Tell again, Failure& failure);
-  // The session has failed, or all channels are closed.
+  // Waits for the channels' threads. The session must have failed, or all channels must be closed.
   ~Landing();
 
-  // The head of a frame has come. Before anything of it is placed the frame is claimed, so that it lands
-  // once. An empty Berth: it is here already, whatever became of it, which is an error unless a lane was
-  // lost. Errors are the peer's doing, or come for want of a thread.
+  // The head of a frame has come. The frame is claimed before anything of it is placed, so that it lands
+  // once. Returns an empty Berth if it came before and a lane was lost since, because the source then sends
+  // again. Fails if it came twice without that, if its channel or number is impossible, or if a thread is
+  // lacking.
   Result<Berth> claim(const FrameHeader& header);
   // From now on the source may send again what it believes to be lost.
   void lane_lost() { lane_lost_ = true; }
   GuestPages& guest() { return inflow_.guest; }
-  // Whether every channel that ever came has ended.
+  // Whether every channel that has begun is closed.
   bool all_closed() const;
   Totals totals() const;
 
  private:
-  // A new one, if need be.
+  // Begins the channel if it is new.
   Result<ChannelFrames*> frames_of(uint16_t channel);
 
   Inflow inflow_;

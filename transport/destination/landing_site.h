@@ -25,7 +25,7 @@ class ChannelSink {
   virtual Result<> record(std::span<const uint8_t> bytes, uint16_t flags) = 0;
   // With `placed`, pages of blocks that the placement takes are in guest memory already.
   virtual Result<> pages(const PageBatch& batch, bool placed) = 0;
-  // The channel ends in this direction; `both_ways`: the source's VMM takes nothing more of it either.
+  // The channel ends in this direction. `both_ways`: the source's VMM reads nothing more from it either.
   virtual Result<> close(bool both_ways) = 0;
 };
 
@@ -33,16 +33,16 @@ class ChannelSink {
 // Thread-safe for different pages.
 class Placement : public PageBases {
  public:
-  // The parts of guest RAM that are mapped in this process: targets() lie in them.
+  // The parts of guest RAM that are mapped in this process. What targets() returns lies in them.
   virtual std::vector<std::span<uint8_t>> memory() const { return {}; }
   // Whether it takes the pages of a block.
   virtual bool takes(uint16_t block) const = 0;
   // Whether it takes every page of the batch.
   virtual bool takes_all(const PageBatch& batch) const = 0;
-  // If the memory of all pages of the batch that carry bytes can be written here: fills `where` with it, in
-  // order.
+  // Whether this process can write the memory of all pages of the batch that carry bytes. Fills `where` with
+  // that memory, in order.
   virtual bool targets(const PageBatch& batch, std::vector<iovec>& where) = 0;
-  // Writes the pages that it takes; with `bytes_there`, those that carry bytes are written already.
+  // Writes the pages that it takes. `bytes_there`: those that carry bytes are written already.
   virtual Result<> place(const PageBatch& batch, bool bytes_there) = 0;
 };
 

@@ -9,8 +9,8 @@
 namespace wherry {
 namespace {
 
-// Up to that length a body does not take a slot: kMostLongBodies of longer ones are 128 MiB, which is all
-// that a source may have in flight.
+// A body up to this length takes no slot. kMostLongBodies longer ones are more than 128 MiB, which is all
+// that a source can have in flight.
 constexpr size_t kSmallBody = 128 * 1024;
 
 }  // namespace
@@ -44,7 +44,7 @@ void LaneReader::settle() {
 Result<> LaneReader::take_head() {
   auto berth = landing_.claim(head_.header);
   if (!berth) return pass_on(berth);
-  // It stays in the list while its body is received: what is left of it may come until settle().
+  // It stays in the list while its body is received: bytes can arrive in its memory until settle().
   Incoming& frame = on_their_way_.emplace_back(Incoming{.berth = std::move(*berth)});
   auto landed = begin(frame);
   if (!landed) return pass_on(landed);
@@ -54,7 +54,7 @@ Result<> LaneReader::take_head() {
   return done;
 }
 
-// Finds out where the body of a frame goes, and lets it land there; whether it is there.
+// Decides where the body of a frame goes, and receives it there. Returns whether all of it is there.
 Result<bool> LaneReader::begin(Incoming& frame) {
   const FrameHeader& header = head_.header;
   if (!frame.berth) {
@@ -87,7 +87,7 @@ Result<bool> LaneReader::begin_batch(Incoming& frame) {
   }
   const size_t length = uint64_t{header.body_length} - header.pack_length + header.plain_length;
   if (length > kSlotBytes || header.plain_length > kMostPlain) return fail("a batch of {} bytes", length);
-  // A slot is for a full batch. Of short ones more may come than there are slots, in as many bytes.
+  // Short batches take no slot: more of them fit into the window than there are slots.
   Slot slot;
   if (length > kSmallBody) {
     slot = slots_.try_take();
@@ -97,7 +97,7 @@ Result<bool> LaneReader::begin_batch(Incoming& frame) {
   return land_plain(frame);
 }
 
-// Lands the body of a frame so that its pack can be unpacked in front of what follows it.
+// Receives the body of a frame so that its pack can be unpacked in front of the bytes that follow the pack.
 Result<bool> LaneReader::land_plain(Incoming& frame) {
   const FrameHeader& header = head_.header;
   if (header.pack_length == header.plain_length) {

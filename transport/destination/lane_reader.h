@@ -1,8 +1,8 @@
 // The reader of one lane at the destination: takes the heads of frames, says where each body goes, unpacks
 // it, and lands it.
 //
-// Raw pages whose epoch is open are received right where they belong. Several bodies may be on their way at
-// once; a frame that is there at once may overtake them.
+// Raw pages whose epoch is open are received right where they belong. Several bodies can be on their way at
+// once, and a frame whose body is there already can overtake them.
 //
 // Used by one thread, the lane's own.
 #pragma once
@@ -20,8 +20,8 @@
 
 namespace wherry {
 
-// How many batches a source may have in flight that are too long for anything but a slot (SourceSession
-// bounds their bytes).
+// Slots for long bodies, those of more than 128 KiB. There are enough of them, because SourceSession limits
+// the bytes in flight to 128 MiB.
 inline constexpr size_t kMostLongBodies = 1024;
 
 class LaneReader {
@@ -32,16 +32,16 @@ class LaneReader {
 
   // Returns when the lane has ended, or an error came over it: lane.lost() tells which.
   Error run();
-  // After run(): once this returns, nothing that was on its way lands any more, and those frames may come
+  // After run(): once this returns, nothing that was on its way lands any more, and those frames can come
   // again over other lanes.
   void settle();
 
  private:
-  // A frame of which the head has come, until it is done with.
+  // A frame whose head has come, until it has arrived.
   struct Incoming {
     Berth berth;                         // empty: the frame is here already
-    std::span<uint8_t> plain{};          // of the berth's memory: what the frame unpacks to; empty in place
-    std::vector<uint8_t> thrown_away{};  // where the body goes of a frame that is here already
+    std::span<uint8_t> plain{};          // the unpacked frame, in the berth's memory; empty if in place
+    std::vector<uint8_t> thrown_away{};  // the body of a frame that is here already
   };
   Result<> take_head();
   Result<bool> begin(Incoming& frame);
@@ -52,7 +52,7 @@ class LaneReader {
   LaneReceiver& lane_;
   Landing& landing_;
   SlotPool& slots_;
-  FrameHead head_;                     // the last that came
+  FrameHead head_;                     // of the frame that came last
   std::deque<Incoming> on_their_way_;  // in the order in which their bodies come
   BatchDecoder decoder_;
   std::vector<uint8_t> pack_;

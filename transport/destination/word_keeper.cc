@@ -7,7 +7,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Within which a source asks again that lost its connections: see SourceSession::last_word().
+// A source that lost its connections comes back within this time: see SourceSession::last_word().
 constexpr std::chrono::seconds kComesBack{2};
 // For the connection of a source that comes back: see Connections.
 constexpr size_t kTellDescriptors = 2;
@@ -27,7 +27,7 @@ bool WordKeeper::may_come_back(LandingSite::Guest guest) const {
   return guest == LandingSite::Guest::may_be_here || source_holds_ || source_vanished_;
 }
 
-// A source that vanished may have begun to hold on just then. It comes back soon, if at all.
+// A source that vanished may have sent may_be_there without its arriving. It comes back soon, if at all.
 bool WordKeeper::keep(std::chrono::seconds longest) {
   const auto until = Clock::now() + longest;
   LandingSite::Guest guest = site_.give_up();

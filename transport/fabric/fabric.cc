@@ -10,16 +10,17 @@
 namespace wherry::fabric {
 namespace {
 
-// libfabric's own cache would let the peer read and write all registered memory, whatever it is for, and keep
-// it registered when we no longer do. The variable is read once, when libfabric loads its providers.
+// libfabric's registration cache would let the peer read and write all registered memory, whatever it is for,
+// and would keep memory registered that Wherry has released. The variable is read once, when libfabric loads
+// its providers.
 void forbid_cache() {
   static std::once_flag once;
   std::call_once(once, [] { ::setenv("FI_MR_CACHE_MONITOR", "disabled", 1); });
 }
 
-// How many pieces of memory one write may gather, in the order in which we ask. Many are good, because pages
-// lie apart in a channel's stream and each write has its acknowledgement. A provider grants few unless it is
-// asked, and offers no path if it is asked for more than it has.
+// How many pieces of memory one write can gather, in the order in which they are asked for. Many are better,
+// because pages lie apart in a channel's stream and each write is acknowledged. A provider grants few unless
+// it is asked, and offers no path if it is asked for more than it has.
 constexpr std::array<size_t, 3> kPieces{16, 8, 0};
 
 Result<Info> path(const std::string& provider, const std::string& address, const std::string& port,

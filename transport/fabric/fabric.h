@@ -35,7 +35,7 @@ struct FreeInfo {
 };
 using Info = std::unique_ptr<fi_info, FreeInfo>;
 
-// path_to: the path to somebody who listens at a numeric address. path_at: a path to listen on, at a local
+// path_to: the path to a listener at a numeric address. path_at: a path to listen on, at a local
 // address and a port that the kernel chooses. Errors say why there is none, and what to look at.
 Result<Info> path_to(const std::string& provider, const std::string& address, uint16_t port);
 Result<Info> path_at(const std::string& provider, const std::string& address);

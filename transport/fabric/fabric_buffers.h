@@ -22,7 +22,7 @@ class FabricBuffers {
     size_t receive_count = 0;
   };
   struct Buffer {
-    fi_context2 context{};  // the provider's while an operation is posted. First: completions name it
+    fi_context2 context{};  // for the provider. The first member, because completions name buffers by it
     std::span<uint8_t> bytes;
     size_t sending = 0;  // bytes of the message that is being sent from here
   };
@@ -40,7 +40,7 @@ class FabricBuffers {
   Buffer* sent(void* context) { return find(sends_, context); }
   Buffer* received(void* context) { return find(receives_, context); }
 
-  // What operations on these buffers have to name their memory by.
+  // The descriptor of their memory, which every operation on them needs.
   void* descriptor() const { return fi_mr_desc(region_.get()); }
 
  private:

@@ -14,8 +14,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long one wait for what is done may take: another thread may have taken the sign of it, and a provider
-// that refuses an operation may lack something else than room in its queue.
+// How long one wait for completions can take. It is short, because another thread may have taken the
+// completion that was waited for, and a provider that refuses an operation may lack something other than room
+// in its queue.
 constexpr std::chrono::milliseconds kRetry{5};
 
 }  // namespace
@@ -83,11 +84,11 @@ Result<> FabricConnection::post_receive(Buffer& buffer) {
 
 void FabricConnection::receive_again(Buffer& buffer) {
   Lock reading(reading_);
-  // If that fails, the connection has ended, which next() finds.
+  // If that fails, the connection has ended, and next() notices that.
   if (endpoint_.is_open()) (void)post_receive(buffer);
 }
 
-// Until `ready`, which is called with the lock held, or the end.
+// Waits until `ready` returns true or the connection ends. `ready` is called with the lock held.
 template <class Ready>
 Result<> FabricConnection::wait_done(Ready&& ready) {
   for (;;) {
@@ -100,7 +101,8 @@ Result<> FabricConnection::wait_done(Ready&& ready) {
   }
 }
 
-// Takes what is done. If nothing is, waits for a short time: for that, for `ready`, or for the end.
+// Takes completions of operations. If there are none, waits a short time for one, for `ready`, or for the
+// end.
 template <class Ready>
 Result<> FabricConnection::look_for_done(Ready&& ready) {
   auto taken = take_completions(Queue::done);
@@ -182,7 +184,7 @@ FabricConnection::Write* FabricConnection::take_write(size_t bytes) {
   return write;
 }
 
-// Whether there were any.
+// Returns whether there were any.
 Result<bool> FabricConnection::take_completions(Queue queue) {
   Lock reading(reading_);
   if (!endpoint_.is_open()) return tl::make_unexpected(end({}));
@@ -191,7 +193,7 @@ Result<bool> FabricConnection::take_completions(Queue queue) {
   if (got == -FI_EAGAIN) return false;
   if (got == -FI_EAVAIL) {
     got = endpoint_.read_error(queue);
-    // What is posted when an endpoint goes is cancelled. The reason is on the event queue, if there is one.
+    // Operations are cancelled when their endpoint ends. The reason is on the event queue, if there is one.
     if (got == -FI_ECANCELED) {
       if (auto going = look_for_end(); !going) return pass_on(going);
     }
@@ -253,12 +255,13 @@ Result<> FabricConnection::look_for_end() {
   return {};
 }
 
-// Until anything comes on that queue, until the end, or until `ready`, which is called with the lock held.
+// Waits until anything comes on that queue, the connection ends, or `ready` returns true, at most `longest`.
+// `ready` is called with the lock held.
 template <class Ready>
 void FabricConnection::wait(Queue queue, std::chrono::milliseconds longest, Ready&& ready) {
   if (!endpoint_.may_sleep(queue)) return;
   {
-    // Another thread may have emptied the queue before it was told to say that something comes.
+    // Another thread may have emptied the queue before its descriptor was armed.
     Lock lock(mutex_);
     if (ready()) return;
   }
@@ -281,7 +284,7 @@ Result<std::optional<FabricConnection::Event>> FabricConnection::next(std::chron
     if (auto event = take_arrival()) return event;
     if (!more) return pass_on(more);
     if (*more) continue;
-    // What is done and has no thread waiting for it must not look like a dead link.
+    // Completions that no thread waits for have to be taken too, or the link would look dead.
     if (auto done = take_completions(Queue::done); !done) return pass_on(done);
     if (auto going = look_for_end(); !going) {
       // What came before the end may have become visible only now.

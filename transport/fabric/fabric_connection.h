@@ -1,14 +1,14 @@
 // A connection over a fabric: messages in registered buffers both ways, writes into memory that the peer has
 // named, and the connection's end.
 //
-// The end shows on the event queue (the peer went), on the TCP connection beside it (adopt()), which the
-// kernel watches, or in time: something that was posted is not done within `silence`, because a dead link
-// shows on none of a device's queues. A thread that does not wait for what it posted is not woken when that
-// is done.
+// The end shows on the event queue (the peer has gone), on the TCP connection beside it (adopt()), which the
+// kernel watches, or by time: a posted operation is not done within `silence`. A dead link shows only by
+// time, on none of a device's queues. An operation that is done wakes only threads that wait for operations,
+// not the one in next().
 //
-// next() is called by one thread at a time; everything else may be called by any thread once adopt() has
-// returned. After the end all calls fail with its reason. The destructor may take a minute if the link is
-// dead (the kernel waits for the device), so it is to run where nobody waits for it.
+// next() is called by one thread at a time; everything else can be called by any thread once adopt() has
+// returned. After the end all calls fail with its reason. The destructor can take a minute if the link is
+// dead, because the kernel waits for the device: destroy it where nothing waits for that.
 #pragma once
 
 #include <chrono>
@@ -37,8 +37,8 @@ class FabricConnection {
   using Deadline = FabricEndpoint::Deadline;
   using Target = FabricEndpoint::Target;
 
-  // A message that has come; move-only. When it goes, its buffer receives again. It must go before the
-  // connection does.
+  // A message that has come; move-only. When it is destroyed, its buffer receives again. It must not outlive
+  // the connection.
   class Message {
    public:
     Message() = default;
@@ -57,49 +57,51 @@ class FabricConnection {
     size_t length_ = 0;
   };
   struct Event {
-    Message message;   // none: a write of the peer's has landed
-    uint32_t tag = 0;  // of that write
+    Message message;   // empty: the event is a write of the peer that has landed
+    uint32_t tag = 0;  // of the write, if it is one
   };
 
-  // Calls somebody who listens there. `hello` is what the listener knows the caller by.
+  // Calls a listener. It recognizes the caller by `hello`.
   static Result<std::unique_ptr<FabricConnection>> connect(FabricDomains& domains, const fi_info& path,
                                                            const Shape& shape, std::span<const uint8_t> hello,
                                                            Deadline until);
-  // Answers a call that came on those events (FabricListener).
+  // Answers a call that has come on `events` (FabricListener).
   static Result<std::unique_ptr<FabricConnection>> answer(std::shared_ptr<FabricDomain> domain,
                                                           fi_info& caller, const Shape& shape,
                                                           fabric::Owned<fid_eq> events, Deadline until);
   ~FabricConnection();
 
-  // Takes the TCP connection beside it, and from now on bounds how long anything posted may take.
+  // Takes the TCP connection beside it. From now on the connection ends if a posted operation takes longer
+  // than `silence`.
   void adopt(std::unique_ptr<FrameSocket> socket, std::chrono::seconds silence);
 
-  // Sends a message. `write` writes it to a buffer of Shape::send_bytes, for which this waits if all are in
-  // use, and returns its length.
+  // Sends a message. Waits for a free buffer of Shape::send_bytes. `write` writes the message to it, and
+  // returns its length.
   Result<> send(const std::function<size_t(std::span<uint8_t>)>& write);
-  // Writes registered pieces of memory, one after the other, to consecutive bytes of the peer's memory. With
-  // `tag`, which the peer is told when the last of them has landed. Each piece must stay as it is until
+  // Writes registered pieces of memory, one after the other, to consecutive bytes of the peer's memory. If
+  // there is a `tag`, the peer gets it when the last piece has landed. Each piece must stay unchanged until
   // idle(), or until the peer has said that it is there.
   Result<> write(std::span<const std::span<const uint8_t>> pieces, Target to, std::optional<uint32_t> tag);
 
-  // What comes next; nothing if nothing did within `longest`.
+  // The next event; nothing if none came within `longest`.
   Result<std::optional<Event>> next(std::chrono::milliseconds longest);
-  // Whether the peer owes a write. That counts as something posted.
+  // Says whether the peer owes a write. If it does, that counts as a posted operation.
   void owe(bool write);
 
-  // Whether all that was posted is done.
+  // Whether all posted operations are done.
   bool idle() const;
-  // Whether all is done, and nothing got through for a third of `silence`.
+  // Whether all posted operations are done, and nothing got through for a third of `silence`.
   bool quiet() const;
   Result<> wait_idle();
-  // Ends it; ended() from then on.
+  // Ends the connection.
   void shut();
   bool ended() const;
-  // Ends it, and all access of the peer to this side's memory. May take a minute if the link is dead.
+  // Ends the connection, and all access of the peer to this side's memory. Can take a minute if the link is
+  // dead.
   void close_endpoint();
 
   FabricDomain& domain() const { return *domain_; }
-  // Bytes that were posted and are not done.
+  // Bytes of posted operations that are not done.
   size_t bytes_waiting();
   const std::string& peer() const { return peer_; }
 
@@ -139,12 +141,12 @@ class FabricConnection {
   const std::shared_ptr<FabricDomain> domain_;
   std::string peer_;
   std::unique_ptr<FrameSocket> socket_;  // the TCP connection beside this; null until adopt()
-  wherry::Event wake_;                   // of threads that wait, when the connection has ended
+  wherry::Event wake_;                   // wakes threads that wait when the connection has ended
   FabricBuffers buffers_;
   FabricEndpoint endpoint_;
 
-  // Locks are taken in this order: reading_, ending_, mutex_. The endpoint is closed under reading_ and after
-  // the end, so operations are posted under reading_, or under mutex_ before the end.
+  // Locks are taken in this order: reading_, ending_, mutex_. The endpoint is closed under reading_, after
+  // ended_ was set. So an operation is posted under reading_, or under mutex_ while ended_ is not set.
   Mutex reading_;        // of completions
   Mutex ending_;         // why it ended is asked once
   mutable Mutex mutex_;  // also for which buffers are free

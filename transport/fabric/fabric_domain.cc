@@ -92,7 +92,7 @@ bool FabricDomain::serves(const fi_info& path) const {
   return provider_ == path.fabric_attr->prov_name && name_ == fabric::device(path);
 }
 
-// Null: it was given before.
+// Null: it was added before.
 FabricDomain::Area* FabricDomain::add(std::span<uint8_t> memory, size_t unit, Use use) {
   if (memory.empty() || area_of(memory.data())) return nullptr;
   areas_.push_back(std::make_unique<Area>());
@@ -155,7 +155,7 @@ Result<fabric::Owned<fid_mr>> FabricDomain::register_memory(std::span<uint8_t> m
                              &region, nullptr);
   if (code == -FI_ENOMEM) {
     return fail(
-        "{} may not lock {} bytes of memory: raise the limit (ulimit -l unlimited, LimitMEMLOCK=infinity in "
+        "{} cannot lock {} bytes of memory: raise the limit (ulimit -l unlimited, LimitMEMLOCK=infinity in "
         "the unit of wherryd)",
         name_, memory.size());
   }
@@ -196,7 +196,7 @@ std::optional<FabricDomain::Reach> FabricDomain::find(std::span<const uint8_t>& 
     return std::nullopt;
   }
   if (!register_unit(*area, unit)) {
-    if (area->guest) on_demand_ = false;  // register_guest() tries without, and notes why if that fails too
+    if (area->guest) on_demand_ = false;  // register_guest() then tries, and keeps the reason if it fails too
     return std::nullopt;
   }
   return reach(*area, unit, piece.data());

@@ -4,11 +4,11 @@
 // There are two kinds of memory: the program's own (slots, message buffers), which is registered in units as
 // they are needed, and guest RAM.
 //
-// A domain may register on demand: then a page is allocated when it is written, and looked up again if it was
-// taken away. There a unit of guest RAM is registered when it is first asked for. Any other domain makes what
-// it registers resident (it allocates every page) and keeps those pages. There a unit of guest RAM is
-// registered only once all its pages are resident anyway, by a thread that nobody waits for. Guest RAM that
-// is not registered is reached through the program's own memory and one copy.
+// Some domains register on demand: a page is allocated when it is written, and looked up again if it was
+// taken away. With them, a unit of guest RAM is registered when it is first asked for. With all others,
+// registration makes memory resident (it allocates every page) and keeps those pages. So a unit of guest RAM
+// is registered only once all its pages are resident anyway, by a thread that nobody waits for. Guest RAM
+// that is not registered is reached through the program's own memory and one copy.
 //
 // Guest RAM must not lose pages that a registration keeps (balloon, discard), because writes would go to the
 // pages that were there before. At a destination nothing does that while pages arrive: its guest does not
@@ -35,8 +35,8 @@
 
 namespace wherry {
 
-// Makes vectors whose memory begins at the beginning of a page. With registration on demand soft-RoCE writes
-// there, whatever place in the page was named (seen in Linux 6.18 and 7.3).
+// Allocates memory that begins at the beginning of a page. With registration on demand, soft-RoCE ignores the
+// offset within a page and writes to the page's beginning (seen in Linux 6.18 and 7.3).
 template <class T>
 struct PageAllocator {
   using value_type = T;
@@ -53,23 +53,23 @@ class FabricDomain {
   enum class Use { buffers, source, target };
   // How operations name a place in registered memory.
   struct Reach {
-    void* descriptor = nullptr;  // this side's
-    uint64_t address = 0;        // the peer's
-    uint64_t key = 0;            // the peer's
+    void* descriptor = nullptr;  // for operations of this side
+    uint64_t address = 0;        // for operations of the peer
+    uint64_t key = 0;            // for operations of the peer
   };
 
   static Result<std::shared_ptr<FabricDomain>> open(const fi_info& path);
   ~FabricDomain();
 
-  // Own memory, used in pieces that do not cross a multiple of `unit` bytes. Does nothing if the memory was
-  // given before.
+  // Adds the program's own memory. It is used in pieces that do not cross a multiple of `unit` bytes. Does
+  // nothing if the memory was added before.
   void add_own(std::span<uint8_t> memory, size_t unit, Use use);
-  // Does nothing if the memory was given before.
+  // Adds guest RAM. Does nothing if it was added before.
   void add_guest(std::span<uint8_t> memory);
 
   // Registers memory, which must outlive the registration.
   Result<fabric::Owned<fid_mr>> register_memory(std::span<uint8_t> memory, Use use);
-  // A place in memory that was registered so.
+  // A place in memory that register_memory() has registered.
   Reach reach(fid_mr& region, std::span<const uint8_t> memory, const uint8_t* at) const;
 
   // A place in own memory, which is registered now if it is not yet.
@@ -111,7 +111,7 @@ class FabricDomain {
   const bool by_address_;  // the peer names memory by its virtual address, not by an offset
   const fabric::Owned<fid_fabric> fabric_;
   const fabric::Owned<fid_domain> domain_;
-  std::atomic<uint64_t> next_key_ = 1;  // of a registration, where the provider lets us choose
+  std::atomic<uint64_t> next_key_ = 1;  // of the next registration, if the provider takes our keys
   std::atomic<bool> on_demand_;         // false from the first time that it fails
   mutable Mutex mutex_;                 // also for units and wanted of each area
   Condition wanted_;                    // something is in the queue, or it is time to stop

@@ -5,7 +5,7 @@
 namespace wherry {
 namespace {
 
-// Completions that may wait to be read.
+// The size of a completion queue.
 constexpr size_t kCompletions = 1024;
 // The longest write in bytes, whatever the provider allows.
 constexpr size_t kLongestWrite = 8 << 20;

@@ -1,4 +1,4 @@
-// A fabric's event queue: what its connection manager says of calls, of connections and of their ends.
+// A fabric's event queue: what its connection manager says about calls, connections and their ends.
 //
 // Thread-safe as libfabric's queue is.
 #pragma once
@@ -20,11 +20,11 @@ struct CmEvent {
 
 Result<Owned<fid_eq>> open_events(fid_fabric* fabric);
 
-// How long one wait on a fabric's queues may take. It is short, because the caller looks in between whether
-// somebody has given up.
+// How long one wait on a fabric's queues takes at most. It is short, because between two waits the caller
+// looks whether it should give up.
 inline constexpr std::chrono::milliseconds kEventLook{100};
 
-// The next event; nothing if none came in time. An error is that of the peer or the device.
+// The next event; nothing if none came in time. Errors are those of the peer or the device.
 Result<std::optional<CmEvent>> next_event(fid_eq* events, std::chrono::milliseconds longest);
 
 }  // namespace wherry::fabric

@@ -21,7 +21,7 @@ using Clock = std::chrono::steady_clock;
 
 // How long the call and the sample may take. Over soft-RoCE they take a second on a busy machine.
 constexpr std::chrono::seconds kConnect{10};
-// How long the other side may take to try.
+// How long the other side's attempt may take.
 constexpr std::chrono::milliseconds kOtherTries{15000};
 constexpr size_t kKeyBytes = 16;
 // In bytes. The sample goes the way of a guest's pages. At the source a page of the guest lies anywhere in
@@ -81,7 +81,7 @@ Result<std::unique_ptr<FabricConnection>> call(const nlohmann::json& where, cons
   if (!port) return pass_on(port);
   auto key = numbers<uint8_t>(where, "key");
   if (!key) return pass_on(key);
-  if (key->size() != kKeyBytes) return fail("the receiver's key is unsound");
+  if (key->size() != kKeyBytes) return fail("the receiver's key has the wrong length");
   auto path = fabric::path_to(wish.provider, address, *port);
   if (!path) return pass_on(path);
   const auto until = Clock::now() + kConnect;
@@ -131,7 +131,7 @@ Result<> await_sample(FabricConnection& connection, const Key& key, SlotPool& po
 }  // namespace
 
 std::string why_no_fabric(const FabricWish& wish) {
-  if (wish.use == FabricWish::Use::never) return "not wished";
+  if (wish.use == FabricWish::Use::never) return "not asked for";
   std::error_code none;
   // Most hosts have no device, and need not load libfabric's providers.
   const std::filesystem::directory_iterator devices("/sys/class/infiniband", none);
@@ -151,7 +151,7 @@ Result<FabricPath> call_fabric(FrameSocket& socket, const nlohmann::json& welcom
                                FabricDomains& domains, SlotPool& pool) {
   const auto where = welcome.find("fabric");
   if (where == welcome.end() || !where->is_object())
-    return FabricPath{nullptr, text_of(welcome, "no_fabric", "the receiver's Wherry knows no RDMA")};
+    return FabricPath{nullptr, text_of(welcome, "no_fabric", "the receiver's Wherry does not know RDMA")};
   auto called = call(*where, numeric_address(socket.fd(), End::peer), wish, domains, pool);
   socket.set_patience(kOtherTries);
   nlohmann::json word = {{"fabric", called.has_value()}};
@@ -197,13 +197,13 @@ Result<FabricPath> answer_fabric(FrameSocket& socket, const nlohmann::json& hell
   auto got = socket.receive_head(head);
   if (!got) return pass_on(got);
   if (!*got || head.header.type != FrameType::lane_path)
-    return fail("{} named no path for its lane", socket.peer());
+    return fail("{} sent no lane_path for its lane", socket.peer());
   auto body = socket.receive_body();
   if (!body) return pass_on(body);
   auto word = read_map(*body, socket.peer());
   if (!word) return pass_on(word);
   std::string why;
-  // A caller who was not answered does not know why.
+  // A source whose call was not answered does not know why.
   if (connection && !says_yes(*word)) {
     why = "at the source, " + text_of(*word, "why", "no reason was given");
   } else if (!sample) {

@@ -8,9 +8,9 @@
 //   lane_path {fabric: yes or no} ─────────▶
 //   ◀──────────── welcome {fabric: yes or no}
 //
-// A lane that cannot stays on the TCP connection, and both ends know why. A lane that can keeps the TCP
-// connection open as well, because there the kernel tells when the peer goes. Each call returns within half
-// a minute.
+// If it cannot, the lane stays on the TCP connection, and both ends know why. If it can, the TCP connection
+// stays open beside the fabric, because there the kernel reports at once that the peer is gone. Each call
+// returns within half a minute.
 #pragma once
 
 #include <memory>
@@ -29,14 +29,14 @@ struct FabricPath {
   std::string why_not;
 };
 
-// Why no lane of this host can go over a fabric, whoever the peer is; empty: some may. Call it first before
-// a peer waits: it may take seconds, because libfabric loads its providers.
+// Why no lane of this host can go over a fabric, whatever the peer is; empty: it depends on the peer. The
+// first call can take seconds, because libfabric loads its providers, so make it before a peer waits.
 std::string why_no_fabric(const FabricWish& wish);
 
-// Whether there is a way to the peer, so that the lane_hello asks for it; an error says why not.
+// Whether there is a path to the peer, for which lane_hello then asks. The error says why there is none.
 Result<> find_fabric(const FrameSocket& socket, const FabricWish& wish);
 
-// The source's part after the welcome. An error is one of the TCP connection.
+// The source's part after the welcome. Fails only if the TCP connection fails.
 Result<FabricPath> call_fabric(FrameSocket& socket, const nlohmann::json& welcome, const FabricWish& wish,
                                FabricDomains& domains, SlotPool& pool);
 

@@ -10,7 +10,7 @@ namespace {
 
 // Credits are given back together once there are this many, unless a grant takes them along.
 constexpr uint32_t kGiveBack = kFabricCredits / 4;
-// How long one wait for a message may take. The end of the lane is found meanwhile.
+// How long one wait for a message takes. It ends earlier if the lane ends.
 constexpr std::chrono::seconds kMessageLook{1};
 
 }  // namespace
@@ -142,7 +142,7 @@ Result<> FabricLaneReceiver::land_messages(std::span<iovec> where) {
       to = to.subspan(part.size());
     }
   }
-  if (!rest_.empty()) return fail("{} sent more than a body", peer());
+  if (!rest_.empty()) return fail("{} sent more than the body of its frame", peer());
   if (sum.value() != header_.body_sum) {
     return fail("{}: a frame was damaged on its way (channel {}, frame {}, {} bytes)", peer(),
                 header_.channel, header_.sequence, header_.body_length);
@@ -181,7 +181,8 @@ Result<> FabricLaneReceiver::grant(std::span<iovec> where) {
   return answer(std::move(answered));
 }
 
-// Where the source can write if the whole body goes in place; false: it cannot, without waiting.
+// Finds the pieces that the source can write if the whole body goes in place. False: not all of that memory
+// is registered now, or it has too many pieces.
 bool FabricLaneReceiver::into_place(std::span<const iovec> where, std::vector<FabricPiece>& pieces) {
   for (size_t i = 0; i < where.size();) {
     const auto* const start = static_cast<const uint8_t*>(where[i].iov_base);

@@ -1,8 +1,8 @@
 // The destination's half of a lane over a fabric (fabric_message.h has what goes over it).
 //
-// land() copies a body that comes in messages out of them. A body that was offered it grants: the source may
-// write it to registered memory among `where`, or if not all of that is registered to a buffer of the lane's,
-// from which it is copied once it is there.
+// If a body comes in messages, land() copies it out of them. If it was offered, land() answers with a grant:
+// the source can write to `where`, if all of that memory is registered. Otherwise it writes to a buffer of
+// the lane, from which the body is copied once it is there.
 #pragma once
 
 #include <sys/uio.h>
@@ -49,7 +49,7 @@ class FabricLaneReceiver : public LaneReceiver {
   struct Granted {
     uint32_t tag = 0;                // of its offer
     std::unique_ptr<Bounce> bounce;  // where it is written to first; null: in place
-    std::vector<iovec> where;        // where it is copied to from there
+    std::vector<iovec> where;        // where `bounce` is copied to; empty if in place
   };
   Result<> look(const char* what);
   Result<FabricConnection::Message> await_message(const char* what);
@@ -67,15 +67,15 @@ class FabricLaneReceiver : public LaneReceiver {
 
   const std::unique_ptr<FabricConnection> connection_;
   FrameHeader header_;                              // of the frame whose head came last
-  FabricConnection::Message message_;               // the one that `rest_` is in
-  std::span<const uint8_t> rest_;                   // of that frame's body, what has come and has not landed
-  std::optional<uint32_t> offer_;                   // that frame's body was offered, with this tag
-  std::deque<FabricConnection::Message> messages_;  // that have come and were not read
-  std::deque<Granted> granted_;                     // in the order in which they are written
-  size_t written_ = 0;                              // bodies at the beginning of `granted_` that are there
-  std::vector<std::unique_ptr<Bounce>> bounces_;    // that are free
-  uint32_t owed_credits_ = 0;                       // that the source gets with the next answer
-  std::atomic<uint64_t> written_bytes_ = 0;         // of bodies that are granted in place
+  FabricConnection::Message message_;               // the message that `rest_` is in
+  std::span<const uint8_t> rest_;                   // bytes of that body that came and have not landed
+  std::optional<uint32_t> offer_;                   // the tag of its offer, if that frame's body was offered
+  std::deque<FabricConnection::Message> messages_;  // messages that came and are not read yet
+  std::deque<Granted> granted_;                     // in the order in which the source writes them
+  size_t written_ = 0;                              // how many at the beginning of `granted_` are written
+  std::vector<std::unique_ptr<Bounce>> bounces_;    // buffers that are free
+  uint32_t owed_credits_ = 0;                       // messages; the next answer gives them back to the source
+  std::atomic<uint64_t> written_bytes_ = 0;         // bytes of bodies that were granted in place
 };
 
 }  // namespace wherry

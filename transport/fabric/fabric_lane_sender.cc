@@ -7,9 +7,9 @@
 namespace wherry {
 namespace {
 
-// In bytes. A smaller body is there sooner in one message or two than a grant is back.
+// In bytes. A smaller body arrives in one or two messages sooner than a grant would come back.
 constexpr size_t kSmallestOffer = 64 * 1024;
-// How long one wait for an answer may take. The end of the lane is found meanwhile.
+// How long one wait for an answer takes. It ends earlier if the lane ends.
 constexpr std::chrono::seconds kAnswerLook{1};
 
 size_t length_of(std::span<const std::span<const uint8_t>> pieces) {
@@ -23,7 +23,7 @@ class PieceReader {
  public:
   explicit PieceReader(std::span<const std::span<const uint8_t>> pieces) : left_(pieces) { skip_empty(); }
   bool at_end() const { return left_.empty(); }
-  // The next bytes, `most` if there are as many; valid until the next call.
+  // The next bytes, at most `most`. Valid until the next call.
   std::span<const std::span<const uint8_t>> take(size_t most) {
     part_.clear();
     while (most > 0 && !left_.empty()) {
@@ -197,7 +197,7 @@ Result<> FabricLaneSender::take(std::span<const uint8_t> message) {
   if (!answer) return pass_on(answer);
   {
     Lock lock(mutex_);
-    if (answer->credits > kFabricCredits - credits_) return fail("it gives back more than it got");
+    if (answer->credits > kFabricCredits - credits_) return fail("it gives back more credits than it got");
     credits_ += answer->credits;
     changed_.notify_all();
   }

@@ -5,8 +5,8 @@
 // lane does not wait for grants. No more messages are sent than the destination has buffers for: each needs a
 // credit, which the destination gives back.
 //
-// What does not get through a dead link ends the lane. While there is nothing to send, the source sends
-// beats, so that a dead link is found before the lane is needed.
+// If something does not get through, the link is dead and the lane ends. While there is nothing to send, the
+// source sends beats, so that a dead link is found before the lane is needed.
 //
 // Bodies that are written have no checksum: the device has its own (RoCE's ICRC, InfiniBand's). With
 // verify=on each batch begins with a pack of its pages' hashes, so none is offered.
@@ -66,8 +66,8 @@ class FabricLaneSender : public LaneSender {
 
   const std::unique_ptr<FabricConnection> connection_;
   std::span<uint8_t> attached_;              // the memory of attach(), which comes before all else
-  std::atomic<uint64_t> sent_bytes_ = 0;     // of messages, and of bodies that are offered
-  std::atomic<uint64_t> offered_bytes_ = 0;  // of bodies that are offered and not posted to be written
+  std::atomic<uint64_t> sent_bytes_ = 0;     // bytes of messages and of offered bodies
+  std::atomic<uint64_t> offered_bytes_ = 0;  // bytes of offered bodies whose write is not posted yet
 
   Mutex posting_;                                      // held while a whole frame, or a beat, is posted
   uint32_t next_tag_ WHERRY_GUARDED_BY(posting_) = 0;  // of the next offer

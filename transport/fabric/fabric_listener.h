@@ -16,8 +16,8 @@ class FabricListener {
   static Result<FabricListener> open(FabricDomains& domains, const std::string& provider,
                                      const std::string& address);
   uint16_t port() const { return port_; }
-  // Waits for a caller with that hello, until `give_up` says that none will come. Null: none came. An error
-  // says why this side could not answer the call.
+  // Waits for a caller with that hello, at most until `until`, and until `give_up` says that none will come.
+  // Null: none came. The error says why this side could not answer the call.
   Result<std::unique_ptr<FabricConnection>> accept(const FabricConnection::Shape& shape,
                                                    std::span<const uint8_t> hello,
                                                    FabricConnection::Deadline until,

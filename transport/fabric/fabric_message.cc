@@ -42,7 +42,7 @@ Result<Opened> open_message(std::span<const uint8_t> message, size_t longest) {
   const auto reserved = prefix.subspan(kReservedAt, kLengthAt - kReservedAt);
   if (get_le<uint32_t>(&prefix[kLengthAt]) != bytes.size() ||
       std::any_of(reserved.begin(), reserved.end(), [](uint8_t byte) { return byte != 0; }))
-    return fail("a message that is unsound");
+    return fail("a message with an invalid prefix");
   return Opened{prefix[0], get_le<uint32_t>(&prefix[kTagAt]), get_le<uint32_t>(&prefix[kCreditsAt]), bytes};
 }
 
@@ -107,7 +107,7 @@ Result<FabricStart> decode_start(std::span<const uint8_t> message, const std::st
   if (!beat && ((kind != kFrame && kind != kOffer) || bytes.size() < kFrameHeaderBytes))
     return fail("{} sent a message of kind {} and {} bytes instead of a frame", peer, kind, bytes.size());
   if (opened->credits != 0 || (opened->tag != 0 && kind != kOffer))
-    return fail("{}: a message that is unsound", peer);
+    return fail("{} sent a message of kind {} with a tag or credits that it cannot have", peer, kind);
   if (beat) return FabricStart{};
 
   HeaderBytes head;
@@ -115,17 +115,17 @@ Result<FabricStart> decode_start(std::span<const uint8_t> message, const std::st
   auto header = decode_header(head);
   if (!header) return fail("{}: {}", peer, header.error().message);
   bytes = bytes.subspan(head.size());
-  if (bytes.size() < header->table_length) return fail("{} sent half a table", peer);
+  if (bytes.size() < header->table_length) return fail("{} sent an incomplete table", peer);
   const auto table = bytes.first(header->table_length);
   const auto body = bytes.subspan(table.size());
   if (auto checked = check_head(head, table); !checked) return fail("{}: {}", peer, checked.error().message);
   if (kind == kFrame) {
-    if (body.size() > header->body_length) return fail("{} sent more than a body", peer);
+    if (body.size() > header->body_length) return fail("{} sent more than the body of its frame", peer);
     return FabricStart{FabricStart::Kind::frame, *header, table, body, 0};
   }
   if (!body.empty() || header->body_length == 0 || header->type != FrameType::batch ||
       header->pack_length != 0)
-    return fail("{} offers a frame that is unsound", peer);
+    return fail("{} offers something other than a batch of raw pages", peer);
   return FabricStart{FabricStart::Kind::offer, *header, table, {}, opened->tag};
 }
 
@@ -135,7 +135,8 @@ Result<std::span<const uint8_t>> decode_body_message(std::span<const uint8_t> me
   if (!opened) return fail("{}: {}", peer, opened.error().message);
   if (opened->kind != kBody || opened->bytes.empty())
     return fail("{} sent a message of kind {} instead of a body", peer, opened->kind);
-  if (opened->credits != 0 || opened->tag != 0) return fail("{}: a message that is unsound", peer);
+  if (opened->credits != 0 || opened->tag != 0)
+    return fail("{} sent a body with a tag or credits that it cannot have", peer);
   return opened->bytes;
 }
 
@@ -158,18 +159,18 @@ Result<FabricAnswer> decode_answer(std::span<const uint8_t> message) {
   if (!opened) return pass_on(opened);
   std::span<const uint8_t> bytes = opened->bytes;
   if (opened->kind == kCredits) {
-    if (opened->tag != 0 || !bytes.empty()) return fail("a message that is unsound");
+    if (opened->tag != 0 || !bytes.empty()) return fail("a message of credits with a tag or more bytes");
     return FabricAnswer{opened->credits, std::nullopt};
   }
   if (opened->kind != kGrant) return fail("it sent a message of kind {}", opened->kind);
-  if (bytes.size() % kFabricPieceBytes != 0) return fail("a grant that is unsound");
+  if (bytes.size() % kFabricPieceBytes != 0) return fail("a grant that ends in the middle of a piece");
   FabricGrant grant{opened->tag, {}};
   grant.pieces.reserve(bytes.size() / kFabricPieceBytes);
   for (; !bytes.empty(); bytes = bytes.subspan(kFabricPieceBytes)) {
     const FabricPiece piece{get_le<uint64_t>(bytes.data()), get_le<uint64_t>(&bytes[kKeyAt]),
                             get_le<uint32_t>(&bytes[kPieceLengthAt])};
     if (piece.length == 0 || get_le<uint32_t>(&bytes[kPieceReservedAt]) != 0)
-      return fail("a grant that is unsound");
+      return fail("a grant with an invalid piece");
     grant.pieces.push_back(piece);
   }
   return FabricAnswer{opened->credits, std::move(grant)};

@@ -61,7 +61,7 @@ struct FabricStart {
   uint32_t tag = 0;                // of an offer: its grant has the same one, and so has its last write
 };
 
-// Where the source may write a part of a body, in memory of the destination's.
+// Where the source may write a part of a body, in the destination's memory.
 struct FabricPiece {
   uint64_t address = 0;
   uint64_t key = 0;
@@ -80,7 +80,7 @@ struct FabricGrant {
 };
 
 struct FabricAnswer {
-  uint32_t credits = 0;  // that the destination gives back
+  uint32_t credits = 0;  // that the destination gives back, one for each message
   std::optional<FabricGrant> grant;
 
   bool operator==(const FabricAnswer&) const = default;

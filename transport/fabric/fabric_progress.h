@@ -1,5 +1,5 @@
-// Whether a connection over a fabric still gets anything through: what was posted and is not done yet, and
-// when something last got through. A dead link shows on none of a device's queues, so time has to decide.
+// Whether a connection over a fabric still gets anything through: it counts the operations that are not done,
+// and knows when something last got through. A dead link shows on none of a device's queues, so time decides.
 //
 // Not thread-safe: the connection guards it.
 #pragma once
@@ -15,11 +15,11 @@ class FabricProgress {
 
   explicit FabricProgress(Time now) : last_(now) {}
 
-  // From now on a connection is stalled after that time. Before this call it never is.
+  // From now on the connection is stalled after `silence` without progress. Before this call it never is.
   void bound(std::chrono::seconds silence) { silence_ = silence; }
   std::chrono::seconds silence() const { return silence_; }
 
-  // An operation of that many bytes.
+  // An operation of `bytes` bytes was posted; it is done.
   void posted(size_t bytes, Time now) {
     if (operations_++ == 0) last_ = now;
     bytes_ += bytes;
@@ -31,8 +31,8 @@ class FabricProgress {
   }
   // Something came from the peer.
   void arrived(Time now) { last_ = now; }
-  // While the peer owes a write, that counts as an operation which is not done. Each new debt has the whole
-  // time.
+  // Says whether the peer owes a write. While it does, that counts as an operation that is not done. Each
+  // call with true starts the time anew.
   void owe(bool write, Time now) {
     if (write) last_ = now;
     owed_ = write;
@@ -41,19 +41,19 @@ class FabricProgress {
   // Operations that are not done, and their bytes.
   size_t operations() const { return operations_; }
   size_t bytes() const { return bytes_; }
-  // Something is not done, and nothing got through for the time of bound().
+  // Something is not done, and nothing got through for longer than `silence`.
   bool stalled(Time now) const {
     return silence_.count() > 0 && (operations_ > 0 || owed_) && now - last_ > silence_;
   }
-  // Everything is done, and nothing got through for a third of that time.
+  // Everything is done, and nothing got through for longer than a third of `silence`.
   bool quiet(Time now) const {
     return silence_.count() > 0 && operations_ == 0 && !owed_ && now - last_ > silence_ / 3.0;
   }
 
  private:
-  std::chrono::seconds silence_{0};  // how long nothing may get through; 0: for ever
-  size_t operations_ = 0;            // posted and not done
-  size_t bytes_ = 0;                 // of these operations
+  std::chrono::seconds silence_{0};  // the longest time without progress; 0: no limit
+  size_t operations_ = 0;            // operations that are posted and not done
+  size_t bytes_ = 0;                 // bytes of the operations that are posted and not done
   bool owed_ = false;                // the peer owes a write
   Time last_;                        // when something last got through, or the first operation was posted
 };

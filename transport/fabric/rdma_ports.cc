@@ -25,7 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kAskKernel = "see what the kernel says of it (dmesg)";
+constexpr const char* kAskKernel = "see what the kernel says about it (dmesg)";
 
 struct Code {
   unsigned code;
@@ -60,7 +60,7 @@ struct InterfacesFree {
   void operator()(ifaddrs* list) const { freeifaddrs(list); }
 };
 
-// Sorted. Nothing, if there is no such directory.
+// Sorted. Empty if there is no such directory.
 std::set<std::string> entries(const fs::path& directory) {
   std::set<std::string> names;
   std::error_code ignored;
@@ -102,7 +102,7 @@ RdmaGidType gid_type(uint32_t code) {
   return RdmaGidType::infiniband;
 }
 
-// Where libibverbs has it, the wider field that has room for XDR.
+// The wider field, which has room for XDR, if libibverbs has it.
 template <class Attributes>
 unsigned speed_of(const Attributes& port) {
   if constexpr (requires { port.active_speed_ex; }) {
@@ -142,7 +142,7 @@ RdmaPort ask_port(ibv_context* context, unsigned number) {
   if (attributes.active_mtu >= IBV_MTU_256 && attributes.active_mtu <= IBV_MTU_4096)
     port.mtu = 128U << attributes.active_mtu;
   ask_gids(context, attributes.gid_tbl_len, port);
-  // InfiniBand's GIDs are no IP addresses, nor are iWARP's.
+  // GIDs of InfiniBand and iWARP are not IP addresses.
   if (port.ethernet && context->device->transport_type == IBV_TRANSPORT_IB) return port;
   for (const std::string& interface : rdma_interfaces("/sys/class/net", port.device, number)) {
     for (std::string& address : addresses_of(interface)) port.addresses.push_back(std::move(address));
@@ -160,11 +160,10 @@ RdmaPort closed(const std::string& device, std::string fault, std::string remedy
 
 RdmaPort not_opened(const ibv_device& device, int error) {
   const std::string path = fmt::format("/dev/infiniband/{}", device.dev_name);
-  // Where it may not be opened libibverbs goes on to look for it elsewhere, and then says that it is not
-  // there.
+  // Without permission to open it, libibverbs looks for it elsewhere too, and then says that it is not there.
   if (!Fd(::open(path.c_str(), O_RDWR | O_CLOEXEC))) error = errno;
   const char* remedy = kAskKernel;
-  if (error == EACCES) remedy = "be root, or join the group that may (ls -l /dev/infiniband), mostly rdma";
+  if (error == EACCES) remedy = "be root, or join the group of /dev/infiniband/* (ls -l), mostly rdma";
   if (error == EPERM || error == ENOENT)
     remedy = "let this container or unit have the devices in /dev/infiniband";
   return closed(device.name, fmt::format("cannot open {}: {}", path, reason(error)), remedy);
@@ -193,7 +192,7 @@ void ask_device(ibv_device* device, std::vector<RdmaPort>& ports) {
 
 std::vector<RdmaPort> rdma_ports() {
   std::vector<RdmaPort> ports;
-  // Asked first, because libibverbs complains on stderr where the kernel has no RDMA.
+  // Asked first, because libibverbs complains on stderr if the kernel has no RDMA.
   std::set<std::string> unknown = entries("/sys/class/infiniband");
   if (unknown.empty()) return ports;
   int count = 0;

@@ -1,12 +1,12 @@
 // The RDMA ports of this host: what libibverbs says of their links, and which IP addresses lead to them.
 //
-// Each call looks anew and keeps nothing open. Thread-safe. A host without RDMA has no ports, which is no
-// error; a device or port that cannot be asked is in the list as well, with the reason.
+// Each call looks anew and keeps nothing open. Thread-safe. On a host without RDMA the list is empty, which
+// is not an error. A device or port that cannot be asked is in the list, with the reason.
 //
-// Sources: ibv_query_device_ex(3), ibv_query_port(3) and ibv_query_gid_ex(3); the codes of width and speed
-// are ib_port_width and ib_port_speed of Linux's include/rdma/ib_verbs.h (InfiniBand's PortInfo), what they
-// are worth is in drivers/infiniband/core/sysfs.c. Of an XDR link an older libibverbs has room to say only
-// that it is NDR, half as fast.
+// Sources: ibv_query_device_ex(3), ibv_query_port(3) and ibv_query_gid_ex(3). The codes of width and speed
+// are ib_port_width and ib_port_speed of Linux's include/rdma/ib_verbs.h (InfiniBand's PortInfo), and their
+// meaning is in drivers/infiniband/core/sysfs.c. An older libibverbs has no room for XDR: it reports such a
+// link as NDR, half as fast.
 #pragma once
 
 #include <cstdint>
@@ -19,30 +19,31 @@ namespace wherry {
 enum class RdmaGidType { infiniband, roce_v1, roce_v2 };
 
 struct RdmaGid {
-  std::string address;  // as IPv6 is written, or IPv4 if it is mapped
+  std::string address;  // as text: IPv4 if the GID is an IPv4-mapped address, else IPv6
   RdmaGidType type = RdmaGidType::infiniband;
   std::string interface;  // RoCE: the network interface whose address it is, if this process can see it
 };
 
 struct RdmaPort {
   std::string device;
-  unsigned number = 0;  // from 1; 0: the whole device cannot be asked
-  std::string fault;    // why it cannot be asked: nothing below is known then
-  std::string remedy;   // what to do about that
+  unsigned number = 0;  // counted from 1; 0: the whole device cannot be asked
+  std::string fault;    // why it cannot be asked, and all members from `ethernet` on are unset; else empty
+  std::string remedy;   // what to do about the fault; empty if there is none
 
-  bool ethernet = false;  // else InfiniBand
-  bool active = false;
+  bool ethernet = false;   // the link layer is Ethernet, not InfiniBand
+  bool active = false;     // the link is up
   std::string state;       // "active", "down", … as libibverbs calls it
   uint64_t rate = 0;       // bytes a second each way, 0 if unknown
   unsigned mtu = 0;        // bytes of payload a packet, 0 if unknown
   bool on_demand = false;  // connections can write to memory that is not locked (ODP)
   std::vector<RdmaGid> gids;
-  // The IP addresses by which RDMA's connection manager finds it: of RoCE v2 GIDs, else those of its network
-  // interfaces (IPoIB). Link-local ones lead nowhere by themselves and are left out.
+  // The IP addresses by which RDMA's connection manager finds the port. With RoCE those of its v2 GIDs,
+  // otherwise those of its network interfaces (IPoIB). Without link-local ones, which need an interface as
+  // well.
   std::vector<std::string> addresses;
 };
 
-// By device and number.
+// Sorted by device and number.
 std::vector<RdmaPort> rdma_ports();
 
 // The port that carries an address of this host (IPv4 or IPv6, as text); null if none does.

@@ -3,8 +3,8 @@
 //     open ─▶ lost ─▶ over at both ends: what it had goes over the others
 //
 // A lane is lost as soon as its worker, the kernel or the destination finds it dead. What it had goes over
-// the others only when neither end does anything with it any more: a batch that was half-way could be placed
-// late, on top of newer pages.
+// the others only when neither end uses the lane any more. Otherwise a batch that was half-way could be
+// placed late, on top of newer pages.
 //
 // add() comes before all else. Thread-safe after that.
 #pragma once
@@ -21,36 +21,36 @@ namespace wherry {
 
 class LaneRoster {
  public:
-  // What a lost lane leaves behind.
+  // What the loss of a lane means.
   struct Loss {
     bool last = false;        // no lane is left
-    bool over_there = false;  // the destination knows
+    bool over_there = false;  // the destination does not use it any more, so it need not be told
   };
   // Whose end of a lane.
   enum class Side { source, destination };
   struct Account {
     std::string peer;
-    uint64_t bytes = 0;            // sent
+    uint64_t bytes = 0;            // bytes sent
     std::string no_fabric;         // as in OpenLane
     std::optional<RdmaPort> port;  // as in OpenLane
-    std::string lost;              // why; empty: it is not
+    std::string lost;              // why it was lost; empty: it was not
   };
 
   LaneRoster() = default;
   LaneRoster(const LaneRoster&) = delete;
   LaneRoster& operator=(const LaneRoster&) = delete;
-  // Closes all at once: where a link is dead each may take a minute.
+  // Closes all at the same time, because each can take a minute if its link is dead.
   ~LaneRoster();
 
   void add(std::vector<OpenLane> lanes);
   size_t size() const { return lanes_.size(); }
   LaneSender& sender(size_t number) { return *lanes_[number].sender; }
 
-  // Shuts the lane and notes why; nothing if it was lost before, or all is done.
+  // Shuts the lane and records why. Returns nothing if it was lost before, or after done().
   std::optional<Loss> lose(size_t number, const std::string& why);
-  // That side does nothing more with the lane. True once neither does.
+  // `side` does not use the lane any more. True if neither side does.
   bool over(size_t number, Side side);
-  // Everything has arrived: from now on no lane is lost.
+  // Everything has arrived. From now on a lane that ends is not lost.
   void done();
   bool is_done() const;
   bool any_lost() const;

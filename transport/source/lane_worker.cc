@@ -9,7 +9,7 @@ namespace {
 constexpr int kRecordLevel = 1;
 constexpr size_t kLongRecord = 1024;
 
-// A batch is taken for what its first page with content is.
+// A batch counts as what its first page with content is.
 Chooser::Population population(const PageBatch& batch, const PageHistory& history) {
   for (const PageRun& run : batch.runs) {
     if (run.kind == PageKind::zero) continue;
@@ -67,7 +67,7 @@ Result<> LaneWorker::send_batch(const OutFrame& frame) {
   return post(header, encoded_.table, encoded_.body);
 }
 
-// Device state and its description, for example, are compressed where that pays.
+// Records are compressed if that pays, for example device state and its description.
 Result<> LaneWorker::send_bytes(const OutFrame& frame) {
   FrameHeader header = frame.header;
   std::span<const uint8_t> bytes = frame.bytes;

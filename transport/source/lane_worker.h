@@ -18,7 +18,7 @@ class LaneWorker {
   // Lane `number` of `lanes`.
   LaneWorker(size_t number, size_t lanes, LaneSender& lane, Outflow& outflow);
 
-  // Until the outbox is stopped, or has ended this lane. An error: the lane is lost.
+  // Runs until the outbox is stopped, or has ended this lane. An error means that the lane is lost.
   Result<> run();
 
  private:

@@ -20,7 +20,7 @@ namespace wherry {
 struct OpenLane {
   std::unique_ptr<LaneSender> sender;
   std::string no_fabric;         // why it goes over TCP; empty: it goes over a fabric
-  std::optional<RdmaPort> port;  // of this host, that it goes over, if the fabric has such
+  std::optional<RdmaPort> port;  // this host's RDMA port that it goes over, if the fabric has ports
 };
 
 struct LaneCall {
@@ -31,8 +31,8 @@ struct LaneCall {
   Failure& failure;
 };
 
-// All of them side by side, because a fabric's handshake takes many round trips. The error is that of the
-// first lane that has one.
+// Opens all of them side by side, because a fabric's handshake takes many round trips. The error is that of
+// the lane with the lowest number that has one.
 Result<std::vector<OpenLane>> open_lanes(LaneCall call);
 
 }  // namespace wherry

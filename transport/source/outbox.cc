@@ -6,7 +6,7 @@
 namespace wherry {
 namespace {
 
-// Frames of memory between two of a disk's, while there are both.
+// How many other frames go between two frames of disks, while there are both.
 constexpr size_t kAheadOfDisks = 3;
 
 }  // namespace
@@ -76,7 +76,7 @@ size_t Outbox::bytes_to_encode() const {
   return bytes;
 }
 
-// Null: there is none.
+// Null: no frame is ready.
 Outbox::Frame Outbox::take_next() {
   const auto found = find_ready();
   const bool disks_turn = found == queue_.end() || (since_disk_ >= kAheadOfDisks && !pages_done_);
@@ -104,7 +104,7 @@ void Outbox::requeue(size_t lane) {
   std::vector<Frame> lost;
   for (auto& [key, held] : unacknowledged_) {
     if (std::erase(held.lanes, lane) == 0) continue;
-    // The history does not have a batch yet that was not encoded, which keeps its turn.
+    // A batch that was not encoded is not in the history yet. It is encoded like any other, in its turn.
     const bool change = held.encoded && !held.frame->whole;
     lost.push_back(change ? make_whole(held) : held.frame);
   }
@@ -133,7 +133,7 @@ void Outbox::encoded(const OutFrame& batch, std::span<const KnownPage> known,
   if (batch.whole) return;
   Lock lock(mutex_);
   auto held = unacknowledged_.find(key(batch.header.channel, batch.header.sequence));
-  // A peer that means ill can have acknowledged it already, or asked for it again.
+  // A malicious peer can have acknowledged it already, or asked for it again.
   if (held != unacknowledged_.end() && held->second.frame.get() == &batch) {
     held->second.frame->known.assign(known.begin(), known.end());
     held->second.copied.assign(copied.begin(), copied.end());

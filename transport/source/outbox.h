@@ -1,11 +1,11 @@
-// Frames of all channels on their way: queued for the lanes, then kept until they are acknowledged. What a
-// lane had when it was lost is queued once more.
+// The frames of all channels on their way to the destination: queued for the lanes, then kept until they are
+// acknowledged. What a lane had when it was lost is queued again.
 //
-// Any lane takes the next frame, whichever channel it is of; what a channel's reader may add is bounded by
-// the flight window, so the queue itself needs no bound. Disks' frames stand behind all others, but have
-// every fourth turn until the last page of memory: the guest is away then, and waits for nothing else. A
-// batch is only handed out when all batches of the epochs before its own are encoded: it may be encoded as
-// what changed since them. Thread-safe.
+// Any lane takes the next frame, of whatever channel. The flight window limits what the readers of channels
+// can add, so the queue needs no limit of its own. Frames of disks come after all others, but get every
+// fourth turn until the guest's last page was queued. From then on the guest is stopped and waits for the
+// others, so disks get a turn only if no other frame is ready. A batch is handed out only when all batches of
+// earlier epochs are encoded, because it can be encoded as a change of them. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -32,13 +32,13 @@ namespace wherry {
 
 struct OutFrame {
   FrameHeader header;
-  std::span<const uint8_t> bytes;  // body of a frame that is no batch
-  PageBatch pages;                 // of a batch
-  Slot slot;                       // the memory behind bytes or pages
-  std::vector<uint8_t> owned;      // or here
-  bool disk = false;               // it is of a disk's channel
-  bool whole = false;              // a batch that is sent once more: it refers to nothing,
-  std::vector<CopiedPage> copied;  // but the destination must have made these copies with it
+  std::span<const uint8_t> bytes;  // body of a frame that is not a batch
+  PageBatch pages;                 // the pages of a batch
+  Slot slot;                       // memory of `bytes` or `pages`; may be empty
+  std::vector<uint8_t> owned;      // memory of `bytes` if there is no slot
+  bool disk = false;               // the frame is of a disk's channel
+  bool whole = false;              // a batch that is sent again: encoded without references
+  std::vector<CopiedPage> copied;  // copies that the destination has to make of the pages of a whole batch
   std::vector<KnownPage> known;    // pages of a batch that can be referred to once it is acknowledged
 };
 
@@ -52,32 +52,32 @@ class Outbox {
   };
 
   Outbox();
-  // `room`: of the bytes of the channel that the frame stands for.
+  // `room`: for the bytes of the channel that the frame stands for.
   void push(OutFrame frame, FlightRoom room = {});
-  // Keeps a frame for its acknowledgement that somebody else sends.
+  // Keeps a frame until it is acknowledged. The caller sends it.
   Frame keep(OutFrame frame, FlightRoom room = {});
   // Whether the guest's last page was given to push().
   bool pages_done() const;
-  // Whether a frame, not a disk's, waits that a lane could send, but none is free to take it.
+  // Whether a frame that is not a disk's is ready, and no lane is free to take it.
   bool lanes_busy() const;
-  // Of the channels' bytes, those in batches that are not encoded yet.
+  // Bytes of the channels that are in batches which are not encoded yet.
   size_t bytes_to_encode() const;
   // The next frame for a lane to send; null once stop() was called, or end() for the lane.
   Frame pop(size_t lane);
   void end(size_t lane);
-  // Queues what an ended lane has taken and is not acknowledged, ahead of all else: batches whole, if they
-  // were encoded.
+  // Queues, ahead of all else, what an ended lane had taken and is not acknowledged. Batches that were
+  // encoded are sent whole.
   void requeue(size_t lane);
-  // A batch from pop() is encoded now; its acknowledgement brings `known` along, unless it is sent once
-  // more, which it is with the copies of `copied`.
+  // A batch from pop() is encoded now. acknowledge() returns `known` with it, unless it is sent again; then
+  // it is sent with `copied`.
   void encoded(const OutFrame& batch, std::span<const KnownPage> known = {},
                std::span<const CopiedPage> copied = {});
-  // Batches are no longer in the order of their epochs, so that none may refer to another: none waits any
-  // more.
+  // Batches no longer land in the order of their epochs. So none can refer to another, and none waits for
+  // another.
   void lose_order();
-  // Queues a batch once more, to be sent whole; false if there is no such batch, or it was asked for before.
+  // Queues a batch again, to be sent whole. False if there is no such batch, or it was asked for before.
   bool again(uint16_t channel, uint64_t sequence);
-  // Forgets a frame and returns it; nothing if there is no such frame.
+  // Forgets a frame and returns it. Nothing if there is no such frame.
   std::optional<Acknowledged> acknowledge(uint16_t channel, uint64_t sequence);
   // Waits until everything is acknowledged, or that frame; false if stop() was called before.
   bool wait_acknowledged();
@@ -88,8 +88,8 @@ class Outbox {
   struct Held {
     std::shared_ptr<OutFrame> frame;
     FlightRoom room;
-    std::vector<size_t> lanes;  // that took it
-    bool encoded = false;       // a batch; what it was encoded to may be lost
+    std::vector<size_t> lanes;  // numbers of the lanes that took it
+    bool encoded = false;       // a batch that was encoded
     std::vector<CopiedPage> copied;
     bool asked_again = false;
   };

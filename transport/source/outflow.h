@@ -1,5 +1,5 @@
 // What lies between the channels and the lanes of a session: buffers, the windows, the outbox, the pacer, and
-// what encoding goes by.
+// what decides how pages are encoded.
 //
 // Thread-safe, as its members are.
 #pragma once
@@ -21,7 +21,7 @@
 
 namespace wherry {
 
-// The most bytes ever in flight: of memory, reached at 15 GB/s with the usual downtime target; and of disks.
+// The most bytes ever in flight: of memory (reached at 15 GB/s with the usual downtime target), and of disks.
 inline constexpr size_t kMostInFlight = 128 * 1024 * 1024;
 inline constexpr size_t kMostDiskInFlight = 32 * 1024 * 1024;
 
@@ -29,11 +29,11 @@ struct Outflow {
   explicit Outflow(const SourceOptions& options);
 
   FlightWindow& window_of(ChannelKind kind) { return kind == ChannelKind::disk ? disk_window : window; }
-  // From here on batches may reach the destination's VMM out of the order of their epochs, or go there
-  // unseen.
+  // From now on pages can reach the destination's VMM out of the order of their epochs, or without being seen
+  // here.
   void lose_order();
   void no_deltas();
-  // Traces what the chooser takes, if that has changed.
+  // Traces which encodings the chooser takes, if that has changed.
   void trace_encoding();
   // Ends all calls, for good.
   void stop();

@@ -105,7 +105,7 @@ void SourceChannel::send(OutFrame frame, size_t charge) {
   frame.header.sequence = sequence_++;
   frame.disk = kind_ == ChannelKind::disk;
   FlightRoom room = room_.split(charge);
-  // No batch can be read without the blocks, so they may not be lost with a lane.
+  // No batch can be read without the blocks, so they must not be lost with a lane.
   const bool on_lane = kind_ != ChannelKind::urgent && frame.header.type != FrameType::blocks;
   if (on_lane) return session_.outflow.outbox.push(std::move(frame), std::move(room));
   // Held here as well: the acknowledgement may come before the call that sends it returns.

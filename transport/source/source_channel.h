@@ -19,18 +19,19 @@ namespace wherry {
 
 class SourceChannel : public OutgoingChannel {
  public:
-  // What it shares with the others of its session.
+  // What it shares with the other channels of its session.
   struct Session {
     Outflow& outflow;
     LaneRoster& lanes;
     Control& control;
     Failure& failure;
   };
-  // Tells the destination of it.
+  // Tells the destination that the channel begins.
   SourceChannel(const Session& session, uint16_t number, ChannelKind kind);
 
-  // The right to hold up to `want` more bytes of the channel: see FlightWindow. Each byte taken is given
-  // back, or charged to a frame. 0: none now; with `wait`, the session is over.
+  // Takes the right to hold up to `want` more bytes of the channel (see FlightWindow), and returns how many.
+  // Each of them has to be given back, or charged to a frame. 0: there is no room now; with `wait`: the
+  // session is over.
   size_t take_room(size_t want, bool wait);
   void give_back(size_t bytes) override;
 
@@ -40,14 +41,14 @@ class SourceChannel : public OutgoingChannel {
   void pages(PageBatch batch, Slot memory, size_t charge) override;
   void blocks(const GuestBlocks& blocks) override;
   size_t batch_bytes() const override;
-  // `both_ways`: the VMM takes nothing more of it either.
+  // `both_ways`: the VMM reads nothing more from the channel either.
   void close(bool both_ways);
 
-  // Waits until the destination has done with the last frame, or the session is over. If that was not a
-  // batch, the destination has done with all frames before it.
+  // Waits until the destination has acknowledged the last frame, or the session is over. If that frame is not
+  // a batch, all frames before it have landed then.
   void await_landed();
-  // Whether a frame that is sent now would have to wait: for a lane, or for that long until the network has
-  // sent what is there already.
+  // Whether a frame that is sent now would have to wait for a lane, or longer than `wait` until the network
+  // has sent what is there already.
   bool lanes_busy(std::chrono::microseconds wait) const;
 
   uint16_t number() const { return number_; }
@@ -61,7 +62,7 @@ class SourceChannel : public OutgoingChannel {
   const Session session_;
   const uint16_t number_;
   const ChannelKind kind_;
-  FlightRoom room_;  // of bytes that were taken and are not in a frame yet
+  FlightRoom room_;  // for bytes that were taken and are not in a frame yet
   uint64_t sequence_ = 0;
   uint32_t epoch_ = 0;
 };

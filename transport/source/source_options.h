@@ -1,4 +1,4 @@
-// How a source is to send. The values are checked by who reads them from the user (qemu-glue/uri.h).
+// How a source sends. The values were checked when they were read from the user (qemu-glue/uri.h).
 #pragma once
 
 #include <chrono>
@@ -19,12 +19,12 @@ struct SourceOptions {
   size_t lanes = 2;
   std::chrono::milliseconds downtime{300};
   std::chrono::seconds silence{30};  // how long the peer may be unreachable
-  uint64_t bandwidth = 0;            // bytes a second of all lanes together, at most; 0: no limit
+  uint64_t bandwidth = 0;            // the most bytes a second of all lanes together; 0: no limit
   Compression compression{};
   FabricWish fabric{};
   std::string route{};  // which migration, at a destination that serves several at one port
   Tracer trace{};       // the session's events
-  nlohmann::json wishes = nlohmann::json::object();  // for the other side's VMM glue, in the hello
+  nlohmann::json wishes = nlohmann::json::object();  // what the hello asks for; nothing here reads it
 };
 
 }  // namespace wherry

@@ -15,11 +15,12 @@
 namespace wherry {
 namespace {
 
-// For one attempt to ask for the last word, and between two: a link that comes back shows to a fresh
-// connection at once, to an old one late.
+// The longest that one attempt to ask for the last word may take, and the shortest time between the
+// beginnings of two. Each has a new connection: when a link comes back, that works at once, and an old one
+// much later.
 constexpr std::chrono::milliseconds kAskTimeout{500};
 constexpr std::chrono::milliseconds kAskAgain{300};
-// What asking takes: a connection, and looking up its address.
+// The descriptors that asking takes: a connection, and the look-up of its address.
 constexpr size_t kAskDescriptors = 3;
 
 }  // namespace
@@ -60,7 +61,7 @@ Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& opt
   session->lanes_.add(std::move(*lanes));
   session->trace_lanes();
   if (auto started = session->start(); !started) {
-    failure.fail(started.error());  // ahead of what its lanes say of their end
+    failure.fail(started.error());  // first, because the lanes report their end too
     return pass_on(started);
   }
   return session;
@@ -91,7 +92,7 @@ Result<> SourceSession::start() {
   return control_->start([this] { run_control(); });
 }
 
-// What the lanes go over. Where all are ports whose rate is known, that is the first guess of what the
+// What the lanes go over. If the rates of all their ports are known, they are the first guess of what the
 // network drains.
 void SourceSession::tell_chooser() {
   const auto lanes = lanes_.accounts();
@@ -143,7 +144,7 @@ void SourceSession::trace_lanes() const {
 
 void SourceSession::say_may_have_it() {
   options_.trace("may_be_there");
-  // If this fails, the control connection has ended, which its own thread finds.
+  // If this fails, the control connection has ended, and its own thread notices that.
   (void)control_->send({.type = FrameType::may_be_there});
 }
 
@@ -153,7 +154,8 @@ void SourceSession::run_lane(size_t number) {
   over(number, LaneRoster::Side::source);
 }
 
-// Whoever finds it first: the lane's worker, who waits for its end, or the control thread.
+// Called by the first that notices it: the lane's worker, the thread that waits for its end, or the control
+// thread.
 void SourceSession::lose(size_t number, const Error& why) {
   if (failure_.failed()) return;
   const auto loss = lanes_.lose(number, why.message);
@@ -164,7 +166,7 @@ void SourceSession::lose(size_t number, const Error& why) {
     failure_.await_cause(kExplanation);
     if (!lanes_.is_done()) failure_.fail({fmt::format("the last lane was lost: {}", why.message)});
   } else if (!loss->over_there) {
-    // If this fails, the control connection has ended, which its own thread finds.
+    // If this fails, the control connection has ended, and its own thread notices that.
     (void)control_->send({.type = FrameType::lane_lost, .aux = static_cast<uint32_t>(number)});
   }
 }
@@ -222,12 +224,13 @@ Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> b
       return true;
     case FrameType::again:
       options_.trace("batch_again", {{"channel", head.header.channel}, {"sequence", head.header.sequence}});
-      // Where a lane was lost, the batch may have been sent once more, and acknowledged, before this came.
+      // After a lane was lost, the batch may have been sent again, and acknowledged, before this came.
       if (outflow_.outbox.again(head.header.channel, head.header.sequence) || lanes_.any_lost()) return true;
-      return fail("{} asked again for a frame that it may not ask for", control_->peer());
+      return fail("{} asked again for a frame that cannot be sent again", control_->peer());
     case FrameType::lane_ended: {
       const size_t lane = head.header.aux;
-      if (lane >= lanes_.size()) return fail("{} ended lane {}, which is none", control_->peer(), lane);
+      if (lane >= lanes_.size())
+        return fail("{} says that it ended lane {}, which does not exist", control_->peer(), lane);
       over(lane, LaneRoster::Side::destination);
       lose(lane, {fmt::format("{} lost it", control_->peer())});
       return true;
@@ -240,7 +243,7 @@ Result<bool> SourceSession::handle(const FrameHead& head, std::vector<uint8_t> b
       auto copies = member<uint32_t>(*map, "copies");
       if (!copies) return pass_on(copies);
       if (!outflow_.blocks_sent)
-        return fail("{} has bases of blocks that it was not told of", control_->peer());
+        return fail("{} sent bases before it could know the RAM blocks", control_->peer());
       if (!blocks->empty()) {
         outflow_.history.refer_to(*blocks);
       } else if (*copies > 0) {
@@ -292,7 +295,7 @@ Result<nlohmann::json> SourceSession::last_word(std::chrono::steady_clock::time_
     options_.trace("last_word", {{"peer", options_.peers[attempt % options_.peers.size()].str()},
                                  {"why_not", account ? "" : account.error().message}});
     if (account) return account;
-    // A refused attempt comes back at once.
+    // A refused attempt returns at once.
     pollfd cancelled{cancel.fd(), POLLIN, 0};
     const auto next =
         std::chrono::ceil<std::chrono::milliseconds>(began + kAskAgain - std::chrono::steady_clock::now());

@@ -31,29 +31,29 @@ namespace wherry {
 class SourceSession {
  public:
   using Options = SourceOptions;
-  // Called by the control thread; must not block for long: acknowledgements wait behind them.
+  // Called by the control thread. They must not block for long, because acknowledgements wait for them.
   struct WayBack {
     std::function<void(uint16_t channel, std::vector<uint8_t> bytes)> bytes;
-    // `both_ways`: the destination's VMM takes nothing more of the channel either.
+    // `both_ways`: the destination's VMM reads nothing more from the channel either.
     std::function<void(uint16_t channel, bool both_ways)> closed;
-    // The session fails, and the destination's VMM does not have the guest, nor will it. May be empty.
+    // The session fails, and the destination's VMM does not have the guest and will not get it. May be empty.
     std::function<void()> never_there;
   };
   struct Totals {
-    uint64_t wire_bytes = 0;
-    uint64_t guest_bytes = 0;  // of pages, zero pages included
-    uint64_t disk_bytes = 0;   // of disks' channels, acknowledged
+    uint64_t wire_bytes = 0;   // sent by this side, over all connections
+    uint64_t guest_bytes = 0;  // of guest pages that were sent, zero pages included
+    uint64_t disk_bytes = 0;   // of disks' channels that are acknowledged
     PageCounts pages;
-    std::string encoding;        // what the chooser takes now
-    double link_rate = 0;        // what it takes the network for, bytes a second,
-    bool link_measured = false;  // which is a guess before
-    double landing = 0;          // guest bytes a second that the lanes can land of pages that come again
-    double on_way = 0;           // seconds that what is on its way to the destination takes to be there
+    std::string encoding;        // the encodings that the chooser takes now
+    double link_rate = 0;        // bytes a second that the network drains, measured or guessed
+    bool link_measured = false;  // link_rate is measured
+    double landing = 0;          // guest bytes a second at which pages that are sent again can land
+    double on_way = 0;           // seconds until everything that is on its way now has arrived
     std::chrono::microseconds round_trip{0};
     uint64_t history_bytes = 0;
     uint64_t history_budget = 0;
     FlightWindow::State window;
-    std::chrono::steady_clock::time_point placed;  // when the last bytes of the guest were
+    std::chrono::steady_clock::time_point placed;  // when the last bytes of the guest were placed
     std::vector<LaneRoster::Account> lanes;
   };
 
@@ -62,23 +62,23 @@ class SourceSession {
                                                         Failure& failure);
   ~SourceSession();
 
-  // Null: the session has had as many as it can.
+  // Null: the session has had as many channels as it can have.
   std::unique_ptr<SourceChannel> open_channel(ChannelKind kind);
-  // To be called before the first bytes go with which the destination's VMM may be complete: if the session
-  // is lost from then on, the destination awaits last_word().
+  // To be called before the first bytes are sent with which the destination's VMM may be complete. If the
+  // session is lost from then on, the destination waits for last_word().
   void say_may_have_it();
   // A buffer to read a channel into; null when the session is over.
   Slot take_slot() { return outflow_.pool.take(); }
 
-  // After every channel's close(): waits until all is acknowledged, then takes leave of the destination and
-  // returns its account of the session. An error is the session's first.
+  // After every channel's close(): waits until everything is acknowledged, exchanges accounts with the
+  // destination, and returns the destination's. If the session failed, its first error.
   Result<nlohmann::json> finish(const nlohmann::json& account);
-  // After that has failed: asks the destination, over connections of its own, for what its VMM has said on
-  // the main channel and did not come; it goes the way back. Returns the destination's account, or why there
-  // is none by `until`; `cancel` ends the waiting.
+  // After finish() has failed: asks the destination, over new connections, for what its VMM has said on the
+  // main channel and has not arrived here. That is handed to the WayBack. Returns the destination's account,
+  // or why there is none by `until`. `cancel` ends the waiting.
   Result<nlohmann::json> last_word(std::chrono::steady_clock::time_point until, const Event& cancel);
 
-  // From now on; 0: no limit.
+  // The limit of all lanes together, from now on. 0: no limit.
   void set_bandwidth(uint64_t bytes_per_second) {
     outflow_.pacer.set_rate(static_cast<double>(bytes_per_second));
   }
@@ -105,7 +105,7 @@ class SourceSession {
   Outflow outflow_;
   LaneRoster lanes_;
   std::string token_;
-  uint64_t heard_ = 0;  // bytes of the main channel's way back; the control thread's until it ends
+  uint64_t heard_ = 0;  // bytes that came back on the main channel; the control thread's until it ends
   std::atomic<uint16_t> next_channel_ = 1;
   nlohmann::json peer_account_;  // written by the control thread before it ends
   std::vector<std::thread> threads_;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/base/expect_error.h"
 #include "tests/qemu-glue/convergence/fake_qemu.h"
 
 namespace wherry::convergence {
@@ -75,9 +76,7 @@ TEST_F(AutoConvergeTest, WhatIsRefusedIsAnErrorAndLeavesNothing) {
   for (const char* command : {"query-migrate-capabilities", "query-migrate-parameters",
                               "migrate-set-parameters", "migrate-set-capabilities"}) {
     qemu_.refuses = {command};
-    auto taken = AutoConverge::take(qemu_);
-    ASSERT_FALSE(taken) << command;
-    EXPECT_NE(taken.error().message.find(command), std::string::npos) << taken.error().message;
+    EXPECT_ERROR(AutoConverge::take(qemu_), command);
     EXPECT_FALSE(qemu_.auto_converge);
     EXPECT_EQ(qemu_.parameters, before_);
   }

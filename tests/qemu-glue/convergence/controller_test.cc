@@ -14,7 +14,7 @@ namespace {
 
 constexpr double kMb = 1e6;
 constexpr double kStep = 0.001;  // seconds
-constexpr double kChunk = 0.05;  // QEMU looks whether it is done after so long a piece of a pass
+constexpr double kChunk = 0.05;  // seconds; after each such piece of a pass QEMU looks whether it is done
 constexpr double kTooLong = 600;
 
 // A guest that touches its hot pages at random, and how its pages land.
@@ -22,8 +22,8 @@ struct World {
   double ram = 1000 * kMb;
   double fixed = 0.01;  // of a switchover
   std::function<double(double t)> hot = [](double) { return 100 * kMb; };
-  std::function<double(double t)> touches = [](double) { return 0.0; };  // bytes a second, unslowed,
-  double takes = 1;  // and what it takes of its processors
+  std::function<double(double t)> touches = [](double) { return 0.0; };  // bytes a second, if not slowed
+  double takes = 1;  // the part of its processors' time that it uses, if not slowed
   std::function<double(double t)> landing = [](double) { return 110 * kMb; };
   std::function<double(double t)> link = [](double) { return 110 * kMb; };
 };
@@ -43,8 +43,8 @@ struct Outcome {
   double work = 0;  // bytes that the guest touched
 };
 
-// Bytes that QEMU knows to be dirty, and bytes that are and it does not know yet; touches are spread over
-// the hot pages.
+// Bytes that QEMU knows to be dirty, and dirty bytes that it does not know yet. Touches are spread over the
+// hot pages.
 class Simulation {
  public:
   Simulation(const World& world, const Controller::Limits& limits)
@@ -191,7 +191,7 @@ TEST(Controller, WhatCannotBeIsSaidEarly) {
       simulate(world, {.downtime = 0.1, .throttle = 0, .fixed = 0.01, .usual = {.start = 0.01}});
   EXPECT_FALSE(outcome.done);
   ASSERT_TRUE(outcome.out_of_reach);
-  EXPECT_LT(outcome.said_at, 25) << "the first pass takes 9 s, those behind it 4";
+  EXPECT_LT(outcome.said_at, 25) << "the first pass takes 9 s, those after it 4";
 }
 
 TEST(Controller, AFewShortPassesThatStayAsTheyAreMeanNothing) {

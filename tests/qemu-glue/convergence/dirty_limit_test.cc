@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/base/expect_error.h"
 #include "tests/qemu-glue/convergence/fake_qemu.h"
 
 namespace wherry::convergence {
@@ -24,9 +25,7 @@ class DirtyLimitTest : public testing::Test {
 };
 
 TEST_F(DirtyLimitTest, WithoutTheDirtyRingThereIsNone) {
-  const auto taken = DirtyLimit::take(qemu_);
-  ASSERT_FALSE(taken);
-  EXPECT_NE(taken.error().message.find("dirty-ring-size"), std::string::npos) << taken.error().message;
+  EXPECT_ERROR(DirtyLimit::take(qemu_), "dirty-ring-size");
 }
 
 TEST_F(DirtyLimitTest, LimitsNothingUntilItIsTold) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "tests/base/expect_error.h"
 #include "tests/qemu-glue/convergence/fake_qemu.h"
 
 namespace wherry::convergence {
@@ -49,9 +50,7 @@ TEST_F(QmpSourceTest, WhatQemuRefusesIsAnError) {
   EXPECT_FALSE(source_.limits());
   EXPECT_FALSE(source_.set_limits({.downtime_ms = 1, .bandwidth = {}}));
   EXPECT_FALSE(source_.start_postcopy());
-  const auto threads = source_.vcpu_threads();
-  ASSERT_FALSE(threads);
-  EXPECT_EQ(threads.error().message, "query-cpus-fast: refused");
+  EXPECT_ERROR(source_.vcpu_threads(), "query-cpus-fast", "refused");
 }
 
 TEST_F(QmpSourceTest, ThreadsAreThoseThatQemuNames) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/base/expect_error.h"
 #include "tests/qemu-glue/convergence/fake_qemu.h"
 #include "tests/qemu-glue/convergence/kept_source.h"
 
@@ -11,9 +12,7 @@ namespace {
 TEST(SourceQemu, NamesEachThreadOfItsVcpusOnce) {
   FakeQemu qemu;
   KeptSource source(qemu);
-  const auto none = source.vcpu_threads();
-  ASSERT_FALSE(none);
-  EXPECT_EQ(none.error().message, "QEMU does not name its vCPUs' threads");
+  EXPECT_ERROR(source.vcpu_threads(), "vCPUs' threads");
   for (const int thread : {9, 7, 9}) qemu.vcpus.push_back({{"thread-id", thread}});
   const auto threads = source.vcpu_threads();
   ASSERT_TRUE(threads) << threads.error().message;

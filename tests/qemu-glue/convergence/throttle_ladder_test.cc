@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "qemu-glue/convergence/qmp_source.h"
+#include "tests/base/expect_error.h"
 #include "tests/qemu-glue/convergence/alone.h"
 #include "tests/qemu-glue/convergence/fake_qemu.h"
 #include "tests/qemu-glue/convergence/kept_source.h"
@@ -115,9 +116,7 @@ TEST_F(ThrottleLadderTest, AThrottleThatFailsEnds) {
   ASSERT_TRUE(ladder.take_next());
   ASSERT_TRUE(ladder.slow(0.5, false, in_pass(2)));
   qemu_.refuses = {"set-vcpu-dirty-limit"};
-  const auto slowed = ladder.slow(0.6, false, in_pass(3));
-  ASSERT_FALSE(slowed);
-  EXPECT_EQ(slowed.error().message, "set-vcpu-dirty-limit: refused");
+  EXPECT_ERROR(ladder.slow(0.6, false, in_pass(3)), "set-vcpu-dirty-limit", "refused");
   EXPECT_EQ(ladder.throttle(), nullptr);
   EXPECT_EQ(ladder.holds(), 0);
   EXPECT_EQ(ladder.by(), "dirty-limit") << "which it was";

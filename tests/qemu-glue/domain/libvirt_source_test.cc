@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/base/expect_error.h"
+
 namespace wherry::domain {
 namespace {
 
@@ -79,8 +81,7 @@ TEST(LibvirtSource, KnowsTheThreadsOfVcpusByTheirNames) {
 
 TEST(LibvirtSource, IsOfNoOtherProcessThanAQemu) {
   auto of_this = LibvirtSource::open("test:///default", getpid());
-  ASSERT_FALSE(of_this);
-  EXPECT_NE(of_this.error().message.find("is not a QEMU that libvirt started"), std::string::npos);
+  EXPECT_ERROR(of_this, "not a QEMU that libvirt started");
 }
 
 }  // namespace

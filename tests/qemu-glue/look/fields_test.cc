@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/base/expect_error.h"
+
 namespace wherry::look {
 namespace {
 
@@ -46,27 +48,27 @@ TEST(Fields, WhatIsAbsentOrNullIsNothing) {
 
 TEST(Fields, AnotherTypeIsAnErrorThatNamesIt) {
   const json object = {{"n", "NaN"}, {"t", 1}, {"l", {{{"x", 1}}, {{"x", json::array()}}}}, {"o", "text"}};
-  EXPECT_EQ(error_of(object, [](const Fields& fields) { EXPECT_FALSE(fields.number("n")); }),
-            "n: expected a number, found: string");
-  EXPECT_EQ(error_of(object, [](const Fields& fields) { EXPECT_FALSE(fields.text("t")); }),
-            "t: expected a string, found: number");
-  EXPECT_EQ(error_of(object, [](const Fields& fields) { EXPECT_FALSE(fields.flag("t")); }),
-            "t: expected true or false, found: number");
-  EXPECT_EQ(error_of(object, [](const Fields& fields) { EXPECT_TRUE(fields.list("o").empty()); }),
-            "o: expected a list, found: string");
-  EXPECT_EQ(error_of(object, [](const Fields& fields) { EXPECT_FALSE(fields.object("o")->number("x")); }),
-            "o: expected an object, found: string");
-  EXPECT_EQ(error_of(object, [](const Fields& fields) { EXPECT_FALSE(fields.list("l")[1].number("x")); }),
-            "l[1].x: expected a number, found: array");
-  EXPECT_EQ(error_of(json::array(), [](const Fields& fields) { EXPECT_FALSE(fields.number("n")); }),
-            "expected an object, found: array");
+  EXPECT_ERROR(error_of(object, [](const Fields& fields) { EXPECT_FALSE(fields.number("n")); }),
+               "n: ", "a number", "string");
+  EXPECT_ERROR(error_of(object, [](const Fields& fields) { EXPECT_FALSE(fields.text("t")); }),
+               "t: ", "a string", "number");
+  EXPECT_ERROR(error_of(object, [](const Fields& fields) { EXPECT_FALSE(fields.flag("t")); }),
+               "t: ", "true or false", "number");
+  EXPECT_ERROR(error_of(object, [](const Fields& fields) { EXPECT_TRUE(fields.list("o").empty()); }),
+               "o: ", "a list", "string");
+  EXPECT_ERROR(error_of(object, [](const Fields& fields) { EXPECT_FALSE(fields.object("o")->number("x")); }),
+               "o: ", "an object", "string");
+  EXPECT_ERROR(error_of(object, [](const Fields& fields) { EXPECT_FALSE(fields.list("l")[1].number("x")); }),
+               "l[1].x: ", "a number", "array");
+  EXPECT_ERROR(error_of(json::array(), [](const Fields& fields) { EXPECT_FALSE(fields.number("n")); }),
+               "an object", "array");
 }
 
 TEST(Fields, NumbersHaveARange) {
   for (const char* bad : {"-1", "1e300", "-0.5", "18446744073709551615", "1.1e18"}) {
     const json object = {{"n", json::parse(bad)}};
-    EXPECT_THAT(error_of(object, [](const Fields& fields) { EXPECT_FALSE(fields.number("n")); }),
-                ::testing::HasSubstr("is not between 0 and 1e+18"))
+    EXPECT_ERROR(error_of(object, [](const Fields& fields) { EXPECT_FALSE(fields.number("n")); }),
+                 "n: ", "between 0 and 1e+18")
         << bad;
   }
 }

@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -27,6 +26,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/base/expect_error.h"
 #include "tests/qemu-glue/memory/model_guest.h"
 #include "tests/qemu-glue/memory/support.h"
 #include "tests/transport/support.h"
@@ -180,10 +180,7 @@ TEST_P(GuestRamOfKind, OutOfRangeIsRefusedWhole) {
                                                             {kMax - 1, 2 * kGuestPage}}) {
     std::vector<GuestRam::Piece> pieces{{4 * kMiB, {bytes.data(), kGuestPage}},
                                         {offset, {bytes.data(), length}}};
-    auto written = ram.write(0, pieces);
-    ASSERT_FALSE(written);
-    EXPECT_THAT(written.error().message, testing::HasSubstr("'pc.ram'"));
-    EXPECT_THAT(written.error().message, testing::HasSubstr(fmt::format("{:#x}", offset)));
+    EXPECT_ERROR(ram.write(0, pieces), "'pc.ram'", fmt::format("{:#x}", offset));
     std::vector<uint8_t> into(length);
     EXPECT_FALSE(ram.zero(0, offset, length));
     EXPECT_FALSE(ram.populate(0, offset, length));
@@ -208,9 +205,7 @@ TEST_P(GuestRamOfKind, DeadIsAnError) {
     EXPECT_TRUE(ram.ended());
     auto bytes = pattern(kGuestPage, 7);
     GuestRam::Piece piece{0, bytes};
-    auto written = ram.write(0, {&piece, 1});
-    ASSERT_FALSE(written);
-    EXPECT_THAT(written.error().message, testing::HasSubstr("ended"));
+    EXPECT_ERROR(ram.write(0, {&piece, 1}), "ended");
     EXPECT_FALSE(ram.zero(0, 0, kGuestPage));
     EXPECT_FALSE(ram.read(0, 0, bytes));
     if (zombie) {
@@ -384,7 +379,7 @@ TEST(GuestRam, HugePages) {
   auto bytes = pattern(3 * kGuestPage, 11);
   GuestRam::Piece piece{kHuge + 5 * kGuestPage, bytes};
   if (auto written = ram.write(0, {&piece, 1}); !written) {
-    EXPECT_THAT(written.error().message, testing::HasSubstr("cannot allocate memory of block"));
+    EXPECT_ERROR(written, "allocate", "block");
     GTEST_SKIP() << "no free huge page: " << written.error().message;
   }
   EXPECT_EQ(guest.allocated(), kHuge);
@@ -446,7 +441,7 @@ TEST(GuestRam, AFullFileSystemIsAnErrorAndNoSignal) {
   GuestRam::Piece piece{kGuestPage, bytes};
   auto written = ram.write(0, {&piece, 1});
   if (written) GTEST_SKIP() << "a page of 1 GiB was free";
-  EXPECT_THAT(written.error().message, testing::HasSubstr("full"));
+  EXPECT_ERROR(written, "full");
 }
 
 TEST(GuestRam, OpenTakesPlainBlocksOnly) {
@@ -475,12 +470,8 @@ TEST(GuestRam, OpenTakesPlainBlocksOnly) {
   GuestRam moved = std::move(*ram);
   EXPECT_TRUE(moved.find("low"));
 
-  auto none = GuestRam::open(guest.pid(), {{"pc.rom", at, kMiB, false}});
-  ASSERT_FALSE(none);
-  EXPECT_THAT(none.error().message, testing::HasSubstr("no block of plain guest RAM"));
-  auto gap = GuestRam::open(guest.pid(), {{"gone", 0x1000, kMiB, true}});
-  ASSERT_FALSE(gap);
-  EXPECT_THAT(gap.error().message, testing::HasSubstr("'gone'"));
+  EXPECT_ERROR(GuestRam::open(guest.pid(), {{"pc.rom", at, kMiB, false}}), "no block of plain guest RAM");
+  EXPECT_ERROR(GuestRam::open(guest.pid(), {{"gone", 0x1000, kMiB, true}}), "'gone'");
 }
 
 TEST(GuestRam, ReadOnlyPrivateMemoryIsRefused) {
@@ -488,9 +479,7 @@ TEST(GuestRam, ReadOnlyPrivateMemoryIsRefused) {
   ASSERT_NE(memory, MAP_FAILED);
   ASSERT_EQ(::mprotect(static_cast<uint8_t*>(memory) + kMiB / 2, kGuestPage, PROT_READ), 0);
   Guest guest(Fd(), memory, kMiB);
-  auto ram = GuestRam::open(guest.pid(), guest.places());
-  ASSERT_FALSE(ram);
-  EXPECT_THAT(ram.error().message, testing::HasSubstr("writable"));
+  EXPECT_ERROR(GuestRam::open(guest.pid(), guest.places()), "writable");
 }
 
 TEST(GuestRam, NoSuchProcess) {
@@ -525,7 +514,7 @@ TEST(GuestRam, WithoutPermissionTheErrorNamesTheRemedy) {
   ::close(ends[0]);
   ::waitpid(child, nullptr, 0);
   ASSERT_GT(n, 0);
-  EXPECT_THAT(std::string(text, static_cast<size_t>(n)), testing::HasSubstr("CAP_SYS_PTRACE"));
+  EXPECT_ERROR(std::string(text, static_cast<size_t>(n)), "CAP_SYS_PTRACE");
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <atomic>
 #include <thread>
 
-#include "tests/transport/support.h"
+#include "tests/base/expect_error.h"
 
 namespace wherry {
 namespace {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/base/expect_error.h"
+
 namespace wherry::qemu {
 namespace {
 
@@ -50,7 +52,7 @@ TEST(Ending, AWordThatTheSourceWasNotToldIsNoCompletion) {
   ending.said(0);
   EXPECT_FALSE(ending.give_up()) << "the source's QEMU must get SHUT";
   EXPECT_EQ(ending.ended(false).outcome, Outcome::unknown);
-  EXPECT_NE(ending.ended(false).detail.find("may not have been told"), std::string::npos);
+  EXPECT_ERROR(ending.ended(false).detail, "may not have been told");
 }
 
 TEST(Ending, ASourceThatLeftBeforeTheWordHasTheGuestToo) {
@@ -207,11 +209,11 @@ TEST(Ending, TheFirstToLeaveIsTheCause) {
   Ending source;
   source.source_left(Heard::not_known);
   source.left(true);
-  EXPECT_NE(source.ended(true).detail.find("the source's QEMU ended"), std::string::npos);
+  EXPECT_ERROR(source.ended(true).detail, "the source's QEMU ended");
   Ending destination;
   destination.left(true);
   destination.source_left(Heard::not_known);
-  EXPECT_NE(destination.ended(true).detail.find("the destination's QEMU closed"), std::string::npos);
+  EXPECT_ERROR(destination.ended(true).detail, "the destination's QEMU closed");
 }
 
 TEST(Ending, InPostcopyBothHaveAPart) {
@@ -222,7 +224,7 @@ TEST(Ending, InPostcopyBothHaveAPart) {
   EXPECT_EQ(ending.state(), State::shares);
   ending.left(true);
   EXPECT_EQ(ending.ended(true).outcome, Outcome::unknown);
-  EXPECT_NE(ending.ended(true).detail.find("migrate-recover"), std::string::npos);
+  EXPECT_ERROR(ending.ended(true).detail, "migrate-recover");
   ending.said(0);
   EXPECT_EQ(ending.ended(true).outcome, Outcome::completed);
 }

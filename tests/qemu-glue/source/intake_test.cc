@@ -5,6 +5,7 @@
 
 #include <future>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/support.h"
 
 namespace wherry {
@@ -67,7 +68,7 @@ TEST_F(IntakeTest, AConnectionThatCannotBeTakenEndsTheMigration) {
   EXPECT_EQ(test::read_all(qemu.get()), "");
   intake_->end();
   ASSERT_TRUE(failure_.failed());
-  EXPECT_EQ(failure_.first()->message, "no room");
+  EXPECT_ERROR(failure_.first(), "no room");
 }
 
 TEST_F(IntakeTest, OrItselfOnceThatIsTheQemusAffair) {

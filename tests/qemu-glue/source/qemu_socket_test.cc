@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/support.h"
 
 namespace wherry {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "tests/base/expect_error.h"
 #include "tests/qemu-glue/monitor/fake_monitor.h"
 #include "tests/transport/support.h"
 
@@ -35,7 +36,7 @@ TEST(DestinationMonitor, ThatIsNotThereTellsNothing) {
 
 TEST(DestinationMonitor, WithoutOneAQemuMayHaveItsOwn) {
   // This process has no -qmp.
-  EXPECT_ERROR(DestinationMonitor("").find_memory(::getpid()), "no --qmp was given");
+  EXPECT_ERROR(DestinationMonitor("").find_memory(::getpid()), "--qmp");
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 #include "qemu-glue/steering/guest_handover.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/base/expect_error.h"
 #include "tests/qemu-glue/monitor/scripted_monitor.h"
 #include "tests/transport/support.h"
 
@@ -71,15 +71,15 @@ TEST_F(GuestHandoverTest, OneThatRunsThereAlreadyIsNotTold) {
 
 TEST_F(GuestHandoverTest, NobodyTakesABoundGuestOver) {
   source_.guest_is({"debug"});
-  EXPECT_ERROR(handover_.begin("to"), "(it is debug)");
+  EXPECT_ERROR(handover_.begin("to"), "debug");
   source_.guest_is({"running"});
   ASSERT_TRUE(handover_.begin("to"));
-  EXPECT_ERROR(happens("STOP", "save-vm"), "for a snapshot");
+  EXPECT_ERROR(happens("STOP", "save-vm"), "snapshot");
 }
 
 TEST_F(GuestHandoverTest, TheDestinationHasToWaitForOne) {
   destination_.guest_is({"running"});
-  EXPECT_ERROR(handover_.begin("qmp:to"), "qmp:to does not wait for a migration (it is running)");
+  EXPECT_ERROR(handover_.begin("qmp:to"), "qmp:to", "running");
 }
 
 TEST_F(GuestHandoverTest, AGuestThatWasStoppedFirstStaysSo) {
@@ -123,9 +123,9 @@ TEST_F(GuestHandoverTest, ItIsFoundThereIfThatQemuHasIt) {
   destination_.guest_is({"paused"});
   EXPECT_FALSE(handover_.found_there()) << "the source's QEMU answers, and has it";
   destination_.guest_is({"running"});
-  EXPECT_THAT(handover_.found_there().value_or(""), testing::HasSubstr("as well"));
+  EXPECT_ERROR(handover_.found_there().value_or(""), "as well");
   source_.refuses = {"query-status"};
-  EXPECT_THAT(handover_.found_there().value_or(""), testing::HasSubstr("does not answer"));
+  EXPECT_ERROR(handover_.found_there().value_or(""), "does not answer");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include <filesystem>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/support.h"
 
 namespace wherry {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "qemu-glue/convergence/qmp_source.h"
+#include "tests/base/expect_error.h"
 #include "tests/qemu-glue/convergence/alone.h"
 #include "tests/qemu-glue/monitor/scripted_monitor.h"
 #include "tests/qemu-glue/wherry_pair.h"

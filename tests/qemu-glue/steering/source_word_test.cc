@@ -1,14 +1,12 @@
 #include "qemu-glue/steering/source_word.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/base/expect_error.h"
 #include "tests/qemu-glue/steering/scripted_access.h"
 
 namespace wherry {
 namespace {
-
-using testing::HasSubstr;
 
 class SourceWordTest : public testing::Test {
  protected:
@@ -54,7 +52,7 @@ TEST_F(SourceWordTest, ThatItHasFailedCountsIfBothHostsHaveAgreed) {
   EXPECT_EQ(ask(false), Outcome::unknown);
   EXPECT_EQ(ask(true, true), Outcome::unknown) << "Wherry made it fail";
   EXPECT_EQ(ask(true), Outcome::failed);
-  EXPECT_EQ(report_.error, "the source's QEMU says: no room");
+  EXPECT_ERROR(report_.error, "source's QEMU", "no room");
 }
 
 TEST_F(SourceWordTest, DoesNotOverruleTheDestinations) {
@@ -75,8 +73,7 @@ TEST_F(SourceWordTest, TellsOfAGuestThatIsKeptStopped) {
   qemu_.migrates({"failed"});
   qemu_.guest_is({"finish-migrate"});
   EXPECT_EQ(ask(false), Outcome::unknown);
-  EXPECT_THAT(report_.error, HasSubstr("nobody knows; "));
-  EXPECT_THAT(report_.error, HasSubstr("query-status"));
+  EXPECT_ERROR(report_.error, "nobody knows; ", "query-status");
 }
 
 TEST_F(SourceWordTest, ButNotInPostcopy) {

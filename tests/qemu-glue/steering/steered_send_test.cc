@@ -6,6 +6,7 @@
 #include <atomic>
 #include <future>
 
+#include "tests/base/expect_error.h"
 #include "tests/qemu-glue/convergence/alone.h"
 #include "tests/qemu-glue/monitor/fake_monitor.h"
 #include "tests/qemu-glue/scripted_destination.h"

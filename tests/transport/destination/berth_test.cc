@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/destination/landing_fixture.h"
 #include "tests/transport/support.h"
 
@@ -167,7 +168,7 @@ TEST_F(BerthTest, ABatchThatWaitedForItsEpochOnAnotherBaseIsAskedForAgain) {
   landing_->guest().ready();
   EXPECT_EQ(wait_asked_again(1), (Asked{{0, 2}}));
   EXPECT_FALSE(acknowledged(0, 2));
-  EXPECT_EQ(site_.log(0), (Log{"rahead"})) << "what lies behind it waits";
+  EXPECT_EQ(site_.log(0), (Log{"rahead"})) << "what follows it waits";
   ASSERT_TRUE(arrive(main.whole(2, now)));
   ASSERT_TRUE(wait_acknowledged(5));
   EXPECT_EQ(site_.page(0, 2), now);
@@ -208,7 +209,7 @@ TEST_P(WrongSum, IsAnError) {
   main.frames()[1].pages.sums = sum.data();
   arrive_all(main);
   landing_->guest().ready();
-  EXPECT_EQ(wait_failure(), "page 2 of RAM block number 0 is not what the source sent");
+  EXPECT_ERROR(wait_failure(), "page 2", "block number 0");
 }
 
 INSTANTIATE_TEST_SUITE_P(WhetherPlaced, WrongSum, testing::Bool());

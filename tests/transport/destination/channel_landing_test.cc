@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/destination/landing_fixture.h"
 #include "tests/transport/support.h"
 
@@ -115,7 +116,7 @@ TEST_F(ChannelLandingTest, AFrameBehindTheCloseIsAnErrorAlsoIfItComesFirst) {
   ASSERT_TRUE(arrive(frames[0]));
   ASSERT_TRUE(site_.wait_log(0, 1));
   EXPECT_EQ(site_.log(0), (Log{"c"}));
-  EXPECT_NE(wait_failure().find("channel 0"), std::string::npos) << wait_failure();
+  EXPECT_ERROR(wait_failure(), "channel 0");
 }
 
 TEST_F(ChannelLandingTest, AFrameOfAnotherEpochIsAnError) {
@@ -123,7 +124,7 @@ TEST_F(ChannelLandingTest, AFrameOfAnotherEpochIsAnError) {
   main.record("a").record("b");
   main.frames()[2].header.epoch = 1;
   arrive_all(main);
-  EXPECT_EQ(wait_failure(), "channel 0 has a frame of another epoch");
+  EXPECT_ERROR(wait_failure(), "channel 0", "another epoch");
 }
 
 TEST_F(ChannelLandingTest, PagesBehindTheLastPagesAreAnError) {
@@ -131,46 +132,46 @@ TEST_F(ChannelLandingTest, PagesBehindTheLastPagesAreAnError) {
   Script main(0);
   main.record("done", kPagesDone).page(0, 1, 5);
   arrive_all(main);
-  EXPECT_EQ(wait_failure(), "pages came behind the last pages of a channel");
+  EXPECT_ERROR(wait_failure(), "channel 0", "pages after its last");
 }
 
 TEST_F(ChannelLandingTest, AChannelBeginsWithItsOpeningAndHasOne) {
   Script main(0);
   main.frame({.type = FrameType::open, .aux = 0});
   arrive_all(main);
-  EXPECT_EQ(wait_failure(), "channel 0 was opened twice");
+  EXPECT_ERROR(wait_failure(), "channel 0", "opened twice");
 }
 
 TEST_F(ChannelLandingTest, AChannelThatIsNotOpenedIsAnError) {
   Script data(1);
   data.frames()[0].header.type = FrameType::record;
   arrive_all(data);
-  EXPECT_EQ(wait_failure(), "channel 1 does not begin with its opening");
+  EXPECT_ERROR(wait_failure(), "channel 1", "opening");
 }
 
 TEST_F(ChannelLandingTest, OnlyChannel0IsMain) {
   Script data(1, ChannelKind::main);
   arrive_all(data);
-  EXPECT_EQ(wait_failure(), "channel 1 is of the wrong kind");
+  EXPECT_ERROR(wait_failure(), "channel 1", "wrong kind");
 }
 
 TEST_F(ChannelLandingTest, Channel0IsMain) {
   Script main(0, ChannelKind::urgent);
   arrive_all(main);
-  EXPECT_EQ(wait_failure(), "channel 0 is of the wrong kind");
+  EXPECT_ERROR(wait_failure(), "channel 0", "wrong kind");
 }
 
 TEST_F(ChannelLandingTest, AnUnknownKindIsAnError) {
   Script data(1, static_cast<ChannelKind>(4));
   arrive_all(data);
-  EXPECT_EQ(wait_failure(), "channel 1 is of unknown kind");
+  EXPECT_ERROR(wait_failure(), "channel 1", "unknown kind");
 }
 
 TEST_F(ChannelLandingTest, AFrameThatIsOfNoChannelIsAnError) {
   Script main(0);
   main.frame({.type = FrameType::ack});
   arrive_all(main);
-  EXPECT_EQ(wait_failure(), "channel 0 has a frame `ack`");
+  EXPECT_ERROR(wait_failure(), "channel 0", "`ack`");
 }
 
 TEST_F(ChannelLandingTest, AFailureEndsAThreadThatWaitsForItsEpoch) {
@@ -188,7 +189,7 @@ TEST_F(ChannelLandingTest, TheSitesErrorsEndTheSession) {
   site_.refuse_open();
   Script main(0);
   arrive_all(main);
-  EXPECT_EQ(wait_failure(), "the site takes no channel");
+  EXPECT_ERROR(wait_failure(), "the site takes no channel");
 }
 
 TEST_F(ChannelLandingTest, TheSinksErrorsEndTheSession) {
@@ -196,7 +197,7 @@ TEST_F(ChannelLandingTest, TheSinksErrorsEndTheSession) {
   main.record("a");
   site_.break_sinks();
   arrive_all(main);
-  EXPECT_EQ(wait_failure(), "the sink of channel 0 is broken");
+  EXPECT_ERROR(wait_failure(), "the sink of channel 0 is broken");
 }
 
 }  // namespace

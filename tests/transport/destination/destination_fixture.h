@@ -15,6 +15,7 @@
 
 #include "compression/batch_encoder.h"
 #include "compression/batch_table.h"
+#include "tests/base/expect_error.h"
 #include "tests/transport/destination/model_site.h"
 #include "tests/transport/support.h"
 #include "tests/transport/wire/raw_peer.h"
@@ -68,12 +69,12 @@ class DestinationFixture : public testing::Test {
     EXPECT_ERROR(session_->finish(), why);
     auto told = source_->control.receive(FrameType::failed);
     ASSERT_TRUE(told) << told.error().message;
-    EXPECT_NE(told->text().find(why), std::string::npos) << told->text();
+    EXPECT_ERROR(told->text(), why);
     session_.reset();
     for (RawConnection& lane : source_->lanes) EXPECT_FALSE(lane.receive());
   }
 
-  // The next that the destination says, acknowledgements and the like aside, is that it ended that lane.
+  // The next that the destination says, apart from acknowledgements and the like, is that it ended that lane.
   void expect_lane_ended(uint32_t lane) {
     auto ended = source_->control.receive(FrameType::lane_ended);
     ASSERT_TRUE(ended) << ended.error().message;

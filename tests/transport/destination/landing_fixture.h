@@ -67,7 +67,8 @@ class Script {
     put_lines(now.data(), kModelPage, changed, said.data());
     return told(PageKind::lines, block, index, said);
   }
-  // A page that is to be kept at a place, or that is what is kept there but for one of its first 256 bytes.
+  // A page that is to be kept at a place, or that differs from what is kept there in one of its first 256
+  // bytes.
   Script& keep(uint16_t block, uint64_t index, uint32_t place, const std::vector<uint8_t>& page) {
     std::vector<uint8_t> said = number(place, kPlaceBytes);
     said.insert(said.end(), page.begin(), page.end());
@@ -194,7 +195,7 @@ class LandingFixture : public testing::Test {
     return acknowledged_.size() >= frames && !failure_.failed();
   }
   // The error that the landing ends with.
-  std::string wait_failure() {
+  std::optional<Error> wait_failure() {
     auto told = failure_.on_fail([this] {
       Lock lock(mutex_);
       changed_.notify_all();
@@ -202,7 +203,7 @@ class LandingFixture : public testing::Test {
     const auto until = forever();
     Lock lock(mutex_);
     while (!failure_.failed() && changed_.wait_until(mutex_, until)) continue;
-    return failure_.failed() ? failure_.first()->message : "no failure";
+    return failure_.first();
   }
 
   // What the reader of a lane does with a frame.

@@ -1,4 +1,4 @@
-// Frames on a lane, those that no source of ours sends among them.
+// Frames on a lane, including some that no Wherry sends.
 #include "transport/destination/lane_reader.h"
 
 #include <gtest/gtest.h>
@@ -14,6 +14,7 @@
 
 #include "compression/batch_table.h"
 #include "compression/line_delta.h"
+#include "tests/base/expect_error.h"
 #include "tests/transport/destination/destination_fixture.h"
 #include "tests/transport/destination/landing_fixture.h"
 #include "tests/transport/support.h"
@@ -343,7 +344,7 @@ TEST_F(LaneReaderTest, ManySmallBatchesWaitForTheirEpoch) {
       break;
     }
   }
-  // Another channel's opening, behind them on the lane: they are all there when it lands.
+  // Another channel's opening, after them on the lane: they are all there when it lands.
   (void)lane().send({.type = FrameType::open, .channel = 1, .aux = 1});
   for (uint16_t channel = 0; channel != 1;) {
     auto ack = source_->control.receive();
@@ -459,7 +460,7 @@ TEST_F(LaneReaderAlone, ABodyThatIsThereAtOnceOvertakesThoseOnTheirWay) {
   });
   lane_.body();
   LaneReader reader(lane_, *landing_, slots_);
-  EXPECT_EQ(reader.run().message, "the lane is lost");
+  EXPECT_ERROR(reader.run(), "the lane is lost");
   ASSERT_TRUE(wait_acknowledged(5));
   EXPECT_EQ(site_.page(0, 1), main_.content(7));
   EXPECT_EQ(site_.page(0, 2), main_.content(8));
@@ -497,7 +498,7 @@ TEST_F(LaneReaderAlone, ABodyOfAFrameThatIsHereAlreadyIsThrownAway) {
   lane_.frame(frames[2], bytes_of("b"));
   lane_.body();
   LaneReader reader(lane_, *landing_, slots_);
-  EXPECT_EQ(reader.run().message, "the lane is lost");
+  EXPECT_ERROR(reader.run(), "the lane is lost");
   ASSERT_TRUE(wait_acknowledged(3));
   EXPECT_EQ(site_.page(0, 1), main_.content(7));
   EXPECT_EQ(site_.log(0), (Log{"rb"}));

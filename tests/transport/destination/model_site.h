@@ -90,7 +90,7 @@ class ModelSite : public LandingSite {
     while (channels_[channel].log.size() < entries && changed_.wait_until(mutex_, until)) continue;
     return channels_[channel].log.size() >= entries;
   }
-  // Waits until a channel's record has ended its so many first epochs; false if it never does.
+  // Waits until records of a channel have ended its first `epochs` epochs; false if they never do.
   bool wait_epochs(uint16_t channel, uint32_t epochs) {
     const auto until = forever();
     Lock lock(mutex_);

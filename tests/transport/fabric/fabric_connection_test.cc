@@ -1,11 +1,11 @@
 // Connections over a fabric: writes that must fail, and calls that must be refused.
 #include "transport/fabric/fabric_connection.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <thread>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/fabric/fabric_pair.h"
 #include "tests/transport/fabric/fabric_peer.h"
 #include "transport/lane/slots.h"
@@ -47,7 +47,7 @@ TEST(FabricCall, WithAnotherKeyIsRefused) {
   const test::FabricPair pair(test::fabric_paths().front(), wrong);
   EXPECT_FALSE(pair.source);
   EXPECT_FALSE(pair.destination);
-  EXPECT_THAT(pair.error, testing::HasSubstr("refused"));
+  EXPECT_ERROR(pair.error, "refused");
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/support.h"
 #include "tests/transport/wire/wire_page.h"
 
@@ -205,8 +206,8 @@ TEST(FabricMessage, TheLongestAreAsLongAsThePageAllows) {
   longer[0] = 2;
   longer[4] = 0xf1;
   longer[5] = 0xff;
-  EXPECT_ERROR(decode_body_message(longer, "peer"), "peer: a message of 65537 bytes");
-  EXPECT_ERROR(decode_answer(Message(8192 + 1)), "a message of 8193 bytes");
+  EXPECT_ERROR(decode_body_message(longer, "peer"), "peer", "65537 bytes");
+  EXPECT_ERROR(decode_answer(Message(8192 + 1)), "8193 bytes");
 }
 
 // By each decoder: these faults are found before the kind is looked at.
@@ -216,77 +217,74 @@ void expect_refused_by_all(const Message& message, const std::string& why) {
   EXPECT_ERROR(decode_answer(message), why);
 }
 TEST(FabricMessage, PrefixesThatAreWrong) {
-  expect_refused_by_all({}, "a message of 0 bytes");
-  expect_refused_by_all(Message(15), "a message of 15 bytes");
+  expect_refused_by_all({}, "of 0 bytes");
+  expect_refused_by_all(Message(15), "of 15 bytes");
   for (const Message& message :
        {record_message(), body_message({1}), offer_message(1, kBatch, kTable), answer_message({0, kGranted}),
         answer_message({8, std::nullopt}), encoded(encode_beat_message)}) {
-    for (size_t at = 1; at < 4; ++at) expect_refused_by_all(altered(message, at, 1), "unsound");
+    for (size_t at = 1; at < 4; ++at) expect_refused_by_all(altered(message, at, 1), "prefix");
     // A length that is wrong: of too few bytes, and of too many.
     Message cut = message;
     cut.push_back(0);
-    expect_refused_by_all(cut, "unsound");
+    expect_refused_by_all(cut, "prefix");
     for (size_t at = 4; at < 8; ++at)
-      expect_refused_by_all(altered(message, at, message[at] ^ 0x80), "unsound");
+      expect_refused_by_all(altered(message, at, message[at] ^ 0x80), "prefix");
   }
 }
 TEST(FabricMessage, TagsAndCreditsWhereThePageHasNone) {
   for (const size_t at : {8, 11, 12, 15}) {
-    EXPECT_ERROR(start_of(altered(record_message(), at, 1)), "peer: a message that is unsound");
-    EXPECT_ERROR(start_of(altered(encoded(encode_beat_message), at, 1)), "peer: a message that is unsound");
-    EXPECT_ERROR(decode_body_message(altered(body_message({1}), at, 1), "peer"),
-                 "peer: a message that is unsound");
+    EXPECT_ERROR(start_of(altered(record_message(), at, 1)), "peer", "tag or credits");
+    EXPECT_ERROR(start_of(altered(encoded(encode_beat_message), at, 1)), "peer", "tag or credits");
+    EXPECT_ERROR(decode_body_message(altered(body_message({1}), at, 1), "peer"), "peer", "tag or credits");
   }
-  EXPECT_ERROR(start_of(altered(offer_message(1, kBatch, kTable), 12, 1)), "peer: a message that is unsound");
-  EXPECT_ERROR(decode_answer(altered(answer_message({8, std::nullopt}), 8, 1)), "unsound");
+  EXPECT_ERROR(start_of(altered(offer_message(1, kBatch, kTable), 12, 1)), "peer", "tag or credits");
+  EXPECT_ERROR(decode_answer(altered(answer_message({8, std::nullopt}), 8, 1)), "credits with a tag");
 }
 TEST(FabricMessage, OtherKindsThanAFrame) {
-  EXPECT_ERROR(start_of(altered(Message(16), 0, 9)),
-               "peer sent a message of kind 9 and 0 bytes instead of a frame");
-  EXPECT_ERROR(start_of(body_message({1})), "peer sent a message of kind 2 and 1 bytes instead of a frame");
-  EXPECT_ERROR(start_of(answer_message({8, std::nullopt})), "kind 5 and 0 bytes instead of a frame");
+  EXPECT_ERROR(start_of(altered(Message(16), 0, 9)), "peer", "kind 9 and 0 bytes");
+  EXPECT_ERROR(start_of(body_message({1})), "peer", "kind 2 and 1 bytes");
+  EXPECT_ERROR(start_of(answer_message({8, std::nullopt})), "kind 5 and 0 bytes");
   // A beat with a body, and a frame without a whole header.
-  EXPECT_ERROR(start_of(resized(encoded(encode_beat_message), 1)), "kind 6 and 1 bytes instead of a frame");
-  EXPECT_ERROR(start_of(resized(record_message(), -5)), "kind 1 and 63 bytes instead of a frame");
+  EXPECT_ERROR(start_of(resized(encoded(encode_beat_message), 1)), "kind 6 and 1 bytes");
+  EXPECT_ERROR(start_of(resized(record_message(), -5)), "kind 1 and 63 bytes");
 }
 TEST(FabricMessage, FramesThatAreWrong) {
-  EXPECT_ERROR(start_of(altered(record_message(), 16, 0)), "peer: not a Wherry frame");
-  EXPECT_ERROR(start_of(altered(record_message(), 16 + 5, 99)), "peer: a frame has the unknown type 99");
-  EXPECT_ERROR(start_of(altered(record_message(), 16 + 20, 1)), "peer: a frame header was damaged");
-  EXPECT_ERROR(start_of(resized(frame_message(kBatch, kTable, {}), -1)), "peer sent half a table");
-  EXPECT_ERROR(start_of(altered(frame_message(kBatch, kTable, {}), 16 + 64, 0)),
-               "peer: a frame header was damaged");
-  EXPECT_ERROR(start_of(resized(record_message(), 1)), "peer sent more than a body");
-  EXPECT_ERROR(start_of(resized(record_message({.type = FrameType::close}), 1)),
-               "peer sent more than a body");
+  EXPECT_ERROR(start_of(altered(record_message(), 16, 0)), "peer", "not a Wherry frame");
+  EXPECT_ERROR(start_of(altered(record_message(), 16 + 5, 99)), "peer", "type 99");
+  EXPECT_ERROR(start_of(altered(record_message(), 16 + 20, 1)), "peer", "header was damaged");
+  EXPECT_ERROR(start_of(resized(frame_message(kBatch, kTable, {}), -1)), "peer", "incomplete table");
+  EXPECT_ERROR(start_of(altered(frame_message(kBatch, kTable, {}), 16 + 64, 0)), "peer",
+               "header was damaged");
+  EXPECT_ERROR(start_of(resized(record_message(), 1)), "peer", "more than the body");
+  EXPECT_ERROR(start_of(resized(record_message({.type = FrameType::close}), 1)), "peer",
+               "more than the body");
 }
 TEST(FabricMessage, OffersThatAreWrong) {
   const auto refused = [](FrameHeader header) {
     const std::vector<uint8_t> table(header.table_length);
-    EXPECT_ERROR(start_of(offer_message(1, header, table)), "peer offers a frame that is unsound");
+    EXPECT_ERROR(start_of(offer_message(1, header, table)), "peer", "raw pages");
   };
   refused({.type = FrameType::batch});
   refused({.type = FrameType::record, .body_length = 65536});
   refused({.type = FrameType::batch, .body_length = 65536, .pack_length = 4096, .plain_length = 4096});
-  EXPECT_ERROR(start_of(resized(offer_message(1, kBatch, kTable), 1)), "peer offers a frame that is unsound");
-  EXPECT_ERROR(start_of(resized(offer_message(1, kBatch, kTable), -1)), "peer sent half a table");
+  EXPECT_ERROR(start_of(resized(offer_message(1, kBatch, kTable), 1)), "peer", "raw pages");
+  EXPECT_ERROR(start_of(resized(offer_message(1, kBatch, kTable), -1)), "peer", "incomplete table");
 }
 TEST(FabricMessage, OtherKindsThanABody) {
-  EXPECT_ERROR(decode_body_message(record_message(), "peer"),
-               "peer sent a message of kind 1 instead of a body");
-  EXPECT_ERROR(decode_body_message(encoded(encode_beat_message), "peer"), "kind 6 instead of a body");
+  EXPECT_ERROR(decode_body_message(record_message(), "peer"), "peer", "kind 1");
+  EXPECT_ERROR(decode_body_message(encoded(encode_beat_message), "peer"), "kind 6");
   // A body of nothing.
-  EXPECT_ERROR(decode_body_message(body_message({}), "peer"), "kind 2 instead of a body");
+  EXPECT_ERROR(decode_body_message(body_message({}), "peer"), "kind 2");
 }
 TEST(FabricMessage, AnswersThatAreWrong) {
-  EXPECT_ERROR(decode_answer(record_message()), "it sent a message of kind 1");
-  EXPECT_ERROR(decode_answer(resized(answer_message({8, std::nullopt}), 1)), "a message that is unsound");
-  EXPECT_ERROR(decode_answer(resized(answer_message({0, kGranted}), -1)), "a grant that is unsound");
-  EXPECT_ERROR(decode_answer(answer_message({0, FabricGrant{1, {{1, 2, 0}}}})), "a grant that is unsound");
+  EXPECT_ERROR(decode_answer(record_message()), "kind 1");
+  EXPECT_ERROR(decode_answer(resized(answer_message({8, std::nullopt}), 1)), "more bytes");
+  EXPECT_ERROR(decode_answer(resized(answer_message({0, kGranted}), -1)), "middle of a piece");
+  EXPECT_ERROR(decode_answer(answer_message({0, FabricGrant{1, {{1, 2, 0}}}})), "invalid piece");
   // The reserved bytes of a piece.
   for (size_t at = 20; at < 24; ++at) {
     const Message message = altered(answer_message({0, kGranted}), 16 + at, 1);
-    EXPECT_ERROR(decode_answer(message), "a grant that is unsound");
+    EXPECT_ERROR(decode_answer(message), "invalid piece");
   }
 }
 

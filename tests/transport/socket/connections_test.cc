@@ -6,6 +6,7 @@
 #include <atomic>
 #include <string>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/support.h"
 #include "transport/socket/socket.h"
 
@@ -61,8 +62,7 @@ TEST(Connections, OneThatThereIsNoRoomForIsTheCallersStill) {
     Connections connections("test");
     auto ends = test::socket_pair();
     auto served = connections.serve(std::move(ends.second), [](const Fd&) {});
-    return !served && served.error().message.find("cannot start a thread") != std::string::npos &&
-           ends.second;
+    return test::fails_with(served, "thread", "ulimit -u") && ends.second;
   }));
 }
 

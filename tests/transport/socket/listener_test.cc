@@ -11,6 +11,7 @@
 #include <cstring>
 #include <thread>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/socket/endpoints.h"
 #include "tests/transport/support.h"
 #include "transport/socket/addresses.h"
@@ -91,7 +92,7 @@ TEST(UnixListener, LeavesAPathThatIsInUse) {
   const std::string path = dir.at("a.sock");
   auto first = Listener::open(unix_at(path));
   ASSERT_TRUE(first);
-  EXPECT_ERROR(Listener::open(unix_at(path)), path + " is in use");
+  EXPECT_ERROR(Listener::open(unix_at(path)), path, "in use");
   EXPECT_TRUE(exists(path));
   EXPECT_TRUE(connect_to(unix_at(path), seconds(1), seconds(1)));
 }
@@ -113,7 +114,7 @@ TEST(UnixListener, LeavesAPathThatIsInUseWithAFullQueue) {
     if (::connect(one.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) break;
     waiting.push_back(std::move(one));
   }
-  EXPECT_ERROR(Listener::open(unix_at(path)), path + " is in use");
+  EXPECT_ERROR(Listener::open(unix_at(path)), path, "in use");
   EXPECT_TRUE(exists(path));
 }
 
@@ -121,14 +122,14 @@ TEST(UnixListener, LeavesAFileThatIsNoSocket) {
   test::TempDir dir;
   const std::string path = dir.at("a.sock");
   { Fd file(::open(path.c_str(), O_CREAT | O_WRONLY, 0600)); }
-  EXPECT_ERROR(Listener::open(unix_at(path)), path + " exists and is not a socket");
+  EXPECT_ERROR(Listener::open(unix_at(path)), path, "not a socket");
   EXPECT_TRUE(exists(path));
 }
 
 TEST(UnixListener, NamesAPathThatIsTooLong) {
   const std::string path = "/tmp/" + std::string(200, 'x');
-  EXPECT_ERROR(Listener::open(unix_at(path)), "longer than 107 bytes");
-  EXPECT_ERROR(connect_to(unix_at(path), seconds(1), seconds(1)), "longer than 107 bytes");
+  EXPECT_ERROR(Listener::open(unix_at(path)), path, "107 bytes");
+  EXPECT_ERROR(connect_to(unix_at(path), seconds(1), seconds(1)), path, "107 bytes");
 }
 
 TEST(UnixListener, NamesAPathThatCannotBe) {
@@ -201,7 +202,7 @@ TEST(TcpListener, StopEndsAllOfThem) {
 TEST(TcpListener, APortInUseIsRefusedByName) {
   auto listener = Listener::open(tcp("127.0.0.1", 0));
   ASSERT_TRUE(listener);
-  EXPECT_ERROR(Listener::open(listener->where()), "cannot listen on " + listener->where().str());
+  EXPECT_ERROR(Listener::open(listener->where()), "listen on", listener->where().str(), "in use");
 }
 
 TEST(TcpListener, StopEndsAccept) {

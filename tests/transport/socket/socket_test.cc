@@ -5,6 +5,7 @@
 
 #include <thread>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/socket/endpoints.h"
 #include "tests/transport/support.h"
 #include "transport/socket/connect.h"

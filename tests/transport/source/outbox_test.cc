@@ -254,7 +254,7 @@ TEST(Outbox, ABatchWaitsUntilThoseOfTheEpochBeforeAreEncoded) {
   EXPECT_EQ(first->header.sequence, 0u);
   EXPECT_EQ(second->header.sequence, 1u);
   EXPECT_EQ(outbox.pop(0)->header.sequence, 2u);
-  EXPECT_EQ(outbox.pop(0)->header.sequence, 4u) << "what is no batch does not wait";
+  EXPECT_EQ(outbox.pop(0)->header.sequence, 4u) << "a frame that is not a batch does not wait";
   outbox.encoded(*second);
   Waiter waiter(outbox);
   outbox.encoded(*first);

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/transport/support.h"
+#include "tests/base/expect_error.h"
 #include "transport/wire/control.h"
 
 namespace wherry {

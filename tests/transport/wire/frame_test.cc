@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/base/expect_error.h"
+
 namespace wherry {
 namespace {
 
@@ -47,9 +49,7 @@ constexpr HeaderBytes kGolden = {
 };
 
 void expect_refused(const HeaderBytes& bytes, const std::string& why) {
-  auto header = decode_header(bytes);
-  ASSERT_FALSE(header) << "not refused: " << why;
-  EXPECT_NE(header.error().message.find(why), std::string::npos) << header.error().message;
+  EXPECT_ERROR(decode_header(bytes), why);
 }
 
 HeaderBytes with(size_t at, std::vector<uint8_t> bytes) {
@@ -72,8 +72,8 @@ TEST(Frame, DecodesTheGoldenHeader) {
 TEST(Frame, RefusesWhatIsNoFrameOfThisVersion) {
   for (size_t at = 0; at < 4; ++at) expect_refused(with(at, {0}), "wrong magic");
   expect_refused(with(0, {'Q', 'E', 'V', 'M'}), "wrong magic");
-  expect_refused(with(4, {2}), "speaks version 2 of the wire format, this Wherry speaks 1");
-  expect_refused(with(4, {0}), "speaks version 0");
+  expect_refused(with(4, {2}), "version 2");
+  expect_refused(with(4, {0}), "version 0");
 }
 
 TEST(Frame, RefusesUnknownTypes) {
@@ -84,7 +84,7 @@ TEST(Frame, RefusesUnknownTypes) {
     if (known.contains(type)) {
       EXPECT_TRUE(decode_header(bytes)) << type;
     } else {
-      expect_refused(bytes, "unknown type " + std::to_string(type));
+      expect_refused(bytes, "type " + std::to_string(type));
     }
   }
 }
@@ -126,9 +126,7 @@ TEST(Frame, FindsEveryDamagedBitOfHeaderAndTable) {
   for (size_t bit = 0; bit < 8 * table.size(); ++bit) {
     std::vector<uint8_t> damaged = table;
     damaged[bit / 8] ^= static_cast<uint8_t>(1u << bit % 8);
-    auto sound = check_head(kGolden, damaged);
-    ASSERT_FALSE(sound) << "bit " << bit;
-    EXPECT_NE(sound.error().message.find("damaged"), std::string::npos);
+    EXPECT_ERROR(check_head(kGolden, damaged), "damaged") << "bit " << bit;
   }
   EXPECT_FALSE(check_head(kGolden, std::span(table).first(15)));
 }

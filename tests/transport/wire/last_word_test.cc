@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "tests/base/expect_error.h"
 #include "tests/transport/support.h"
 #include "transport/wire/control.h"
 
@@ -99,7 +100,7 @@ TEST_F(LastWordTest, AnotherAttemptGoesOnWhereTheFirstWasCut) {
     heard_ += test::text_of(bytes);
     source_->shut();
   };
-  EXPECT_ERROR(hear(), "");
+  EXPECT_FALSE(hear());
   word_.said(test::bytes_of("whole"));
   word_.closed();
   telling_.join();
@@ -126,14 +127,14 @@ TEST_F(LastWordTest, OnlyTheLastOfMuchIsKept) {
   connect();
   asked_.heard = 0;
   tell();
-  EXPECT_ERROR(hear(), "follows byte 0 of");
+  EXPECT_ERROR(hear(), "byte 0 of");
 }
 
 TEST_F(LastWordTest, ASourceCannotHaveHeardMoreThanWasSaid) {
   word_.said(test::bytes_of("shut"));
   asked_.heard = 5;
   tell();
-  EXPECT_ERROR(hear(), "follows byte 5 of 4");
+  EXPECT_ERROR(hear(), "byte 5 of 4");
 }
 
 TEST_F(LastWordTest, TheWaitingEnds) {
@@ -142,7 +143,7 @@ TEST_F(LastWordTest, TheWaitingEnds) {
     while (!word_.asked()) std::this_thread::yield();
     word_.stop();
   });
-  EXPECT_ERROR(hear(), "refused: nobody waits");
+  EXPECT_ERROR(hear(), "nobody waits");
   ending.join();
   EXPECT_FALSE(word_.wait_told(std::chrono::steady_clock::now() + test::kForever))
       << "and does not wait that long";

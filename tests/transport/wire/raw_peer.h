@@ -6,9 +6,11 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "tests/transport/support.h"
 #include "transport/socket/connect.h"
 #include "transport/socket/endpoint.h"
@@ -52,7 +54,7 @@ class RawConnection {
     return frames_->send({.type = type}, nlohmann::json::to_cbor(map));
   }
   Result<> send_bytes(std::span<const uint8_t> bytes) { return send_all(frames_->fd(), bytes); }
-  // The next frame; an empty text of type refuse at the end of the stream.
+  // The next frame. Fails at the end of the stream.
   Result<RawFrame> receive() {
     RawFrame frame;
     auto more = frames_->receive_head(frame.head);
@@ -70,9 +72,11 @@ class RawConnection {
       if (!frame || frame->type() == type) return frame;
     }
   }
-  std::string refusal() {
+  // Why it was refused; nothing: it was not.
+  std::optional<Error> refusal() {
     auto frame = receive(FrameType::refuse);
-    return frame ? frame->text() : "no refusal: " + frame.error().message;
+    if (!frame) return std::nullopt;
+    return Error{frame->text()};
   }
   int fd() const { return frames_->fd(); }
   void shut() { frames_->shut(); }
@@ -87,7 +91,7 @@ class RawConnection {
   std::unique_ptr<FrameSocket> frames_;
 };
 
-inline nlohmann::json sound_hello(uint32_t lanes) {
+inline nlohmann::json valid_hello(uint32_t lanes) {
   return {{"lanes", lanes},
           {"most_in_flight", 1u << 27},
           {"wishes", nlohmann::json::object()},
@@ -99,7 +103,7 @@ inline nlohmann::json sound_hello(uint32_t lanes) {
 class RawSource {
  public:
   RawSource(const Endpoint& to, uint32_t lanes) : control(to) {
-    EXPECT_TRUE(control.send(FrameType::hello, sound_hello(lanes)));
+    EXPECT_TRUE(control.send(FrameType::hello, valid_hello(lanes)));
     auto welcome = control.receive();
     if (!welcome || welcome->type() != FrameType::welcome) {
       ADD_FAILURE() << "no welcome: " << (welcome ? welcome->text() : welcome.error().message);
