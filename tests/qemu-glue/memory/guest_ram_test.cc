@@ -29,7 +29,6 @@
 #include "tests/base/expect_error.h"
 #include "tests/qemu-glue/memory/model_guest.h"
 #include "tests/qemu-glue/memory/support.h"
-#include "tests/transport/support.h"
 
 namespace wherry {
 namespace {
