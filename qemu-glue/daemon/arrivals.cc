@@ -44,14 +44,20 @@ Result<> Arrivals::begin(const Route& route, const std::string& peer) {
   if (config_.peers.contains(route.host))
     return fail("this host is not {0}: its wherryd knows {0} as a peer", route.host);
   if (auto fits = route.check_paths(config_.runtime_dir); !fits) return fits;
-  if (auto made = make_directory_for(config_.group, route.directory(config_.runtime_dir)); !made) return made;
+  auto qemu = config_.qemu_user.empty() ? LocalUser{.id = ::geteuid(), .group = ::getegid()}
+                                        : user_named(config_.qemu_user);
+  if (!qemu) return pass_on(qemu);
+  if (auto made = make_route_dir(config_.runtime_dir, route, *qemu); !made) return made;
   std::vector<std::string> argv{wherry_,         "receive",
                                 "--handed-over", std::to_string(kChildSocket),
                                 "--qemu",        "unix:" + route.path(config_.runtime_dir),
                                 "--disks",       "unix:" + route.disks_path(config_.runtime_dir)};
   if (!config_.trace.empty()) argv.insert(argv.end(), {"--trace", config_.trace});
   auto child = Child::spawn(argv);
-  if (!child) return pass_on(child);
+  if (!child) {
+    remove_route_dir(config_.runtime_dir, route);
+    return pass_on(child);
+  }
   spdlog::info("route {} arrives here (process {})", route.text(), (*child)->pid());
   auto arriving = std::make_unique<Arriving>();
   arriving->peer = peer;
@@ -81,9 +87,7 @@ void Arrivals::watch(const Route& route, Arriving& arriving) {
   const int status = arriving.child->wait();
   spdlog::info("route {} has ended here with status {}", route.text(), status);
   std::lock_guard lock(mutex_);
-  // A killed QEMU does not remove its sockets.
-  ::unlink(route.path(config_.runtime_dir).c_str());
-  ::unlink(route.disks_path(config_.runtime_dir).c_str());
+  remove_route_dir(config_.runtime_dir, route);
   arriving.child.reset();
   arriving.over = true;
 }

@@ -79,13 +79,13 @@ class Usage(unittest.TestCase):
         for setting, named in {'bandwidth=5': 'bandwidth=5: expected a rate', 'bandwidth=': 'expected a rate',
                                'streams=4': 'streams=4: expected bandwidth=', 'bandwidth': 'expected bandwidth='}.items():
             with self.subTest(setting):
-                self.check(['set', '/run/wherry/hostb/0.sock', setting], 2, [named])
+                self.check(['set', '/run/wherry/hostb/0/ram.sock', setting], 2, [named])
 
     def test_a_runtime_directory_has_room_for_the_longest_socket(self):
-        """Checked by wherryd and by doctor: at most 107 bytes, for RUNTIME_DIR/hostb/ID-nbd.sock too."""
+        """Checked by wherryd and by doctor: at most 107 bytes, for RUNTIME_DIR/hostb/ID/nbd.sock too."""
         for length, says in ((107, None), (108, 'has 108 bytes, 107 are allowed'), (111, 'has 111 bytes'), (112, '112 bytes')):
             with self.subTest(length):
-                directory = '/' + 'd' * (length - len('//hostb/0123456789abcdef-nbd.sock'))
+                directory = '/' + 'd' * (length - len('//hostb/0123456789abcdef/nbd.sock'))
                 config = os.path.join(scratch(), 'wherry.toml')
                 with open(config, 'w', encoding='ascii') as file:
                     file.write(f'runtime_dir = "{directory}"\n[peers.hostb]\naddress = "127.0.0.1:1"\n')
