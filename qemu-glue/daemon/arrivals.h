@@ -34,18 +34,20 @@ class Arrivals {
  private:
   struct Arriving {
     std::string peer;
-    std::unique_ptr<Child> child;
+    std::unique_ptr<Child> child;  // null before it has started and after its end
     std::thread thread;
     bool over = false;
   };
-  Result<> begin(const Route& route, const std::string& peer);
+  Result<> may_begin(const Route& route, FrameType first) const;
+  Result<> begin(const Route& route, const std::shared_ptr<Arriving>& arriving);
+  Result<> start(const Route& route, const std::shared_ptr<Arriving>& arriving);
   void watch(const Route& route, Arriving& arriving);
   void reap();
 
   const Config& config_;
   const std::string wherry_;
   mutable std::mutex mutex_;
-  std::map<std::string, std::unique_ptr<Arriving>> arriving_;  // by route
+  std::map<std::string, std::shared_ptr<Arriving>> arriving_;  // by route
   bool closing_ = false;
 };
 
