@@ -2,6 +2,7 @@
 #include "transport/destination/greeter.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <atomic>
 #include <filesystem>
@@ -118,7 +119,7 @@ TEST_F(GreeterTest, UnknownKeysOfAHelloAreIgnored) {
 TEST_F(GreeterTest, AnotherFirstFrameIsRefused) {
   for (FrameType type : {FrameType::record, FrameType::ack, FrameType::done, FrameType::welcome}) {
     RawConnection other(where());
-    ASSERT_TRUE(other.send({.type = type}));
+    ASSERT_TRUE(other.send(type, json::object()));
     EXPECT_EQ(other.refusal(), "a session begins with a hello");
   }
   establish(1);
@@ -189,7 +190,7 @@ TEST_F(GreeterTest, ASecondSourceIsRefusedAsBusy) {
 // It never says the whole of its hello.
 TEST_F(GreeterTest, ASlowCallerHoldsNobodyUp) {
   RawConnection slow(where());
-  const HeaderBytes head = encode_header({.type = FrameType::hello, .body_length = kMaxBody}, {});
+  const HeaderBytes head = encode_header({.type = FrameType::hello, .body_length = 16 * 1024}, {});
   ASSERT_TRUE(slow.send_bytes(head));
   std::atomic<bool> established = false;
   std::thread speaking([&] {
@@ -199,6 +200,27 @@ TEST_F(GreeterTest, ASlowCallerHoldsNobodyUp) {
   establish(2);
   established = true;
   speaking.join();
+}
+
+// It is never silent for long.
+TEST_F(GreeterTest, ACallerHasAFixedTimeForItsHello) {
+  test::Watchdog watchdog("a slow caller");
+  RawConnection slow(where());
+  const HeaderBytes head = encode_header({.type = FrameType::hello, .body_length = 16 * 1024}, {});
+  ASSERT_TRUE(slow.send_bytes(head));
+  pollfd refused{slow.fd(), POLLIN, 0};
+  while (::poll(&refused, 1, 50) == 0) ASSERT_TRUE(slow.send_bytes(bytes_of("a")));
+  EXPECT_NE(slow.refusal().find("in time"), std::string::npos);
+  establish(1);
+}
+
+TEST_F(GreeterTest, AHelloMayNotBeLarge) {
+  RawConnection large(where());
+  json hello = test::sound_hello(1);
+  hello["of_the_future"] = std::string(16 * 1024, 'x');
+  ASSERT_TRUE(large.send(FrameType::hello, hello));
+  EXPECT_NE(large.refusal().find("does not begin with this frame"), std::string::npos);
+  establish(1);
 }
 
 TEST_F(GreeterTest, ALaneThatIsSlowToOpenHoldsNoOtherUp) {
