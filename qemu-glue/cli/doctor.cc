@@ -47,7 +47,7 @@ Findings examine_wherryd(const std::string& file, const Result<daemon::Config>& 
   std::vector<std::string> hosts{host_name()};
   for (const auto& [name, peer] : config.peers) hosts.push_back(name);
   Findings all{doctor::configuration(file, read, runs),
-               doctor::runtime_directory(config.runtime_dir, config.group),
+               doctor::runtime_directory(config.runtime_dir, config.administrators),
                doctor::socket_paths(config.runtime_dir, hosts), running};
   if (read) all.push_back(doctor::secrecy(config));
   if (config.listen) {
@@ -91,7 +91,7 @@ int examine(const DoctorOptions& options) {
   }
   all.push_back(doctor::examine_qemu());
   all.push_back(doctor::libvirt(config.libvirt));
-  if (config.listen) add(all, doctor::examine_qemu_user(config.libvirt, config.group));
+  if (config.listen) add(all, doctor::examine_qemu_user(config.libvirt, config.qemu_user));
   add(all, examine_wherryd(options.config, read, config));
   add(all, examine_peers(peers));
   if (options.json) {

@@ -25,26 +25,57 @@ Result<> Arrivals::take(const Fd& connection, const FirstFrame& first) {
   }
   auto route = Route::parse(*named);
   if (!route) return pass_on(route);
-  Lock lock(mutex_);
-  auto at = arriving_.find(route->text());
-  if (at != arriving_.end() && at->second->over)
-    return fail("the migration of route {} has ended here", route->text());
-  if (at == arriving_.end()) {
-    if (first.type != FrameType::hello) return fail("route {} has no migration here", route->text());
-    if (auto begun = begin(*route, peer_address(connection.get())); !begun) return begun;
-    at = arriving_.find(route->text());
+  bool begins = false;
+  std::shared_ptr<Arriving> arriving;
+  {
+    Lock lock(mutex_);
+    auto& known = arriving_[route->text()];
+    begins = !known;
+    if (begins) {
+      if (auto may = may_begin(*route, first.type); !may) {
+        arriving_.erase(route->text());
+        return may;
+      }
+      known = std::make_shared<Arriving>();
+      known->peer = peer_address(connection.get());
+    }
+    arriving = known;
   }
-  return hand_over(at->second->child->socket(), connection);
+  if (begins) {
+    if (auto begun = begin(*route, arriving); !begun) {
+      Lock lock(mutex_);
+      arriving_.erase(route->text());
+      return begun;
+    }
+  }
+  Lock lock(mutex_);
+  if (arriving->over) return fail("the migration of route {} has ended here", route->text());
+  if (!arriving->child) return fail("the migration of route {} is only beginning here", route->text());
+  return hand_over(arriving->child->socket(), connection);
 }
 
-Result<> Arrivals::begin(const Route& route, const std::string& peer) {
-  if (arriving_.size() >= kMostArrivals)
-    return fail("too many migrations arrive at once ({})", kMostArrivals);
+// The caller holds mutex_, and the route has its place in arriving_.
+Result<> Arrivals::may_begin(const Route& route, FrameType first) const {
+  if (first != FrameType::hello) return fail("route {} has no migration here", route.text());
+  if (arriving_.size() > kMostArrivals) return fail("too many migrations arrive at once ({})", kMostArrivals);
   // In the directories of this host's peers, Wherry listens on the paths, not QEMU.
   if (config_.peers.contains(route.host))
     return fail("this host is not {0}: its wherryd knows {0} as a peer", route.host);
-  if (auto fits = route.check_paths(config_.runtime_dir); !fits) return fits;
-  if (auto made = make_directory_for(config_.group, route.directory(config_.runtime_dir)); !made) return made;
+  return route.check_paths(config_.runtime_dir);
+}
+
+// Takes its time, so nobody waits for it with mutex_.
+Result<> Arrivals::begin(const Route& route, const std::shared_ptr<Arriving>& arriving) {
+  auto qemu = config_.qemu_user.empty() ? LocalUser{.id = ::geteuid(), .group = ::getegid()}
+                                        : user_named(config_.qemu_user);
+  if (!qemu) return pass_on(qemu);
+  if (auto made = make_route_dir(config_.runtime_dir, route, *qemu); !made) return made;
+  auto started = start(route, arriving);
+  if (!started) remove_route_dir(config_.runtime_dir, route);
+  return started;
+}
+
+Result<> Arrivals::start(const Route& route, const std::shared_ptr<Arriving>& arriving) {
   std::vector<std::string> argv{wherry_,         "receive",
                                 "--handed-over", std::to_string(kChildSocket),
                                 "--qemu",        "unix:" + route.path(config_.runtime_dir),
@@ -53,13 +84,15 @@ Result<> Arrivals::begin(const Route& route, const std::string& peer) {
   auto child = Child::spawn(argv);
   if (!child) return pass_on(child);
   spdlog::info("route {} arrives here (process {})", route.text(), (*child)->pid());
-  auto arriving = std::make_unique<Arriving>();
-  arriving->peer = peer;
+  std::unique_ptr<Child> unwatched;  // ended without mutex_
+  Lock lock(mutex_);
   arriving->child = std::move(*child);
-  auto watches = start_thread("arrival", [this, route, kept = arriving.get()] { watch(route, *kept); });
-  if (!watches) return pass_on(watches);
+  auto watches = start_thread("arrival", [this, route, arriving] { watch(route, *arriving); });
+  if (!watches) {
+    unwatched = std::move(arriving->child);
+    return pass_on(watches);
+  }
   arriving->thread = std::move(*watches);
-  arriving_[route.text()] = std::move(arriving);
   return {};
 }
 
@@ -80,10 +113,8 @@ void Arrivals::watch(const Route& route, Arriving& arriving) {
   }
   const int status = arriving.child->wait();
   spdlog::info("route {} has ended here with status {}", route.text(), status);
+  remove_route_dir(config_.runtime_dir, route);
   Lock lock(mutex_);
-  // A killed QEMU does not remove its sockets.
-  ::unlink(route.path(config_.runtime_dir).c_str());
-  ::unlink(route.disks_path(config_.runtime_dir).c_str());
   arriving.child.reset();
   arriving.over = true;
 }
@@ -92,7 +123,7 @@ nlohmann::json Arrivals::list() const {
   Lock lock(mutex_);
   nlohmann::json all = nlohmann::json::array();
   for (const auto& [route, arriving] : arriving_) {
-    if (arriving->over) continue;
+    if (!arriving->child) continue;
     all.push_back({{"route", route}, {"peer", arriving->peer}, {"process", arriving->child->pid()}});
   }
   return all;
@@ -100,7 +131,7 @@ nlohmann::json Arrivals::list() const {
 
 // Joins the threads of migrations that have ended.
 void Arrivals::reap() {
-  std::vector<std::unique_ptr<Arriving>> over;
+  std::vector<std::shared_ptr<Arriving>> over;
   {
     Lock lock(mutex_);
     for (auto at = arriving_.begin(); at != arriving_.end();) {
@@ -120,7 +151,9 @@ Arrivals::~Arrivals() {
     Lock lock(mutex_);
     closing_ = true;
   }
-  for (auto& [route, arriving] : arriving_) arriving->thread.join();
+  for (auto& [route, arriving] : arriving_) {
+    if (arriving->thread.joinable()) arriving->thread.join();
+  }
 }
 
 }  // namespace wherry::daemon

@@ -34,18 +34,20 @@ class Arrivals {
  private:
   struct Arriving {  // used with the lock held; but the child is the thread's own while that runs
     std::string peer;
-    std::unique_ptr<Child> child;
+    std::unique_ptr<Child> child;  // null before it has started and after its end
     std::thread thread;
     bool over = false;
   };
-  Result<> begin(const Route& route, const std::string& peer) WHERRY_REQUIRES(mutex_);
+  Result<> may_begin(const Route& route, FrameType first) const WHERRY_REQUIRES(mutex_);
+  Result<> begin(const Route& route, const std::shared_ptr<Arriving>& arriving);
+  Result<> start(const Route& route, const std::shared_ptr<Arriving>& arriving);
   void watch(const Route& route, Arriving& arriving);
   void reap();
 
   const Config& config_;
   const std::string wherry_;
   mutable Mutex mutex_;
-  std::map<std::string, std::unique_ptr<Arriving>> arriving_ WHERRY_GUARDED_BY(mutex_);  // by route
+  std::map<std::string, std::shared_ptr<Arriving>> arriving_ WHERRY_GUARDED_BY(mutex_);  // by route
   bool closing_ WHERRY_GUARDED_BY(mutex_) = false;
 };
 

@@ -83,6 +83,15 @@ Result<> read_peer(const std::string& name, const toml::node& node, Config& conf
 }
 
 Result<Config> from_table(const toml::table& table) {
+  if (const toml::node* group = table.get("group")) {
+    return fail(
+        "{}: `group` is two keys now, because it gave every guest's QEMU the libvirt of all peers. Set "
+        "qemu_user to "
+        "the user that QEMU runs as (on Debian \"libvirt-qemu\"). If others than root are to use the "
+        "gateways, set "
+        "administrators to their group",
+        line_of(*group));
+  }
   Config config;
   const auto listen = [&](const toml::node& node) -> Result<> {
     auto value = text(node);
@@ -129,7 +138,8 @@ Result<Config> from_table(const toml::table& table) {
                          {{"listen", listen},
                           {"insecure", insecure},
                           {"runtime_dir", set(config.runtime_dir, text)},
-                          {"group", set(config.group, text)},
+                          {"qemu_user", set(config.qemu_user, text)},
+                          {"administrators", set(config.administrators, text)},
                           {"trace", set(config.trace, text)},
                           {"libvirt", libvirt},
                           {"others", set(config.others, access)},

@@ -32,8 +32,9 @@ struct Config {
   std::optional<Uri> listen;  // nothing: only outgoing migrations
   bool insecure = false;      // allows guest memory to cross a network in the clear
   std::string runtime_dir = "/run/wherry";
-  std::string group;  // group that can create sockets of routes and use the gateway; empty: only root
-  std::string trace;  // file to which migrations add their events; empty: none
+  std::string qemu_user;       // user that QEMU runs as here; empty: the user that wherryd runs as (root)
+  std::string administrators;  // group that may use the gateways and make routes; empty: only root
+  std::string trace;           // file to which migrations add their events; empty: none
   std::string libvirt = "/run/libvirt/libvirt-sock";  // socket of this host's libvirt
   LibvirtAccess others = LibvirtAccess::read_only;    // access of hosts that are not among the peers
   std::chrono::seconds route_timeout{60};             // how long a route can stay unused

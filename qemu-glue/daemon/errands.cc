@@ -57,7 +57,8 @@ Result<nlohmann::json> ask(const std::string& runtime_dir, const nlohmann::json&
   const std::string path = errand_socket(runtime_dir);
   auto socket = connect_to({.path = path, .host = {}, .port = 0}, std::chrono::seconds(10), kAnswerPatience);
   if (!socket)
-    return fail("{} (does wherryd run on this host, with you in its group?)", socket.error().message);
+    return fail("{} (does wherryd run on this host, and are you root or one of its administrators?)",
+                socket.error().message);
   const timeval wait{kAnswerPatience.count(), 0};
   ::setsockopt(socket->get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
   if (auto sent = write_line(socket->get(), question); !sent) return pass_on(sent);

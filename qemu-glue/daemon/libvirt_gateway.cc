@@ -121,12 +121,12 @@ LibvirtGateway::LibvirtGateway(const Config& config, const Peer& peer, Routes& r
 Result<std::unique_ptr<LibvirtGateway>> LibvirtGateway::open(const Config& config, const Peer& peer,
                                                              Routes& routes) {
   const std::string directory = config.runtime_dir + "/" + peer.name;
-  if (auto made = make_directory(directory); !made) return pass_on(made);
+  if (auto made = make_host_dir(config.runtime_dir, peer.name); !made) return pass_on(made);
   const std::string path = directory + "/libvirt-sock";
   auto listener = Listener::open({.path = path, .host = {}, .port = 0});
   if (!listener) return pass_on(listener);
   // A client of this socket has the same rights at the peer's libvirt as this host.
-  if (auto given = give_socket(path, config.group); !given) return pass_on(given);
+  if (auto given = give_socket(path, config.administrators); !given) return pass_on(given);
   std::unique_ptr<LibvirtGateway> gateway(new LibvirtGateway(config, peer, routes, std::move(*listener)));
   auto accepts = start_thread("libvirt gateway", [&opened = *gateway] {
     serve_callers(opened.listener_, kEndSilence, opened.connections_,

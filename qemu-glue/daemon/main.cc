@@ -39,7 +39,8 @@ struct Options {
   bool check = false;
   std::string listen;
   std::string runtime_dir;
-  std::string group;
+  std::string qemu_user;
+  std::string administrators;
   std::string trace;
   std::string libvirt;
   std::vector<std::string> peers;
@@ -72,7 +73,8 @@ Result<Config> configure(const Options& options) {
     config.libvirt = std::move(*socket);
   }
   if (!options.runtime_dir.empty()) config.runtime_dir = options.runtime_dir;
-  if (!options.group.empty()) config.group = options.group;
+  if (!options.qemu_user.empty()) config.qemu_user = options.qemu_user;
+  if (!options.administrators.empty()) config.administrators = options.administrators;
   if (!options.trace.empty()) config.trace = options.trace;
   config.insecure = config.insecure || options.insecure;
   if (auto sound = config.check(); !sound) return pass_on(sound);
@@ -93,16 +95,18 @@ class Daemon {
         arrivals_(config_, wherry_program()) {}
 
   Result<> open() {
-    if (auto made = make_directory(config_.runtime_dir); !made) return made;
+    if (auto users = check_users(config_.qemu_user, config_.administrators); !users) return users;
+    if (auto made = make_runtime_dir(config_.runtime_dir); !made) return made;
     if (!config_.trace.empty()) {
       // So that a path that cannot be written does not show only when a guest is to leave.
       if (auto trace = Trace::open(config_.trace); !trace) return pass_on(trace);
     }
-    remove_stale_sockets(config_.runtime_dir);
+    remove_stale_routes(config_.runtime_dir);
     auto listener = Listener::open({.path = errand_socket(config_.runtime_dir), .host = {}, .port = 0});
     if (!listener) return pass_on(listener);
     errand_listener_ = std::move(*listener);
-    if (auto given = give_socket(errand_socket(config_.runtime_dir), config_.group); !given) return given;
+    if (auto given = give_socket(errand_socket(config_.runtime_dir), config_.administrators); !given)
+      return given;
     for (const auto& [name, peer] : config_.peers) {
       auto gateway = LibvirtGateway::open(config_, peer, routes_);
       if (!gateway) return pass_on(gateway);
@@ -221,7 +225,10 @@ int main(int argc, char** argv) {
   app.add_flag("--check", options.check, "Only check the configuration");
   app.add_option("--listen", options.listen, "Where to listen: wherry://ADDR[:PORT][,ADDR2…]");
   app.add_option("--runtime-dir", options.runtime_dir, "Directory of the sockets (/run/wherry)");
-  app.add_option("--group", options.group, "Group with access to the sockets, usually QEMU's");
+  app.add_option("--qemu-user", options.qemu_user,
+                 "User that QEMU runs as, which makes sockets for arriving guests");
+  app.add_option("--administrators", options.administrators,
+                 "Group that may use the gateways and make routes (only root)");
   app.add_option("--peer", options.peers, "Another host: NAME=ADDR[:PORT][,ADDR2…]; can be repeated");
   app.add_option("--libvirt", options.libvirt, "This host's libvirt (qemu:///system)");
   app.add_option("--trace", options.trace, "File to which migrations add their events, as lines of JSON");

@@ -45,14 +45,8 @@ Result<Route> Route::make(std::string_view host) {
   return Route{std::string(host), fmt::format("{:02x}", fmt::join(random_key<8>(), ""))};
 }
 
-std::string Route::longest_path(const std::string& runtime_dir) const {
-  std::string memory = path(runtime_dir);
-  std::string disks = disks_path(runtime_dir);
-  return memory.size() > disks.size() ? memory : disks;
-}
-
 Result<> Route::check_paths(const std::string& runtime_dir) const {
-  const std::string longest = longest_path(runtime_dir);
+  const std::string longest = path(runtime_dir);
   if (longest.size() <= kLongestSocketPath) return {};
   return fail("the socket path {} has {} bytes, {} are allowed: set a shorter runtime_dir, on all hosts",
               longest, longest.size(), kLongestSocketPath);

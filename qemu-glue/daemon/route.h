@@ -1,8 +1,8 @@
 // The name of one migration's route through Wherry: the destination host, and an id that tells it from
 // others.
 //
-// A route is a path, the same on both hosts: RUNTIME_DIR/HOST/ID.sock. On HOST only QEMU listens there, on
-// every other host only Wherry. HOST is the destination's name at the source.
+// A route is a directory with two sockets, at the same path on both hosts: RUNTIME_DIR/HOST/ID. On HOST only
+// QEMU listens there, on every other host only Wherry. HOST is the destination's name at the source.
 #pragma once
 
 #include <string>
@@ -23,19 +23,15 @@ struct Route {
   static Result<Route> make(std::string_view host);
 
   std::string text() const { return host + "/" + id; }
-  std::string directory(const std::string& runtime_dir) const { return runtime_dir + "/" + host; }
+  std::string directory(const std::string& runtime_dir) const { return runtime_dir + "/" + text(); }
   // The socket for the guest's memory.
-  std::string path(const std::string& runtime_dir) const {
-    return directory(runtime_dir) + "/" + id + ".sock";
-  }
+  std::string path(const std::string& runtime_dir) const { return directory(runtime_dir) + "/ram.sock"; }
   // The socket for the guest's disks (NBD).
   std::string disks_path(const std::string& runtime_dir) const {
-    return directory(runtime_dir) + "/" + id + "-nbd.sock";
+    return directory(runtime_dir) + "/nbd.sock";
   }
 
-  // The longest of these paths. It can exceed kLongestSocketPath.
-  std::string longest_path(const std::string& runtime_dir) const;
-  // An Error if the longest path exceeds kLongestSocketPath.
+  // An Error if a path exceeds kLongestSocketPath. Both have the same length.
   Result<> check_paths(const std::string& runtime_dir) const;
 
   bool operator==(const Route&) const = default;

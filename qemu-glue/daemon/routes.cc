@@ -1,7 +1,6 @@
 #include "qemu-glue/daemon/routes.h"
 
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -76,11 +75,14 @@ Result<Route> Routes::make(const std::string& text) {
   // A session with this host itself would use one path both for Wherry and for QEMU.
   if (is_this_host({.name = route->host, .hosts = uri->hosts}, config_))
     return fail("{} is this host", route->host);
-  if (auto made = make_directory(route->directory(config_.runtime_dir)); !made) return pass_on(made);
+  if (auto made = make_route_dir(config_.runtime_dir, *route, {}); !made) return pass_on(made);
   auto child = start(*route, *uri);
-  if (!child) return pass_on(child);
-  auto progress = first_progress(**child);
-  if (!progress) return fail("no route to {}: {}", route->host, progress.error().message);
+  auto progress = child ? first_progress(**child) : pass_on(child);
+  if (!progress) {
+    if (child) child->reset();
+    remove_route_dir(config_.runtime_dir, *route);
+    return fail("no route to {}: {}", route->host, progress.error().message);
+  }
   auto leaving = std::make_unique<Leaving>();
   leaving->route = *route;
   leaving->uri = text;
@@ -143,9 +145,7 @@ void Routes::watch(Leaving& leaving) {
   Lock lock(mutex_);
   const std::string path = leaving.route.path(config_.runtime_dir);
   spdlog::info("route {} has ended with status {}: {}", path, status, outcome_of(leaving.progress));
-  // A killed process does not remove its sockets.
-  ::unlink(path.c_str());
-  ::unlink(leaving.route.disks_path(config_.runtime_dir).c_str());
+  remove_route_dir(config_.runtime_dir, leaving.route);
   leaving.child.reset();
   leaving.over = true;
   share_out();

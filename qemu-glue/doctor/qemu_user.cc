@@ -1,17 +1,15 @@
 #include "qemu-glue/doctor/qemu_user.h"
 
 #include <fmt/core.h>
-#include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <future>
-#include <vector>
 
 #include "base/start_thread.h"
+#include "qemu-glue/daemon/local_users.h"
 #include "qemu-glue/domain/libvirt.h"
 
 namespace wherry::doctor {
@@ -35,50 +33,32 @@ std::string name_of(uid_t user) {
   return entry ? entry->pw_name : std::to_string(user);
 }
 
-std::string name_of_group(gid_t group) {
-  const ::group* entry = ::getgrgid(group);
-  return entry ? entry->gr_name : std::to_string(group);
-}
-
-// Whether `group` is QEMU's own group, or one that QEMU's user is a member of.
-bool is_in(const QemuUser& qemu, gid_t group) {
-  if (qemu.group == group) return true;
-  constexpr int kMost = 256;
-  std::vector<gid_t> all(kMost);
-  int count = kMost;
-  if (::getgrouplist(name_of(qemu.user).c_str(), qemu.group, all.data(), &count) < 0) return false;
-  return std::find(all.begin(), all.begin() + count, group) != all.begin() + count;
-}
-
 }  // namespace
 
-std::optional<QemuUser> qemu_user(const std::string& capabilities) {
+std::optional<uid_t> qemu_user(const std::string& capabilities) {
   const size_t dac = capabilities.find("<model>dac</model>");
   const size_t label = capabilities.find("<baselabel", dac);
   const size_t value = capabilities.find('>', label);
   if (value == std::string::npos) return std::nullopt;
-  QemuUser found;
-  if (std::sscanf(capabilities.c_str() + value + 1, "+%u:+%u", &found.user, &found.group) != 2)
-    return std::nullopt;
-  return found;
+  uid_t user = 0;
+  if (std::sscanf(capabilities.c_str() + value + 1, "+%u:", &user) != 1) return std::nullopt;
+  return user;
 }
 
-Finding qemu_user(const QemuUser& qemu, const std::string& group) {
-  const std::string found = fmt::format("libvirt runs QEMU as {}", name_of(qemu.user));
-  if (qemu.user == 0) return ok(kAbout, found);
-  const ::group* entry = group.empty() ? nullptr : ::getgrnam(group.c_str());
-  if (entry && is_in(qemu, entry->gr_gid))
-    return ok(kAbout, fmt::format("{}, of the group {}", found, group));
-  return problem(
-      kAbout,
-      group.empty()
-          ? found + ", which cannot create its sockets for incoming guests"
-          : fmt::format("{}, which is not in the group {} and cannot create sockets here", found, group),
-      fmt::format("group = \"{}\" in wherry.toml, and restart wherryd", name_of_group(qemu.group)));
+Finding qemu_user(uid_t qemu, const std::string& configured) {
+  const std::string found = fmt::format("libvirt runs QEMU as {}", name_of(qemu));
+  if (qemu == 0) return ok(kAbout, found);
+  const auto user = configured.empty() ? fail("") : daemon::user_named(configured);
+  if (user && user->id == qemu) return ok(kAbout, found);
+  return problem(kAbout,
+                 configured.empty()
+                     ? found + ", which cannot create its sockets for incoming guests"
+                     : fmt::format("{}, but wherry.toml has qemu_user = \"{}\"", found, configured),
+                 fmt::format("qemu_user = \"{}\" in wherry.toml, and restart wherryd", name_of(qemu)));
 }
 
 // The call cannot be interrupted, so it runs in a thread that is abandoned if it takes too long.
-Findings examine_qemu_user(const std::string& socket, const std::string& group) {
+Findings examine_qemu_user(const std::string& socket, const std::string& configured) {
   if (::geteuid() != 0) return {};  // libvirt might ask for a password
   std::packaged_task<Result<std::string>()> task([socket] { return ask_capabilities(socket); });
   auto answer = task.get_future();
@@ -93,7 +73,7 @@ Findings examine_qemu_user(const std::string& socket, const std::string& group) 
   const auto capabilities = answer.get();
   const auto qemu = capabilities ? qemu_user(*capabilities) : std::nullopt;
   if (!qemu) return {};  // a libvirt that does not answer is reported by libvirt()
-  return {qemu_user(*qemu, group)};
+  return {qemu_user(*qemu, configured)};
 }
 
 }  // namespace wherry::doctor

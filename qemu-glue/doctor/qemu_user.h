@@ -11,17 +11,12 @@
 
 namespace wherry::doctor {
 
-struct QemuUser {
-  uid_t user = 0;
-  gid_t group = 0;
-};
-
 // The user as which libvirt runs QEMU, from libvirt's capabilities XML; nothing if it does not have it.
-std::optional<QemuUser> qemu_user(const std::string& capabilities);
-// `group`: wherryd's group in its configuration; can be empty.
-Finding qemu_user(const QemuUser& qemu, const std::string& group);
+std::optional<uid_t> qemu_user(const std::string& capabilities);
+// `configured`: qemu_user in wherryd's configuration; can be empty.
+Finding qemu_user(uid_t qemu, const std::string& configured);
 
 // Asks the libvirt at that socket. Waits some seconds at most.
-Findings examine_qemu_user(const std::string& socket, const std::string& group);
+Findings examine_qemu_user(const std::string& socket, const std::string& configured);
 
 }  // namespace wherry::doctor

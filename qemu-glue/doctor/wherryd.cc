@@ -108,7 +108,7 @@ Finding configuration(const std::string& file, const Result<daemon::Config>& con
                  fmt::format("correct it; wherryd --check --config {} checks it", file));
 }
 
-Finding runtime_directory(const std::string& directory, const std::string& group) {
+Finding runtime_directory(const std::string& directory, const std::string& administrators) {
   struct stat at {};
   if (::stat(directory.c_str(), &at) != 0)
     return problem("directory", "there is no " + directory, "start wherryd, which creates it");
@@ -124,9 +124,9 @@ Finding runtime_directory(const std::string& directory, const std::string& group
   // A user who runs wherryd as himself can own the directory too.
   if (at.st_uid != 0 && at.st_uid != ::geteuid())
     return problem("directory", found + ": root does not own it", fmt::format("chown root {}", directory));
-  if (!group.empty() && !::getgrnam(group.c_str())) {
-    return problem("directory", fmt::format("there is no group {}", group),
-                   "set group in wherry.toml to QEMU's");
+  if (!administrators.empty() && !::getgrnam(administrators.c_str())) {
+    return problem("directory", fmt::format("there is no group {}", administrators),
+                   fmt::format("correct administrators in wherry.toml, or addgroup {}", administrators));
   }
   return ok("directory", found);
 }
@@ -136,7 +136,7 @@ Finding socket_paths(const std::string& directory, const std::vector<std::string
   for (const std::string& host : hosts) {
     const auto route = daemon::Route::make(host);
     if (!route) continue;  // no route can have such a name
-    std::string path = route->longest_path(directory);
+    std::string path = route->path(directory);
     if (path.size() > longest.size()) longest = std::move(path);
   }
   if (longest.size() <= kLongestSocketPath)

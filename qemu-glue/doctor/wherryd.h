@@ -13,8 +13,8 @@ namespace wherry::doctor {
 
 // `config`: the result of Config::read for `file`. `runs`: whether a wherryd runs.
 Finding configuration(const std::string& file, const Result<daemon::Config>& config, bool runs);
-// `group`: the configured group; can be empty.
-Finding runtime_directory(const std::string& directory, const std::string& group);
+// `administrators`: the configured group; can be empty.
+Finding runtime_directory(const std::string& directory, const std::string& administrators);
 // `hosts`: names of destinations.
 Finding socket_paths(const std::string& directory, const std::vector<std::string>& hosts);
 Finding running(const std::string& directory);

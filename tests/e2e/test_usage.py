@@ -78,13 +78,13 @@ class Usage(unittest.TestCase):
         for setting, expected in {'bandwidth=5': 'a rate', 'bandwidth=': 'a rate', 'streams=4': 'bandwidth=',
                                   'bandwidth': 'bandwidth='}.items():
             with self.subTest(setting):
-                self.check(['set', '/run/wherry/hostb/0.sock', setting], 2, setting, f'expected {expected}')
+                self.check(['set', '/run/wherry/hostb/0/ram.sock', setting], 2, setting, f'expected {expected}')
 
     def test_a_runtime_directory_has_room_for_the_longest_socket(self):
-        """Checked by wherryd and by doctor: at most 107 bytes, for RUNTIME_DIR/hostb/ID-nbd.sock too."""
+        """Checked by wherryd and by doctor: at most 107 bytes, for RUNTIME_DIR/hostb/ID/nbd.sock too."""
         for length in (107, 108, 111, 112):
             with self.subTest(length):
-                directory = '/' + 'd' * (length - len('//hostb/0123456789abcdef-nbd.sock'))
+                directory = '/' + 'd' * (length - len('//hostb/0123456789abcdef/nbd.sock'))
                 config = os.path.join(scratch(), 'wherry.toml')
                 with open(config, 'w', encoding='ascii') as file:
                     file.write(f'runtime_dir = "{directory}"\n[peers.hostb]\naddress = "127.0.0.1:1"\n')

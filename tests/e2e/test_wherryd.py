@@ -4,6 +4,7 @@ libvirt, QEMU and virsh are Debian's; with WHERRY_LIBVIRT_SUITE=trixie the class
 Whatever happens, the guest runs on exactly one host and its memory is right, and nothing is left on either host.
 """
 import fcntl
+import grp
 import json
 import os
 import pty
@@ -170,7 +171,7 @@ class Wherryd(unittest.TestCase):
 
     def test_migrating_through_a_route_by_hand(self):
         route = self.wherry(self.hosts.a, 'route', URI)
-        self.assertRegex(route, r'^unix:///run/wherry/hostb/[0-9a-f]{16}\.sock$')
+        self.assertRegex(route, r'^unix:///run/wherry/hostb/[0-9a-f]{16}/ram\.sock$')
         with Domain(self.hosts) as vm:
             vm.migrate('--migrateuri', route)
             vm.check_runs_on(self.hosts.b)
@@ -285,11 +286,12 @@ class Wherryd(unittest.TestCase):
         self.check_refused('wherry: no route to hostx: cannot resolve hostx', uri='wherry://hostx')
 
     def test_no_route_and_no_directory(self):
-        for path, why in (('hostb/0.sock', "connect socket to '/run/wherry/hostb/0.sock': No such file"),
-                          ('hostx/0.sock', 'bind socket to /run/wherry/hostx/0.sock: No such file')):
+        self.hosts.b.run(['mkdir', '-p', '/run/wherry/hostb/0'])
+        for path, why in (('hostb/0/ram.sock', "connect socket to '/run/wherry/hostb/0/ram.sock': No such file"),
+                          ('hostx/0/ram.sock', 'bind socket to /run/wherry/hostx/0/ram.sock: No such file')):
             with self.subTest(path):
                 self.check_refused(why, uri=f'unix:///run/wherry/{path}')
-        self.hosts.b.path('/run/wherry/hostb/0.sock').unlink()  # QEMU's own, which libvirt kills
+        self.hosts.b.run(['rm', '-r', '/run/wherry/hostb/0'])  # with QEMU's socket: libvirt kills that QEMU
 
     def test_unknown_key(self):
         self.check_refused('unknown key "stream" in the URI', uri='wherry://hostb?stream=4')
@@ -404,7 +406,8 @@ migrate_tls_x509_cert_dir = "{directory}/{host}.pem"
             host.path('/run/wherry.toml').write_text(f'''
 listen = "wherry://{host.name}"
 insecure = true
-group = "libvirt-qemu"
+qemu_user = "libvirt-qemu"
+administrators = "operator"
 [peers.{other}]
 address = "{other}"
 uri = "wherry://{other}?streams=3"
@@ -446,26 +449,51 @@ uri = "wherry://{other}?streams=3"
         self.check('--tls', '--tls-destination', 'hostb')
 
     def test_directories_are_for_who_makes_sockets_there_and_nobody_else(self):
-        self.check()
-        for host, path, group, mode in ((self.hosts.b, '', 'root', 0o711), (self.hosts.b, '/hostb', 'libvirt-qemu', 0o730),
-                                        (self.hosts.b, '/hosta', 'root', 0o711), (self.hosts.a, '/hostb', 'root', 0o711),
-                                        (self.hosts.a, '/hostb/libvirt-sock', 'libvirt-qemu', 0o660)):
+        route = self.hosts.a.run([wherry_binary(), 'route', URI])
+        directory = os.path.dirname(route.removeprefix('unix://'))
+        a, b = self.hosts
+        for host, path, expected in ((b, directory, 'libvirt-qemu libvirt-qemu 700'), (a, directory, 'root root 711'),
+                                     (b, '/run/wherry', 'root root 711'), (b, '/run/wherry/hostb', 'root root 711'),
+                                     (b, '/run/wherry/hosta', 'root root 711'), (a, '/run/wherry/hostb', 'root root 711'),
+                                     (a, '/run/wherry/hostb/libvirt-sock', 'root operator 660'),
+                                     (a, '/run/wherry/wherryd.sock', 'root operator 660')):
             with self.subTest(f'{host.name} {path}'):
-                found = host.run(['stat', '--format', '%U %G %a', f'/run/wherry{path}'])
-                self.assertEqual(found, f'root {group} {mode:o}')
+                self.assertEqual(host.run(['stat', '--format', '%U %G %a', path]), expected)
+
+    def test_administrators_may_use_gateways_and_make_routes_and_qemu_may_not(self):
+        for user, groups, may in ((64055, '64055', False), (65534, '65534', False), (65534, f'{grp.getgrnam("operator").gr_gid}', True)):
+            with self.subTest(user=user, groups=groups):
+                as_user = ['setpriv', f'--reuid={user}', f'--regid={user}', f'--groups={groups}']
+                for command in ([wherry_binary(), 'status'], [wherry_binary(), 'route', URI],
+                                ['virsh', '-c', GATEWAY.format('hostb'), 'uri']):
+                    done = subprocess.run(self.hosts.a.inside([*as_user, *command]), capture_output=True, text=True, timeout=60)
+                    self.assertEqual(done.returncode == 0, may, (command, done.stderr))
+                    if not may:
+                        self.assertIn('Permission denied', done.stderr)
 
     def test_doctor_says_whether_qemu_can_make_its_sockets(self):
         config = self.hosts.b.path('/run/wherry.toml').read_text()
-        for group, level in (('libvirt-qemu', 'ok'), ('', 'problem'), ('daemon', 'problem')):
-            with self.subTest(group):
-                self.hosts.b.path('/run/group.toml').write_text(config.replace('group = "libvirt-qemu"', f'group = "{group}"'))
-                done = subprocess.run(self.hosts.b.inside([wherry_binary(), 'doctor', '--json', '--config', '/run/group.toml']),
+        for user, level in (('libvirt-qemu', 'ok'), ('', 'problem'), ('daemon', 'problem')):
+            with self.subTest(user):
+                self.hosts.b.path('/run/user.toml').write_text(config.replace('"libvirt-qemu"', f'"{user}"'))
+                done = subprocess.run(self.hosts.b.inside([wherry_binary(), 'doctor', '--json', '--config', '/run/user.toml']),
                                       capture_output=True, text=True, timeout=60)
                 [found] = [each for each in json.loads(done.stdout) if each['about'] == 'qemu user']
                 self.assertEqual(found['level'], level, found)
                 says(self, found['found'], 'QEMU as libvirt-qemu')
                 if level == 'problem':
-                    says(self, found['remedy'], 'group = "libvirt-qemu"')
+                    says(self, found['remedy'], 'qemu_user = "libvirt-qemu"')
+
+    def test_what_gave_qemu_the_libvirt_of_the_peers_is_refused(self):
+        for settings, parts in (('group = "libvirt-qemu"', ('`group`', 'qemu_user', 'administrators')),
+                                ('qemu_user = "libvirt-qemu"\nadministrators = "libvirt-qemu"', ('in the group libvirt-qemu',))):
+            with self.subTest(settings):
+                self.hosts.b.path('/run/refused.toml').write_text(f'listen = "wherry://127.0.0.1:17999"\n{settings}\n'
+                                                                  'runtime_dir = "/run/refused"\n')
+                done = subprocess.run(self.hosts.b.inside([wherry_binary('wherryd'), '--config', '/run/refused.toml']),
+                                      capture_output=True, text=True, timeout=20)
+                self.assertNotEqual(done.returncode, 0)
+                says(self, done.stderr, *parts)
 
 
 if __name__ == '__main__':

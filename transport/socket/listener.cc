@@ -283,8 +283,11 @@ Result<> hand_over(int to, const Fd& connection) {
   item->cmsg_len = CMSG_LEN(sizeof(int));
   const int fd = connection.get();
   std::memcpy(CMSG_DATA(item), &fd, sizeof fd);
-  if (::sendmsg(to, &header, MSG_NOSIGNAL) != 1)
+  // A process that takes none must not hold up all others.
+  if (::sendmsg(to, &header, MSG_NOSIGNAL | MSG_DONTWAIT) != 1) {
+    if (errno == EAGAIN) return fail("the process of this migration takes no more connections (does it hang?)");
     return fail("cannot hand over a connection: {}", reason(errno));
+  }
   return {};
 }
 

@@ -51,7 +51,8 @@ TEST_F(ConfigTest, EveryKeyIsRead) {
     listen = "wherry://192.0.2.1:17000,[fe80::1%25eth0]"
     insecure = true
     runtime_dir = "/tmp/w"
-    group = "libvirt-qemu"
+    qemu_user = "libvirt-qemu"
+    administrators = "libvirt"
     trace = "/tmp/trace.jsonl"
     libvirt = "qemu+unix:///system?socket=/run/other/sock"
     others = "none"
@@ -72,7 +73,8 @@ TEST_F(ConfigTest, EveryKeyIsRead) {
   EXPECT_EQ(config->listen->hosts[1].str(), "[fe80::1%25eth0]:16520");
   EXPECT_TRUE(config->insecure);
   EXPECT_EQ(config->runtime_dir, "/tmp/w");
-  EXPECT_EQ(config->group, "libvirt-qemu");
+  EXPECT_EQ(config->qemu_user, "libvirt-qemu");
+  EXPECT_EQ(config->administrators, "libvirt");
   EXPECT_EQ(config->trace, "/tmp/trace.jsonl");
   EXPECT_EQ(config->libvirt, "/run/other/sock");
   EXPECT_EQ(config->others, LibvirtAccess::none);

@@ -40,7 +40,7 @@ TEST(DoctorWherryd, RuntimeDirectory) {
   set_mode(0711);
   expect(runtime_directory(directory, ""), Level::ok, "mode 0711");
   expect(runtime_directory(directory, "nosuchgroup"), Level::problem, "no group nosuchgroup",
-         "group in wherry.toml");
+         "administrators in wherry.toml");
   expect(runtime_directory(directory, "root"), Level::ok, "mode 0711");
   for (const unsigned mode : {0777, 0713, 0731}) {
     set_mode(mode);
@@ -53,7 +53,7 @@ TEST(DoctorWherryd, RuntimeDirectory) {
 }
 
 TEST(DoctorWherryd, SocketPathsHaveRoomUpToTheLastByte) {
-  // After the directory come a slash, the name of three bytes, a slash, sixteen digits, "-nbd.sock".
+  // After the directory come a slash, the name of three bytes, a slash, sixteen digits, "/ram.sock".
   const std::string fits = "/" + std::string(107 - 30 - 1, 'd');
   expect(socket_paths(fits, {"h", "abc"}), Level::ok, "107 of 107");
   expect(socket_paths(fits + "d", {"abc", "h"}), Level::problem, "has 108 bytes", "runtime_dir");

@@ -2,6 +2,7 @@
 #include "transport/destination/greeter.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <atomic>
 #include <filesystem>
@@ -117,7 +118,7 @@ TEST_F(GreeterTest, UnknownKeysOfAHelloAreIgnored) {
 TEST_F(GreeterTest, AnotherFirstFrameIsRefused) {
   for (FrameType type : {FrameType::record, FrameType::ack, FrameType::done, FrameType::welcome}) {
     RawConnection other(where());
-    ASSERT_TRUE(other.send({.type = type}));
+    ASSERT_TRUE(other.send(type, json::object()));
     EXPECT_ERROR(other.refusal(), "begins with a hello");
   }
   establish(1);
@@ -185,7 +186,7 @@ TEST_F(GreeterTest, ASecondSourceIsRefusedAsBusy) {
 // The slow caller never finishes its hello.
 TEST_F(GreeterTest, ASlowCallerHoldsNobodyUp) {
   RawConnection slow(where());
-  const HeaderBytes head = encode_header({.type = FrameType::hello, .body_length = kMaxBody}, {});
+  const HeaderBytes head = encode_header({.type = FrameType::hello, .body_length = 16 * 1024}, {});
   ASSERT_TRUE(slow.send_bytes(head));
   std::atomic<bool> established = false;
   std::thread speaking([&] {
@@ -195,6 +196,27 @@ TEST_F(GreeterTest, ASlowCallerHoldsNobodyUp) {
   establish(2);
   established = true;
   speaking.join();
+}
+
+// It is never silent for long.
+TEST_F(GreeterTest, ACallerHasAFixedTimeForItsHello) {
+  test::Watchdog watchdog("a slow caller");
+  RawConnection slow(where());
+  const HeaderBytes head = encode_header({.type = FrameType::hello, .body_length = 16 * 1024}, {});
+  ASSERT_TRUE(slow.send_bytes(head));
+  pollfd refused{slow.fd(), POLLIN, 0};
+  while (::poll(&refused, 1, 50) == 0) ASSERT_TRUE(slow.send_bytes(bytes_of("a")));
+  EXPECT_ERROR(slow.refusal(), "first frame", "in time");
+  establish(1);
+}
+
+TEST_F(GreeterTest, AHelloMayNotBeLarge) {
+  RawConnection large(where());
+  json hello = test::valid_hello(1);
+  hello["of_the_future"] = std::string(16 * 1024, 'x');
+  ASSERT_TRUE(large.send(FrameType::hello, hello));
+  EXPECT_ERROR(large.refusal(), "does not begin with this frame");
+  establish(1);
 }
 
 TEST_F(GreeterTest, ALaneThatIsSlowToOpenHoldsNoOtherUp) {

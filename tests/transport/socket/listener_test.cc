@@ -291,5 +291,14 @@ TEST(HandedOver, AConnectionThatDoesNotFitIsAnError) {
   EXPECT_TRUE(listener.stopped());
 }
 
+TEST(HandOver, DoesNotWaitForAProcessThatTakesNothing) {
+  test::Watchdog watchdog("hand_over()");
+  auto [here, there] = test::socket_pair();
+  const Fd connection(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  Result<> handed;
+  while (handed) handed = hand_over(here.get(), connection);
+  EXPECT_ERROR(handed, "takes no more connections");
+}
+
 }  // namespace
 }  // namespace wherry
