@@ -40,7 +40,11 @@ json whole() {
   json all = report.to_json();
   all.update(
       json{{"target_ms", 300},
-           {"throttle", {{"peak_percent", 40}, {"mean_percent", 12}, {"by", "vcpu-quota"}}},
+           {"throttle",
+            {{"peak_percent", 40},
+             {"mean_percent", 12},
+             {"by", "vcpu-quota"},
+             {"reason", "dirty-limit: needs KVM"}}},
            {"downtime", {{"predicted", {{"last_pass", 50}, {"total", 60}}}, {"measured", {{"total", 72}}}}},
            {"messages", {{{"t", 1.5}, {"text", "throttle goes to 40 %"}}}}});
   for (json& point : all["timeline"])
@@ -83,6 +87,7 @@ TEST(Page, SaysAllThatTheReportHas) {
                            ">xbzrle<",
                            ">40 %<",
                            "mean 12 %, by vcpu-quota",
+                           ">dirty-limit: needs KVM<",
                            ">last pass<",
                            ">50 ms<",
                            "1.5 s: throttle goes to 40 %",
@@ -112,6 +117,9 @@ TEST(Page, WhatIsNotThereIsLeftOut) {
     for (const char* added : {"remaining", "dirty_rate", "throttle", "predicted_ms"}) point.erase(added);
   }
   EXPECT_EQ(count(page_of(old), "<svg"), 5);  // one of them has only the actual downtime
+  EXPECT_THAT(page_of(old), HasSubstr("better throttle"));
+  old["throttle"]["reason"] = "";
+  EXPECT_THAT(page_of(old), Not(HasSubstr("better throttle"))) << "it is the best";
 }
 
 TEST(Page, AnEarlyExtremeHidesNothing) {
@@ -134,9 +142,10 @@ TEST(Page, TextOfOthersStaysText) {
   report["downtime"]["predicted"][evil] = 1;
   report["messages"][0]["text"] = evil;
   report["throttle"]["by"] = evil;
+  report["throttle"]["reason"] = evil;
   report["timeline"][7]["encoding"] = evil;
   const std::string text = page_of(report);
-  EXPECT_GT(count(text, "&lt;script&gt;"), 14);
+  EXPECT_GT(count(text, "&lt;script&gt;"), 15);
   for (const char* never : {"<script", "onload='", "\x1b"}) EXPECT_THAT(text, Not(HasSubstr(never)));
   EXPECT_EQ(count(text, "</style>"), 1);
 }
