@@ -17,19 +17,18 @@ using ::testing::Not;
 json whole() {
   Report report;
   report.role = "source";
-  report.outcome = Outcome::completed;
+  report.ended = Ended{Outcome::completed, ""};
   report.uri = "wherry://hostb?streams=2";
-  report.placement = "relay";
-  report.placement_reason = "asked for";
+  report.placement = {.how = "relay", .reason = "asked for"};
   report.total_s = 2;
-  report.switchover_ms = 72;
-  report.wire_bytes = 1'000'000;
-  report.guest_bytes = 2'580'000;
-  report.pages = {.zero = 1000, .same = 0, .delta = 500, .zstd = 400, .raw = 100};
+  report.downtime.switchover_ms = 72;
+  report.traffic.wire_bytes = 1'000'000;
+  report.traffic.guest_bytes = 2'580'000;
+  report.traffic.pages = {.zero = 1000, .same = 0, .delta = 500, .zstd = 400, .raw = 100};
   report.lanes = {
       {.peer = "10.0.0.2:16520", .sent = 999, .written = {}, .no_rdma = "no port", .port = {}, .lost = true}};
   report.opaque = {{"main", "xbzrle"}};
-  report.in_flight_bound = 4 << 20;
+  report.traffic.in_flight_bound = 4 << 20;
   for (int i = 0; i <= 20; ++i)
     report.timeline.push_back({.t = i / 10.0,
                                .goodput = 1e8,
