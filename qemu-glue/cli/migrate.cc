@@ -67,11 +67,12 @@ int migrate_between_monitors(const MigrateOptions& options) {
     done = migration.run();
   }
   Report report = migration.report();
-  report.outcome = interruption.outcome(*report.outcome);
+  Outcome& outcome = report.ended->outcome;
+  outcome = interruption.outcome(outcome);
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
   print_summary(report, options.json);
   if (!done) spdlog::error("{}", done.error().message);
-  return interruption.exit_status(*report.outcome);
+  return interruption.exit_status(outcome);
 }
 
 }  // namespace

@@ -15,20 +15,21 @@ namespace {
 using look::bytes_text;
 
 std::string line(const Report& report) {
+  const Report::Traffic& traffic = report.traffic;
   const double goodput = report.timeline.empty() ? 0 : report.timeline.back().goodput;
-  const double ratio = report.wire_bytes
-                           ? static_cast<double>(report.guest_bytes) / static_cast<double>(report.wire_bytes)
-                           : 0;
+  const double ratio =
+      traffic.wire_bytes ? static_cast<double>(traffic.guest_bytes) / static_cast<double>(traffic.wire_bytes)
+                         : 0;
   std::string text = fmt::format(
       "{:6.1f} s  pass {}  {} of pages sent  {}/s  ratio {:.2f}", report.total_s, report.passes.value_or(1),
-      bytes_text(static_cast<double>(report.guest_bytes)), bytes_text(goodput), ratio);
-  if (report.disk_bytes)
-    text += fmt::format("  {} of disks", bytes_text(static_cast<double>(report.disk_bytes)));
+      bytes_text(static_cast<double>(traffic.guest_bytes)), bytes_text(goodput), ratio);
+  if (traffic.disk_bytes)
+    text += fmt::format("  {} of disks", bytes_text(static_cast<double>(traffic.disk_bytes)));
   if (report.remaining) text += fmt::format("  {} left", bytes_text(static_cast<double>(*report.remaining)));
   if (!report.timeline.empty() && report.timeline.back().throttle > 0)
     text += fmt::format("  throttle {:.0f} %", *report.timeline.back().throttle);
-  if (report.predicted)
-    text += "  downtime " + amount_text(look::Unit::milliseconds, report.predicted->total() * 1000);
+  if (report.downtime.predicted)
+    text += "  downtime " + amount_text(look::Unit::milliseconds, report.downtime.predicted->total() * 1000);
   return text;
 }
 
@@ -102,43 +103,45 @@ void Progress::run() {
 
 void print_summary(const Report& report, bool json) {
   if (json) return print_line(json_line(report));
+  const auto& [how, reason] = report.placement;
+  const Report::Downtime& downtime = report.downtime;
+  const Report::Traffic& traffic = report.traffic;
+  const PageCounts& pages = traffic.pages;
   const auto row = [](const char* name, const std::string& value) {
     fmt::print("  {:<12} {}\n", name, value);
   };
   fmt::print("migration {}\n", report.status());
-  if (!report.error.empty()) row("cause", report.error);
+  if (!report.error().empty()) row("cause", report.error());
   row("total", fmt::format("{:.2f} s", report.total_s));
-  if (report.switchover_ms) {
+  if (downtime.switchover_ms) {
     row("downtime",
-        fmt::format("{:.0f} ms", *report.switchover_ms) +
-            (report.predicted ? fmt::format(" ({:.0f} predicted)", report.predicted->total() * 1000) : ""));
+        fmt::format("{:.0f} ms", *downtime.switchover_ms) +
+            (downtime.predicted ? fmt::format(" ({:.0f} predicted)", downtime.predicted->total() * 1000)
+                                : ""));
   }
-  row("guest memory", fmt::format("{} in {} passes", bytes_text(static_cast<double>(report.guest_bytes)),
+  row("guest memory", fmt::format("{} in {} passes", bytes_text(static_cast<double>(traffic.guest_bytes)),
                                   report.passes.value_or(1)));
-  if (report.disk_bytes) row("disks", bytes_text(static_cast<double>(report.disk_bytes)));
-  row("on the wire", fmt::format("{} over {} lanes", bytes_text(static_cast<double>(report.wire_bytes)),
+  if (traffic.disk_bytes) row("disks", bytes_text(static_cast<double>(traffic.disk_bytes)));
+  row("on the wire", fmt::format("{} over {} lanes", bytes_text(static_cast<double>(traffic.wire_bytes)),
                                  report.lanes.size()));
-  row("pages", fmt::format("{} zero, {} same, {} delta, {} zstd, {} raw", report.pages.zero,
-                           report.pages.same, report.pages.delta, report.pages.zstd, report.pages.raw));
-  row("placement",
-      report.placement + (report.placement_reason.empty() ? "" : " (" + report.placement_reason + ")"));
+  row("pages", fmt::format("{} zero, {} same, {} delta, {} zstd, {} raw", pages.zero, pages.same, pages.delta,
+                           pages.zstd, pages.raw));
+  row("placement", how + (reason.empty() ? "" : " (" + reason + ")"));
   row("in flight",
-      fmt::format("at most {} of {} allowed", bytes_text(static_cast<double>(report.in_flight_max)),
-                  bytes_text(static_cast<double>(report.in_flight_bound))));
+      fmt::format("at most {} of {} allowed", bytes_text(static_cast<double>(traffic.in_flight_max)),
+                  bytes_text(static_cast<double>(traffic.in_flight_bound))));
   for (const auto& [channel, why] : report.opaque) row("opaque", fmt::format("{}: {}", channel, why));
 }
 
 void print_failure(ReportFile& file, Report report, Outcome outcome, const Error& error, bool json) {
-  report.outcome = outcome;
-  report.error = error.message;
+  report.ended = Ended{outcome, error.message};
   if (json) print_line(json_line(report));
   if (auto written = file.write(report); !written) spdlog::warn("{}", written.error().message);
   spdlog::error("{}", error.message);
 }
 
 void write_last(ReportFile& file, Report report, Outcome outcome, const std::string& why) {
-  report.outcome = outcome;
-  report.error = why;
+  report.ended = Ended{outcome, why};
   if (auto written = file.write(report); !written) spdlog::warn("{}", written.error().message);
 }
 

@@ -93,11 +93,12 @@ int receive(const ReceiveOptions& options) {
   }
   auto ended = receiver.run();
   Report report = receiver.report();
-  report.outcome = interruption.outcome(*report.outcome);
+  Outcome& outcome = report.ended->outcome;
+  outcome = interruption.outcome(outcome);
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
   if (!ended) spdlog::error("{}", ended.error().message);
   if (handed_over && ended) std::this_thread::sleep_for(kUntilTheGuestRuns);
-  return interruption.exit_status(*report.outcome);
+  return interruption.exit_status(outcome);
 }
 
 }  // namespace

@@ -102,11 +102,12 @@ int send(const SendOptions& options) {
   spdlog::info("ready: migrate QEMU to {}", options.qemu);
   run(migration, options, failure);
   Report report = migration.conclude();
-  report.outcome = interruption.outcome(*report.outcome);
+  Outcome& outcome = report.ended->outcome;
+  outcome = interruption.outcome(outcome);
   if (auto written = file->write(report); !written) spdlog::warn("{}", written.error().message);
   print_summary(report, options.json);
-  if (report.outcome != Outcome::completed) spdlog::error("{}", report.error);
-  return interruption.exit_status(*report.outcome);
+  if (outcome != Outcome::completed) spdlog::error("{}", report.error());
+  return interruption.exit_status(outcome);
 }
 
 }  // namespace

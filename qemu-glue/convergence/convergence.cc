@@ -170,9 +170,8 @@ void Convergence::slow_down(double part, bool stops, const qemu::MigrationFigure
   if (auto slowed = throttles_.slow(part, stops, figures); !slowed) say(slowed.error().message);
   vcpus_.throttled(t, throttles_.holds());
   Lock lock(mutex_);
-  state_.throttle = *vcpus_.part() * 100;
-  state_.throttle_peak = *vcpus_.most() * 100;
-  state_.throttle_mean = *vcpus_.average(t) * 100;
+  state_.throttle.percent = Throttling::Percent{
+      .now = *vcpus_.part() * 100, .peak = *vcpus_.most() * 100, .mean = *vcpus_.average(t) * 100};
 }
 
 void Convergence::show(const qemu::MigrationFigures& figures, const std::optional<Downtime>& predicted) {
@@ -184,8 +183,8 @@ void Convergence::show(const qemu::MigrationFigures& figures, const std::optiona
 
 void Convergence::show_throttle() {
   Lock lock(mutex_);
-  state_.throttle_by = throttles_.by();
-  state_.throttle_reason = throttles_.reason();
+  state_.throttle.by = throttles_.by();
+  state_.throttle.reason = throttles_.reason();
 }
 
 // Whether a throttle is enough shows only at the end of a pass that had all of it.

@@ -20,6 +20,7 @@
 #include "qemu-glue/convergence/lane_rates.h"
 #include "qemu-glue/convergence/source_qemu.h"
 #include "qemu-glue/convergence/switchover_cost.h"
+#include "qemu-glue/convergence/throttle.h"
 #include "qemu-glue/convergence/throttle_ladder.h"
 #include "qemu-glue/convergence/told_qemu.h"
 #include "qemu-glue/convergence/vcpu_account.h"
@@ -28,13 +29,9 @@
 namespace wherry::convergence {
 
 struct State {
-  std::optional<uint64_t> remaining;    // bytes that are still to be sent, as QEMU says
-  std::optional<double> dirty_rate;     // bytes a second that the guest writes to, as QEMU says
-  std::string throttle_by;              // what slows the guest, if it is to be slowed; empty: nothing can
-  std::string throttle_reason;          // why nothing better slows it; empty: it is the best
-  std::optional<double> throttle;       // percent of its vCPUs' time that the guest does not get now
-  std::optional<double> throttle_peak;  // the most percent since begin()
-  std::optional<double> throttle_mean;  // percent, the mean since begin()
+  std::optional<uint64_t> remaining;  // bytes that are still to be sent, as QEMU says
+  std::optional<double> dirty_rate;   // bytes a second that the guest writes to, as QEMU says
+  Throttling throttle;                // since begin()
   // The downtime if the guest stopped now, or since it has stopped. Nothing: too little is known yet.
   std::optional<Downtime> predicted;
   // When QEMU stopped the guest here.

@@ -4,6 +4,9 @@
 // For one thread.
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "base/result.h"
 #include "qemu-glue/monitor/migration_figures.h"
 
@@ -25,6 +28,19 @@ class Throttle {
   virtual void let_stop() = 0;
 
   static constexpr double kMost = 0.99;
+};
+
+// What slows a guest, and how much so far.
+struct Throttling {
+  // Of the time of its vCPUs that the guest does not get, percent.
+  struct Percent {
+    double now = 0;
+    double peak = 0;
+    double mean = 0;
+  };
+  std::string by;                  // the throttle's name; empty: nothing can or may slow the guest
+  std::string reason;              // why no better throttle was taken; empty: it is the best
+  std::optional<Percent> percent;  // nothing: no throttle has been used yet
 };
 
 }  // namespace wherry::convergence

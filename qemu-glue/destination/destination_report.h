@@ -33,8 +33,6 @@ class DestinationReport {
   Report report() const;
 
  private:
-  void set_placement(const std::string& placement, const std::string& reason) WHERRY_REQUIRES(mutex_);
-
   const std::chrono::steady_clock::time_point start_;
   mutable Mutex mutex_;
   Report report_ WHERRY_GUARDED_BY(mutex_);

@@ -162,7 +162,7 @@ Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
   } else {
     report_.relay(reason);
   }
-  trace_("placement", {{"how", report_.report().placement}, {"reason", reason}});
+  trace_("placement", {{"how", report_.report().placement.how}, {"reason", reason}});
   return direct;
 }
 

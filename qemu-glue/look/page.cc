@@ -212,6 +212,7 @@ class Page {
 
   std::string cards() const {
     return card("Pages", pages()) + card("Downtime", downtime()) + card("Placement", placement()) +
+           card("Why not a better throttle", throttle_reason()) +
            card("Channels that were not parsed", opaque()) + card("Memory of the page history", history()) +
            card("Encodings, by share of the time", encodings()) + card("Messages", messages());
   }
@@ -270,6 +271,12 @@ class Page {
     if (!placement || placement->empty()) return {};
     return "<p>" + escaped(*placement) + (reason && !reason->empty() ? ": " + escaped(*reason) : "") +
            "</p>\n";
+  }
+
+  std::string throttle_reason() const {
+    const auto throttle = report_.object("throttle");
+    const auto reason = throttle ? throttle->text("reason") : std::nullopt;
+    return reason && !reason->empty() ? "<p>" + escaped(*reason) + "</p>\n" : "";
   }
 
   std::string history() const {

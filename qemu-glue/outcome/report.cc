@@ -8,14 +8,92 @@
 #include "base/errno.h"
 
 namespace wherry {
-
 namespace {
 
-nlohmann::json downtime_json(const convergence::Downtime& downtime) {
+using nlohmann::json;
+
+json json_of(const convergence::Downtime& downtime) {
   return {{"pages", downtime.pages * 1000},
           {"placed", downtime.placed * 1000},
           {"start", downtime.start * 1000},
           {"total", downtime.total() * 1000}};
+}
+
+json json_of(const Report::Lane& lane) {
+  json all = {{"peer", lane.peer},
+              {"transport", lane.no_rdma.empty() ? "rdma" : "tcp"},
+              {"lost", lane.lost},
+              {"reconnects", 0}};
+  if (lane.sent) all["bytes"] = *lane.sent;
+  if (lane.written) all["written"] = *lane.written;
+  if (lane.port) {
+    all["port"] = {{"device", lane.port->device},
+                   {"number", lane.port->number},
+                   {"rate", lane.port->rate},
+                   {"mtu", lane.port->mtu}};
+  }
+  if (!lane.no_rdma.empty()) all["no_rdma"] = lane.no_rdma;
+  return all;
+}
+
+json json_of(const Report::Message& message) {
+  return {{"t", message.t}, {"text", message.text}};
+}
+
+json json_of(const Report::Point& point) {
+  json all = {{"t", point.t},
+              {"goodput", point.goodput},
+              {"in_flight", point.in_flight},
+              {"encoding", point.encoding}};
+  if (point.ratio) all["ratio"] = *point.ratio;
+  if (point.link_rate) all["link_rate"] = *point.link_rate;
+  if (point.remaining) all["remaining"] = *point.remaining;
+  if (point.dirty_rate) all["dirty_rate"] = *point.dirty_rate;
+  if (point.throttle) all["throttle"] = *point.throttle;
+  if (point.predicted_ms) all["predicted_ms"] = *point.predicted_ms;
+  return all;
+}
+
+template <class Each>
+json list_of(const std::vector<Each>& items) {
+  json all = json::array();
+  for (const Each& item : items) all.push_back(json_of(item));
+  return all;
+}
+
+void add(json& report, const Report::Downtime& downtime) {
+  if (downtime.switchover_ms) report["switchover_ms"] = *downtime.switchover_ms;
+  if (downtime.target_ms > 0) report["target_ms"] = downtime.target_ms;
+  if (downtime.predicted) report["downtime"]["predicted"] = json_of(*downtime.predicted);
+  if (downtime.measured && downtime.switchover_ms) {
+    convergence::Downtime all = *downtime.measured;
+    all.start = std::max(0.0, *downtime.switchover_ms / 1000 - all.total());
+    report["downtime"]["measured"] = json_of(all);
+  }
+}
+
+void add(json& report, const convergence::Throttling& throttle) {
+  if (!throttle.percent) return;
+  report["throttle"] = {{"peak_percent", throttle.percent->peak},
+                        {"mean_percent", throttle.percent->mean},
+                        {"by", throttle.by},
+                        {"reason", throttle.reason}};
+}
+
+void add(json& report, const Report::Traffic& traffic) {
+  const PageCounts& pages = traffic.pages;
+  report["wire_bytes"] = traffic.wire_bytes;
+  report["guest_bytes"] = traffic.guest_bytes;
+  report["disk_bytes"] = traffic.disk_bytes;
+  report["pages"] = {{"zero", pages.zero},
+                     {"same", pages.same},
+                     {"delta", pages.delta},
+                     {"zstd", pages.zstd},
+                     {"raw", pages.raw}};
+  if (traffic.asked_again) report["asked_again"] = *traffic.asked_again;
+  if (traffic.bandwidth > 0) report["bandwidth"] = traffic.bandwidth;
+  report["in_flight_max"] = traffic.in_flight_max;
+  report["in_flight_bound"] = traffic.in_flight_bound;
 }
 
 }  // namespace
@@ -28,83 +106,27 @@ std::string Report::transport() const {
   return over_tcp == 0 ? "rdma" : "mixed";
 }
 
-nlohmann::json Report::to_json() const {
-  nlohmann::json lanes_json = nlohmann::json::array();
-  for (const Lane& lane : lanes) {
-    nlohmann::json one = {{"peer", lane.peer},
-                          {"transport", lane.no_rdma.empty() ? "rdma" : "tcp"},
-                          {"lost", lane.lost},
-                          {"reconnects", 0}};
-    if (lane.sent) one["bytes"] = *lane.sent;
-    if (lane.written) one["written"] = *lane.written;
-    if (lane.port) {
-      one["port"] = {{"device", lane.port->device},
-                     {"number", lane.port->number},
-                     {"rate", lane.port->rate},
-                     {"mtu", lane.port->mtu}};
-    }
-    if (!lane.no_rdma.empty()) one["no_rdma"] = lane.no_rdma;
-    lanes_json.push_back(std::move(one));
-  }
-  nlohmann::json points = nlohmann::json::array();
-  for (const Point& point : timeline) {
-    points.push_back({{"t", point.t},
-                      {"goodput", point.goodput},
-                      {"in_flight", point.in_flight},
-                      {"encoding", point.encoding}});
-    nlohmann::json& one = points.back();
-    if (point.ratio) one["ratio"] = *point.ratio;
-    if (point.link_rate) one["link_rate"] = *point.link_rate;
-    if (point.remaining) one["remaining"] = *point.remaining;
-    if (point.dirty_rate) one["dirty_rate"] = *point.dirty_rate;
-    if (point.throttle) one["throttle"] = *point.throttle;
-    if (point.predicted_ms) one["predicted_ms"] = *point.predicted_ms;
-  }
-  nlohmann::json json = {{"role", role},
-                         {"status", status()},
-                         {"error", error},
-                         {"uri", uri},
-                         {"transport", transport()},
-                         {"placement", placement},
-                         {"placement_reason", placement_reason},
-                         {"total_s", total_s},
-                         {"wire_bytes", wire_bytes},
-                         {"guest_bytes", guest_bytes},
-                         {"disk_bytes", disk_bytes},
-                         {"pages",
-                          {{"zero", pages.zero},
-                           {"same", pages.same},
-                           {"delta", pages.delta},
-                           {"zstd", pages.zstd},
-                           {"raw", pages.raw}}},
-                         {"history_bytes", history_bytes},
-                         {"history_budget", history_budget},
-                         {"lanes", lanes_json},
-                         {"opaque", opaque},
-                         {"in_flight_max", in_flight_max},
-                         {"in_flight_bound", in_flight_bound},
-                         {"timeline", points}};
-  if (bandwidth > 0) json["bandwidth"] = bandwidth;
-  if (asked_again) json["asked_again"] = *asked_again;
-  if (switchover_ms) json["switchover_ms"] = *switchover_ms;
-  if (target_ms > 0) json["target_ms"] = target_ms;
-  if (predicted) json["downtime"]["predicted"] = downtime_json(*predicted);
-  if (measured && switchover_ms) {
-    convergence::Downtime all = *measured;
-    all.start = std::max(0.0, *switchover_ms / 1000 - all.total());
-    json["downtime"]["measured"] = downtime_json(all);
-  }
-  if (throttle_peak) {
-    json["throttle"] = {{"peak_percent", *throttle_peak},
-                        {"mean_percent", *throttle_mean},
-                        {"by", throttle_by},
-                        {"reason", throttle_reason}};
-  }
-  for (const Message& message : messages)
-    json["messages"].push_back({{"t", message.t}, {"text", message.text}});
-  if (remaining) json["remaining"] = *remaining;
-  if (passes) json["passes"] = *passes;
-  return json;
+json Report::to_json() const {
+  json all = {{"role", role},
+              {"uri", uri},
+              {"status", status()},
+              {"error", error()},
+              {"total_s", total_s},
+              {"transport", transport()},
+              {"placement", placement.how},
+              {"placement_reason", placement.reason},
+              {"history_bytes", history.bytes},
+              {"history_budget", history.budget},
+              {"lanes", list_of(lanes)},
+              {"opaque", opaque},
+              {"timeline", list_of(timeline)}};
+  if (passes) all["passes"] = *passes;
+  if (remaining) all["remaining"] = *remaining;
+  if (!messages.empty()) all["messages"] = list_of(messages);
+  add(all, downtime);
+  add(all, throttle);
+  add(all, traffic);
+  return all;
 }
 
 Result<ReportFile> ReportFile::open(const std::string& path, const Report& report) {

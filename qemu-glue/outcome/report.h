@@ -13,42 +13,41 @@
 #include "base/result.h"
 #include "compression/batch_encoder.h"
 #include "qemu-glue/convergence/controller.h"
+#include "qemu-glue/convergence/throttle.h"
 #include "qemu-glue/outcome/outcome.h"
 #include "transport/fabric/rdma_ports.h"
 
 namespace wherry {
 
 struct Report {
-  std::string role;                // source or destination
-  std::optional<Outcome> outcome;  // nothing while the migration runs
-  std::string error;
-  std::string uri;
-  std::string placement;         // direct-mapped, direct-process, relay; empty before it is known
-  std::string placement_reason;  // why placement is relay
-  double total_s = 0;
-  std::optional<double> switchover_ms;
-  double target_ms = 0;                            // downtime target, in ms; at the source only
-  std::optional<convergence::Downtime> predicted;  // the downtime predicted when the guest stopped
-  std::optional<convergence::Downtime> measured;   // the downtime measured, without the guest's start
-  std::string throttle_by;                         // the throttle that was available; empty if there was none
-  std::string throttle_reason;                     // why no better throttle was available
-  std::optional<double> throttle_peak;             // percent of the vCPUs' time that throttling took, at most
-  std::optional<double> throttle_mean;  // percent of the vCPUs' time that throttling took, on average
-  struct Message {
-    double t = 0;  // seconds since the start of the migration
-    std::string text;
+  // How the destination places pages.
+  struct Placement {
+    std::string how;     // direct-mapped, direct-process, relay; empty before it is known
+    std::string reason;  // why it is relay; else empty
   };
-  std::vector<Message> messages;  // from the convergence controller to the operator
-  uint64_t bandwidth = 0;         // current limit of all lanes together, in bytes per second; 0: no limit
-  uint64_t wire_bytes = 0;
-  uint64_t guest_bytes = 0;
-  uint64_t disk_bytes = 0;  // bytes written to the copies of disks
-  PageCounts pages;
-  std::optional<uint64_t> asked_again;  // at the destination: batches that it asked to be sent again
-  uint64_t history_bytes = 0;           // memory of the page history, at most
-  uint64_t history_budget = 0;
-  std::optional<uint32_t> passes;     // nothing while QEMU has not connected
-  std::optional<uint64_t> remaining;  // guest bytes left to send, from query-migrate
+  // How long the guest is stopped.
+  struct Downtime {
+    double target_ms = 0;                            // that the user wants, in ms; at the source only
+    std::optional<double> switchover_ms;             // that the monitors report, in ms
+    std::optional<convergence::Downtime> predicted;  // as predicted when the guest stopped
+    std::optional<convergence::Downtime> measured;   // as measured, without the guest's start
+  };
+  // What the lanes carry.
+  struct Traffic {
+    uint64_t wire_bytes = 0;   // bytes that this end sent
+    uint64_t guest_bytes = 0;  // bytes of guest pages that were sent, zero pages included, before encoding
+    uint64_t disk_bytes = 0;   // bytes written to the copies of disks
+    PageCounts pages;          // guest pages that were sent
+    std::optional<uint64_t> asked_again;  // at the destination: batches that it asked to be sent again
+    uint64_t bandwidth = 0;        // current limit of all lanes together, in bytes per second; 0: no limit
+    uint64_t in_flight_max = 0;    // most bytes that were in flight
+    uint64_t in_flight_bound = 0;  // largest bound of bytes in flight
+  };
+  // Memory that is used to remember pages.
+  struct History {
+    uint64_t bytes = 0;
+    uint64_t budget = 0;  // bytes that it may become at most
+  };
   struct Lane {
     std::string peer;
     std::optional<uint64_t> sent;     // bytes sent; at the source only
@@ -57,10 +56,10 @@ struct Report {
     std::optional<RdmaPort> port;     // the RDMA port on this host
     bool lost = false;                // the connection failed, and other lanes took over
   };
-  std::vector<Lane> lanes;
-  std::map<std::string, std::string> opaque;  // channel → why it was not parsed
-  uint64_t in_flight_max = 0;                 // most bytes that were in flight
-  uint64_t in_flight_bound = 0;               // largest bound of bytes in flight
+  struct Message {
+    double t = 0;  // seconds since the start of the migration
+    std::string text;
+  };
   struct Point {
     double t = 0;                      // seconds since the start of the migration
     double goodput = 0;                // guest bytes per second
@@ -74,9 +73,25 @@ struct Report {
     std::optional<double> throttle = {};      // percent of the vCPUs' time
     std::optional<double> predicted_ms = {};  // downtime if the guest stopped now
   };
+
+  std::string role;  // source or destination
+  std::string uri;
+  std::optional<Ended> ended;  // nothing while the migration runs
+  double total_s = 0;
+  std::optional<uint32_t> passes;     // nothing while QEMU has not connected
+  std::optional<uint64_t> remaining;  // guest bytes left to send, from query-migrate
+  Placement placement;
+  Downtime downtime;
+  convergence::Throttling throttle;
+  Traffic traffic;
+  History history;
+  std::vector<Lane> lanes;
+  std::map<std::string, std::string> opaque;  // channel → why it was not parsed
+  std::vector<Message> messages;              // from the convergence controller to the operator
   std::vector<Point> timeline;
 
-  std::string status() const { return outcome ? name(*outcome) : "running"; }
+  std::string status() const { return ended ? name(ended->outcome) : "running"; }
+  std::string error() const { return ended ? ended->detail : ""; }
   // tcp, rdma or mixed; empty while there are no lanes.
   std::string transport() const;
   nlohmann::json to_json() const;

@@ -241,7 +241,7 @@ Result<Ended> Sender::read_account(const nlohmann::json& account) {
   for (const auto* text : {&outcome, &detail, &placement, &placement_reason}) {
     if (!*text) return tl::make_unexpected(text->error());
   }
-  report_.set_placement(*placement, *placement_reason);
+  report_.set_placement({.how = *placement, .reason = *placement_reason});
   return Ended{outcome_named(*outcome).value_or(Outcome::unknown), *detail};
 }
 

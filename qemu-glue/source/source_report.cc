@@ -9,7 +9,7 @@ namespace wherry {
 SourceReport::SourceReport(const Uri& uri) : start_(std::chrono::steady_clock::now()) {
   report_.role = "source";
   report_.uri = uri.text;
-  report_.target_ms = std::chrono::duration<double, std::milli>(uri.downtime).count();
+  report_.downtime.target_ms = std::chrono::duration<double, std::milli>(uri.downtime).count();
 }
 
 double SourceReport::now() const {
@@ -19,15 +19,15 @@ double SourceReport::now() const {
 void SourceReport::sample(const Sample& sample) {
   const SourceSession::Totals& totals = sample.totals;
   Lock lock(mutex_);
-  report_.bandwidth = sample.bandwidth;
-  report_.wire_bytes = totals.wire_bytes;
-  report_.guest_bytes = totals.guest_bytes;
-  report_.disk_bytes = totals.disk_bytes;
-  report_.pages = totals.pages;
-  report_.history_bytes = totals.history_bytes;
-  report_.history_budget = totals.history_budget;
-  report_.in_flight_max = totals.window.most_in_flight;
-  report_.in_flight_bound = totals.window.largest_bound;
+  report_.traffic = {.wire_bytes = totals.wire_bytes,
+                     .guest_bytes = totals.guest_bytes,
+                     .disk_bytes = totals.disk_bytes,
+                     .pages = totals.pages,
+                     .asked_again = {},
+                     .bandwidth = sample.bandwidth,
+                     .in_flight_max = totals.window.most_in_flight,
+                     .in_flight_bound = totals.window.largest_bound};
+  report_.history = {.bytes = totals.history_bytes, .budget = totals.history_budget};
   add_lanes(totals);
   report_.opaque = sample.opaque;
   report_.total_s = now();
@@ -48,7 +48,9 @@ void SourceReport::add_lanes(const SourceSession::Totals& totals) {
 
 void SourceReport::add_point(const SourceSession::Totals& totals) {
   std::optional<double> predicted_ms;
-  if (report_.predicted) predicted_ms = report_.predicted->total() * 1000;
+  if (report_.downtime.predicted) predicted_ms = report_.downtime.predicted->total() * 1000;
+  std::optional<double> throttle;
+  if (convergence_.throttle.percent) throttle = convergence_.throttle.percent->now;
   std::optional<double> ratio;
   if (totals.guest_bytes > 0 && totals.wire_bytes > 0)
     ratio = static_cast<double>(totals.guest_bytes) / static_cast<double>(totals.wire_bytes);
@@ -61,7 +63,7 @@ void SourceReport::add_point(const SourceSession::Totals& totals) {
        .link_rate = totals.link_measured ? std::optional(totals.link_rate) : std::nullopt,
        .remaining = convergence_.remaining,
        .dirty_rate = convergence_.dirty_rate,
-       .throttle = convergence_.throttle,
+       .throttle = throttle,
        .predicted_ms = predicted_ms});
 }
 
@@ -69,12 +71,9 @@ void SourceReport::note(convergence::State state, const std::optional<LastPage>&
   Lock lock(mutex_);
   convergence_ = std::move(state);
   report_.remaining = convergence_.remaining;
-  report_.predicted = convergence_.predicted;
+  report_.downtime.predicted = convergence_.predicted;
   measure(last_page);
-  report_.throttle_by = convergence_.throttle_by;
-  report_.throttle_reason = convergence_.throttle_reason;
-  report_.throttle_peak = convergence_.throttle_peak;
-  report_.throttle_mean = convergence_.throttle_mean;
+  report_.throttle = convergence_.throttle;
   for (size_t i = report_.messages.size(); i < convergence_.messages.size(); ++i)
     report_.messages.push_back({report_.total_s, convergence_.messages[i]});
 }
@@ -83,21 +82,20 @@ void SourceReport::note(convergence::State state, const std::optional<LastPage>&
 void SourceReport::measure(const std::optional<LastPage>& last_page) {
   if (!convergence_.stopped || !last_page) return;
   const auto seconds = [](auto duration) { return std::chrono::duration<double>(duration).count(); };
-  report_.measured = convergence::Downtime{.pages = seconds(last_page->handed_over - *convergence_.stopped),
-                                           .placed = seconds(last_page->placed - last_page->handed_over)};
+  report_.downtime.measured =
+      convergence::Downtime{.pages = seconds(last_page->handed_over - *convergence_.stopped),
+                            .placed = seconds(last_page->placed - last_page->handed_over)};
 }
 
-void SourceReport::set_placement(const std::string& placement, const std::string& reason) {
+void SourceReport::set_placement(Report::Placement placement) {
   Lock lock(mutex_);
-  report_.placement = placement;
-  report_.placement_reason = reason;
+  report_.placement = std::move(placement);
 }
 
 void SourceReport::end(const Ended& ended) {
   Lock lock(mutex_);
   report_.total_s = now();
-  report_.outcome = ended.outcome;
-  report_.error = ended.detail;
+  report_.ended = ended;
 }
 
 bool SourceReport::guest_stopped() const {

@@ -40,8 +40,8 @@ class SourceReport {
   // Adds a point to the timeline, if a guest is there. Warns of a lane that was lost.
   void sample(const Sample& sample);
   void note(convergence::State state, const std::optional<LastPage>& last_page);
-  // As the destination has chosen it, and why it is relay.
-  void set_placement(const std::string& placement, const std::string& reason);
+  // As the destination has chosen it.
+  void set_placement(Report::Placement placement);
   void end(const Ended& ended);
 
   // Whether QEMU has stopped the guest, by its monitor.

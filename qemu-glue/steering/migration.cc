@@ -50,14 +50,14 @@ Result<> Migration::run() {
   sender_.reset();
   receiver_.reset();
   // What neither end knows, or a guest that the source has given up and that does not go on.
-  const bool nowhere = is_given_up() || kept || seen.outcome == Outcome::unknown;
-  report_.outcome = done                   ? Outcome::completed
-                    : nowhere              ? Outcome::unknown
-                    : cancelled_by_others_ ? Outcome::cancelled
-                                           : Outcome::failed;
-  report_.error = done ? "" : done.error().message;
+  const bool nowhere = is_given_up() || kept || (seen.ended && seen.ended->outcome == Outcome::unknown);
+  const Outcome outcome = done                   ? Outcome::completed
+                          : nowhere              ? Outcome::unknown
+                          : cancelled_by_others_ ? Outcome::cancelled
+                                                 : Outcome::failed;
+  report_.ended = Ended{outcome, done ? "" : done.error().message};
   const auto downtime = handover_ ? handover_->downtime_ms() : std::nullopt;
-  if (downtime) report_.switchover_ms = downtime;
+  if (downtime) report_.downtime.switchover_ms = downtime;
   return done;
 }
 

@@ -52,24 +52,23 @@ std::optional<Ended> SourceWord::verdict() const {
 }
 
 void SourceWord::complete(Report& report, bool cut_off) const {
+  Ended& ended = *report.ended;
   const auto told = verdict();
   const bool failure_counts = qemu_.manner().speaks_for_both && !cut_off;
-  if (told && report.outcome == Outcome::unknown && (told->outcome == Outcome::completed || failure_counts)) {
-    report.outcome = told->outcome;
-    report.error = told->detail;
-  }
-  if (told && report.outcome == Outcome::failed && told->outcome == Outcome::cancelled)
-    report.outcome = Outcome::cancelled;
+  if (told && ended.outcome == Outcome::unknown && (told->outcome == Outcome::completed || failure_counts))
+    ended = *told;
+  if (told && ended.outcome == Outcome::failed && told->outcome == Outcome::cancelled)
+    ended.outcome = Outcome::cancelled;
   // In postcopy, even one that was cut, the guest is stopped for another reason, and QEMU must not be quit.
   const bool stays = last_.phase == MigrationPhase::failed || last_.phase == MigrationPhase::cancelled;
   const auto monitor = qemu_.qemu().monitor_for("query-status");
-  if (report.outcome != Outcome::completed && stays && monitor) {
+  if (ended.outcome != Outcome::completed && stays && monitor) {
     if (const auto kept = kept_stopped(**monitor)) {
-      report.outcome = Outcome::unknown;
-      report.error += "; " + *kept;
+      ended.outcome = Outcome::unknown;
+      ended.detail += "; " + *kept;
     }
   }
-  if (last_.downtime_ms) report.switchover_ms = last_.downtime_ms;
+  if (last_.downtime_ms) report.downtime.switchover_ms = last_.downtime_ms;
 }
 
 }  // namespace wherry

@@ -24,9 +24,9 @@ class SourceWord {
 
   // How the migration went. Nothing: QEMU does not know, or not yet.
   std::optional<Ended> verdict() const;
-  // Puts into the report what only QEMU knows, and how the migration went if the report does not know that.
-  // `cut_off`: Wherry had to close QEMU's channels without the destination's word. Then QEMU takes the
-  // migration for failed, whatever became of the guest.
+  // Puts into the report what only QEMU knows, and how the migration went if the report, which has ended,
+  // does not know that. `cut_off`: Wherry had to close QEMU's channels without the destination's word. Then
+  // QEMU takes the migration for failed, whatever became of the guest.
   void complete(Report& report, bool cut_off) const;
 
  private:

@@ -442,6 +442,30 @@ TEST(CheckSums, NamesThePageThatIsNotWhatWasSent) {
   EXPECT_TRUE(check_sums(*read)) << "a batch without sums";
 }
 
+// What a guest does to one of its pages between two epochs.
+void change_page(Bytes& page, const std::vector<Bytes>& pages, uint32_t seed, std::mt19937& random) {
+  const auto size = static_cast<uint32_t>(page.size());
+  switch (random() % 8) {
+    case 0:
+      page = Bytes(size);
+      break;
+    case 1:
+      page = random_page(seed, size);
+      break;
+    case 2:
+      page = text_page(seed, size);
+      break;
+    case 3:
+      break;
+    case 4:
+      page = pages[random() % pages.size()];
+      break;
+    default:
+      for (uint32_t change = seed % 6; change > 0; --change)
+        page[random() % size] = static_cast<uint8_t>(random());
+  }
+}
+
 // A guest that changes at random is encoded, and decoding gives the same guest: relative to guest memory, or
 // to copies if its pages are relayed, and also if a batch is lost and sent again.
 class Codec : public testing::TestWithParam<uint32_t> {};
@@ -469,25 +493,7 @@ TEST_P(Codec, BringsEveryPageBack) {
     for (uint64_t i = random() % 20; i < kPages && batch.has_room(); i += 1 + random() % 4) {
       Bytes& page = source[i];
       const auto seed = static_cast<uint32_t>(random());
-      switch (random() % 8) {
-        case 0:
-          page = Bytes(page_size);
-          break;
-        case 1:
-          page = random_page(seed, page_size);
-          break;
-        case 2:
-          page = text_page(seed, page_size);
-          break;
-        case 3:
-          break;
-        case 4:
-          page = source[random() % kPages];
-          break;
-        default:
-          for (uint32_t change = seed % 6; change > 0; --change)
-            page[random() % page_size] = static_cast<uint8_t>(random());
-      }
+      change_page(page, source, seed, random);
       const bool said_zero = page == Bytes(page_size) && seed % 2;
       batch.add(0, i, said_zero ? nullptr : page.data());
     }

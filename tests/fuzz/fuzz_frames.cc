@@ -54,10 +54,41 @@ class Bases : public PageBases {
   const std::vector<uint8_t> page_;
 };
 
+// Pages that are encoded again come out the same.
+void encode_again(const PageBatch& batch, const PageSpace& space, bool zstd, BatchDecoder& decoder) {
+  static BatchEncoder encoder;
+  EncodedBatch encoded;
+  encoder.encode(batch, 0, {Encoding::History::untouched, zstd ? std::optional<int>(1) : std::nullopt, true},
+                 encoded);
+  PROMISE(encoded.plain_size <= kMostPlain);
+  std::vector<uint8_t> body;
+  for (Bytes part : encoded.body) body.insert(body.end(), part.begin(), part.end());
+  PROMISE(body.size() == encoded.body_size);
+  auto again = read_table(encoded.table, space);
+  if (!again) {  // a table of anybody's may become longer, where pages turn out to be zero
+    PROMISE(encoded.table.size() > kBatchRuns * kRunBytes);
+    return;
+  }
+  PROMISE(again->page_count() == batch.page_count());
+  std::vector<uint8_t> packed(body.begin(), body.begin() + encoded.pack_size);
+  if (encoded.pack_size != encoded.plain_size) {
+    packed.resize(encoded.plain_size);
+    PROMISE(decoder.unpack(Bytes(body).first(encoded.pack_size), packed));
+  }
+  PROMISE(view(*again, packed, Bytes(body).subspan(encoded.pack_size), true));
+  PROMISE(check_sums(*again));
+  const std::vector<uint8_t> zeros(space.page_size);
+  std::vector<const uint8_t*> before;
+  batch.each([&](uint16_t, uint64_t, const uint8_t* page) { before.push_back(page ? page : zeros.data()); });
+  size_t next = 0;
+  again->each([&](uint16_t, uint64_t, const uint8_t* page) {
+    PROMISE(std::memcmp(page ? page : zeros.data(), before[next++], space.page_size) == 0);
+  });
+}
+
 // A table that is accepted names pages of the guest, not more than a batch has, and is put as it was read.
-// Its pack, views and changes stay within what there is, and whole pages that are encoded again come out the
-// same. Input: entries, page size, flags (1 sums, 2 zstd, 4 mapped, 8 not readable), u16 length of the pack,
-// u32 of its plain bytes, then table, pack, raw pages.
+// Its pack, views and changes stay within what there is. Input: entries, page size, flags (1 sums, 2 zstd,
+// 4 mapped, 8 not readable), u16 length of the pack, u32 of its plain bytes, then table, pack, raw pages.
 void batch(Bytes input) {
   if (input.size() < 9) return;
   const size_t entries = input[0];
@@ -109,35 +140,7 @@ void batch(Bytes input) {
   }
   PROMISE(!has_references(*read));
   (void)check_sums(*read);
-
-  static BatchEncoder encoder;
-  EncodedBatch encoded;
-  encoder.encode(*read, 0, {Encoding::History::untouched, zstd ? std::optional<int>(1) : std::nullopt, true},
-                 encoded);
-  PROMISE(encoded.plain_size <= kMostPlain);
-  std::vector<uint8_t> body;
-  for (Bytes part : encoded.body) body.insert(body.end(), part.begin(), part.end());
-  PROMISE(body.size() == encoded.body_size);
-  auto again = read_table(encoded.table, space);
-  if (!again) {  // a table of anybody's may become longer, where pages turn out to be zero
-    PROMISE(encoded.table.size() > kBatchRuns * kRunBytes);
-    return;
-  }
-  PROMISE(again->page_count() == read->page_count());
-  std::vector<uint8_t> packed(body.begin(), body.begin() + encoded.pack_size);
-  if (encoded.pack_size != encoded.plain_size) {
-    packed.resize(encoded.plain_size);
-    PROMISE(decoder.unpack(Bytes(body).first(encoded.pack_size), packed));
-  }
-  PROMISE(view(*again, packed, Bytes(body).subspan(encoded.pack_size), true));
-  PROMISE(check_sums(*again));
-  const std::vector<uint8_t> zeros(space.page_size);
-  std::vector<const uint8_t*> before;
-  read->each([&](uint16_t, uint64_t, const uint8_t* page) { before.push_back(page ? page : zeros.data()); });
-  size_t next = 0;
-  again->each([&](uint16_t, uint64_t, const uint8_t* page) {
-    PROMISE(std::memcmp(page ? page : zeros.data(), before[next++], space.page_size) == 0);
-  });
+  encode_again(*read, space, zstd, decoder);
 }
 
 void blocks(Bytes input) {

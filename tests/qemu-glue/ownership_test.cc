@@ -165,15 +165,15 @@ bool check(const Script& script, Place place) {
   const ThroughWherry played = through_wherry(script, place);
   const auto& [source, destination] = played.ends;
   EXPECT_TRUE(played.complaints.empty())
-      << text(played.complaints) << text(played.ends) << "\nsender: " << played.sender.error
-      << "\nreceiver: " << played.receiver.error;
+      << text(played.complaints) << text(played.ends) << "\nsender: " << played.sender.error()
+      << "\nreceiver: " << played.receiver.error();
   std::set<Ends> allowed = ends_of_relay(script, played.ends);
   if (may_refuse(script, place)) allowed.insert({"failed", "failed"});
   EXPECT_TRUE(allowed.contains(played.ends))
-      << text(played.ends) << ", but a relay " << text(allowed) << "\nsender: " << played.sender.error
-      << "\nreceiver: " << played.receiver.error;
+      << text(played.ends) << ", but a relay " << text(allowed) << "\nsender: " << played.sender.error()
+      << "\nreceiver: " << played.receiver.error();
   if (place == Place::direct && script.opaque == Opaque::never && source == "completed") {
-    EXPECT_EQ(played.receiver.placement, "direct-mapped") << played.receiver.placement_reason;
+    EXPECT_EQ(played.receiver.placement.how, "direct-mapped") << played.receiver.placement.reason;
   }
   const bool known = script.return_path && script.opaque != Opaque::start;
   for (const Report* report : {&played.sender, &played.receiver}) {
@@ -181,7 +181,7 @@ bool check(const Script& script, Place place) {
     // Without a return path, a source considers a guest gone that has reached no destination.
     const bool stayed = !script.return_path && destination == "failed" && said == "failed";
     EXPECT_TRUE(said == source || stayed || (!known && said == "unknown"))
-        << "the " << report->role << "'s Wherry says " << said << " (" << report->error << ") of "
+        << "the " << report->role << "'s Wherry says " << said << " (" << report->error() << ") of "
         << text(played.ends);
   }
   return played.complaints.empty();
@@ -421,8 +421,8 @@ TEST(OwnershipOfTheRefused, TheSourceHearsOfTheEndBeforeMuchMoreIsRead) {
   const ThroughWherry played = through_wherry(script, Place::relay);
   EXPECT_EQ(relayed.ends, Ends("failed", "failed"));
   EXPECT_EQ(played.ends, relayed.ends) << text(played.complaints);
-  EXPECT_LT(played.sender.in_flight_bound * 2, script.flood / 2) << "the test would show nothing";
-  EXPECT_LE(played.written, relayed.written + 2 * played.sender.in_flight_bound);
+  EXPECT_LT(played.sender.traffic.in_flight_bound * 2, script.flood / 2) << "the test would show nothing";
+  EXPECT_LE(played.written, relayed.written + 2 * played.sender.traffic.in_flight_bound);
   RecordProperty("relay", std::to_string(relayed.written));
   RecordProperty("wherry", std::to_string(played.written));
 }
@@ -459,8 +459,8 @@ TEST(OwnershipOfTheCancelled, ASourceThatHasLeftTheAnswerUnreadMayHaveKeptItsGue
   EXPECT_EQ(::recv(destination.get(), bytes.data(), bytes.size(), 0), 0);
   destination.reset();
   EXPECT_TRUE(pair.end().empty());
-  EXPECT_EQ(pair.sender().outcome, Outcome::unknown) << pair.sender().error;
-  EXPECT_EQ(pair.receiver().outcome, Outcome::unknown) << pair.receiver().error;
+  EXPECT_EQ(pair.sender().status(), "unknown") << pair.sender().error();
+  EXPECT_EQ(pair.receiver().status(), "unknown") << pair.receiver().error();
 }
 
 }  // namespace

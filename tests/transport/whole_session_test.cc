@@ -85,16 +85,70 @@ TEST_P(SessionTest, CarriesWishesAndAccounts) {
 class SessionOverLanes : public SessionOverPath,
                          public testing::WithParamInterface<std::tuple<test::Path, size_t>> {
  protected:
+  static constexpr uint16_t kChannels = 4;
+  static constexpr uint32_t kEpochs = 6;
+  static constexpr uint64_t kPages = 64;
+
   SessionOverLanes() : SessionOverPath(std::get<0>(GetParam())), lanes_(std::get<1>(GetParam())) {}
+  static bool is_zero(uint32_t epoch, uint64_t page) { return (epoch + page) % 5 == 0; }
+  static std::vector<uint8_t> content(uint32_t epoch, uint64_t page) {
+    if (is_zero(epoch, page)) return std::vector<uint8_t>(kModelPage, 0);
+    auto bytes = test::noise(kModelPage, static_cast<uint32_t>(epoch * 1000 + page));
+    bytes[0] = static_cast<uint8_t>(epoch);
+    return bytes;
+  }
+  // Sends the pages of an epoch that are this channel's, in several batches. `sender`: whose each page is.
+  void send_pages(SourceChannel& channel, uint32_t epoch, const std::vector<uint16_t>& sender) {
+    Slot slot = source_->take_slot();
+    size_t used = 0;
+    PageBatch batch;
+    batch.page_size = kModelPage;
+    auto flush = [&] {
+      if (batch.empty()) return;
+      const size_t charge = batch.data.size() * kModelPage;
+      for (size_t taken = 0; taken < charge;) taken += channel.take_room(charge - taken, true);
+      channel.pages(batch, slot, charge);
+      batch.clear();
+    };
+    for (uint64_t page = 0; page < kPages; ++page) {
+      if (sender[page] != channel.number()) continue;
+      uint8_t* at = nullptr;
+      if (!is_zero(epoch, page)) {
+        at = slot.get() + used;
+        const auto bytes = content(epoch, page);
+        std::copy(bytes.begin(), bytes.end(), at);
+        used += kModelPage;
+      }
+      batch.add(static_cast<uint16_t>(page % 2), page / 2, at);
+      if (page % 7 == 0) flush();
+    }
+    flush();
+  }
+  // What both ends count when each page was sent once in each epoch.
+  void expect_figures() {
+    const SourceSession::Totals totals = source_->totals();
+    EXPECT_EQ(totals.guest_bytes, kEpochs * kPages * kModelPage);
+    EXPECT_EQ(
+        totals.pages.zero + totals.pages.same + totals.pages.delta + totals.pages.zstd + totals.pages.raw,
+        kEpochs * kPages);
+    EXPECT_GT(totals.pages.zero, 0u);
+    ASSERT_EQ(totals.lanes.size(), lanes_);
+    uint64_t on_lanes = 0;
+    for (const auto& lane : totals.lanes) {
+      on_lanes += lane.bytes;
+      EXPECT_EQ(lane.no_fabric.empty(), path_.is_fabric()) << lane.no_fabric;
+    }
+    EXPECT_GT(on_lanes, totals.pages.raw * kModelPage);
+    EXPECT_GT(totals.wire_bytes, on_lanes);
+    EXPECT_EQ(far_end_->placed_pages(), kEpochs * kPages);
+  }
+
   const size_t lanes_;
 };
 
 // Channels that each send records and pages in several epochs: each arrives in its order, the guest's memory
 // ends as the source had it, and nothing lands before its time.
 TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
-  constexpr uint16_t kChannels = 4;
-  constexpr uint32_t kEpochs = 6;
-  constexpr uint64_t kPages = 64;
   setup_.participants = kChannels;
   establish(lanes_);
   std::vector<std::unique_ptr<SourceChannel>> channels;
@@ -110,12 +164,6 @@ TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
   for (auto& epoch : sender) {
     for (uint16_t& channel : epoch) channel = static_cast<uint16_t>(draw() % kChannels);
   }
-  auto content = [](uint32_t epoch, uint64_t page) {
-    auto bytes = test::noise(kModelPage, static_cast<uint32_t>(epoch * 1000 + page));
-    bytes[0] = static_cast<uint8_t>(epoch);
-    return bytes;
-  };
-  auto is_zero = [](uint32_t epoch, uint64_t page) { return (epoch + page) % 5 == 0; };
 
   std::vector<Log> expected(kChannels);
   std::vector<std::thread> readers;
@@ -123,30 +171,7 @@ TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
     readers.emplace_back([&, number] {
       SourceChannel& channel = *channels[number];
       for (uint32_t epoch = 0; epoch < kEpochs; ++epoch) {
-        Slot slot = source_->take_slot();
-        size_t used = 0;
-        PageBatch batch;
-        batch.page_size = kModelPage;
-        auto flush = [&] {
-          if (batch.empty()) return;
-          const size_t charge = batch.data.size() * kModelPage;
-          for (size_t taken = 0; taken < charge;) taken += channel.take_room(charge - taken, true);
-          channel.pages(batch, slot, charge);
-          batch.clear();
-        };
-        for (uint64_t page = 0; page < kPages; ++page) {
-          if (sender[epoch][page] != number) continue;
-          uint8_t* at = nullptr;
-          if (!is_zero(epoch, page)) {
-            at = slot.get() + used;
-            const auto bytes = content(epoch, page);
-            std::copy(bytes.begin(), bytes.end(), at);
-            used += kModelPage;
-          }
-          batch.add(static_cast<uint16_t>(page % 2), page / 2, at);
-          if (page % 7 == 0) flush();
-        }
-        flush();
+        send_pages(channel, epoch, sender[epoch]);
         const std::string end = fmt::format("channel {} epoch {}", number, epoch);
         record(channel, end, kEpochEnd, kChannels);
         expected[number].push_back("r" + end);
@@ -166,25 +191,9 @@ TEST_P(SessionOverLanes, CarriesChannelsInOrder) {
     EXPECT_EQ(log, expected[number]);
   }
   const std::array blocks{far_end_->pages(0), far_end_->pages(1)};
-  for (uint64_t page = 0; page < kPages; ++page) {
-    const auto last =
-        is_zero(kEpochs - 1, page) ? std::vector<uint8_t>(kModelPage, 0) : content(kEpochs - 1, page);
-    EXPECT_EQ(blocks[page % 2][page / 2], last) << page;
-  }
-  const SourceSession::Totals totals = source_->totals();
-  EXPECT_EQ(totals.guest_bytes, kEpochs * kPages * kModelPage);
-  EXPECT_EQ(totals.pages.zero + totals.pages.same + totals.pages.delta + totals.pages.zstd + totals.pages.raw,
-            kEpochs * kPages);
-  EXPECT_GT(totals.pages.zero, 0u);
-  ASSERT_EQ(totals.lanes.size(), lanes_);
-  uint64_t on_lanes = 0;
-  for (const auto& lane : totals.lanes) {
-    on_lanes += lane.bytes;
-    EXPECT_EQ(lane.no_fabric.empty(), path_.is_fabric()) << lane.no_fabric;
-  }
-  EXPECT_GT(on_lanes, totals.pages.raw * kModelPage);
-  EXPECT_GT(totals.wire_bytes, on_lanes);
-  EXPECT_EQ(far_end_->placed_pages(), kEpochs * kPages);
+  for (uint64_t page = 0; page < kPages; ++page)
+    EXPECT_EQ(blocks[page % 2][page / 2], content(kEpochs - 1, page)) << page;
+  expect_figures();
 }
 
 INSTANTIATE_TEST_SUITE_P(Over, SessionOverLanes,
@@ -312,8 +321,6 @@ TEST_P(SessionTest, AnAbandonedSourceEndsTheDestination) {
   source_.reset();
   EXPECT_FALSE(far_end_->finish());
 }
-
-// By hand
 
 }  // namespace
 }  // namespace wherry

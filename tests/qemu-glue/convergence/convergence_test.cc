@@ -186,21 +186,22 @@ TEST_F(ConvergenceTest, PostcopyBegins) {
 TEST_F(ConvergenceTest, AGuestThatMayNotBeSlowedIsLeftAlone) {
   begin();
   EXPECT_EQ(std::count(qemu_.commands.begin(), qemu_.commands.end(), "migrate-set-capabilities"), 0);
-  EXPECT_EQ(convergence_->state().throttle_by, "");
+  EXPECT_EQ(convergence_->state().throttle.by, "");
   EXPECT_TRUE(convergence_->state().messages.empty());
 }
 
 TEST_F(ConvergenceTest, WithoutControlGroupsQemuSlowsTheGuest) {
   may_slow();
   begin();
-  EXPECT_EQ(convergence_->state().throttle_by, "auto-converge");
-  EXPECT_ERROR(convergence_->state().throttle_reason, "dirty-limit: ", "'dirty-ring-size'",
+  EXPECT_EQ(convergence_->state().throttle.by, "auto-converge");
+  EXPECT_ERROR(convergence_->state().throttle.reason, "dirty-limit: ", "'dirty-ring-size'",
                "; vcpu-quota: QEMU's process cannot be seen");
   for (uint64_t pass = 1; pass < 5; ++pass) ASSERT_TRUE(look(pass, 1e9));
   EXPECT_EQ(qemu_.parameters["max-cpu-throttle"], 50);
-  EXPECT_EQ(convergence_->state().throttle, 0) << "as QEMU says";
+  ASSERT_TRUE(convergence_->state().throttle.percent);
+  EXPECT_EQ(convergence_->state().throttle.percent->now, 0) << "as QEMU says";
   ASSERT_TRUE(look(5, 1e9, 800, 50));
-  EXPECT_EQ(convergence_->state().throttle, 50);
+  EXPECT_EQ(convergence_->state().throttle.percent->now, 50);
   convergence_.reset();
   EXPECT_FALSE(qemu_.auto_converge);
   EXPECT_EQ(qemu_.parameters["max-cpu-throttle"], 80);
@@ -223,8 +224,8 @@ TEST_F(ConvergenceTest, WhereADirtyLimitIsNotEnoughTheNextIsTaken) {
   may_slow();
   qemu_.rates = {100};
   begin();
-  EXPECT_EQ(convergence_->state().throttle_by, "dirty-limit");
-  EXPECT_EQ(convergence_->state().throttle_reason, "");
+  EXPECT_EQ(convergence_->state().throttle.by, "dirty-limit");
+  EXPECT_EQ(convergence_->state().throttle.reason, "");
   uint64_t limit = 0;
   uint64_t pass = 1;
   for (; pass < 20 && qemu_.limit; ++pass) {
@@ -233,8 +234,8 @@ TEST_F(ConvergenceTest, WhereADirtyLimitIsNotEnoughTheNextIsTaken) {
   }
   EXPECT_EQ(limit, 50u);
   EXPECT_FALSE(qemu_.limit);
-  EXPECT_EQ(convergence_->state().throttle_by, "auto-converge");
-  EXPECT_ERROR(convergence_->state().throttle_reason, "dirty-limit: not enough",
+  EXPECT_EQ(convergence_->state().throttle.by, "auto-converge");
+  EXPECT_ERROR(convergence_->state().throttle.reason, "dirty-limit: not enough",
                "; vcpu-quota: QEMU's process cannot be seen");
   EXPECT_TRUE(convergence_->state().messages.empty());
   for (const uint64_t then = pass; pass < then + 10; ++pass) ASSERT_TRUE(look(pass, 1e9, 800, 50));

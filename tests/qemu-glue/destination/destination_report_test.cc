@@ -32,7 +32,7 @@ TEST_F(DestinationReportTest, PlacementThatIsWithdrawnIsNone) {
   report_.place_directly(GuestRam::Way::mapped);
   EXPECT_EQ(account(true)["placement"], "relay");
   EXPECT_EQ(account(true)["placement_reason"], "a channel became opaque");
-  EXPECT_EQ(report_.report().placement, "relay");
+  EXPECT_EQ(report_.report().placement.how, "relay");
 }
 
 TEST_F(DestinationReportTest, NorIsThereOneForAStreamThatCannotBeRead) {
@@ -49,13 +49,13 @@ TEST_F(DestinationReportTest, HasTheFiguresOfTheSession) {
   report_.end({Outcome::unknown, "cut"});
   const Report report = report_.report();
   EXPECT_EQ(report.role, "destination");
-  EXPECT_EQ(report.wire_bytes, 7u);
-  EXPECT_EQ(report.asked_again, 1u);
+  EXPECT_EQ(report.traffic.wire_bytes, 7u);
+  EXPECT_EQ(report.traffic.asked_again, 1u);
   ASSERT_EQ(report.lanes.size(), 1u);
   EXPECT_EQ(report.lanes[0].no_rdma, "no device");
   EXPECT_EQ(report.lanes[0].written, 3u);
-  EXPECT_EQ(report.outcome, Outcome::unknown);
-  EXPECT_EQ(report.error, "cut");
+  EXPECT_EQ(report.status(), "unknown");
+  EXPECT_EQ(report.error(), "cut");
 }
 
 }  // namespace

@@ -17,19 +17,18 @@ using ::testing::Not;
 json whole() {
   Report report;
   report.role = "source";
-  report.outcome = Outcome::completed;
+  report.ended = Ended{Outcome::completed, ""};
   report.uri = "wherry://hostb?streams=2";
-  report.placement = "relay";
-  report.placement_reason = "asked for";
+  report.placement = {.how = "relay", .reason = "asked for"};
   report.total_s = 2;
-  report.switchover_ms = 72;
-  report.wire_bytes = 1'000'000;
-  report.guest_bytes = 2'580'000;
-  report.pages = {.zero = 1000, .same = 0, .delta = 500, .zstd = 400, .raw = 100};
+  report.downtime.switchover_ms = 72;
+  report.traffic.wire_bytes = 1'000'000;
+  report.traffic.guest_bytes = 2'580'000;
+  report.traffic.pages = {.zero = 1000, .same = 0, .delta = 500, .zstd = 400, .raw = 100};
   report.lanes = {
       {.peer = "10.0.0.2:16520", .sent = 999, .written = {}, .no_rdma = "no port", .port = {}, .lost = true}};
   report.opaque = {{"main", "xbzrle"}};
-  report.in_flight_bound = 4 << 20;
+  report.traffic.in_flight_bound = 4 << 20;
   for (int i = 0; i <= 20; ++i)
     report.timeline.push_back({.t = i / 10.0,
                                .goodput = 1e8,
@@ -40,7 +39,11 @@ json whole() {
   json all = report.to_json();
   all.update(
       json{{"target_ms", 300},
-           {"throttle", {{"peak_percent", 40}, {"mean_percent", 12}, {"by", "vcpu-quota"}}},
+           {"throttle",
+            {{"peak_percent", 40},
+             {"mean_percent", 12},
+             {"by", "vcpu-quota"},
+             {"reason", "dirty-limit: needs KVM"}}},
            {"downtime", {{"predicted", {{"last_pass", 50}, {"total", 60}}}, {"measured", {{"total", 72}}}}},
            {"messages", {{{"t", 1.5}, {"text", "throttle goes to 40 %"}}}}});
   for (json& point : all["timeline"])
@@ -83,6 +86,7 @@ TEST(Page, SaysAllThatTheReportHas) {
                            ">xbzrle<",
                            ">40 %<",
                            "mean 12 %, by vcpu-quota",
+                           ">dirty-limit: needs KVM<",
                            ">last pass<",
                            ">50 ms<",
                            "1.5 s: throttle goes to 40 %",
@@ -112,6 +116,9 @@ TEST(Page, WhatIsNotThereIsLeftOut) {
     for (const char* added : {"remaining", "dirty_rate", "throttle", "predicted_ms"}) point.erase(added);
   }
   EXPECT_EQ(count(page_of(old), "<svg"), 5);  // one of them has only the actual downtime
+  EXPECT_THAT(page_of(old), HasSubstr("better throttle"));
+  old["throttle"]["reason"] = "";
+  EXPECT_THAT(page_of(old), Not(HasSubstr("better throttle"))) << "it is the best";
 }
 
 TEST(Page, AnEarlyExtremeHidesNothing) {
@@ -134,9 +141,10 @@ TEST(Page, TextOfOthersStaysText) {
   report["downtime"]["predicted"][evil] = 1;
   report["messages"][0]["text"] = evil;
   report["throttle"]["by"] = evil;
+  report["throttle"]["reason"] = evil;
   report["timeline"][7]["encoding"] = evil;
   const std::string text = page_of(report);
-  EXPECT_GT(count(text, "&lt;script&gt;"), 14);
+  EXPECT_GT(count(text, "&lt;script&gt;"), 15);
   for (const char* never : {"<script", "onload='", "\x1b"}) EXPECT_THAT(text, Not(HasSubstr(never)));
   EXPECT_EQ(count(text, "</style>"), 1);
 }

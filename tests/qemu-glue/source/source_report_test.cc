@@ -24,8 +24,8 @@ TEST_F(SourceReportTest, BeginsWithWhatIsWished) {
   const Report report = report_.report();
   EXPECT_EQ(report.role, "source");
   EXPECT_EQ(report.uri, "wherry://127.0.0.1?downtime=250ms");
-  EXPECT_EQ(report.target_ms, 250);
-  EXPECT_EQ(report.outcome, std::nullopt);
+  EXPECT_EQ(report.downtime.target_ms, 250);
+  EXPECT_EQ(report.status(), "running");
 }
 
 TEST_F(SourceReportTest, HasATimelineOnceAGuestIsThere) {
@@ -33,7 +33,7 @@ TEST_F(SourceReportTest, HasATimelineOnceAGuestIsThere) {
   EXPECT_TRUE(report_.report().timeline.empty());
   convergence::State state;
   state.remaining = 77;
-  state.throttle = 10;
+  state.throttle.percent = convergence::Throttling::Percent{.now = 10, .peak = 40, .mean = 20};
   report_.note(state, {});
   report_.sample(sample_of_a_guest());
   const Report report = report_.report();
@@ -41,6 +41,7 @@ TEST_F(SourceReportTest, HasATimelineOnceAGuestIsThere) {
   EXPECT_EQ(report.timeline[0].ratio, 3.0);
   EXPECT_EQ(report.timeline[0].remaining, 77u);
   EXPECT_EQ(report.timeline[0].throttle, 10.0);
+  EXPECT_EQ(report.throttle.percent->peak, 40);
   EXPECT_EQ(report.passes, 2u);
 }
 
@@ -62,19 +63,19 @@ TEST_F(SourceReportTest, MeasuresTheAbsenceOnceBothAreKnown) {
   const SourceReport::LastPage last{.handed_over = stopped + milliseconds(20),
                                     .placed = stopped + milliseconds(30)};
   report_.note({}, last);
-  EXPECT_FALSE(report_.report().measured) << "nobody has said that the guest stopped";
+  EXPECT_FALSE(report_.report().downtime.measured) << "nobody has said that the guest stopped";
   EXPECT_FALSE(report_.guest_stopped());
   convergence::State state;
   state.stopped = stopped;
   report_.note(state, {});
-  EXPECT_FALSE(report_.report().measured);
+  EXPECT_FALSE(report_.report().downtime.measured);
   EXPECT_TRUE(report_.guest_stopped());
   auto sample = sample_of_a_guest();
   sample.last_page = last;
   report_.sample(sample);
-  ASSERT_TRUE(report_.report().measured);
-  EXPECT_NEAR(report_.report().measured->pages, 0.020, 1e-9);
-  EXPECT_NEAR(report_.report().measured->placed, 0.010, 1e-9);
+  ASSERT_TRUE(report_.report().downtime.measured);
+  EXPECT_NEAR(report_.report().downtime.measured->pages, 0.020, 1e-9);
+  EXPECT_NEAR(report_.report().downtime.measured->placed, 0.010, 1e-9);
 }
 
 TEST_F(SourceReportTest, HasEachMessageOnce) {
@@ -90,13 +91,13 @@ TEST_F(SourceReportTest, HasEachMessageOnce) {
 }
 
 TEST_F(SourceReportTest, EndsWithTheOutcome) {
-  report_.set_placement("relay", "asked for");
+  report_.set_placement({.how = "relay", .reason = "asked for"});
   report_.end({Outcome::failed, "cut"});
   const Report report = report_.report();
-  EXPECT_EQ(report.outcome, Outcome::failed);
-  EXPECT_EQ(report.error, "cut");
-  EXPECT_EQ(report.placement, "relay");
-  EXPECT_EQ(report.placement_reason, "asked for");
+  EXPECT_EQ(report.status(), "failed");
+  EXPECT_EQ(report.error(), "cut");
+  EXPECT_EQ(report.placement.how, "relay");
+  EXPECT_EQ(report.placement.reason, "asked for");
   EXPECT_GT(report.total_s, 0);
 }
 

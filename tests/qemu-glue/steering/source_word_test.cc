@@ -12,8 +12,7 @@ class SourceWordTest : public testing::Test {
  protected:
   SourceWordTest() {
     qemu_.guest_is({"running"});
-    report_.outcome = Outcome::unknown;
-    report_.error = "nobody knows";
+    report_.ended = Ended{Outcome::unknown, "nobody knows"};
   }
   // What the report says after QEMU was asked.
   Outcome ask(bool speaks_for_both, bool cut_off = false) {
@@ -21,7 +20,7 @@ class SourceWordTest : public testing::Test {
     auto word = SourceWord::ask(access);
     EXPECT_TRUE(word) << word.error().message;
     word->complete(report_, cut_off);
-    return *report_.outcome;
+    return report_.ended->outcome;
   }
   void waits_for_word(bool whether) {
     qemu_.answers["query-migrate-capabilities"] = {
@@ -36,7 +35,7 @@ TEST_F(SourceWordTest, IsThatOfALastState) {
   qemu_.migrates({"active", "device", "completed"});
   EXPECT_EQ(ask(true), Outcome::completed);
   EXPECT_EQ(qemu_.count("query-migrate"), 3u);
-  EXPECT_EQ(report_.error, "");
+  EXPECT_EQ(report_.ended->detail, "");
 }
 
 TEST_F(SourceWordTest, ThatItHasCompletedCountsIfItHasWaitedForTheDestination) {
@@ -52,32 +51,32 @@ TEST_F(SourceWordTest, ThatItHasFailedCountsIfBothHostsHaveAgreed) {
   EXPECT_EQ(ask(false), Outcome::unknown);
   EXPECT_EQ(ask(true, true), Outcome::unknown) << "Wherry made it fail";
   EXPECT_EQ(ask(true), Outcome::failed);
-  EXPECT_ERROR(report_.error, "source's QEMU", "no room");
+  EXPECT_ERROR(report_.ended->detail, "source's QEMU", "no room");
 }
 
 TEST_F(SourceWordTest, DoesNotOverruleTheDestinations) {
   qemu_.migrates({"failed"});
-  report_.outcome = Outcome::completed;
+  report_.ended->outcome = Outcome::completed;
   EXPECT_EQ(ask(true), Outcome::completed);
 }
 
 TEST_F(SourceWordTest, TellsAFailureFromACancellation) {
-  report_.outcome = Outcome::failed;
+  report_.ended->outcome = Outcome::failed;
   qemu_.migrates({"cancelled"});
   EXPECT_EQ(ask(false), Outcome::cancelled);
-  EXPECT_EQ(report_.error, "nobody knows") << "which says more than that it was cancelled";
+  EXPECT_EQ(report_.ended->detail, "nobody knows") << "which says more than that it was cancelled";
 }
 
 TEST_F(SourceWordTest, TellsOfAGuestThatIsKeptStopped) {
-  report_.outcome = Outcome::failed;
+  report_.ended->outcome = Outcome::failed;
   qemu_.migrates({"failed"});
   qemu_.guest_is({"finish-migrate"});
   EXPECT_EQ(ask(false), Outcome::unknown);
-  EXPECT_ERROR(report_.error, "nobody knows; ", "query-status");
+  EXPECT_ERROR(report_.ended->detail, "nobody knows; ", "query-status");
 }
 
 TEST_F(SourceWordTest, ButNotInPostcopy) {
-  report_.outcome = Outcome::failed;
+  report_.ended->outcome = Outcome::failed;
   qemu_.migrates({"postcopy-paused"});
   qemu_.guest_is({"finish-migrate"});
   EXPECT_EQ(ask(false), Outcome::failed);
@@ -86,7 +85,7 @@ TEST_F(SourceWordTest, ButNotInPostcopy) {
 TEST_F(SourceWordTest, HasTheDowntime) {
   qemu_.answers["query-migrate"] = {{{"status", "completed"}, {"downtime", 12}}};
   ask(true);
-  EXPECT_EQ(report_.switchover_ms, 12.0);
+  EXPECT_EQ(report_.downtime.switchover_ms, 12.0);
 }
 
 TEST_F(SourceWordTest, IsNoneOfAQemuThatHasGone) {

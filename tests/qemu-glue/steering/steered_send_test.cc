@@ -73,26 +73,26 @@ class SteeredSendTest : public testing::Test {
 
 TEST_F(SteeredSendTest, WithoutAWayToQemuItIsASender) {
   const Report report = migrate(plain_);
-  EXPECT_EQ(report.outcome, Outcome::completed) << report.error;
-  EXPECT_FALSE(report.switchover_ms);
+  EXPECT_EQ(report.status(), "completed") << report.error();
+  EXPECT_FALSE(report.downtime.switchover_ms);
 }
 
 TEST_F(SteeredSendTest, AnotherWayIsOpenedOnceQemuHasCome) {
   reach({.speaks_for_both = true});
   const Report report = migrate(plain_);
-  EXPECT_EQ(report.outcome, Outcome::completed) << report.error;
+  EXPECT_EQ(report.status(), "completed") << report.error();
   EXPECT_EQ(process_, ::getpid()) << "the scripted QEMU is this process";
   // In so short a migration it may come too late.
   if (qemu_.was_told("query-migrate")) {
-    EXPECT_EQ(report.switchover_ms, 12.0);
+    EXPECT_EQ(report.downtime.switchover_ms, 12.0);
   }
 }
 
 TEST_F(SteeredSendTest, WhatCannotBeReachedIsLeftToItself) {
   options_.access = [](pid_t) -> Result<std::unique_ptr<SourceAccess>> { return fail("not here"); };
   const Report report = migrate(plain_);
-  EXPECT_EQ(report.outcome, Outcome::completed) << report.error;
-  EXPECT_FALSE(report.switchover_ms);
+  EXPECT_EQ(report.status(), "completed") << report.error();
+  EXPECT_FALSE(report.downtime.switchover_ms);
 }
 
 TEST_F(SteeredSendTest, AMonitorSteersFromTheBeginningAndSaysHowItWent) {
@@ -109,8 +109,8 @@ TEST_F(SteeredSendTest, AMonitorSteersFromTheBeginningAndSaysHowItWent) {
   options_.monitor = monitor.path();
   // Encrypted, so that the stream does not tell how it ends.
   const Report report = migrate({.opaque = Opaque::start, .acts = {{Act::Kind::shut0}}});
-  EXPECT_EQ(report.outcome, Outcome::completed) << report.error;
-  EXPECT_EQ(report.switchover_ms, 12.0);
+  EXPECT_EQ(report.status(), "completed") << report.error();
+  EXPECT_EQ(report.downtime.switchover_ms, 12.0);
   monitor.join();
   const auto told = std::find_if(qemu_.told.rbegin(), qemu_.told.rend(),
                                  [](const auto& each) { return each.name == "migrate-set-parameters"; });

@@ -124,7 +124,7 @@ TEST(MainReader, FindsBlocksPagesAndEpochs) {
   EXPECT_EQ(seen.pages[1], (Page{"pc.ram", kPage, {}, 1}));
   EXPECT_EQ(seen.pages[2], (Page{"vga.vram", 3 * kPage, ByteVector(kPage, 'v'), 1}));
   EXPECT_EQ(seen.pages[3], (Page{"vga.vram", 2 * kPage, ByteVector(kPage, 'w'), 2}));
-  EXPECT_TRUE(seen.over);
+  EXPECT_TRUE(seen.pages_end);
   EXPECT_EQ(seen.pages_end, seen.relayed.size());
   EXPECT_EQ(seen.setup_end, setup().get().size());
 }
@@ -186,7 +186,7 @@ TEST(MainReader, DoesWithoutConfigurationAndFooters) {
   EXPECT_FALSE(seen.expects_setup_end);
   EXPECT_EQ(seen.setup_end, 0u);
   EXPECT_EQ(seen.pages.size(), 2u);
-  EXPECT_TRUE(seen.over);
+  EXPECT_TRUE(seen.pages_end);
 }
 
 TEST(MainReader, ReadsTheConfiguration) {
@@ -337,7 +337,7 @@ TEST(MainReader, FollowsSectionsBesideRam) {
                                           .add(footer(4)));
   EXPECT_EQ(seen.pages.size(), 2u);
   EXPECT_EQ(seen.epochs, 3u);
-  EXPECT_TRUE(seen.over);
+  EXPECT_TRUE(seen.pages_end);
   EXPECT_LT(seen.pages_end, seen.relayed.size());
 
   const Bytes begun = Bytes().add(setup()).add(section(kSectionStart, 5, "vfio", 1));
@@ -482,7 +482,7 @@ TEST_P(MainCaptures, ComeOutAsTheyWere) {
     }
     EXPECT_EQ(seen.opaque_because, "device state");
     EXPECT_EQ(seen.opaque_at, seen.relayed.size() - (stream.size() - seen.opaque_at));
-    EXPECT_TRUE(seen.over);
+    EXPECT_TRUE(seen.pages_end);
     if (made["multifd"] == 0) {
       EXPECT_EQ(test::landed_ram(capture, {&seen}), made["ram_fnv1a"].get<std::string>());
     }

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -69,7 +70,7 @@ class Recorder : public StreamEvents {
   using MakeWriter = std::unique_ptr<PageWriter> (*)(const GuestBlocks&);
   // A multifd channel needs the blocks that the main channel named.
   explicit Recorder(MakeWriter make_writer, const GuestBlocks& blocks = {})
-      : known(blocks), make_writer_(make_writer) {}
+      : known(blocks), relay_{.make_writer = make_writer} {}
 
   void record(std::span<const uint8_t> bytes) override {
     flush();
@@ -85,12 +86,12 @@ class Recorder : public StreamEvents {
   void epoch_end() override { ++epochs; }
   void page(uint16_t block, uint64_t index, const uint8_t* content, uint32_t page_size,
             size_t element) override {
-    EXPECT_FALSE(over) << "a page after the last one";
+    EXPECT_FALSE(pages_end) << "a page after the last one";
     pages.push_back({known.blocks.at(block).name, index * page_size, {}, epochs});
     if (content) pages.back().content.assign(content, content + page_size);
-    if (!batch_.empty() && !batch_.has_room()) flush();
-    batch_.page_size = page_size;
-    batch_.add(block, index, content ? pages.back().content.data() : nullptr);
+    if (!relay_.batch.empty() && !relay_.batch.has_room()) flush();
+    relay_.batch.page_size = page_size;
+    relay_.batch.add(block, index, content ? pages.back().content.data() : nullptr);
     accounted += element;
   }
   void blocks(const GuestBlocks& blocks, bool has_setup_end) override {
@@ -101,7 +102,6 @@ class Recorder : public StreamEvents {
   void setup_done() override { setup_end = relayed.size(); }
   void pages_done() override {
     flush();
-    over = true;
     pages_end = relayed.size();
   }
   void postcopy_advised() override { postcopy = true; }
@@ -114,13 +114,14 @@ class Recorder : public StreamEvents {
     opaque_needs_pages = needs_pages;
   }
   void flush() {
-    if (batch_.empty()) return;
-    if (!writer_) writer_ = make_writer_(known);
-    for (const iovec& piece : writer_->write(batch_, {}, false)) {
+    auto& [make_writer, writer, batch] = relay_;
+    if (batch.empty()) return;
+    if (!writer) writer = make_writer(known);
+    for (const iovec& piece : writer->write(batch, {}, false)) {
       const auto* bytes = static_cast<const uint8_t*>(piece.iov_base);
       relayed.insert(relayed.end(), bytes, bytes + piece.iov_len);
     }
-    batch_.clear();
+    batch.clear();
   }
 
   GuestBlocks known;
@@ -129,16 +130,21 @@ class Recorder : public StreamEvents {
   uint32_t epochs = 0;
   size_t accounted = 0;  // bytes of the stream that the events cover
   int replacements = 0;
-  size_t setup_end = 0, pages_end = 0;  // positions in `relayed`
-  bool expects_setup_end = false, over = false, postcopy = false, return_path = false;
+  size_t setup_end = 0;             // position in `relayed`; 0: there was none
+  std::optional<size_t> pages_end;  // position in `relayed`; nothing: the pages are not done
+  bool expects_setup_end = false, postcopy = false, return_path = false;
   std::string opaque_because;
   size_t opaque_at = 0;  // position in the stream
   bool opaque_needs_pages = false;
 
  private:
-  const MakeWriter make_writer_;
-  std::unique_ptr<PageWriter> writer_;
-  PageBatch batch_;
+  // Rebuilds the stream.
+  struct Relay {
+    MakeWriter make_writer = nullptr;
+    std::unique_ptr<PageWriter> writer = {};
+    PageBatch batch = {};  // of pages that are not rebuilt yet
+  };
+  Relay relay_;
 };
 
 // Feeds a reader as ChannelReader does, with random lengths up to `chunk` bytes, and returns what it has not

@@ -92,6 +92,19 @@ TEST_F(LandingTest, AFailureEndsAllThatWaits) {
   landing_.reset();
 }
 
+// Three threads take the frames, each the next; `take` is called with a frame and its number.
+template <class Take>
+void over_lanes(const std::vector<const Arrival*>& frames, const Take& take) {
+  std::atomic<size_t> next = 0;
+  std::vector<std::thread> lanes;
+  for (int i = 0; i < 3; ++i) {
+    lanes.emplace_back([&] {
+      for (size_t at = next++; at < frames.size(); at = next++) take(*frames[at], at);
+    });
+  }
+  for (std::thread& lane : lanes) lane.join();
+}
+
 // Frames of several channels and epochs arrive shuffled on several threads. Every page must end as its last
 // epoch had it, no page may be placed before all channels have finished the epoch before, every sink gets its
 // order.
@@ -145,28 +158,18 @@ TEST_P(RandomLanding, EndsWithTheLastVersionOfEachPage) {
   }
   std::set<const Arrival*> broken;
   for (size_t i = 0; i < once_more.size(); i += 2) broken.insert(once_more[i]);
-  const auto run_lanes = [&](const std::vector<const Arrival*>& over, const auto& take) {
-    std::atomic<size_t> next = 0;
-    std::vector<std::thread> lanes;
-    for (int i = 0; i < 3; ++i) {
-      lanes.emplace_back([&] {
-        for (size_t at = next++; at < over.size(); at = next++) take(*over[at], at);
-      });
-    }
-    for (std::thread& lane : lanes) lane.join();
-  };
   const auto take = [&](const Arrival& frame, size_t) {
     auto arrived = arrive(frame);
     EXPECT_TRUE(arrived) << arrived.error().message;
   };
-  run_lanes(frames, [&](const Arrival& frame, size_t at) {
+  over_lanes(frames, [&](const Arrival& frame, size_t at) {
     if (at == frames.size() / 4) landing_->guest().ready();
     if (!broken.contains(&frame)) return take(frame, at);
     auto berth = landing_->claim(frame.header);
     EXPECT_TRUE(berth && *berth);
   });
   landing_->lane_lost();
-  run_lanes(once_more, take);
+  over_lanes(once_more, take);
   ASSERT_TRUE(wait_acknowledged(frames.size()))
       << (failure_.failed() ? failure_.first()->message : "too slow");
   EXPECT_TRUE(landing_->all_closed());
