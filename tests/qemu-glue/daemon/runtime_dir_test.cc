@@ -127,9 +127,12 @@ TEST_F(RuntimeDir, RoutesOnWhichNobodyListensAreRemoved) {
   for (const Route& each : {live, dead, gone}) ASSERT_TRUE(make_route_dir(run_, each, {}));
   auto listens = listen_at(live.disks_path(run_));
   auto gateway = listen_at(run_ + "/hostb/libvirt-sock");
-  auto left = listen_at(dead.path(run_));
-  ASSERT_TRUE(listens && gateway && left);
-  fs::rename(dead.path(run_), dead.disks_path(run_));
+  ASSERT_TRUE(listens && gateway);
+  {
+    auto left = listen_at(dead.path(run_));
+    ASSERT_TRUE(left);
+    fs::rename(dead.path(run_), dead.disks_path(run_));  // it would remove its own
+  }
   remove_stale_routes(run_);
   EXPECT_TRUE(fs::exists(live.disks_path(run_)));
   EXPECT_TRUE(fs::exists(run_ + "/hostb/libvirt-sock"));
