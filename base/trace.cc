@@ -36,17 +36,16 @@ nlohmann::json Trace::begin_line(const char* name) const {
 }
 
 void Trace::event(const char* end, const char* name, const nlohmann::json& fields) {
-  nlohmann::json line = begin_line(name);
-  line["end"] = end;
-  line.update(fields);
-  // Text from a peer may be anything.
-  std::string text = line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  Lock lock(mutex_);
+  Lock lock(mutex_);  // from here on, so that the lines are in the order of t
   if (waiting_.size() >= kMostWaiting) {
     ++dropped_;
     return;
   }
-  waiting_.push_back(std::move(text));
+  nlohmann::json line = begin_line(name);
+  line["end"] = end;
+  line.update(fields);
+  // Text from a peer may be anything.
+  waiting_.push_back(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   changed_.notify_all();
 }
 
@@ -58,11 +57,12 @@ void Trace::write_lines() {
     if (waiting_.empty()) return;
     const std::deque<std::string> lines = std::exchange(waiting_, {});
     const size_t dropped = std::exchange(dropped_, 0);
+    nlohmann::json gap;
+    if (dropped > 0) gap = begin_line("dropped");
     lock.unlock();
     std::string text;
     for (const std::string& line : lines) text += line + '\n';
     if (dropped > 0) {
-      nlohmann::json gap = begin_line("dropped");
       gap["lines"] = dropped;
       text += gap.dump() + '\n';
     }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -43,6 +44,25 @@ TEST(Trace, WritesALineForEachEventInOrder) {
   EXPECT_EQ(lines[0]["process"], ::getpid());
   EXPECT_GE(lines[1]["t"].get<double>(), lines[0]["t"].get<double>());
   EXPECT_EQ(lines[1]["end"], "destination");
+}
+
+TEST(Trace, LinesAreInTheOrderOfTheirTime) {
+  test::TempDir dir;
+  {
+    auto trace = Trace::open(dir.at("t.jsonl"));
+    ASSERT_TRUE(trace);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] {
+        for (int event = 0; event < 1000; ++event) Tracer(trace->get(), "source")("event");
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  std::vector<double> times;
+  for (const json& line : lines_of(dir.at("t.jsonl"))) times.push_back(line["t"]);
+  EXPECT_EQ(times.size(), 4000u);
+  EXPECT_TRUE(std::is_sorted(times.begin(), times.end()));
 }
 
 TEST(Trace, CountsFromTheBeginningOfAReport) {
