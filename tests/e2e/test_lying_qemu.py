@@ -12,6 +12,7 @@ import signal
 import socketserver
 import threading
 import unittest
+from pathlib import Path
 
 from lab import Guest, Wherry, scratch, wait_until
 
@@ -39,9 +40,8 @@ def be_a_qemu(directory, file, taken):
     """Does not return. `taken`: counts what it was sent."""
     with open(file, 'rb') as opened:
         ram = mmap.mmap(opened.fileno(), RAM, mmap.MAP_SHARED, mmap.PROT_READ)
-    for line in open('/proc/self/maps'):
-        if file in line:
-            says = answers(int(line.split('-')[0], 16))
+    [mapping] = [line for line in Path('/proc/self/maps').read_text().splitlines() if file in line]
+    says = answers(int(mapping.split('-')[0], 16))
 
     class Monitor(socketserver.StreamRequestHandler):
         def handle(self):

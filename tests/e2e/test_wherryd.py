@@ -449,18 +449,25 @@ uri = "wherry://{other}?streams=3"
         self.check('--tls', '--tls-destination', 'hostb')
 
     def test_directories_are_for_who_makes_sockets_there_and_nobody_else(self):
+        self.addCleanup(self.end_routes)
         route = self.hosts.a.run([wherry_binary(), 'route', URI])
         directory = os.path.dirname(route.removeprefix('unix://'))
         a, b = self.hosts
         for host, path, expected in ((b, directory, 'libvirt-qemu libvirt-qemu 700'), (a, directory, 'root root 711'),
-                                     (b, '/run/wherry', 'root root 711'), (b, '/run/wherry/hostb', 'root root 711'),
-                                     (b, '/run/wherry/hosta', 'root root 711'), (a, '/run/wherry/hostb', 'root root 711'),
+                                     (b, '/run/wherry/hostb', 'root root 711'), (b, '/run/wherry/hosta', 'root root 711'),
+                                     (a, '/run/wherry/hostb', 'root root 711'),
                                      (a, '/run/wherry/hostb/libvirt-sock', 'root operator 660'),
                                      (a, '/run/wherry/wherryd.sock', 'root operator 660')):
             with self.subTest(f'{host.name} {path}'):
                 self.assertEqual(host.run(['stat', '--format', '%U %G %a', path]), expected)
 
+    def end_routes(self):
+        """Nobody waits until an unused route ends by itself."""
+        for route in json.loads(self.hosts.a.run([wherry_binary(), 'status', '--json']))['routes']:
+            self.hosts.a.run(['kill', str(route['process'])])
+
     def test_administrators_may_use_gateways_and_make_routes_and_qemu_may_not(self):
+        self.addCleanup(self.end_routes)
         for user, groups, may in ((64055, '64055', False), (65534, '65534', False), (65534, f'{grp.getgrnam("operator").gr_gid}', True)):
             with self.subTest(user=user, groups=groups):
                 as_user = ['setpriv', f'--reuid={user}', f'--regid={user}', f'--groups={groups}']
