@@ -1,8 +1,9 @@
 // A child process for one migration: a crash harms no other migration, and it survives a restart of the
 // daemon.
 //
-// The child inherits standard error, and no other descriptor. Its standard input is empty. Its standard output
-// goes to this object. Its descriptor kChildSocket is a socket whose other end is socket(). stop() is thread-safe; everything else is for the owner's thread.
+// The child inherits standard error, and no other descriptor. Its standard input is empty. Its standard
+// output goes to this object. Its descriptor kChildSocket is a socket whose other end is socket(). stop() is
+// thread-safe; everything else is for the owner's thread.
 #pragma once
 
 #include <sys/types.h>

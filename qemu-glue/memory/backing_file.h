@@ -1,5 +1,6 @@
-// The file behind a block of guest RAM: memfd, tmpfs, hugetlbfs; to find holes, any other. Tells holes from data without
-// filling them, and maps the file. Offsets are in bytes from the start of the block. Thread-safe.
+// The file behind a block of guest RAM: memfd, tmpfs, hugetlbfs; to find holes, any other. Tells holes from
+// data without filling them, and maps the file. Offsets are in bytes from the start of the block.
+// Thread-safe.
 #pragma once
 
 #include <sys/mman.h>

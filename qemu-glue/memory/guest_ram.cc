@@ -197,7 +197,8 @@ Result<GuestRam> GuestRam::open(pid_t pid, std::vector<RamBlockPlace> places,
     if (std::all_of(over.begin(), over.end(), [](const Vma& vma) { return !vma.shared && vma.inode == 0; })) {
       block->absent = Block::Absent::zeros;
     } else if (one_file(over, /*shared=*/false)) {
-      auto opened = BackingFile::open(pid, ram.process_.get(), over.front(), place.host_address, place.length, O_RDONLY);
+      auto opened = BackingFile::open(pid, ram.process_.get(), over.front(), place.host_address, place.length,
+                                      O_RDONLY);
       if (opened) {
         block->backing = std::move(*opened);
         block->absent = Block::Absent::as_file;

@@ -153,8 +153,8 @@ Result<Fd> open_file_of(pid_t pid, int process, const Vma& vma, uint64_t end, in
     Fd own(static_cast<int>(::syscall(SYS_pidfd_getfd, process, number, 0)));
     if (own) {
       if (is_file_of(own.get(), vma, end, access)) return own;
-      why = fmt::format("QEMU has not opened it for {}",
-                        access == O_RDWR ? "reading and writing" : "reading");
+      why =
+          fmt::format("QEMU has not opened it for {}", access == O_RDWR ? "reading and writing" : "reading");
       continue;
     }
     if (errno != EPERM) continue;  // closed meanwhile
@@ -162,8 +162,8 @@ Result<Fd> open_file_of(pid_t pid, int process, const Vma& vma, uint64_t end, in
     if (file) return file;
     why = file.error().message;
   }
-  auto file = open_by_path(pid, fmt::format("/proc/{}/map_files/{:x}-{:x}", pid, vma.start, vma.end), vma, end,
-                           access);
+  auto file = open_by_path(pid, fmt::format("/proc/{}/map_files/{:x}-{:x}", pid, vma.start, vma.end), vma,
+                           end, access);
   if (!file) return fail("{}, and {}", why, file.error().message);
   return file;
 }

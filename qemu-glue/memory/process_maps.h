@@ -46,8 +46,8 @@ bool one_file(const std::vector<Vma>& vmas, bool shared);
 //
 // A file that another process names must not be opened with the rights of this one: a QEMU that lies would
 // make root write to any file. So it is the process's own descriptor, copied by pidfd_getfd(2), which has the
-// access that the process has. Where that is not permitted (as an ordinary user, if kernel.yama.ptrace_scope is
-// not 0), or the process has closed its descriptor, the file is opened by way of /proc/PID/fd or
+// access that the process has. Where that is not permitted (as an ordinary user, if kernel.yama.ptrace_scope
+// is not 0), or the process has closed its descriptor, the file is opened by way of /proc/PID/fd or
 // /proc/PID/map_files (which needs CAP_CHECKPOINT_RESTORE), and refused unless the process's user owns it.
 Result<Fd> open_file_of(pid_t pid, int process, const Vma& vma, uint64_t end, int access);
 

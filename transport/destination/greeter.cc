@@ -93,8 +93,8 @@ void Greeter::run() {
   }
 }
 
-// By its first frame, for which it has a fixed time and size, as at wherryd's port. A caller that leaves in the
-// middle is forgotten, and can come again.
+// By its first frame, for which it has a fixed time and size, as at wherryd's port. A caller that leaves in
+// the middle is forgotten, and can come again.
 void Greeter::greet(Fd connection) {
   const std::string name = peer_address(connection.get());
   const auto first = peek_first_frame(connection.get(), name, kFirstFramePatience);

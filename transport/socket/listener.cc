@@ -285,7 +285,8 @@ Result<> hand_over(int to, const Fd& connection) {
   std::memcpy(CMSG_DATA(item), &fd, sizeof fd);
   // A process that takes none must not hold up all others.
   if (::sendmsg(to, &header, MSG_NOSIGNAL | MSG_DONTWAIT) != 1) {
-    if (errno == EAGAIN) return fail("the process of this migration takes no more connections (does it hang?)");
+    if (errno == EAGAIN)
+      return fail("the process of this migration takes no more connections (does it hang?)");
     return fail("cannot hand over a connection: {}", reason(errno));
   }
   return {};

@@ -62,8 +62,8 @@ TEST_P(GuestRamOfKind, TakesTheRightWay) {
   EXPECT_EQ(ram.block_count(), 1u);
   EXPECT_EQ(ram.name(0), "pc.ram");
   EXPECT_EQ(ram.length(0), 8 * kMiB);
-  bool shared = GetParam() != Kind::private_memory && GetParam() != Kind::private_file &&
-                GetParam() != Kind::disk_file;
+  bool shared =
+      GetParam() != Kind::private_memory && GetParam() != Kind::private_file && GetParam() != Kind::disk_file;
   if (GetParam() == Kind::anonymous_shared && !ram.refused().empty()) {
     shared = false;  // map_files cannot be opened here
   }
@@ -260,7 +260,8 @@ TEST(GuestRam, SplitMappingsOfOneFileAreOneBlock) {
   EXPECT_TRUE(guest.look(0, 8 * kMiB) == std::vector<uint8_t>(8 * kMiB));
 }
 
-// A monitor may name any memory of its process. What that process may not write, Wherry does not write for it.
+// A monitor may name any memory of its process. What that process may not write, Wherry does not write for
+// it.
 TEST(GuestRam, WhatTheProcessMayOnlyReadIsRefused) {
   Fd file(::memfd_create("read-only", MFD_CLOEXEC));
   ASSERT_EQ(::ftruncate(file.get(), kMiB), 0);
@@ -280,7 +281,8 @@ TEST(GuestRam, PartlyReadOnlyMemoryIsRefused) {
   EXPECT_ERROR(GuestRam::open(guest.pid(), guest.places()), "not all of it is writable");
 }
 
-// Without a descriptor of the process the file is opened with the rights of this one, so it must be the process's.
+// Without a descriptor of the process the file is opened with the rights of this one, so it must be the
+// process's.
 TEST(GuestRam, AnotherUsersFileIsNotOpenedForAProcessThatHasNoDescriptor) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
   for (const uid_t owner : {uid_t{0}, uid_t{65534}}) {
