@@ -49,7 +49,7 @@ int receive(const ReceiveOptions& options) {
     return kFailed;
   }
   Failure failure;
-  const DestinationMonitor monitor(monitor_path(options.qmp));
+  const DestinationMonitor monitor(monitor_path(options.qmp), *qemu);
   Receiver receiver({.listen = *uri,
                      .qemu = *qemu,
                      .disks = *disks,

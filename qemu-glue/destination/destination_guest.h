@@ -4,12 +4,13 @@
 
 #include <sys/types.h>
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 
 #include "base/failure.h"
+#include "base/peer_process.h"
 #include "qemu-glue/outcome/ending.h"
 #include "qemu-glue/stream/page_writer.h"
 #include "transport/wire/channel.h"
@@ -27,12 +28,14 @@ class DestinationGuest {
   const Skip& placed() const { return placed_; }
   bool placing() const;
 
-  // `process` is that of the QEMU at its other end; -1 if it is not told.
-  void main_dialled(pid_t process);
+  // `process` is that of the QEMU at its other end, if it is told.
+  void main_dialled(std::optional<PeerProcess> process);
   // Waits until the main channel is dialled; false if the session ended.
   bool wait_main_dialled();
-  // The process that takes the guest; -1 before it is dialled, and if it is not told.
-  pid_t process() const { return process_; }
+  // The number of the process that takes the guest; -1 before it is dialled, and if it is not told.
+  pid_t process() const;
+  // It has ended, and its number may be another's by now.
+  bool process_ended() const;
 
   // Who has the guest, by what was written to QEMU and what it says.
   Ending& ending() { return ending_; }
@@ -50,7 +53,7 @@ class DestinationGuest {
   std::condition_variable changed_;
   GuestBlocks blocks_;  // set before any page comes, constant from then on
   Skip placed_;
-  std::atomic<pid_t> process_ = -1;
+  std::optional<PeerProcess> process_;
   bool dialled_ = false;
   bool source_gone_ = false;
   bool stopped_ = false;

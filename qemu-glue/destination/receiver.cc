@@ -10,6 +10,8 @@ namespace {
 
 // Between two looks whether a QEMU whose source has left is still at it.
 constexpr std::chrono::seconds kLook{1};
+// What asking QEMU's monitor takes: a connection, and the process at its other end.
+constexpr size_t kAskDescriptors = 2;
 
 }  // namespace
 
@@ -49,7 +51,7 @@ Result<> Receiver::run() {
 }
 
 Ended Receiver::carry() {
-  if (auto kept = reserve_.keep(1); !kept) return {Outcome::failed, kept.error().message};
+  if (auto kept = reserve_.keep(kAskDescriptors); !kept) return {Outcome::failed, kept.error().message};
   auto session = DestinationSession::accept(
       *listener_, *this, [this](const nlohmann::json& source) { return account(source); }, failure_, trace_);
   if (!session) return {Outcome::failed, session.error().message};
@@ -136,7 +138,10 @@ Result<std::unique_ptr<ChannelSink>> Receiver::open(uint16_t channel, ChannelKin
 Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
   if (!guest_.wait_main_dialled()) return fail("the session ended");
   auto found = blocks.relay_because.empty() ? find_memory() : fail("{}", blocks.relay_because);
-  // A monitor may be another waiting QEMU's, whose guest would be destroyed.
+  // A number says which process it was only while that one runs.
+  if (guest_.process_ended()) return fail("the QEMU at {} has ended", options_.qemu.str());
+  // A monitor may be another waiting QEMU's, whose guest would be destroyed. Where the process is not told, the
+  // monitor was asked where its QEMU waits (DestinationMonitor), or told it (Migration).
   if (found && guest_.process() > 0 && found->process() != guest_.process()) {
     return fail(
         "process {} waits at {}, but --qmp is the monitor of process {}: give that of the QEMU that takes "
