@@ -1,0 +1,36 @@
+#include "transport/source/history_watch.h"
+
+#include <chrono>
+
+#include "base/start_thread.h"
+
+namespace wherry {
+namespace {
+
+constexpr std::chrono::seconds kLookAgain{1};
+
+}  // namespace
+
+Result<> HistoryWatch::start() {
+  look();
+  auto thread = start_thread([this] { run(); });
+  if (!thread) return pass_on(thread);
+  thread_ = std::move(*thread);
+  return {};
+}
+
+void HistoryWatch::run() {
+  std::unique_lock lock(mutex_);
+  while (!changed_.wait_for(lock, kLookAgain, [this] { return over_; })) look();
+}
+
+HistoryWatch::~HistoryWatch() {
+  {
+    std::lock_guard lock(mutex_);
+    over_ = true;
+    changed_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace wherry

@@ -1,0 +1,42 @@
+// Keeps the page history to what the host can afford: from the start, and looking again every second. If memory
+// runs short, the history shrinks. It does not grow again.
+//
+// The history must outlive it.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/result.h"
+#include "compression/page_history.h"
+
+namespace wherry {
+
+class HistoryWatch {
+ public:
+  // `affordable`: of how many bytes there are taken, how many may be.
+  explicit HistoryWatch(PageHistory& history,
+                        std::function<uint64_t(uint64_t taken)> affordable = affordable_history)
+      : history_(history), affordable_(std::move(affordable)) {}
+  ~HistoryWatch();
+
+  // When it returns, the history has had its first look.
+  Result<> start();
+
+ private:
+  void look() { history_.shrink(affordable_(history_.bytes())); }
+  void run();
+
+  PageHistory& history_;
+  const std::function<uint64_t(uint64_t)> affordable_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool over_ = false;
+  std::thread thread_;
+};
+
+}  // namespace wherry
