@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <utility>
 
 #include "base/fd.h"
 #include "base/result.h"

@@ -12,7 +12,7 @@ namespace {
 using qemu::RunState;
 
 // How often the destination's QEMU is asked whether the guest has gone on, kMonitorTimeout apart.
-constexpr int kLooks = 6;
+constexpr int kResumeLooks = 6;
 
 constexpr const char* kBound =
     "the guest was stopped by a debugger or for a snapshot, and no QEMU takes such a guest over: let it go "
@@ -86,7 +86,7 @@ Result<> GuestHandover::resume_there() {
   if (!ran_there_) {
     if (auto resumed = destination_.monitor.execute("cont"); !resumed) return pass_on(resumed);
   }
-  for (int look = 0; look < kLooks; ++look) {
+  for (int look = 0; look < kResumeLooks; ++look) {
     if (hears_resume()) return {};
     now = qemu::ask_status(destination_.monitor);
     if (!now) return pass_on(now);
