@@ -24,7 +24,7 @@ struct AskOptions {
 };
 
 void print_line(const nlohmann::json& json) {
-  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  fmt::print("{}\n", json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
 }
 
 // A member that is text, for a terminal; what is malformed is not shown.

@@ -19,6 +19,13 @@ Result<> HistoryWatch::start() {
   return {};
 }
 
+void HistoryWatch::look() {
+  const uint64_t before = history_.budget();
+  history_.shrink(affordable_(history_.bytes()));
+  const uint64_t now = history_.budget();
+  if (now < before) trace_("history_shrunk", {{"budget", now}, {"bytes", history_.bytes()}});
+}
+
 void HistoryWatch::run() {
   std::unique_lock lock(mutex_);
   while (!changed_.wait_for(lock, kLookAgain, [this] { return over_; })) look();

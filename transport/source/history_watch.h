@@ -12,26 +12,28 @@
 #include <utility>
 
 #include "base/result.h"
+#include "base/trace.h"
 #include "compression/page_history.h"
 
 namespace wherry {
 
 class HistoryWatch {
  public:
-  // `affordable`: of how many bytes there are taken, how many may be.
-  explicit HistoryWatch(PageHistory& history,
-                        std::function<uint64_t(uint64_t taken)> affordable = affordable_history)
-      : history_(history), affordable_(std::move(affordable)) {}
+  // `affordable`: of how many bytes there are taken, how many may be. `trace` hears when the budget shrinks.
+  HistoryWatch(PageHistory& history, Tracer trace,
+               std::function<uint64_t(uint64_t taken)> affordable = affordable_history)
+      : history_(history), trace_(trace), affordable_(std::move(affordable)) {}
   ~HistoryWatch();
 
   // When it returns, the history has had its first look.
   Result<> start();
 
  private:
-  void look() { history_.shrink(affordable_(history_.bytes())); }
+  void look();
   void run();
 
   PageHistory& history_;
+  const Tracer trace_;
   const std::function<uint64_t(uint64_t)> affordable_;
   std::mutex mutex_;
   std::condition_variable changed_;

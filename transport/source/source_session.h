@@ -104,7 +104,7 @@ class SourceSession {
   std::unique_ptr<Control> control_;
   FabricDomains fabrics_;
   Outflow outflow_;
-  HistoryWatch history_watch_{outflow_.history};
+  HistoryWatch history_watch_{outflow_.history, outflow_.trace};
   LaneRoster lanes_;
   std::string token_;
   uint64_t heard_ = 0;  // bytes of the main channel's way back; the control thread's until it ends

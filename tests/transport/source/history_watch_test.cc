@@ -14,7 +14,7 @@ const PageSpace kGuest{4096, {100'000}};
 
 TEST(HistoryWatch, TheHistoryBeginsWithWhatCanBeAfforded) {
   PageHistory history;
-  HistoryWatch watch(history, [](uint64_t) { return uint64_t{1'000'000}; });
+  HistoryWatch watch(history, {}, [](uint64_t) { return uint64_t{1'000'000}; });
   ASSERT_TRUE(watch.start());
   history.set_space(kGuest);
   EXPECT_EQ(history.budget(), 1'000'000u);
@@ -22,7 +22,7 @@ TEST(HistoryWatch, TheHistoryBeginsWithWhatCanBeAfforded) {
 
 TEST(HistoryWatch, WhatTheUserWantsIsNotExceeded) {
   PageHistory history(2'000'000);
-  HistoryWatch watch(history, [](uint64_t) { return kUnbounded; });
+  HistoryWatch watch(history, {}, [](uint64_t) { return kUnbounded; });
   ASSERT_TRUE(watch.start());
   history.set_space(kGuest);
   EXPECT_EQ(history.budget(), 2'000'000u);
@@ -32,7 +32,7 @@ TEST(HistoryWatch, TheHistoryShrinksWhenMemoryRunsShort) {
   PageHistory history;
   std::atomic<uint64_t> affordable = kUnbounded;
   std::atomic<uint64_t> said = 0;
-  HistoryWatch watch(history, [&](uint64_t taken) {
+  HistoryWatch watch(history, {}, [&](uint64_t taken) {
     said = taken;
     return affordable.load();
   });
