@@ -57,6 +57,7 @@ void PageHistory::shrink(uint64_t most) {
     }
   }
   if (used_ > budget_) give_hashes_back();
+  budget_ = std::max<uint64_t>(budget_, used_);
 }
 
 // Of the regions that were created last, until the rest fits the budget.

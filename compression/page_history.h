@@ -53,7 +53,8 @@ class PageHistory {
 
   // Sets which pages there are. To be called before any page is used; only the first call has an effect.
   void set_space(const PageSpace& space);
-  // From now on, the budget is at most so many bytes.
+  // From now on, the budget is at most so many bytes; or as many as cannot be given back, which are about two
+  // for each page that was remembered.
   void shrink(uint64_t most);
   uint32_t page_size() const { return page_size_; }
 

@@ -236,6 +236,7 @@ TEST(PageHistory, ShrinkingTakesCopiesThenTheIndexThenHashes) {
   history.shrink(0);
   EXPECT_EQ(with_hashes(history, kRegions), 0u);
   EXPECT_LT(history.bytes(), kRegions * kRegion * 4);
+  EXPECT_EQ(history.budget(), history.bytes()) << "what cannot be given back";
 }
 
 TEST(PageHistory, ShrinkingBeforeItKnowsThePagesIsABound) {
