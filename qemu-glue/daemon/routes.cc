@@ -33,7 +33,11 @@ std::string query(const Uri& uri) {
 // Parses a line of `wherry send --json`. Returns an object in any case. That process reads what a stranger
 // sends, so its members are taken for a stranger's.
 nlohmann::json progress_of(const std::string& line) {
-  auto json = nlohmann::json::parse(line, nullptr, false);
+  constexpr int kDeepest = 16;  // the library recurses when it copies and prints
+  const auto is_shallow = [](int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
+    return depth < kDeepest;
+  };
+  auto json = nlohmann::json::parse(line, is_shallow, false);
   return json.is_object() ? json : nlohmann::json::object();
 }
 

@@ -45,6 +45,12 @@ bool wait_for(int fd, short what, Clock::time_point deadline) {
   }
 }
 
+// Leaves out what is nested deeper than anything of QEMU's: the library recurses when it copies and prints.
+bool is_shallow(int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
+  constexpr int kDeepest = 64;
+  return depth < kDeepest;
+}
+
 // The beginning of an unexpected line, for error messages.
 std::string excerpt(std::string_view line) {
   return printable(line.substr(0, line.find('\n')), 80);
@@ -209,7 +215,7 @@ Qmp::Got Qmp::receive(nlohmann::json& message, Clock::time_point deadline) {
       taken_ = searched_ = end + 1;
       while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
       if (line.empty()) continue;
-      message = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+      message = nlohmann::json::parse(line, is_shallow, /*allow_exceptions=*/false);
       if (!message.is_object()) {
         return break_off(fmt::format("it sent something other than a JSON object: '{}'", excerpt(line)));
       }
