@@ -92,10 +92,10 @@ Ended Receiver::when_failed(const Error& why) {
   return ended;
 }
 
-// Where the stream does not tell how it went, QEMU may.
+// Where the stream does not tell how it went, QEMU may. One that has ended does not, and its number may be another's.
 void Receiver::ask() {
   std::lock_guard lock(asking_);
-  if (!options_.arrived || guest_.ending().state() != qemu::Ending::State::may) return;
+  if (!options_.arrived || guest_.ending().state() != qemu::Ending::State::may || guest_.process_ended()) return;
   reserve_.release();
   if (const auto arrived = options_.arrived(guest_.process())) guest_.ending().asked(*arrived);
 }
