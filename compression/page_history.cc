@@ -40,7 +40,7 @@ void PageHistory::set_space(const PageSpace& space) {
     regions_ += block->count;
     blocks_.push_back(std::move(block));
   }
-  hashes_ = LazyMemory(std::min(regions_, budget_ / kHashBytes) * kHashBytes);
+  hashes_.bytes = LazyMemory(std::min(regions_, budget_ / kHashBytes) * kHashBytes);
 }
 
 void PageHistory::shrink(uint64_t most) {
@@ -62,15 +62,15 @@ void PageHistory::shrink(uint64_t most) {
 
 // Of the regions that were created last, until the rest fits the budget.
 void PageHistory::give_hashes_back() {
-  const uint8_t* first = hashes_.data() + hashed_ * kHashBytes;
+  const uint8_t* first = hashes_.bytes.data() + hashes_.used;
   for (auto at = owned_.rbegin(); at != owned_.rend() && used_ > budget_; ++at) {
     const LineHashes* hashes = (*at)->hashes.exchange(nullptr);
     if (!hashes) continue;
     first = reinterpret_cast<const uint8_t*>(hashes);
     used_ -= kHashBytes;
   }
-  const auto kept = static_cast<size_t>(first - hashes_.data());
-  hashes_.give_back(kept, hashed_ * kHashBytes - kept);
+  const auto kept = static_cast<size_t>(first - hashes_.bytes.data());
+  hashes_.bytes.give_back(kept, hashes_.used - kept);
 }
 
 void PageHistory::refer_to(const std::vector<uint16_t>& blocks) {
@@ -116,13 +116,12 @@ PageHistory::Region* PageHistory::grown(uint16_t block, uint64_t page, bool with
   if (Region* found = region(block, page)) return found;
   const uint64_t bytes = sizeof(Region) + (with_hashes ? kHashBytes : 0);
   if (used_ + bytes > budget_) return nullptr;
-  const size_t part = hashed_ * kHashBytes;
-  if (with_hashes && part + kHashBytes > hashes_.size()) return nullptr;
+  if (with_hashes && hashes_.used + kHashBytes > hashes_.bytes.size()) return nullptr;
   owned_.push_back(std::make_unique<Region>());
   Region* made = owned_.back().get();
   if (with_hashes) {
-    made->hashes = reinterpret_cast<LineHashes*>(hashes_.data() + part);
-    ++hashed_;
+    made->hashes = reinterpret_cast<LineHashes*>(hashes_.bytes.data() + hashes_.used);
+    hashes_.used += kHashBytes;
   }
   used_ += bytes;
   blocks_[block]->regions[page / kRegionPages] = made;

@@ -108,6 +108,10 @@ class PageHistory {
     std::atomic<LineHashes*> hashes = nullptr;
   };
   static constexpr uint64_t kHashBytes = kRegionPages * sizeof(LineHashes);
+  struct HashMemory {
+    LazyMemory bytes;   // for as many regions as fit the budget
+    uint64_t used = 0;  // the next region has what follows; what was given back is not used again
+  };
   struct Block {
     std::unique_ptr<std::atomic<Region*>[]> regions;
     uint64_t count = 0;
@@ -137,8 +141,7 @@ class PageHistory {
   std::unique_ptr<KeptCopies> copies_;
   std::mutex growing_;  // and shrinking
   std::vector<std::unique_ptr<Region>> owned_;
-  LazyMemory hashes_;  // of as many regions as fit the budget
-  size_t hashed_ = 0;  // regions that have, or had, a part of it: the next has the next part
+  HashMemory hashes_;
   std::atomic<uint64_t> used_ = 0;
 };
 
