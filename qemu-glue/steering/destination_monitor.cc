@@ -3,6 +3,7 @@
 #include <chrono>
 #include <memory>
 
+#include "base/printable.h"
 #include "qemu-glue/memory/find_guest_ram.h"
 #include "qemu-glue/monitor/incoming.h"
 #include "qemu-glue/monitor/migration_status.h"
@@ -28,6 +29,8 @@ Result<std::unique_ptr<Qmp>> connect_monitor(const std::string& path, pid_t qemu
 }  // namespace
 
 Result<GuestRam> DestinationMonitor::find_memory(pid_t process) const {
+  if (process <= 0 && qemu_.is_unix())
+    return fail("it is not known which process waits at {}", printable(qemu_.path));
   auto qmp = connect_monitor(path_, process, kMonitorTimeout);
   if (!qmp) return pass_on(qmp);
   if (process <= 0) {

@@ -20,8 +20,8 @@ class DestinationMonitor {
   // that QEMU waits.
   DestinationMonitor(std::string path, Endpoint qemu) : path_(std::move(path)), qemu_(std::move(qemu)) {}
 
-  // `process`: that which takes the guest; -1: it is not told, and the monitor must say that its QEMU waits
-  // there. Whether the memory is of that process is for the caller to see.
+  // `process`: that which takes the guest; -1: it is not told, as over TCP, and the monitor must say that its
+  // QEMU waits there. Whether the memory is of that process is for the caller to see.
   Result<GuestRam> find_memory(pid_t process) const;
   // To be asked when QEMU has closed the migration. Nothing: it does not say, does not know yet, or has died
   // and may have had the guest before.
