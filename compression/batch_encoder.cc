@@ -57,7 +57,10 @@ void BatchEncoder::append(const uint8_t* bytes, size_t size) {
 // Remembers the page. Returns `raw` if it has to be sent whole; else what changed is now in the pack.
 PageKind BatchEncoder::append_changes(uint16_t block, uint64_t index, const uint8_t* page) {
   LineHashes* hashes = history_->hashes(block, index);
-  if (!hashes) return PageKind::raw;
+  if (!hashes) {
+    history_->forget(block, index, 1);  // what it was before, if its hashes were given back
+    return PageKind::raw;
+  }
   if (!history_->refers(block, index)) {
     hash_lines(page, page_size_, *hashes);
     history_->remember(block, index);

@@ -1,17 +1,17 @@
 // Which guest pages have which content, so that a page can be sent as a reference to an equal one.
 //
-// A table of fixed size, in which pages displace each other. What it says about a page was true when the page
-// was added. The caller tells by the page's version (page_history.h) whether it still is.
+// A table in which pages displace each other. What it says about a page was true when the page was added. The
+// caller tells by the page's version (page_history.h) whether it still is.
 //
 // Thread-safe.
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <optional>
 
+#include "base/lazy_memory.h"
 #include "base/mutex.h"
 
 namespace wherry {
@@ -38,20 +38,17 @@ class ContentIndex {
   std::optional<KnownPage> find(uint64_t content) const;
 
   uint64_t bytes() const { return count_ * sizeof(Bucket); }
+  // Forgets all pages for good, and frees the memory.
+  void give_up();
 
  private:
   // Newest first. A page is dropped when four newer ones have come to its bucket.
   using Bucket = std::array<KnownPage, 4>;
-  struct Free {
-    void operator()(Bucket* buckets) const { std::free(buckets); }
-  };
-  uint64_t bucket_of(uint64_t content) const {
-    return static_cast<uint64_t>(static_cast<unsigned __int128>(content) * count_ >> 64);
-  }
+  Bucket& bucket(uint64_t at) const { return reinterpret_cast<Bucket*>(memory_.data())[at]; }
   Mutex& lock_of(uint64_t bucket) const { return locks_[bucket % locks_.size()]; }
 
-  uint64_t count_;
-  std::unique_ptr<Bucket[], Free> buckets_;  // each is used with its lock_of() held
+  const LazyMemory memory_;      // of buckets; each is used with its lock_of() held
+  std::atomic<uint64_t> count_;  // of buckets; 0 from give_up() on
   mutable std::array<Mutex, 64> locks_;
 };
 

@@ -1,23 +1,23 @@
 // Full copies of the pages that come back most, as the destination has them. A page with a copy can be sent
 // as the bytes that changed (page_patch.h).
 //
-// The number of places is fixed. While places are free, every page gets a copy. After that, only a page that
-// comes back gets one. It takes the place of a page that has not come back for a while: each time a page
-// comes back, its copy is worth more, up to a bound, and each newcomer that looks at the copy makes it worth
-// less. A place is reassigned at most once in an epoch, and not in an epoch in which its page was used,
+// The number of places only ever shrinks. While places are free, every page gets a copy. After that, only a
+// page that comes back gets one. It takes the place of a page that has not come back for a while: each time a
+// page comes back, its copy is worth more, up to a bound, and each newcomer that looks at the copy makes it
+// worth less. A place is reassigned at most once in an epoch, and not in an epoch in which its page was used,
 // because within an epoch the destination keeps no order (copy_mirror.h).
 //
-// Memory is allocated as copies are made. Thread-safe. From find() or admit() to release(), a copy belongs to
-// the caller alone and keeps its place.
+// Memory comes as copies are made. Thread-safe. From find() or admit() to release(), a copy belongs to the
+// caller alone and keeps its place.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <unordered_map>
 #include <vector>
 
+#include "base/lazy_memory.h"
 #include "base/mutex.h"
 
 namespace wherry {
@@ -34,9 +34,8 @@ class KeptCopies {
     explicit operator bool() const { return bytes; }
   };
 
-  // Adds the bytes that it allocates to `used`.
-  KeptCopies(uint64_t capacity, uint32_t page_size, std::atomic<uint64_t>& used)
-      : capacity_(capacity), page_size_(page_size), used_(used) {}
+  // Adds the bytes that it takes to `used`.
+  KeptCopies(uint64_t capacity, uint32_t page_size, std::atomic<uint64_t>& used);
 
   // The copy of a page that is sent in `epoch`, if it has one.
   Copy find(uint16_t block, uint64_t page, uint32_t epoch);
@@ -47,6 +46,13 @@ class KeptCopies {
   // Forgets the page's copy, if it has one: the page is now different.
   void drop(uint16_t block, uint64_t page);
 
+  // The bytes that it has taken.
+  uint64_t bytes() const;
+  // From now on there are at most so many places. The copies at places above that are forgotten and their
+  // memory is freed, but for those that belong to a caller just now. No such place is given to another page:
+  // the destination may go on keeping what it has there.
+  void shrink(uint64_t capacity);
+
  private:
   static uint64_t key(uint16_t block, uint64_t page) { return uint64_t{block} << 48 | page; }
 
@@ -56,13 +62,16 @@ class KeptCopies {
     uint8_t worth = 0;
     bool in_use = false;
     bool valid = false;
-    std::unique_ptr<uint8_t[]> bytes;
   };
+  uint64_t each() const { return page_size_ + kOverhead; }
+  uint8_t* bytes_of(size_t place) const { return memory_.data() + place * page_size_; }
 
-  const uint64_t capacity_;
   const uint32_t page_size_;
+  const LazyMemory memory_;  // by place
   std::atomic<uint64_t>& used_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
+  uint64_t capacity_ WHERRY_GUARDED_BY(mutex_);
+  uint64_t taken_ WHERRY_GUARDED_BY(mutex_) = 0;  // copies that have memory
   std::vector<Kept> copies_ WHERRY_GUARDED_BY(mutex_);
   std::unordered_map<uint64_t, size_t> at_ WHERRY_GUARDED_BY(mutex_);
   size_t hand_ WHERRY_GUARDED_BY(mutex_) = 0;

@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/available_memory.h"
+
 namespace wherry {
 namespace {
 
 constexpr uint64_t kDefaultShare = 16;  // of guest RAM
 constexpr uint64_t kDefaultExtra = 64 << 20;
+constexpr uint64_t kAffordablePart = 4;  // of the memory that is left
 
 }  // namespace
 
@@ -17,10 +20,17 @@ uint64_t default_history(const PageSpace& space) {
   return pages * space.page_size / kDefaultShare + kDefaultExtra;
 }
 
+uint64_t affordable_history(uint64_t taken) {
+  const uint64_t available = available_memory();
+  const uint64_t without = available + std::min(taken, std::numeric_limits<uint64_t>::max() - available);
+  return without / kAffordablePart;
+}
+
 void PageHistory::set_space(const PageSpace& space) {
   if (!blocks_.empty()) return;
+  Lock lock(growing_);
   page_size_ = space.page_size;
-  budget_ = wanted_.value_or(default_history(space));
+  budget_ = std::min(most_, wanted_.value_or(default_history(space)));
   for (const uint64_t pages : space.pages_of_block) {
     auto block = std::make_unique<Block>();
     block->count = pages / kRegionPages + 1;
@@ -30,6 +40,37 @@ void PageHistory::set_space(const PageSpace& space) {
     regions_ += block->count;
     blocks_.push_back(std::move(block));
   }
+  hashes_.bytes = LazyMemory(std::min(regions_, budget_ / kHashBytes) * kHashBytes);
+}
+
+void PageHistory::shrink(uint64_t most) {
+  Lock lock(growing_);
+  most_ = std::min(most_, most);
+  if (most_ >= budget_) return;
+  budget_ = most_;
+  if (bases_ != Bases::unknown) {
+    const uint64_t room = spare(sizeof(Region) + (contents_ ? kHashBytes : 0));
+    copies_->shrink(room / (page_size_ + KeptCopies::kOverhead));
+    if (contents_ && room == 0) {
+      used_ -= contents_->bytes();
+      contents_->give_up();
+    }
+  }
+  if (used_ > budget_) give_hashes_back();
+  budget_ = std::max<uint64_t>(budget_, used_);
+}
+
+// Of the regions that were created last, until the rest fits the budget.
+void PageHistory::give_hashes_back() {
+  const uint8_t* first = hashes_.bytes.data() + hashes_.used;
+  for (auto at = owned_.rbegin(); at != owned_.rend() && used_ > budget_; ++at) {
+    const LineHashes* hashes = (*at)->hashes.exchange(nullptr);
+    if (!hashes) continue;
+    first = reinterpret_cast<const uint8_t*>(hashes);
+    used_ -= kHashBytes;
+  }
+  const auto kept = static_cast<size_t>(first - hashes_.bytes.data());
+  hashes_.bytes.give_back(kept, hashes_.used - kept);
 }
 
 void PageHistory::refer_to(const std::vector<uint16_t>& blocks) {
@@ -52,9 +93,12 @@ void PageHistory::refer_to_copies(uint64_t most) {
   bases_ = Bases::copies;
 }
 
-// The bytes of the budget that are left if all other regions are created too.
+// The bytes of the budget that are left for copies if all other regions are created too.
 uint64_t PageHistory::spare(uint64_t region_bytes) const {
-  return budget_ - std::min<uint64_t>(budget_, used_ + (regions_ - owned_.size()) * region_bytes);
+  const uint64_t copies =
+      copies_ ? copies_->bytes() : 0;  // ahead of used_, which may grow by others meanwhile
+  const uint64_t besides = used_ - copies;
+  return budget_ - std::min<uint64_t>(budget_, besides + (regions_ - owned_.size()) * region_bytes);
 }
 
 void PageHistory::make_copies(uint64_t bytes) {
@@ -73,10 +117,13 @@ PageHistory::Region* PageHistory::grown(uint16_t block, uint64_t page, bool with
   if (Region* found = region(block, page)) return found;
   const uint64_t bytes = sizeof(Region) + (with_hashes ? kHashBytes : 0);
   if (used_ + bytes > budget_) return nullptr;
+  if (with_hashes && hashes_.used + kHashBytes > hashes_.bytes.size()) return nullptr;
   owned_.push_back(std::make_unique<Region>());
   Region* made = owned_.back().get();
-  // Not initialised: a page's hashes are written before they are read.
-  if (with_hashes) made->hashes = std::make_unique_for_overwrite<LineHashes[]>(kRegionPages);
+  if (with_hashes) {
+    made->hashes = reinterpret_cast<LineHashes*>(hashes_.bytes.data() + hashes_.used);
+    hashes_.used += kHashBytes;
+  }
   used_ += bytes;
   blocks_[block]->regions[page / kRegionPages] = made;
   return made;
@@ -84,7 +131,8 @@ PageHistory::Region* PageHistory::grown(uint16_t block, uint64_t page, bool with
 
 LineHashes* PageHistory::hashes(uint16_t block, uint64_t page) {
   Region* found = grown(block, page, true);
-  return found && found->hashes ? &found->hashes[page % kRegionPages] : nullptr;
+  LineHashes* all = found ? found->hashes.load() : nullptr;
+  return all ? all + page % kRegionPages : nullptr;
 }
 
 bool PageHistory::knows(uint16_t block, uint64_t page) const {

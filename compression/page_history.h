@@ -9,19 +9,28 @@
 // a page, and then for copies. If the destination relays, there is no index, and regions have hashes only if
 // they were created before that was known.
 //
+// The budget can shrink at any time (shrink()). Then copies go first, then the index, and then the hashes of
+// regions, and what is forgotten is sent whole. The destination need not be told: it uses what it holds only
+// for pages that refer to it. Of a region without hashes it is still known which of its contents the
+// destination has, so that others can refer to them until the page is sent again. A thread that is encoding a
+// page may find its hashes zero all of a sudden, or write some that nobody will read: zero says that all
+// lines have changed, and the hash of the whole page guards against what is left of chance.
+//
 // Thread-safe for different pages. A page is used by one thread at a time: the session encodes an epoch only
-// when all earlier epochs are encoded, and a page comes at most once in an epoch. find() and landed() are
-// thread-safe for all pages.
+// when all earlier epochs are encoded, and a page comes at most once in an epoch. find(), landed() and
+// shrink() are thread-safe for all pages.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "base/lazy_memory.h"
 #include "base/mutex.h"
 #include "compression/content_index.h"
 #include "compression/kept_copies.h"
@@ -33,6 +42,9 @@ namespace wherry {
 // Bytes for remembering pages, at either side, if the user sets no budget: a sixteenth of guest RAM plus
 // 64 MiB.
 uint64_t default_history(const PageSpace& space);
+// The most that either side takes for that, however much it is to be: a quarter of the memory that this
+// process would have left if it had not taken `taken` for it already.
+uint64_t affordable_history(uint64_t taken);
 
 class PageHistory {
  public:
@@ -41,6 +53,9 @@ class PageHistory {
 
   // Sets which pages there are. To be called before any page is used; only the first call has an effect.
   void set_space(const PageSpace& space);
+  // From now on, the budget is at most so many bytes; or as many as cannot be given back, which are about two
+  // for each page that was remembered.
+  void shrink(uint64_t most);
   uint32_t page_size() const { return page_size_; }
 
   // The destination can read the pages of these blocks that it was sent. Numbers without a block are ignored.
@@ -80,6 +95,7 @@ class PageHistory {
   std::optional<KnownPage> find(uint64_t content) const;
 
   uint64_t bytes() const { return used_; }
+  // 0 before set_space().
   uint64_t budget() const { return budget_; }
 
  private:
@@ -88,9 +104,14 @@ class PageHistory {
     std::array<bool, kRegionPages> known{};
     // Counts changes of the content. It wraps after 256; the destination then notices the wrong reference.
     std::array<std::atomic<uint8_t>, kRegionPages> versions{};
-    std::unique_ptr<LineHashes[]> hashes;  // null if pages are encoded relative to copies
+    // In hashes_. Null if pages are encoded relative to copies, and when they were given back.
+    std::atomic<LineHashes*> hashes = nullptr;
   };
   static constexpr uint64_t kHashBytes = kRegionPages * sizeof(LineHashes);
+  struct HashMemory {
+    LazyMemory bytes;   // for as many regions as fit the budget
+    uint64_t used = 0;  // the next region has what follows; what was given back is not used again
+  };
   struct Block {
     std::unique_ptr<std::atomic<Region*>[]> regions;
     uint64_t count = 0;
@@ -104,9 +125,11 @@ class PageHistory {
   Region* grown(uint16_t block, uint64_t page, bool with_hashes);
   uint64_t spare(uint64_t region_bytes) const WHERRY_REQUIRES(growing_);
   void make_copies(uint64_t bytes) WHERRY_REQUIRES(growing_);
+  void give_hashes_back() WHERRY_REQUIRES(growing_);
   bool unchanged(const KnownPage& known) const;
 
   const std::optional<uint64_t> wanted_;
+  uint64_t most_ WHERRY_GUARDED_BY(growing_) = std::numeric_limits<uint64_t>::max();  // by shrink()
   std::atomic<uint64_t> budget_ = 0;
   uint32_t page_size_ = 0;
   std::vector<std::unique_ptr<Block>> blocks_;
@@ -116,8 +139,9 @@ class PageHistory {
   std::atomic<Bases> bases_ = Bases::unknown;
   std::unique_ptr<ContentIndex> contents_;  // this and copies_ are set before bases_
   std::unique_ptr<KeptCopies> copies_;
-  Mutex growing_;
+  Mutex growing_;  // and shrinking
   std::vector<std::unique_ptr<Region>> owned_ WHERRY_GUARDED_BY(growing_);
+  HashMemory hashes_ WHERRY_GUARDED_BY(growing_);
   std::atomic<uint64_t> used_ = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "qemu-glue/cli/arguments.h"
+#include "qemu-glue/cli/carrier.h"
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/cli/interruption.h"
 #include "qemu-glue/cli/migrate_domain.h"
@@ -33,6 +34,7 @@ int migrate_between_monitors(const MigrateOptions& options) {
     spdlog::error("{}", uri.error().message);
     return kUsage;
   }
+  become_carrier();
   const auto trace = open_trace(options.trace);
   if (!trace) {
     spdlog::error("{}", trace.error().message);

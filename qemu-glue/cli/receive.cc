@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "qemu-glue/cli/arguments.h"
+#include "qemu-glue/cli/carrier.h"
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/cli/interruption.h"
 #include "qemu-glue/cli/progress.h"
@@ -43,13 +44,14 @@ int receive(const ReceiveOptions& options) {
     spdlog::error("{}", error->message);
     return kUsage;
   }
+  become_carrier();
   const auto trace = open_trace(options.trace);
   if (!trace) {
     spdlog::error("{}", trace.error().message);
     return kFailed;
   }
   Failure failure;
-  const DestinationMonitor monitor(monitor_path(options.qmp));
+  const DestinationMonitor monitor(monitor_path(options.qmp), *qemu);
   Receiver receiver({.listen = *uri,
                      .qemu = *qemu,
                      .disks = *disks,

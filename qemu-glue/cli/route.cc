@@ -4,9 +4,13 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
 
+#include "base/printable.h"
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/daemon/errands.h"
+#include "qemu-glue/look/fields.h"
 #include "qemu-glue/look/units.h"
 
 namespace wherry::cli {
@@ -20,7 +24,12 @@ struct AskOptions {
 };
 
 void print_line(const nlohmann::json& json) {
-  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  fmt::print("{}\n", json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
+}
+
+// A member that is text, for a terminal; what is malformed is not shown.
+std::string shown(const look::Fields& fields, const char* name) {
+  return printable(fields.text(name).value_or(""));
 }
 
 int route(const AskOptions& options) {
@@ -31,10 +40,12 @@ int route(const AskOptions& options) {
   }
   if (options.json) {
     print_line(*answer);
-  } else {
-    fmt::print("unix://{}\n", answer->value("path", ""));
-    if (options.disks) fmt::print("unix://{}\n", answer->value("disks", ""));
+    return kCompleted;
   }
+  std::optional<Error> ignored;
+  const look::Fields fields(*answer, ignored);
+  fmt::print("unix://{}\n", shown(fields, "path"));
+  if (options.disks) fmt::print("unix://{}\n", shown(fields, "disks"));
   return kCompleted;
 }
 
@@ -48,16 +59,18 @@ int status(const AskOptions& options) {
     print_line(*answer);
     return kCompleted;
   }
-  for (const nlohmann::json& each : (*answer)["routes"]) {
-    const nlohmann::json progress = each.value("progress", nlohmann::json::object());
-    const auto bandwidth = progress.value("bandwidth", 0.0);
-    fmt::print("{}  {}  {}  pass {}{}\n", each.value("path", ""), each.value("uri", ""),
-               each.value("used", false) ? "migrating" : "waiting", progress.value("passes", 0),
+  std::optional<Error> ignored;
+  const look::Fields fields(*answer, ignored);
+  for (const look::Fields& each : fields.list("routes")) {
+    const auto progress = each.object("progress");
+    const double bandwidth = progress ? progress->number("bandwidth").value_or(0) : 0;
+    const double passes = progress ? progress->number("passes").value_or(0) : 0;
+    fmt::print("{}  {}  {}  pass {:.0f}{}\n", shown(each, "path"), shown(each, "uri"),
+               each.flag("used").value_or(false) ? "migrating" : "waiting", passes,
                bandwidth > 0 ? fmt::format("  at most {}/s", look::bytes_text(bandwidth)) : "");
   }
-  for (const nlohmann::json& each : (*answer)["arrivals"])
-    fmt::print("{}  arriving\n", each.value("route", ""));
-  fmt::print("{} connections to libvirt\n", answer->value("libvirt_connections", 0));
+  for (const look::Fields& each : fields.list("arrivals")) fmt::print("{}  arriving\n", shown(each, "route"));
+  fmt::print("{:.0f} connections to libvirt\n", fields.number("libvirt_connections").value_or(0));
   return kCompleted;
 }
 

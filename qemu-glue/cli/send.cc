@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "qemu-glue/cli/arguments.h"
+#include "qemu-glue/cli/carrier.h"
 #include "qemu-glue/cli/commands.h"
 #include "qemu-glue/cli/interruption.h"
 #include "qemu-glue/cli/progress.h"
@@ -79,6 +80,7 @@ int send(const SendOptions& options) {
     spdlog::error("{}", given.error().message);
     return kUsage;
   }
+  become_carrier();
   const auto trace = open_trace(options.trace);
   if (!trace) {
     spdlog::error("{}", trace.error().message);

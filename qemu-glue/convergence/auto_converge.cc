@@ -4,6 +4,8 @@
 #include <cmath>
 #include <thread>
 
+#include "qemu-glue/monitor/json_member.h"
+
 namespace wherry::convergence {
 namespace {
 
@@ -28,9 +30,10 @@ Result<json> set_capability(Monitor& qemu, bool on) {
 }
 
 bool is_ours(const json& parameters) {
-  const json initial = parameters.value("cpu-throttle-initial", json());
-  return parameters.value("cpu-throttle-increment", json()) == kAll && initial.is_number() &&
-         initial == parameters.value("max-cpu-throttle", json());
+  const json* initial = qemu::member(parameters, "cpu-throttle-initial");
+  const json* most = qemu::member(parameters, "max-cpu-throttle");
+  return qemu::number_member(parameters, "cpu-throttle-increment") == kAll && initial != nullptr &&
+         initial->is_number() && most != nullptr && *initial == *most;
 }
 
 }  // namespace
@@ -39,7 +42,8 @@ Result<std::unique_ptr<Throttle>> AutoConverge::take(Monitor& qemu) {
   auto capabilities = qemu.execute("query-migrate-capabilities");
   if (!capabilities) return pass_on(capabilities);
   const bool is_on = std::any_of(capabilities->begin(), capabilities->end(), [](const json& each) {
-    return each.value("capability", "") == kName && each.value("state", false);
+    const std::string* name = qemu::text_member(each, "capability");
+    return name != nullptr && *name == kName && qemu::is_set(each, "state");
   });
   auto parameters = qemu.execute("query-migrate-parameters");
   if (!parameters) return pass_on(parameters);

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "qemu-glue/monitor/json_member.h"
+
 namespace wherry::convergence {
 namespace {
 
@@ -35,7 +37,7 @@ Result<> DirtyLimit::throttle(double part) {
     auto vcpus = qemu_.execute("query-vcpu-dirty-limit", {}, kSwitchoverTimeout);
     if (!vcpus) return pass_on(vcpus);
     rates_.clear();
-    for (const json& vcpu : *vcpus) rates_.push_back(vcpu.value("current-rate", 0.0));
+    for (const json& vcpu : *vcpus) rates_.push_back(qemu::number_member(vcpu, "current-rate"));
     std::sort(rates_.begin(), rates_.end());
   }
   const double all = std::accumulate(rates_.begin(), rates_.end(), 0.0);

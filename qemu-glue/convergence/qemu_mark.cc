@@ -8,29 +8,16 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <limits>
 #include <optional>
 #include <sstream>
+
+#include "base/peer_process.h"
 
 namespace wherry::convergence {
 namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-// When the process started, in clock ticks since the machine did. 0: there is no such process, or that cannot
-// be read.
-unsigned long long started(pid_t process) {
-  std::ifstream file(fmt::format("/proc/{}/stat", process));
-  file.ignore(std::numeric_limits<std::streamsize>::max(), ')');  // its name may hold anything but this
-  std::string field;
-  constexpr int kState = 3;
-  constexpr int kStartTime = 22;
-  for (int i = kState; i < kStartTime; ++i) file >> field;
-  unsigned long long ticks = 0;
-  file >> ticks;
-  return file ? ticks : 0;
-}
 
 bool is_gone(pid_t process) {
   return ::kill(process, 0) != 0 && errno == ESRCH;
@@ -68,7 +55,7 @@ QemuMark::QemuMark(pid_t qemu, json parameters, const fs::path& directory)
   if (directory.empty()) return;
   std::error_code error;
   fs::create_directory(directory, error);
-  file_ = directory / fmt::format("{}-{}-{}", qemu, started(qemu), ::getpid());
+  file_ = directory / fmt::format("{}-{}-{}", qemu, start_of(qemu), ::getpid());
   write();
 }
 
@@ -104,7 +91,7 @@ std::vector<QemuMark::Left> QemuMark::abandoned(const fs::path& directory) {
     if (std::sscanf(name.c_str(), "%d-%llu-%d%n", &qemu, &since, &owner, &length) != 3 ||
         static_cast<size_t>(length) != name.size() || qemu <= 0 || owner <= 0 || !is_gone(owner))
       continue;
-    const unsigned long long now = started(qemu);
+    const uint64_t now = start_of(qemu);
     if (since == 0 || (now != 0 && now != since) || is_gone(qemu)) {
       fs::remove(entry.path(), error);  // its QEMU is gone, and everything that was set in it
     } else if (auto left = now != 0 ? read(qemu, entry.path()) : std::nullopt) {

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "base/printable.h"
 #include "transport/socket/connect.h"
 #include "transport/socket/socket.h"
 
@@ -68,7 +69,7 @@ Result<nlohmann::json> ask(const std::string& runtime_dir, const nlohmann::json&
   auto answer = nlohmann::json::parse(*line, nullptr, false);
   if (!answer.is_object()) return fail("the answer of wherryd at {} is not JSON", path);
   if (auto error = answer.find("error"); error != answer.end() && error->is_string()) {
-    return fail("{}", error->get<std::string>());
+    return fail("{}", printable(error->get<std::string>()));
   }
   return answer;
 }

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/mutex.h"
+#include "base/printable.h"
 #include "base/start_thread.h"
 #include "qemu-glue/daemon/carry_both_ways.h"
 #include "qemu-glue/daemon/runtime_dir.h"
@@ -165,7 +166,7 @@ void LibvirtGateway::serve(const Fd& client) {
     auto made_route = routes_.make(*uri);
     if (!made_route) return fail("wherry: {}", made_route.error().message);
     const std::string path = made_route->path(config_.runtime_dir);
-    spdlog::info("domain {} migrates to {} through {}", request.domain, peer_.name, path);
+    spdlog::info("domain {} migrates to {} through {}", printable(request.domain), peer_.name, path);
     made.push_back(std::move(*made_route));
     return "unix://" + path;
   };

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <filesystem>
 
+#include "base/process_end.h"
 #include "base/reserve.h"
 #include "base/start_thread.h"
 #include "base/trace.h"
@@ -193,6 +194,8 @@ int run(const Options& options) {
     return kUsage;
   }
   if (options.check) return 0;
+  // The processes of its migrations inherit that.
+  if (auto first = end_before_others(); !first) spdlog::warn("{}", first.error().message);
   for (const std::string& name : leave_out_this_host(*config)) spdlog::info("peer {} is this host", name);
   std::atomic<bool> stopped = false;
   Interrupt interrupt([&](int) {

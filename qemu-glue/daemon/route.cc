@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/printable.h"
 #include "base/random_key.h"
 #include "transport/socket/endpoint.h"
 
@@ -35,13 +36,13 @@ Result<Route> Route::parse(std::string_view text) {
   const bool sound_id =
       !id.empty() && id.size() <= kLongestId && std::all_of(id.begin(), id.end(), is_alphanumeric);
   if (!is_host(host) || !sound_id)
-    return fail("\"{}\" is not a route: expected HOST/ID", text.substr(0, 100));
+    return fail("\"{}\" is not a route: expected HOST/ID", printable(text, 100));
   return Route{std::string(host), std::string(id)};
 }
 
 Result<Route> Route::make(std::string_view host) {
   host = host.substr(0, host.find('%'));
-  if (!is_host(host)) return fail("\"{}\" is not a host name", host);
+  if (!is_host(host)) return fail("\"{}\" is not a host name", printable(host, 100));
   return Route{std::string(host), fmt::format("{:02x}", fmt::join(random_key<8>(), ""))};
 }
 

@@ -3,14 +3,17 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
+#include "base/printable.h"
 #include "base/start_thread.h"
 #include "qemu-glue/convergence/vcpu_quota.h"
 #include "qemu-glue/daemon/bandwidth.h"
 #include "qemu-glue/daemon/runtime_dir.h"
 #include "qemu-glue/daemon/this_host.h"
 #include "transport/socket/endpoint.h"
+#include "transport/wire/control.h"
 
 namespace wherry::daemon {
 namespace {
@@ -26,21 +29,31 @@ std::string query(const Uri& uri) {
   return question == std::string::npos ? "" : uri.text.substr(question);
 }
 
-// Parses a line of `wherry send --json`. Returns an object in any case.
+// Parses a line of `wherry send --json`. Returns an object in any case. That process reads what a stranger
+// sends, so its members are taken for a stranger's.
 nlohmann::json progress_of(const std::string& line) {
-  auto json = nlohmann::json::parse(line, nullptr, false);
+  constexpr int kDeepest = 16;  // the library recurses when it copies and prints
+  const auto is_shallow = [](int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
+    return depth < kDeepest;
+  };
+  auto json = nlohmann::json::parse(line, is_shallow, false);
   return json.is_object() ? json : nlohmann::json::object();
 }
 
 // The outcome, for the log, from the last line of `wherry send --json`.
 std::string outcome_of(const nlohmann::json& progress) {
-  std::string text = progress.value("status", "?");
-  if (const std::string error = progress.value("error", ""); !error.empty()) text += " " + error;
-  const nlohmann::json::json_pointer downtime("/switchover_ms");
-  const nlohmann::json::json_pointer expected("/downtime/predicted/total");
-  if (!progress.contains(downtime) || !progress.contains(expected)) return text;
-  return text + fmt::format(", downtime {:.0f} ms ({:.0f} predicted)", progress[downtime].get<double>(),
-                            progress[expected].get<double>());
+  std::string text = peer_text(progress, "status").value_or("?");
+  if (const std::string error = peer_text(progress, "error").value_or(""); !error.empty())
+    text += " " + error;
+  const auto milliseconds = [&progress](const char* where) -> std::optional<double> {
+    const nlohmann::json::json_pointer pointer(where);
+    if (!progress.contains(pointer) || !progress.at(pointer).is_number()) return std::nullopt;
+    return progress.at(pointer).get<double>();
+  };
+  const auto downtime = milliseconds("/switchover_ms");
+  const auto expected = milliseconds("/downtime/predicted/total");
+  if (!downtime || !expected) return text;
+  return text + fmt::format(", downtime {:.0f} ms ({:.0f} predicted)", *downtime, *expected);
 }
 
 // Waits for the first line: `wherry send` listens, or an Error says why not.
@@ -49,8 +62,8 @@ Result<nlohmann::json> first_progress(Child& child) {
   switch (child.read_line(line, kStart)) {
     case Child::Said::line: {
       auto progress = progress_of(line);
-      if (progress.value("status", "") == "running") return progress;
-      return fail("{}", progress.value("error", "wherry send failed"));
+      if (peer_text(progress, "status").value_or("") == "running") return progress;
+      return fail("{}", peer_text(progress, "error").value_or("wherry send failed"));
     }
     case Child::Said::nothing:
       return fail("wherry send did not start within {} seconds", kStart.count());
@@ -92,7 +105,7 @@ Result<Route> Routes::make(const std::string& text) {
   leaving->patience = config_.route_timeout;
   leaving->unused_until = std::chrono::steady_clock::now() + leaving->patience;
   const std::string path = route->path(config_.runtime_dir);
-  spdlog::info("route {} is open (process {}) for {}", path, leaving->child->pid(), text);
+  spdlog::info("route {} is open (process {}) for {}", path, leaving->child->pid(), printable(text));
   Lock lock(mutex_);
   auto watches = start_thread("route", [this, kept = leaving.get()] { watch(*kept); });
   if (!watches) return fail("no route to {}: {}", route->host, watches.error().message);

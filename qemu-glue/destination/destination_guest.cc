@@ -1,6 +1,7 @@
 #include "qemu-glue/destination/destination_guest.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace wherry::qemu {
 
@@ -29,11 +30,21 @@ bool DestinationGuest::placing() const {
   return std::find(placed_.begin(), placed_.end(), true) != placed_.end();
 }
 
-void DestinationGuest::main_dialled(pid_t process) {
-  process_ = process;
+void DestinationGuest::main_dialled(std::optional<PeerProcess> process) {
   Lock lock(mutex_);
+  process_ = std::move(process);
   dialled_ = true;
   changed_.notify_all();
+}
+
+pid_t DestinationGuest::process() const {
+  Lock lock(mutex_);
+  return process_ ? process_->number() : -1;
+}
+
+bool DestinationGuest::process_ended() const {
+  Lock lock(mutex_);
+  return process_ && process_->has_ended();
 }
 
 bool DestinationGuest::wait_main_dialled() {

@@ -4,11 +4,12 @@
 
 #include <sys/types.h>
 
-#include <atomic>
 #include <chrono>
+#include <optional>
 
 #include "base/failure.h"
 #include "base/mutex.h"
+#include "base/peer_process.h"
 #include "qemu-glue/outcome/ending.h"
 #include "qemu-glue/stream/page_writer.h"
 #include "transport/wire/channel.h"
@@ -26,12 +27,14 @@ class DestinationGuest {
   const Skip& placed() const { return placed_; }
   bool placing() const;
 
-  // `process` is the QEMU at its other end; -1 if the socket does not tell.
-  void main_dialled(pid_t process);
+  // `process` is the QEMU at its other end, if the socket tells.
+  void main_dialled(std::optional<PeerProcess> process);
   // Waits until the main channel is dialled; false if the session ended.
   bool wait_main_dialled();
-  // The process that takes the guest; -1 before it is dialled, and if the socket does not tell.
-  pid_t process() const { return process_; }
+  // The number of the process that takes the guest; -1 before it is dialled, and if the socket does not tell.
+  pid_t process() const;
+  // It has ended, and its number may be another's by now.
+  bool process_ended() const;
 
   // Who has the guest, by what was written to QEMU and what it says.
   Ending& ending() { return ending_; }
@@ -49,9 +52,9 @@ class DestinationGuest {
   Failure& failure_;
   GuestBlocks blocks_;  // this and placed_: set before any page comes, constant from then on
   Skip placed_;
-  std::atomic<pid_t> process_ = -1;
   mutable Mutex mutex_;
   Condition changed_;
+  std::optional<PeerProcess> process_ WHERRY_GUARDED_BY(mutex_);
   bool dialled_ WHERRY_GUARDED_BY(mutex_) = false;
   bool source_gone_ WHERRY_GUARDED_BY(mutex_) = false;
   bool stopped_ WHERRY_GUARDED_BY(mutex_) = false;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/printable.h"
+
 namespace wherry {
 
 Result<std::unique_ptr<DirectPlacement>> DirectPlacement::make(GuestRam& ram, const GuestBlocks& blocks) {
@@ -13,8 +15,8 @@ Result<std::unique_ptr<DirectPlacement>> DirectPlacement::make(GuestRam& ram, co
   for (const GuestBlocks::Block& block : blocks.blocks) {
     auto handle = ram.find(block.name);
     if (handle && ram.length(*handle) < block.length) {
-      return fail("RAM block {} has {} bytes here and {} at the source", block.name, ram.length(*handle),
-                  block.length);
+      return fail("RAM block {} has {} bytes here and {} at the source", printable(block.name),
+                  ram.length(*handle), block.length);
     }
     placement->handles_.push_back(handle);
     placement->taken_.push_back(handle.has_value());

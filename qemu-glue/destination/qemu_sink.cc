@@ -4,8 +4,11 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <optional>
+#include <utility>
 
 #include "base/bytes.h"
+#include "base/peer_process.h"
 #include "base/start_thread.h"
 #include "qemu-glue/destination/qemu_connection.h"
 #include "qemu-glue/stream/formats.h"
@@ -19,14 +22,6 @@ std::array<uint8_t, 9> own_ping() {
   std::array<uint8_t, 9> ping{kCommand, 0, kCmdPing, 0, 4};
   put_be32(&ping[5], kOwnPing);
   return ping;
-}
-
-// -1 for a TCP socket, which does not tell.
-pid_t peer_process(int connection) {
-  ucred peer{};
-  socklen_t length = sizeof peer;
-  const bool told = getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && peer.pid > 0;
-  return told ? peer.pid : -1;
 }
 
 }  // namespace
@@ -43,6 +38,7 @@ Result<> QemuSink::open() {
 
 Result<> QemuSink::dial() {
   if (kind_ != ChannelKind::main && !guest_.wait_main_dialled()) return fail("the session ended");
+  const uint64_t since = ticks_now();
   auto connection = dial_qemu(qemu_);
   if (!connection) {
     return fail("the destination's QEMU: {} (was it started with -incoming, or given migrate-incoming?)",
@@ -54,7 +50,10 @@ Result<> QemuSink::dial() {
     if (kind_ == ChannelKind::main) guest_.ending().cut();
     ::shutdown(connection_.get(), closes ? SHUT_RDWR : SHUT_WR);
   });
-  if (kind_ == ChannelKind::main) guest_.main_dialled(peer_process(connection_.get()));
+  if (kind_ == ChannelKind::main) {
+    auto process = PeerProcess::of(connection_.get(), since);
+    guest_.main_dialled(process ? std::optional(std::move(*process)) : std::nullopt);
+  }
   auto listens = start_thread("return " + short_name(channel_), [this] { listen(); });
   if (!listens) return pass_on(listens);
   listener_ = std::move(*listens);

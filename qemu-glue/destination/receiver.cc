@@ -10,6 +10,8 @@ namespace {
 
 // The time between two looks whether QEMU is done, after its source has left.
 constexpr std::chrono::seconds kLook{1};
+// What asking QEMU's monitor takes: a connection, and the process at its other end.
+constexpr size_t kAskDescriptors = 2;
 
 }  // namespace
 
@@ -49,7 +51,7 @@ Result<> Receiver::run() {
 }
 
 Ended Receiver::carry() {
-  if (auto kept = reserve_.keep(1); !kept) return {Outcome::failed, kept.error().message};
+  if (auto kept = reserve_.keep(kAskDescriptors); !kept) return {Outcome::failed, kept.error().message};
   auto session = DestinationSession::accept(
       *listener_, *this, [this](const nlohmann::json& source) { return account(source); }, failure_, trace_);
   if (!session) return {Outcome::failed, session.error().message};
@@ -90,10 +92,12 @@ Ended Receiver::when_failed(const Error& why) {
   return ended;
 }
 
-// If the stream does not tell how it went, QEMU may.
+// If the stream does not tell how it went, QEMU may. A QEMU that has ended does not, and its process number
+// may be another's.
 void Receiver::ask() {
   Lock lock(asking_);
-  if (!options_.arrived || guest_.ending().state() != qemu::Ending::State::may) return;
+  if (!options_.arrived || guest_.ending().state() != qemu::Ending::State::may || guest_.process_ended())
+    return;
   reserve_.release();
   if (const auto arrived = options_.arrived(guest_.process())) guest_.ending().asked(*arrived);
 }
@@ -136,7 +140,11 @@ Result<std::unique_ptr<ChannelSink>> Receiver::open(uint16_t channel, ChannelKin
 Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
   if (!guest_.wait_main_dialled()) return fail("the session ended");
   auto found = blocks.relay_because.empty() ? find_memory() : fail("{}", blocks.relay_because);
-  // The monitor may be that of another QEMU that waits, whose guest memory would be overwritten.
+  // A number says which process it was only while that one runs.
+  if (guest_.process_ended()) return fail("the QEMU at {} has ended", options_.qemu.str());
+  // The monitor may be that of another QEMU that waits, whose guest memory would be overwritten. If the
+  // socket does not tell the process, the monitor was asked where its QEMU waits (DestinationMonitor), or
+  // told it (Migration).
   if (found && guest_.process() > 0 && found->process() != guest_.process()) {
     return fail(
         "process {} waits at {}, but --qmp is the monitor of process {}: give that of the QEMU that takes "

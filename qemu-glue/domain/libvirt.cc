@@ -2,6 +2,8 @@
 
 #include <libvirt/virterror.h>
 
+#include "base/printable.h"
+
 namespace wherry::domain {
 namespace {
 
@@ -30,7 +32,7 @@ Result<Domain> find_domain(const Connection& connection, const std::string& name
 
 std::string last_error() {
   const char* message = virGetLastErrorMessage();
-  return message ? message : "libvirt gave no reason";
+  return message ? printable(message) : "libvirt gave no reason";
 }
 
 }  // namespace wherry::domain

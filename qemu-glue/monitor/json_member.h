@@ -19,6 +19,12 @@ inline const std::string* text_member(const nlohmann::json& object, const char* 
   return value == nullptr ? nullptr : value->get_ptr<const std::string*>();
 }
 
+// False if there is no such member or it is not a boolean.
+inline bool is_set(const nlohmann::json& object, const char* key) {
+  const nlohmann::json* value = member(object, key);
+  return value != nullptr && value->is_boolean() && value->get<bool>();
+}
+
 // 0 if there is no such member or it is not a number.
 inline double number_member(const nlohmann::json& object, const char* key) {
   const nlohmann::json* value = member(object, key);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/printable.h"
 #include "qemu-glue/monitor/guest_page.h"
 #include "qemu-glue/monitor/json_member.h"
 
@@ -31,7 +32,8 @@ MigrationFigures figures_of(const nlohmann::json& query_migrate) {
   figures.auto_converge = number_member(query_migrate, "cpu-throttle-percentage") / 100;
   if (const auto* downtime = member(query_migrate, "downtime"); downtime != nullptr && downtime->is_number())
     figures.downtime_ms = downtime->get<double>();
-  if (const auto* error = text_member(query_migrate, "error-desc"); error != nullptr) figures.error = *error;
+  if (const auto* error = text_member(query_migrate, "error-desc"); error != nullptr)
+    figures.error = printable(*error);
   return figures;
 }
 

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/errno.h"
+#include "base/printable.h"
 #include "qemu-glue/monitor/json_member.h"
 #include "transport/socket/endpoint.h"
 
@@ -44,13 +45,15 @@ bool wait_for(int fd, short what, Clock::time_point deadline) {
   }
 }
 
+// Leaves out what is nested deeper than anything of QEMU's: the library recurses when it copies and prints.
+bool is_shallow(int depth, nlohmann::json::parse_event_t, const nlohmann::json&) {
+  constexpr int kDeepest = 64;
+  return depth < kDeepest;
+}
+
 // The beginning of an unexpected line, for error messages.
 std::string excerpt(std::string_view line) {
-  std::string shown(line.substr(0, 80));
-  for (char& c : shown) {
-    if (c < 0x20 || c > 0x7e) c = '.';
-  }
-  return shown;
+  return printable(line.substr(0, line.find('\n')), 80);
 }
 
 // A command may contain a path that is not UTF-8, on which nlohmann would throw by default.
@@ -67,32 +70,30 @@ double QmpEvent::age_s() const {
 
 Result<std::unique_ptr<Qmp>> Qmp::connect(const std::string& path, milliseconds timeout) {
   auto deadline = deadline_after(timeout);
+  const std::string shown = printable(path);  // it may come from a QEMU's command line
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() > kLongestSocketPath)
-    return fail("the QMP path '{}' must have 1 to {} bytes", path, kLongestSocketPath);
+    return fail("the QMP path '{}' must have 1 to {} bytes", shown, kLongestSocketPath);
   std::memcpy(address.sun_path, path.data(), path.size());
 
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return fail("cannot create a socket: {}", reason(errno));
+  const uint64_t since = ticks_now();
   while (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     if (errno == EINTR) continue;
-    if (errno != EAGAIN) return fail("cannot connect to QEMU's monitor {}: {}", path, reason(errno));
+    if (errno != EAGAIN) return fail("cannot connect to QEMU's monitor {}: {}", shown, reason(errno));
     // The queue of the listening unix socket is full. No event tells when it has room again.
     if (Clock::now() >= deadline) {
       return fail("QEMU's monitor {} accepted no connection within {} ms: it is occupied by another client",
-                  path, timeout.count());
+                  shown, timeout.count());
     }
     std::this_thread::sleep_for(milliseconds(10));
   }
 
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
-    return fail("cannot find the process that serves {}: {}", path, reason(errno));
-  }
-  std::unique_ptr<Qmp> qmp(new Qmp(path, std::move(socket)));
-  qmp->peer_pid_ = peer.pid;
+  std::unique_ptr<Qmp> qmp(new Qmp(shown, std::move(socket)));
+  // An Error: it has ended, like a libvirt that was restarted. The monitor is one nevertheless.
+  if (auto peer = PeerProcess::of(qmp->socket_.get(), since)) qmp->peer_ = std::move(*peer);
   auto greeted = qmp->greet(deadline, timeout);
   if (!greeted) return pass_on(greeted);
   return qmp;
@@ -172,7 +173,7 @@ Result<nlohmann::json> Qmp::request(const char* verb, std::string_view command, 
     if (error != nullptr) {
       const std::string* description = text_member(*error, "desc");
       return fail("QEMU refuses '{}': {}", command,
-                  description != nullptr ? *description : "no reason given");
+                  description != nullptr ? printable(*description) : "no reason given");
     }
     auto value = answer.find("return");
     if (value == answer.end()) {
@@ -214,7 +215,7 @@ Qmp::Got Qmp::receive(nlohmann::json& message, Clock::time_point deadline) {
       taken_ = searched_ = end + 1;
       while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
       if (line.empty()) continue;
-      message = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+      message = nlohmann::json::parse(line, is_shallow, /*allow_exceptions=*/false);
       if (!message.is_object()) {
         return break_off(fmt::format("it sent something other than a JSON object: '{}'", excerpt(line)));
       }

@@ -22,6 +22,7 @@
 #include <string_view>
 
 #include "base/fd.h"
+#include "base/peer_process.h"
 #include "base/result.h"
 #include "qemu-glue/monitor/monitor.h"
 
@@ -62,8 +63,10 @@ class Qmp final : public Monitor {
   std::optional<QmpEvent> next_event(std::chrono::milliseconds timeout);
 
   // The process that created the monitor's listening socket: QEMU, or libvirt if it passed QEMU the
-  // descriptor.
-  pid_t peer_pid() const { return peer_pid_; }
+  // descriptor. -1: it is not known.
+  pid_t peer_pid() const { return peer_ ? peer_->number() : -1; }
+  // Whether that process is known and has not ended: until then nobody else has its number.
+  bool peer_runs() const { return peer_ && !peer_->has_ended(); }
   bool has_oob() const { return oob_; }
   const std::optional<Error>& broken() const { return broken_; }
 
@@ -81,9 +84,9 @@ class Qmp final : public Monitor {
   void keep_event(nlohmann::json& message);
   Got break_off(std::string reason);
 
-  std::string path_;
+  std::string path_;  // printable, for messages
   Fd socket_;
-  pid_t peer_pid_ = -1;
+  std::optional<PeerProcess> peer_;
   bool oob_ = false;
   uint64_t last_id_ = 0;
   std::string input_;    // bytes received

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "base/printable.h"
 #include "qemu-glue/monitor/json_member.h"
 
 namespace wherry::qemu {
@@ -41,6 +42,14 @@ std::optional<RunState> run_state_named(std::string_view name) {
                                    [name](const auto& each) { return each.first == name; });
   if (found == kRunStates.end()) return std::nullopt;
   return found->second;
+}
+
+Result<std::string> ask_status(Monitor& qemu) {
+  auto answer = qemu.execute("query-status");
+  if (!answer) return pass_on(answer);
+  const std::string* status = text_member(*answer, "status");
+  if (status == nullptr) return fail("QEMU's answer to query-status has no status");
+  return printable(*status);
 }
 
 std::optional<RunState> ask_run_state(Monitor& qemu) {

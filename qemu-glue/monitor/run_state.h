@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "qemu-glue/monitor/monitor.h"
@@ -19,6 +20,8 @@ enum class RunState {
 
 // Nothing if no QEMU from 7.2 to 11.1 has this state.
 std::optional<RunState> run_state_named(std::string_view name);
+// The state's name as QEMU says it, printable.
+Result<std::string> ask_status(Monitor& qemu);
 // Asks QEMU. Nothing also if it does not answer.
 std::optional<RunState> ask_run_state(Monitor& qemu);
 // Of a guest that has just stopped: its state, if something other than the switchover has stopped it. Nothing

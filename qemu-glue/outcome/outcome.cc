@@ -49,8 +49,8 @@ nlohmann::json to_account(const std::optional<Ended>& known) {
 }
 
 std::optional<Ended> told_outcome(const nlohmann::json& account) {
-  const auto outcome = member<std::string>(account, "outcome");
-  const auto detail = member<std::string>(account, "detail");
+  const auto outcome = peer_text(account, "outcome");
+  const auto detail = peer_text(account, "detail");
   const auto known = outcome ? outcome_named(*outcome) : std::nullopt;
   if (!known || !detail) return std::nullopt;
   return Ended{*known, *detail};

@@ -234,10 +234,10 @@ std::optional<Ended> Sender::departed() const {
 }
 
 Result<Ended> Sender::read_account(const nlohmann::json& account) {
-  auto outcome = member<std::string>(account, "outcome");
-  auto detail = member<std::string>(account, "detail");
-  auto placement = member<std::string>(account, "placement");
-  auto placement_reason = member<std::string>(account, "placement_reason");
+  auto outcome = peer_text(account, "outcome");
+  auto detail = peer_text(account, "detail");
+  auto placement = peer_text(account, "placement");
+  auto placement_reason = peer_text(account, "placement_reason");
   for (const auto* text : {&outcome, &detail, &placement, &placement_reason}) {
     if (!*text) return tl::make_unexpected(text->error());
   }

@@ -1,5 +1,7 @@
 #include "qemu-glue/source/source_guest.h"
 
+#include "base/printable.h"
+
 namespace wherry::qemu {
 namespace {
 
@@ -64,7 +66,7 @@ std::optional<std::chrono::steady_clock::time_point> SourceGuest::pages_done() c
 
 void SourceGuest::note_opaque(const std::string& channel, const std::string& why) {
   Lock lock(mutex_);
-  opaque_.emplace(channel, why);
+  opaque_.emplace(channel, printable(why));  // it may quote QEMU's stream
 }
 
 std::map<std::string, std::string> SourceGuest::opaque() const {

@@ -3,7 +3,9 @@
 #include <chrono>
 #include <memory>
 
+#include "base/printable.h"
 #include "qemu-glue/memory/find_guest_ram.h"
+#include "qemu-glue/monitor/incoming.h"
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/monitor/own_monitor.h"
 #include "qemu-glue/monitor/qmp.h"
@@ -26,14 +28,21 @@ Result<std::unique_ptr<Qmp>> connect_monitor(const std::string& path, pid_t qemu
 
 }  // namespace
 
-Result<GuestRam> DestinationMonitor::find_memory(pid_t qemu) const {
-  auto qmp = connect_monitor(path_, qemu, kMonitorTimeout);
+Result<GuestRam> DestinationMonitor::find_memory(pid_t process) const {
+  if (process <= 0 && qemu_.is_unix())
+    return fail("it is not known which process waits at {}", printable(qemu_.path));
+  auto qmp = connect_monitor(path_, process, kMonitorTimeout);
   if (!qmp) return pass_on(qmp);
+  if (process <= 0) {
+    if (auto waits = qemu::check_waits_at(**qmp, qemu_); !waits) return pass_on(waits);
+  }
   return find_guest_ram(**qmp);
 }
 
-std::optional<bool> DestinationMonitor::has_arrived(pid_t qemu) const {
-  auto qmp = connect_monitor(path_, qemu, kArrival);
+std::optional<bool> DestinationMonitor::has_arrived(pid_t process) const {
+  auto qmp = connect_monitor(path_, process, kArrival);
+  // Another guest's says nothing of this one.
+  if (qmp && process > 0 && (*qmp)->peer_pid() != process) return std::nullopt;
   auto answer = qmp ? (*qmp)->execute("query-migrate", {}, kArrival) : pass_on(qmp);
   if (!answer) return std::nullopt;
   switch (qemu::phase_of(*answer)) {

@@ -11,6 +11,9 @@ namespace {
 
 using qemu::RunState;
 
+// How often the destination's QEMU is asked whether the guest has gone on, kMonitorTimeout apart.
+constexpr int kResumeLooks = 6;
+
 constexpr const char* kBound =
     "the guest was stopped by a debugger or for a snapshot, and no QEMU takes such a guest over: let it go "
     "on "
@@ -20,12 +23,6 @@ constexpr const char* kAlone =
     "the guest go on at the destination (cont)";
 constexpr const char* kTwice =
     "the destination's QEMU has the guest as well, and lets it run: stop it on one host at once";
-
-Result<std::string> status(Monitor& qemu) {
-  auto answer = qemu.execute("query-status");
-  if (!answer) return pass_on(answer);
-  return answer->value("status", "");
-}
 
 }  // namespace
 
@@ -37,9 +34,9 @@ GuestHandover::GuestHandover(Side source, Side destination)
     : source_(std::move(source)), destination_(std::move(destination)) {}
 
 Result<> GuestHandover::begin(const std::string& destination) {
-  auto here = status(source_.monitor);
+  auto here = qemu::ask_status(source_.monitor);
   if (!here) return pass_on(here);
-  auto there = status(destination_.monitor);
+  auto there = qemu::ask_status(destination_.monitor);
   if (!there) return pass_on(there);
   if (qemu::run_state_named(*there) != RunState::awaited) {
     return fail("the QEMU at {} does not wait for a migration (it is {}): start it with -incoming defer",
@@ -81,7 +78,7 @@ Result<> GuestHandover::watch(std::chrono::milliseconds longest) {
 
 Result<> GuestHandover::resume_there() {
   if (std::exchange(resumed_, true) || !live_) return {};
-  auto now = status(destination_.monitor);
+  auto now = qemu::ask_status(destination_.monitor);
   if (!now) return pass_on(now);
   // QEMU that still loads the guest takes "cont" for later. One that was started without -S has gone on by
   // itself.
@@ -89,13 +86,32 @@ Result<> GuestHandover::resume_there() {
   if (!ran_there_) {
     if (auto resumed = destination_.monitor.execute("cont"); !resumed) return pass_on(resumed);
   }
-  while (auto event = destination_.next_event(kMonitorTimeout)) {
+  for (int look = 0; look < kResumeLooks; ++look) {
+    if (hears_resume()) return {};
+    now = qemu::ask_status(destination_.monitor);
+    if (!now) return pass_on(now);
+    ran_there_ = qemu::run_state_named(*now) == RunState::live;
+    if (ran_there_) return {};
+  }
+  return fail(
+      "the destination's QEMU has the guest and does not let it go on (it is {}): ask it why (query-status, "
+      "and its log), and let the guest go on there (cont); do not let it go on at the source",
+      *now);
+}
+
+// For a while. Whatever else QEMU says does not count, however much it is.
+bool GuestHandover::hears_resume() {
+  const auto until = std::chrono::steady_clock::now() + kMonitorTimeout;
+  for (auto left = kMonitorTimeout; left.count() > 0;
+       left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now())) {
+    const auto event = destination_.next_event(left);
+    if (!event) return false;
     if (event->name != "RESUME") continue;
     resume_s_ = event->time_s;
     ran_there_ = true;
-    break;
+    return true;
   }
-  return {};
+  return false;
 }
 
 // QEMU would start even a guest that was stopped.

@@ -43,7 +43,7 @@ class GuestHandover {
   // Whether the source's QEMU has given the guest up, as the owner finds it.
   void given_up(bool whether) { given_up_ = whether; }
   bool is_given_up() const { return given_up_; }
-  // The guest goes on there, if it is to.
+  // The guest goes on there, if it is to. An Error: it does not, within a minute.
   Result<> resume_there();
   // The source's QEMU has given the guest up by postcopy: it goes on while the rest of its memory comes. An
   // Error: it does not.
@@ -63,6 +63,8 @@ class GuestHandover {
   std::optional<double> downtime_ms() const;
 
  private:
+  bool hears_resume();
+
   const Side source_;
   const Side destination_;
   bool live_ = false;       // the guest is to go on: at the source now, or when that gave it up

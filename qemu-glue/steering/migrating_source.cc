@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/printable.h"
+#include "qemu-glue/monitor/json_member.h"
 #include "qemu-glue/monitor/migration_figures.h"
 #include "qemu-glue/monitor/run_state.h"
 
@@ -47,7 +49,7 @@ void MigratingSource::answer(const nlohmann::json& info) {
   const MigrationPhase phase = qemu::phase_of(info);
   if (phase == MigrationPhase::held && !around_.cancelled) {
     // An Error means that somebody else has told it.
-    (void)qemu_.execute("migrate-continue", {{"state", info["status"]}});
+    (void)qemu_.execute("migrate-continue", {{"state", std::string(qemu::name_of(phase))}});
   }
   // QEMU 7.2 says so a moment before it has stopped the guest.
   if (phase == MigrationPhase::shared && !handover_.is_given_up() &&
@@ -95,9 +97,11 @@ std::optional<Result<>> MigratingSource::end(const nlohmann::json& info) {
 Result<> MigratingSource::failed(const nlohmann::json& info) {
   const MigrationPhase phase = qemu::phase_of(info);
   if (phase == MigrationPhase::cancelled && !around_.cancelled) cancelled_by_others_ = true;
+  const std::string* status = qemu::text_member(info, "status");
+  const std::string* error = qemu::text_member(info, "error-desc");
   const std::string says =
-      fmt::format("the source's QEMU says: {}{}", info.value("status", ""),
-                  info.contains("error-desc") ? ", " + info.value("error-desc", "") : "");
+      fmt::format("the source's QEMU says: {}{}", status != nullptr ? printable(*status) : "nothing",
+                  error != nullptr ? ", " + printable(*error) : "");
   if (!handover_.ran_there() && is_over(phase)) handover_.given_up(false);
   if (!handover_.is_given_up()) return fail("{}", postcopy_ ? says : postcopy_.error().message);
   handover_.keep_stopped_here();

@@ -2,14 +2,15 @@
 
 #include <unistd.h>
 
-#include <cstdlib>
 #include <thread>
 #include <utility>
 
 #include "base/errno.h"
+#include "base/printable.h"
 #include "base/start_thread.h"
 #include "qemu-glue/convergence/qmp_source.h"
 #include "qemu-glue/memory/find_guest_ram.h"
+#include "qemu-glue/monitor/incoming.h"
 #include "qemu-glue/monitor/qemu_process.h"
 #include "qemu-glue/steering/kept_stopped.h"
 #include "qemu-glue/steering/migrating_source.h"
@@ -18,8 +19,6 @@
 
 namespace wherry {
 namespace {
-
-using nlohmann::json;
 
 // Two QEMUs' monitors are asked before the guest goes on (bench/downtime --door migrate).
 constexpr convergence::Door kByMonitors{.takes = {.start = 0.001}};
@@ -91,27 +90,19 @@ Result<> Migration::prepare() {
 
 // A QEMU that was started with -incoming defer is told where to wait; another waits already.
 Result<Endpoint> Migration::destination_socket(const std::string& incoming) {
-  Endpoint at;
   auto known = destination_.monitor->execute("query-migrate");
   if (!known) return pass_on(known);
-  for (const json& address : known->value("socket-address", json::array())) {
-    if (address.value("type", "") == "unix") {
-      const std::string path = address.value("path", "");
-      at.path = path_of(destination_.monitor->peer_pid(), path);
-      if (::access(at.path.c_str(), F_OK) != 0) {
-        return fail("the QEMU at {} waits at {}, but not at {} ({}): give it an absolute path", options_.to,
-                    path, at.path, reason(errno));
-      }
-    }
-    if (address.value("type", "") == "inet") {
-      at.host = address.value("host", "");
-      at.port = static_cast<uint16_t>(std::strtoul(address.value("port", "0").c_str(), nullptr, 10));
-      // QEMU names the address it listens on; one for all addresses is reached on loopback.
-      if (at.host == "0.0.0.0" || at.host == "::") at.host = "localhost";
-    }
-    if (at.is_unix() || at.port != 0) return at;
+  if (const auto waits = qemu::incoming_addresses(*known); !waits.empty()) {
+    Endpoint at = waits.front();
+    // QEMU names the address it listens on; one for all addresses is reached on loopback.
+    if (at.host == "0.0.0.0" || at.host == "::") at.host = "localhost";
+    if (!at.is_unix()) return at;
+    at.path = path_of(destination_.monitor->peer_pid(), at.path);
+    if (::access(at.path.c_str(), F_OK) == 0) return at;
+    return fail("the QEMU at {} waits at {}, but not at {} ({}): give it an absolute path", options_.to,
+                printable(waits.front().path), printable(at.path), reason(errno));
   }
-  at.path = incoming;
+  const Endpoint at{.path = incoming, .host = {}, .port = 0};
   auto told = destination_.monitor->execute("migrate-incoming", {{"uri", "unix:" + at.path}});
   if (!told) return pass_on(told);
   return at;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/printable.h"
 #include "qemu-glue/monitor/json_member.h"
 
 namespace wherry {
@@ -127,19 +128,19 @@ Result<> refuse(const MigrationSettings& source, const MigrationSettings& destin
       return fail(
           "the source's QEMU has the capability {0} on: {1}. Switch it off there (migrate_set_capability {0} "
           "off)",
-          name, known->why);
+          printable(name), known->why);
     if (rule == Rule::both && !destination.capabilities.contains(name))
       return fail(
           "the source's QEMU has the capability {0} on, which the destination's has not: switch it off at "
           "the source (migrate_set_capability {0} off)",
-          name);
+          printable(name));
   }
   const std::string* mode = qemu::text_member(source.parameters, "mode");
   if (mode != nullptr && *mode != "normal")
     return fail(
         "the source's QEMU has the migration parameter mode at {}: that renews a QEMU on its host, and is no "
         "migration. Set it back (migrate_set_parameter mode normal)",
-        *mode);
+        printable(*mode));
   if (has_tls(source.parameters) != has_tls(destination.parameters))
     return fail(
         "the {} QEMU has TLS credentials for a migration (tls-creds), the other has none: set them at both, "
@@ -158,8 +159,11 @@ Result<MigrationSettings> read_settings(Monitor& qemu) {
   if (!parameters) return pass_on(parameters);
   MigrationSettings settings;
   settings.parameters = std::move(*parameters);
-  for (const json& each : *capabilities)
-    settings.capabilities[each.value("capability", "")] = each.value("state", false);
+  if (!settings.parameters.is_object()) return fail("QEMU's answer to query-migrate-parameters is no map");
+  for (const json& each : *capabilities) {
+    if (const std::string* name = qemu::text_member(each, "capability"))
+      settings.capabilities[*name] = qemu::is_set(each, "state");
+  }
   return settings;
 }
 
@@ -197,7 +201,8 @@ Result<Settled> settle(const MigrationSettings& source, const MigrationSettings&
     set_there(kSwitchoverAck, true);
   }
   settled.source.parameters["max-bandwidth"] = kUnlimited;
-  settled.before.parameters["max-bandwidth"] = source.parameters.value("max-bandwidth", json());
+  if (const json* limit = qemu::member(source.parameters, "max-bandwidth"))
+    settled.before.parameters["max-bandwidth"] = *limit;
 
   for (const auto& [name, state] : source.capabilities.items()) {
     const Capability* known = entry(kCapabilities, name);
@@ -206,10 +211,11 @@ Result<Settled> settle(const MigrationSettings& source, const MigrationSettings&
   for (const Parameter& parameter : kParameters) {
     // They are all of multifd.
     if (parameter.rule != Rule::both || !is_on(source.capabilities, kMultifd)) continue;
-    const auto value = source.parameters.find(parameter.name);
-    if (value == source.parameters.end()) continue;
-    if (destination.parameters.value(parameter.name, json()) != *value)
-      settled.destination.parameters[std::string(parameter.name)] = *value;
+    const std::string name(parameter.name);
+    const json* value = qemu::member(source.parameters, name.c_str());
+    if (value == nullptr) continue;
+    const json* there = qemu::member(destination.parameters, name.c_str());
+    if (there == nullptr || *there != *value) settled.destination.parameters[name] = *value;
   }
   return settled;
 }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "qemu-glue/monitor/json_member.h"
 #include "qemu-glue/monitor/migration_status.h"
 #include "qemu-glue/steering/kept_stopped.h"
 
@@ -25,7 +26,8 @@ bool waits_for_word(convergence::SourceQemu& qemu) {
   const auto capabilities = (*monitor)->execute(kCapabilities);
   if (!capabilities || !capabilities->is_array()) return false;
   return std::any_of(capabilities->begin(), capabilities->end(), [](const nlohmann::json& each) {
-    return each.value("capability", "") == "return-path" && each.value("state", false);
+    const std::string* name = qemu::text_member(each, "capability");
+    return name != nullptr && *name == "return-path" && qemu::is_set(each, "state");
   });
 }
 

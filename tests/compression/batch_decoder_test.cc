@@ -467,7 +467,7 @@ void change_page(Bytes& page, const std::vector<Bytes>& pages, uint32_t seed, st
 }
 
 // A guest that changes at random is encoded, and decoding gives the same guest: relative to guest memory, or
-// to copies if its pages are relayed, and also if a batch is lost and sent again.
+// to copies if its pages are relayed, also if a batch is lost and sent again, and if the history shrinks.
 class Codec : public testing::TestWithParam<uint32_t> {};
 
 TEST_P(Codec, BringsEveryPageBack) {
@@ -488,6 +488,7 @@ TEST_P(Codec, BringsEveryPageBack) {
   for (uint32_t epoch = 0; epoch < 40; ++epoch) {
     if (epoch == 2 && relayed) history.refer_to_copies(copies.capacity());
     if (epoch == 2 && !relayed) history.refer_to({0});
+    if (GetParam() % 5 == 0 && epoch >= 20 && epoch % 5 == 0) history.shrink(history.bytes() * 4 / 5);
     PageBatch batch;
     batch.page_size = page_size;
     for (uint64_t i = random() % 20; i < kPages && batch.has_room(); i += 1 + random() % 4) {

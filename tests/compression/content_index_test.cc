@@ -33,6 +33,17 @@ TEST(ContentIndex, FindsWhatItWasTold) {
   }
 }
 
+TEST(ContentIndex, GivenUpItKnowsNothingAndTakesNothing) {
+  ContentIndex index(1 << 20);
+  for (uint64_t i = 0; i < 1000; ++i) index.add(page(i));
+  ASSERT_TRUE(index.find(content(7)));
+  index.give_up();
+  EXPECT_EQ(index.bytes(), 0u);
+  EXPECT_FALSE(index.find(content(7)));
+  index.add(page(7));
+  EXPECT_FALSE(index.find(content(7)));
+}
+
 TEST(ContentIndex, OfPagesWithOneContentTheLastCounts) {
   ContentIndex index(kBucketBytes);
   for (uint64_t i = 0; i < 4; ++i) index.add(page(i));

@@ -135,6 +135,45 @@ TEST_F(KeptCopiesTest, APlaceThatWasUsedInAnEpochChangesHandsOnlyInTheNext) {
   }
 }
 
+TEST_F(KeptCopiesTest, ShrinkingForgetsTheLastPlacesAndFreesThem) {
+  for (uint64_t page = 0; page < 3; ++page) ASSERT_TRUE(admit(0, page, static_cast<uint8_t>(page + 1)));
+  EXPECT_EQ(copies_.bytes(), used_);
+  copies_.shrink(5);
+  EXPECT_EQ(content(0, 2), 3) << "there were not so many";
+  copies_.shrink(1);
+  EXPECT_EQ(used_, kPage + KeptCopies::kOverhead);
+  EXPECT_EQ(copies_.bytes(), used_);
+  EXPECT_EQ(content(0, 0), 1);
+  EXPECT_EQ(content(0, 1), -1);
+  EXPECT_EQ(content(0, 2), -1);
+  for (uint64_t page = 10; page < 60; ++page) {
+    const auto copy = copies_.admit(0, page, ++epoch_, true);
+    if (!copy) continue;
+    EXPECT_EQ(copy.place, 0u) << "the destination may still have other pages at the others";
+    copies_.release(0, page);
+  }
+  EXPECT_EQ(used_, kPage + KeptCopies::kOverhead);
+  copies_.shrink(0);
+  EXPECT_FALSE(admit(0, 70, 1));
+  EXPECT_EQ(used_, 0u);
+}
+
+TEST_F(KeptCopiesTest, ShrinkingLeavesACopyThatIsInUse) {
+  ASSERT_TRUE(admit(0, 0, 1));
+  const auto held = copies_.admit(0, 1, ++epoch_, true);
+  ASSERT_TRUE(held);
+  ASSERT_TRUE(admit(0, 2, 3));
+  std::fill_n(held.bytes, kPage, uint8_t{9});
+  copies_.shrink(0);
+  EXPECT_EQ(std::count(held.bytes, held.bytes + kPage, 9), kPage);
+  EXPECT_EQ(used_, kPage + KeptCopies::kOverhead);
+  copies_.release(0, 1);
+  EXPECT_EQ(content(0, 1), 9);
+  EXPECT_EQ(content(0, 0), -1);
+  EXPECT_EQ(content(0, 2), -1);
+  for (uint64_t page = 10; page < 30; ++page) EXPECT_FALSE(admit(0, page, 2));
+}
+
 TEST(KeptCopies, WithoutRoomKeepNothing) {
   std::atomic<uint64_t> used = 0;
   KeptCopies none(0, kPage, used);

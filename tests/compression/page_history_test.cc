@@ -178,6 +178,126 @@ TEST(PageHistory, WithoutABudgetNothingIsRemembered) {
   EXPECT_LT(history.bytes(), 1000u) << "the lists of regions that will never be";
 }
 
+// Remembers the first page of so many regions, and that it has landed.
+void remember_regions(PageHistory& history, uint64_t regions) {
+  for (uint64_t i = 0; i < regions; ++i) {
+    ASSERT_TRUE(remember(history, 0, i * kRegion));
+    const KnownPage known = history.known((i + 1) * 0x9e3779b97f4a7c15, 0, i * kRegion);
+    history.landed({&known, 1});
+  }
+}
+
+size_t with_hashes(PageHistory& history, uint64_t regions) {
+  size_t count = 0;
+  for (uint64_t i = 0; i < regions; ++i) count += history.hashes(0, i * kRegion) != nullptr;
+  return count;
+}
+
+TEST(PageHistory, ShrinkingTakesCopiesThenTheIndexThenHashes) {
+  constexpr uint64_t kRegions = 20;
+  constexpr uint64_t kFirst = 0x9e3779b97f4a7c15;
+  PageHistory history(3'000'000);
+  history.set_space({kPage, {kRegions * kRegion - 1}});
+  history.refer_to({0});
+  remember_regions(history, kRegions);
+  uint64_t copies = 0;
+  for (; history.copies().admit(0, copies, 0, true); ++copies) history.copies().release(0, copies);
+  ASSERT_GT(copies, 100u);
+  const uint64_t of_copies = history.copies().bytes();
+  const uint64_t before = history.bytes();
+  ASSERT_GT(before, 2'900'000u);
+
+  history.shrink(before - of_copies / 2);
+  EXPECT_EQ(history.budget(), before - of_copies / 2);
+  EXPECT_LE(history.bytes(), history.budget());
+  EXPECT_GT(history.bytes(), history.budget() - 2 * (kPage + KeptCopies::kOverhead));
+  EXPECT_TRUE(history.copies().find(0, 0, 1));
+  EXPECT_FALSE(history.copies().find(0, copies - 1, 1));
+  EXPECT_TRUE(history.find(kFirst));
+  EXPECT_EQ(with_hashes(history, kRegions), kRegions);
+  history.copies().release(0, 0);
+
+  history.shrink(before - of_copies - 1000);
+  EXPECT_LE(history.bytes(), history.budget());
+  EXPECT_EQ(history.copies().bytes(), 0u);
+  EXPECT_FALSE(history.find(kFirst)) << "the index is gone";
+  EXPECT_EQ(with_hashes(history, kRegions), kRegions);
+
+  history.shrink(1'000'000);
+  EXPECT_LE(history.bytes(), 1'000'000u);
+  const size_t left = with_hashes(history, kRegions);
+  EXPECT_GT(left, 7u);
+  EXPECT_LT(left, 11u);
+  EXPECT_TRUE(history.hashes(0, 0)) << "the first stay";
+  EXPECT_TRUE(history.refers(0, (kRegions - 1) * kRegion)) << "the destination still has that page";
+  history.shrink(2'000'000);
+  EXPECT_EQ(history.budget(), 1'000'000u);
+  EXPECT_EQ(with_hashes(history, kRegions), left) << "it does not grow again";
+  history.shrink(0);
+  EXPECT_EQ(with_hashes(history, kRegions), 0u);
+  EXPECT_LT(history.bytes(), kRegions * kRegion * 4);
+  EXPECT_EQ(history.budget(), history.bytes()) << "what cannot be given back";
+}
+
+TEST(PageHistory, ShrinkingBeforeItKnowsThePagesIsABound) {
+  PageHistory history;
+  history.shrink(1'000'000);
+  EXPECT_EQ(history.budget(), 0u);
+  history.set_space({kPage, {100 * kRegion}});
+  EXPECT_EQ(history.budget(), 1'000'000u);
+  EXPECT_LE(with_hashes(history, 100), 10u);
+  EXPECT_LE(history.bytes(), 1'000'000u);
+}
+
+TEST(PageHistory, ShrinkingBeforeItIsKnownWhatToReferToLeavesNothingForCopies) {
+  for (const bool by_copies : {false, true}) {
+    PageHistory history;
+    history.set_space({kPage, {100 * kRegion}});
+    for (uint64_t page = 0; page < 20 * kRegion; page += kRegion) ASSERT_TRUE(remember(history, 0, page));
+    history.shrink(1'000'000);
+    EXPECT_LE(history.bytes(), 1'000'000u);
+    if (by_copies) {
+      history.refer_to_copies(1000);
+    } else {
+      history.refer_to({0});
+    }
+    for (uint64_t page = 0; page < 300; ++page) {
+      if (history.copies().admit(0, page, 0, true)) history.copies().release(0, page);
+    }
+    EXPECT_LE(history.bytes(), 1'000'000u);
+  }
+}
+
+TEST(PageHistory, ShrinkingDoesNotDisturbWhoRemembersPages) {
+  constexpr uint64_t kPages = 40 * kRegion;
+  PageHistory history;
+  history.set_space({kPage, {kPages}});
+  history.refer_to({0});
+  std::vector<std::thread> threads;
+  for (uint64_t i = 0; i < 2; ++i) {
+    threads.emplace_back([&, i] {
+      for (uint64_t page = i; page < kPages; page += 2) {
+        if (LineHashes* hashes = history.hashes(0, page)) {
+          hashes->low.fill(static_cast<uint16_t>(page));
+          history.remember(0, page);
+          const KnownPage known = history.known(page << 48 | page, 0, page);
+          history.landed({&known, 1});
+        } else {
+          history.forget(0, page, 1);
+        }
+        (void)history.find(page << 48 | page);
+        if (history.copies().admit(0, page, static_cast<uint32_t>(page), true))
+          history.copies().release(0, page);
+      }
+    });
+  }
+  while (history.bytes() < 4'000'000) std::this_thread::yield();
+  for (uint64_t most = 3'900'000; most >= 100'000; most -= 100'000) history.shrink(most);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(history.budget(), 100'000u);
+  EXPECT_LE(history.bytes(), 100'000u);
+}
+
 TEST(PageHistory, FindsAPageByItsContentOnceItHasLanded) {
   PageHistory history;
   history.set_space({kPage, {2000, 2000}});

@@ -8,8 +8,10 @@ import os
 import secrets
 import subprocess
 import unittest
+import unittest.mock
+from pathlib import Path
 
-from lab import PAGES, Pair, says, scratch
+from lab import PAGES, Pair, says, scratch, wait_until, wherry_binary
 
 FAST = '10gbit'
 FLIP = f'pages={PAGES} rate=8000 mix=text:40,flip:60 verify=20000'
@@ -139,6 +141,42 @@ class Streams(unittest.TestCase):
                 self.assertLess(most[pair.receiver], bound)
                 self.assertLess(most[pair.sender], bound + report['history_bytes'])
                 self.assertLessEqual(report['history_bytes'], report['history_budget'])
+
+    @contextlib.contextmanager
+    def host_with(self, available):
+        """Wherries that are started meanwhile see a host that has so many bytes available. Yields what changes that."""
+        directory = scratch()
+        meminfo, program = os.path.join(directory, 'meminfo'), os.path.join(directory, 'wherry')
+
+        def say(available):
+            with open(meminfo, 'w', encoding='ascii') as file:
+                file.write(f'MemAvailable: {available >> 10} kB\n')
+
+        say(available)
+        with open(program, 'w', encoding='ascii') as script:
+            script.write(f"""#!/bin/sh
+exec unshare --mount sh -c 'mount --bind {meminfo} /proc/meminfo && exec {wherry_binary()} "$@"' wherry "$@"
+""")
+        os.chmod(program, 0o755)
+        with unittest.mock.patch.dict(os.environ, WHERRY_BIN=program):
+            yield say
+
+    def test_the_history_takes_what_the_host_can_afford(self):
+        trace = os.path.join(scratch(), 'trace')
+        for multifd, placement in ((2, 'direct'), (0, 'relay')):
+            with self.subTest(placement), self.host_with(32 << 20) as say, \
+                    Pair(multifd=multifd, placement=placement, rate='160mbit', wherries=False) as pair:
+                pair.start_wherries(traces=(trace, os.devnull))
+                pair.migrate_and_hold(3)
+                say(0)
+                wait_until(lambda: 'history_shrunk' in Path(trace).read_text(), 20, 'shrinking')
+                pair.hold(5)
+                pair.link.set_rate('a', FAST)
+                sender, receiver = pair.complete()
+                self.assertLess(sender['history_budget'], 4 << 20, 'it was 8 MiB, and what it had taken was too much')
+                self.assertLessEqual(sender['history_bytes'], sender['history_budget'])
+                self.assertLessEqual(receiver['history_budget'], 8 << 20)
+                os.unlink(trace)
 
     def test_memory_device(self):
         """A pc-dimm at both ends, with random pages of which each occurs twice."""

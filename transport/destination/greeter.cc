@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/printable.h"
 #include "base/random_key.h"
 #include "base/start_thread.h"
 #include "transport/fabric/fabric_handshake.h"
@@ -130,7 +131,7 @@ void Greeter::greet_control(std::unique_ptr<FrameSocket> socket, const nlohmann:
     const std::string name =
         capability.is_string() ? capability.get<std::string>() : capability.dump(-1, ' ', true, kReplace);
     return socket->refuse(
-        fmt::format("this Wherry lacks the required capability \"{}\"; update it", name.substr(0, 200)));
+        fmt::format("this Wherry lacks the required capability \"{}\"; update it", printable(name, 200)));
   }
   if (!socket->send({.type = FrameType::welcome}, nlohmann::json::to_cbor({{"token", token_}}))) return;
   stage_ = Stage::gathering;

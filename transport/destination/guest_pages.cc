@@ -17,7 +17,10 @@ Result<> GuestPages::name_blocks(const GuestBlocks& blocks) {
   if (!placement) return pass_on(placement);
   Ground ground{.space = blocks.space(), .placement = std::move(*placement), .copies = {}};
   if (!ground.placement) {
-    const uint64_t places = default_history(ground.space) / (ground.space.page_size + KeptCopies::kOverhead);
+    // It does not shrink later: the source counts on every place that it was told of. If one went, each page
+    // that is told by its changes would come twice.
+    const uint64_t most = std::min(default_history(ground.space), affordable_history(0));
+    const uint64_t places = most / (ground.space.page_size + KeptCopies::kOverhead);
     ground.copies = std::make_unique<CopyMirror>(
         std::min<uint64_t>(places, std::numeric_limits<uint32_t>::max()), ground.space.page_size);
     gate_.ready();  // copies need the order of epochs, but no VMM

@@ -55,9 +55,7 @@ bool says_yes(const nlohmann::json& map) {
 }
 
 std::string text_of(const nlohmann::json& map, const char* key, const char* otherwise) {
-  const auto text = member<std::string>(map, key);
-  if (!text) return otherwise;
-  return peer_text({reinterpret_cast<const uint8_t*>(text->data()), text->size()});
+  return peer_text(map, key).value_or(otherwise);
 }
 
 Result<> send_map(FrameSocket& socket, FrameType type, const nlohmann::json& map) {

@@ -71,6 +71,7 @@ Result<> SourceSession::start() {
   outflow_.window.set_round_trip(control_->round_trip());
   outflow_.disk_window.set_round_trip(control_->round_trip());
   tell_chooser();
+  if (auto watches = history_watch_.start(); !watches) return watches;
   closer_ = failure_.on_fail([this] {
     options_.trace("failed", {{"why", failure_.first()->message}});
     outflow_.stop();

@@ -20,6 +20,7 @@
 #include "base/failure.h"
 #include "base/reserve.h"
 #include "transport/fabric/fabric_domain.h"
+#include "transport/source/history_watch.h"
 #include "transport/source/lane_roster.h"
 #include "transport/source/outflow.h"
 #include "transport/source/source_channel.h"
@@ -103,6 +104,7 @@ class SourceSession {
   std::unique_ptr<Control> control_;
   FabricDomains fabrics_;
   Outflow outflow_;
+  HistoryWatch history_watch_{outflow_.history, outflow_.trace};
   LaneRoster lanes_;
   std::string token_;
   uint64_t heard_ = 0;  // bytes that came back on the main channel; the control thread's until it ends

@@ -49,7 +49,7 @@ Result<GuestBlocks> GuestBlocks::from_json(const nlohmann::json& map) {
   result.page_size = *page_size;
   const auto named = map.find("page_size_named");
   result.page_size_named = named != map.end() && *named == true;
-  auto relay_because = member<std::string>(map, "relay_because");
+  auto relay_because = peer_text(map, "relay_because");
   if (!relay_because) return pass_on(relay_because);
   result.relay_because = *relay_because;
   auto list = map.find("blocks");

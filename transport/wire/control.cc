@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "base/printable.h"
 #include "base/start_thread.h"
 
 namespace wherry {
@@ -132,12 +133,13 @@ std::chrono::microseconds Control::round_trip() const {
 }
 
 std::string peer_text(std::span<const uint8_t> body) {
-  constexpr size_t kLongest = 1000;
-  std::string text;
-  for (uint8_t byte : body.first(std::min(body.size(), kLongest))) {
-    text += byte < 0x20 || byte == 0x7f ? ' ' : byte < 0x80 ? static_cast<char>(byte) : '?';
-  }
-  return text;
+  return printable({reinterpret_cast<const char*>(body.data()), body.size()});
+}
+
+Result<std::string> peer_text(const nlohmann::json& map, const char* key) {
+  auto text = member<std::string>(map, key);
+  if (!text) return text;
+  return printable(*text);
 }
 
 Result<nlohmann::json> read_map(std::span<const uint8_t> body, const std::string& peer) {

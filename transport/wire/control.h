@@ -60,7 +60,7 @@ class Control {
   std::atomic<bool> given_up_ = false;
 };
 
-// Text from the peer, made safe to print and to report: bounded, ASCII, without control characters.
+// The peer's text, printable (base/printable.h).
 std::string peer_text(std::span<const uint8_t> body);
 
 // A CBOR map from the peer; anything else is an error.
@@ -81,6 +81,9 @@ Result<T> member(const nlohmann::json& map, const char* key) {
   }
   return fail("the peer's message has no valid \"{}\"", key);
 }
+
+// A required member of a map that is text for people: printable.
+Result<std::string> peer_text(const nlohmann::json& map, const char* key);
 
 // A required member of a map that is a list of numbers of type T.
 template <class T>

@@ -220,6 +220,42 @@ TEST(Qmp, SomethingElseThanQmpIsRefused) {
   EXPECT_ERROR(Qmp::connect(monitor.path(), kLong), monitor.path(), "not a QMP monitor");
 }
 
+// The JSON library recurses for each level when it copies or prints: so deep, it would run out of stack.
+TEST(Qmp, WhatIsNestedTooDeepIsLeftOut) {
+  FakeMonitor monitor([](Peer& peer) {
+    peer.negotiate();
+    const json command = peer.hear();
+    constexpr size_t kDeep = 1'000'000;
+    const std::string deep = std::string(kDeep, '[') + std::string(kDeep, ']');
+    peer.say(fmt::format("{{\"return\": {{\"status\": \"active\", \"ram\": {}}}, \"id\": {}}}\n", deep,
+                         command["id"].get<uint64_t>()));
+    peer.wait_for_end();
+  });
+  auto qmp = connected(monitor);
+  ASSERT_TRUE(qmp);
+  const auto answer = qmp->execute("query-migrate", {}, kLong);
+  ASSERT_TRUE(answer) << answer.error().message;
+  const json copy = *answer;
+  EXPECT_EQ(copy.value("status", ""), "active");
+  EXPECT_LT(copy.dump().size(), 1000u);
+}
+
+TEST(Qmp, WhatAQemuSaysIsPrintable) {
+  FakeMonitor monitor([](Peer& peer) {
+    peer.negotiate();
+    const json command = peer.hear();
+    peer.say(json{{"error", {{"class", "GenericError"}, {"desc", "no\nwherry: yes\x1b[2K"}}},
+                  {"id", command["id"]}}
+                 .dump() +
+             "\n");
+    peer.wait_for_end();
+  });
+  auto qmp = connected(monitor);
+  ASSERT_TRUE(qmp);
+  const auto answer = qmp->execute("stop", {}, kLong);
+  EXPECT_ERROR(answer, "stop", "no\\nwherry: yes\\x1b[2K");
+}
+
 TEST(Qmp, EofInTheMiddle) {
   FakeMonitor monitor([](Peer& peer) {
     peer.negotiate();

@@ -69,6 +69,33 @@ TEST_F(GuestHandoverTest, OneThatRunsThereAlreadyIsNotTold) {
   EXPECT_TRUE(handover_.ran_there());
 }
 
+TEST_F(GuestHandoverTest, OneThatTakesItsTimeIsWaitedFor) {
+  ASSERT_TRUE(handover_.begin("to"));
+  destination_.guest_is({"inmigrate", "inmigrate", "inmigrate", "running"});
+  EXPECT_TRUE(handover_.resume_there());
+  EXPECT_TRUE(handover_.ran_there());
+}
+
+TEST_F(GuestHandoverTest, OneThatDoesNotGoOnIsNotWaitedForForEver) {
+  for (const char* status : {"inmigrate", "paused"}) {
+    GuestHandover handover(side(source_), side(destination_));
+    destination_.guest_is({"inmigrate"});
+    ASSERT_TRUE(handover.begin("to"));
+    destination_.guest_is({status});
+    destination_.events.push_back({"MIGRATION", {}, 1});
+    EXPECT_ERROR(handover.resume_there(), "(cont)");
+    EXPECT_FALSE(handover.ran_there());
+  }
+}
+
+TEST_F(GuestHandoverTest, AQemuThatAnswersWithSomethingElseIsAnError) {
+  for (const nlohmann::json& answer :
+       {nlohmann::json::array(), nlohmann::json("running"), nlohmann::json{{"status", 7}}}) {
+    source_.answers["query-status"].assign(1, answer);
+    EXPECT_ERROR(handover_.begin("to"), "query-status");
+  }
+}
+
 TEST_F(GuestHandoverTest, NobodyTakesABoundGuestOver) {
   source_.guest_is({"debug"});
   EXPECT_ERROR(handover_.begin("to"), "debug");
