@@ -25,6 +25,7 @@
 
 #include "compression/content_index.h"
 #include "compression/kept_copies.h"
+#include "compression/keyed_hash.h"
 #include "compression/line_delta.h"
 #include "compression/page_batch.h"
 
@@ -36,12 +37,15 @@ uint64_t default_history(const PageSpace& space);
 
 class PageHistory {
  public:
-  // `budget` in bytes; without one, the default for the guest.
-  explicit PageHistory(std::optional<uint64_t> budget = std::nullopt) : wanted_(budget) {}
+  // `budget` in bytes; without one, the default for the guest. Pages are hashed with `secret`.
+  explicit PageHistory(std::optional<uint64_t> budget = std::nullopt,
+                       const PageSecret& secret = draw_secret())
+      : secret_(secret), wanted_(budget) {}
 
   // Sets which pages there are. To be called before any page is used; only the first call has an effect.
   void set_space(const PageSpace& space);
   uint32_t page_size() const { return page_size_; }
+  const PageSecret& secret() const { return secret_; }
 
   // The destination can read the pages of these blocks that it was sent. Numbers without a block are ignored.
   // Only the first call of this or of refer_to_copies() has an effect.
@@ -106,6 +110,7 @@ class PageHistory {
   void make_copies(uint64_t bytes);
   bool unchanged(const KnownPage& known) const;
 
+  const PageSecret secret_;
   const std::optional<uint64_t> wanted_;
   std::atomic<uint64_t> budget_ = 0;
   uint32_t page_size_ = 0;

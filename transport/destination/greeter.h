@@ -27,6 +27,7 @@
 #include "base/failure.h"
 #include "base/fd.h"
 #include "base/result.h"
+#include "compression/keyed_hash.h"
 #include "transport/fabric/fabric_domain.h"
 #include "transport/lane/lane.h"
 #include "transport/lane/slots.h"
@@ -47,6 +48,7 @@ class Greeter {
     std::unique_ptr<Control> control;
     std::vector<Lane> lanes;
     std::chrono::seconds silence{0};                   // for which it waits for a peer that it cannot reach
+    PageSecret secret{};                               // that it hashes pages with
     nlohmann::json wishes = nlohmann::json::object();  // of its glue
   };
   // A source has come back for the last word, and has heard that many bytes. Called by its caller's thread.

@@ -22,6 +22,7 @@
 
 #include "base/result.h"
 #include "compression/copy_mirror.h"
+#include "compression/keyed_hash.h"
 #include "compression/page_batch.h"
 #include "transport/destination/landing_site.h"
 #include "transport/flow/epoch_gate.h"
@@ -46,8 +47,9 @@ class GuestPages {
 
   explicit GuestPages(LandingSite& site) : site_(site) {}
 
-  // The RAM blocks that batches refer to. Once: a second list is the peer's error.
-  Result<> name_blocks(const GuestBlocks& blocks);
+  // The RAM blocks that batches refer to, and the secret that the source hashes their pages with. Once: a
+  // second list is the peer's error.
+  Result<> name_blocks(const GuestBlocks& blocks, const PageSecret& secret);
   // Waits for the blocks; null when the session is over.
   const PageSpace* wait_blocks();
   // The guest RAM that pages may be written to, once the blocks are known.
@@ -85,6 +87,7 @@ class GuestPages {
   // What is set up when the blocks are known, and stays.
   struct Ground {
     PageSpace space;
+    PageSecret secret;
     std::unique_ptr<Placement> placement;
     std::unique_ptr<CopyMirror> copies;  // null where there is a placement
   };

@@ -48,9 +48,9 @@ TEST_F(GreeterTest, GarbageIsRefusedAndTheWaitingGoesOn) {
 TEST_F(GreeterTest, APeerOfAnotherWireVersionIsRefusedByNumber) {
   RawConnection other(where());
   HeaderBytes hello = encode_header({.type = FrameType::hello}, {});
-  hello[4] = 2;
+  hello[4] = 1;
   ASSERT_TRUE(other.send_bytes(hello));
-  EXPECT_NE(other.refusal().find("speaks version 2 of the wire format, this Wherry speaks 1"),
+  EXPECT_NE(other.refusal().find("the peer speaks version 1 of the wire format: update Wherry there"),
             std::string::npos);
   establish(1);
 }
@@ -82,6 +82,31 @@ TEST_F(GreeterTest, AHelloOutOfBoundsIsRefused) {
     ASSERT_TRUE(other.send(FrameType::hello, hello));
     EXPECT_EQ(other.refusal(), "the hello lacks a sound number of lanes or seconds of silence")
         << key << value;
+  }
+  establish(1);
+}
+
+TEST_F(GreeterTest, AHelloWithoutASoundSecretIsRefused) {
+  json too_large(test::kSampleSecret);
+  too_large.back() = 256u;
+  json negative(test::kSampleSecret);
+  negative.front() = -1;
+  const std::vector<json> wrong = {nullptr,
+                                   7u,
+                                   "secret",
+                                   json::array(),
+                                   std::vector<uint8_t>(kSecretBytes - 1),
+                                   std::vector<uint8_t>(kSecretBytes + 1),
+                                   too_large,
+                                   negative};
+  json hello = test::sound_hello(1);
+  hello.erase("secret");
+  for (size_t i = 0;; ++i) {
+    RawConnection other(where());
+    ASSERT_TRUE(other.send(FrameType::hello, hello));
+    EXPECT_EQ(other.refusal(), "the hello lacks a secret of 384 bytes") << hello["secret"];
+    if (i == wrong.size()) break;
+    hello["secret"] = wrong[i];
   }
   establish(1);
 }
@@ -331,6 +356,9 @@ TEST_F(GreeterAlone, HandsOutASourceWithAllItsLanes) {
   RawConnection control(where());
   json hello = test::sound_hello(2);
   hello["silence_s"] = 7u;
+  PageSecret secret = test::kSampleSecret;
+  secret.back() = 99;
+  hello["secret"] = secret;
   hello["wishes"] = {{"placement", "relay"}};
   ASSERT_TRUE(control.send(FrameType::hello, hello));
   auto welcome = control.receive(FrameType::welcome);
@@ -345,6 +373,7 @@ TEST_F(GreeterAlone, HandsOutASourceWithAllItsLanes) {
   auto source = greeter_.await_source();
   ASSERT_TRUE(source) << source.error().message;
   EXPECT_EQ(source->silence.count(), 7);
+  EXPECT_EQ(source->secret, secret);
   EXPECT_EQ(source->wishes, hello["wishes"]);
   ASSERT_EQ(source->lanes.size(), 2u);
   ASSERT_TRUE(source->control->send({.type = FrameType::may_be_there}));

@@ -26,7 +26,8 @@ TEST_F(GuestPagesTest, NamesTheBlocksWhosePagesArePlaced) {
 
 TEST_F(GuestPagesTest, BlocksAreNamedOnce) {
   begin({4});
-  EXPECT_ERROR(landing_->guest().name_blocks(test::model_blocks({4})), "named its RAM blocks twice");
+  EXPECT_ERROR(landing_->guest().name_blocks(test::model_blocks({4}), test::kSampleSecret),
+               "named its RAM blocks twice");
   EXPECT_EQ(site_.times_blocks(), 1) << "the site must not hear of the second";
 }
 

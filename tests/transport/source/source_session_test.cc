@@ -70,6 +70,24 @@ TEST_F(SourceTest, SaysHelloOnEachConnection) {
   EXPECT_EQ(raw_.hello.value("route", ""), "host/1");
 }
 
+TEST_F(SourceTest, EachSessionDrawsASecretOfItsOwn) {
+  std::set<json> secrets;
+  for (int i = 0; i < 3; ++i) {
+    std::thread hearing([this] {
+      test::RawConnection control = raw_.accept();
+      auto hello = control.receive(FrameType::hello);
+      ASSERT_TRUE(hello);
+      raw_.hello = hello->map();
+    });
+    EXPECT_FALSE(connect());
+    hearing.join();
+    auto secret = numbers<uint8_t>(raw_.hello, "secret");
+    ASSERT_TRUE(secret) << secret.error().message;
+    EXPECT_EQ(secret->size(), kSecretBytes);
+    EXPECT_TRUE(secrets.insert(*secret).second);
+  }
+}
+
 TEST_F(SourceTest, ARefusalBecomesTheError) {
   expect_no_session(
       [](test::RawConnection& control) {
@@ -113,14 +131,18 @@ TEST_F(SourceTest, AWelcomeWithoutATokenIsAnError) {
   answering.join();
 }
 
-TEST_F(SourceTest, APeerOfAnotherVersionIsNamed) {
-  expect_no_session(
-      [](test::RawConnection& control) {
-        HeaderBytes bytes = encode_header({.type = FrameType::welcome}, {});
-        bytes[4] = 9;
-        (void)control.send_bytes(bytes);
-      },
-      "speaks version 9");
+// It refuses in its own version, so what it says cannot be read.
+TEST_F(SourceTest, APeerOfAnotherVersionIsNamedWithWhatToUpdate) {
+  for (const uint8_t version : {1, 9}) {
+    expect_no_session(
+        [version](test::RawConnection& control) {
+          HeaderBytes bytes = encode_header({.type = FrameType::refuse}, {});
+          bytes[4] = version;
+          (void)control.send_bytes(bytes);
+        },
+        fmt::format(": the peer speaks version {} of the wire format: update Wherry {}", version,
+                    version == 1 ? "there" : "here"));
+  }
 }
 
 TEST_F(SourceTest, APeerThatHangsUpIsAnError) {
