@@ -1,6 +1,6 @@
-// Finding out what to send of a page, and rebuilding it: zero scan, line deltas, patches. The results are
-// bytes of pages a second on one core. Pages are taken in turn from 64 MiB, more than fits the caches next to
-// the core. Pages that changed did so in 64 bytes at a random place.
+// Finding out what to send of a page, and rebuilding it: zero scan, hashes, line deltas, patches. The results
+// are bytes of pages a second on one core. Pages are taken in turn from 64 MiB, more than fits the caches
+// next to the core. Pages that changed did so in 64 bytes at a random place.
 #include <benchmark/benchmark.h>
 
 #include <random>
@@ -8,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "compression/keyed_hash.h"
 #include "compression/line_delta.h"
+#include "compression/page_digest.h"
 #include "compression/page_patch.h"
 #include "compression/zero_scan.h"
 
@@ -24,6 +26,8 @@ struct alignas(kPageSize) Page {
   uint8_t bytes[kPageSize];
 };
 using Pages = std::vector<Page>;
+
+const PageSecret kSecret = draw_secret();
 
 // Calls visit(i) for one page in each iteration, for all pages in turn, over and over.
 template <class Visit>
@@ -116,22 +120,36 @@ BENCHMARK(zero_scan_of_data);
 void line_hash(benchmark::State& state) {
   LineHashes hashes;
   visit_pages(state, kMany, [&](size_t i) {
-    hash_lines(change().after[i].bytes, kPageSize, hashes);
+    hash_lines(change().after[i].bytes, kPageSize, kSecret, hashes);
     benchmark::DoNotOptimize(hashes);
   });
 }
 BENCHMARK(line_hash);
 
+void content_hash(benchmark::State& state) {
+  visit_pages(state, kMany, [&](size_t i) {
+    benchmark::DoNotOptimize(hash_content(change().after[i].bytes, kPageSize, kSecret));
+  });
+}
+BENCHMARK(content_hash);
+
+void digest(benchmark::State& state) {
+  visit_pages(state, kMany, [&](size_t i) {
+    benchmark::DoNotOptimize(digest_page(change().after[i].bytes, kPageSize).has_value());
+  });
+}
+BENCHMARK(digest);
+
 void line_encode(benchmark::State& state) {
   std::vector<LineHashes> hashes(kMany);
-  for (size_t i = 0; i < kMany; ++i) hash_lines(change().before[i].bytes, kPageSize, hashes[i]);
+  for (size_t i = 0; i < kMany; ++i) hash_lines(change().before[i].bytes, kPageSize, kSecret, hashes[i]);
   std::vector<uint8_t> out(lines_size(~uint64_t{0}, kPageSize));
   // Takes both versions in turn, so that a page has changed each time it comes.
   const Pages* now = &change().before;
   visit_pages(state, kMany, [&](size_t i) {
     if (i == 0) now = now == &change().after ? &change().before : &change().after;
     const uint8_t* page = (*now)[i].bytes;
-    put_lines(page, kPageSize, changed_lines(page, kPageSize, hashes[i]), out.data());
+    put_lines(page, kPageSize, changed_lines(page, kPageSize, kSecret, hashes[i]), kSecret, out.data());
     benchmark::ClobberMemory();
   });
 }
@@ -142,12 +160,12 @@ std::vector<uint8_t> all_lines() {
   std::vector<uint8_t> encoded;
   LineHashes hashes;
   for (size_t i = 0; i < kMany; ++i) {
-    hash_lines(change().before[i].bytes, kPageSize, hashes);
+    hash_lines(change().before[i].bytes, kPageSize, kSecret, hashes);
     const uint8_t* page = change().after[i].bytes;
-    const uint64_t changed = changed_lines(page, kPageSize, hashes);
+    const uint64_t changed = changed_lines(page, kPageSize, kSecret, hashes);
     const size_t start = encoded.size();
     encoded.resize(start + lines_size(changed, kPageSize));
-    put_lines(page, kPageSize, changed, &encoded[start]);
+    put_lines(page, kPageSize, changed, kSecret, &encoded[start]);
   }
   return encoded;
 }
@@ -161,7 +179,7 @@ void decode_lines(benchmark::State& state, uint8_t* out) {
     if (i == 0) rest = encoded;
     uint8_t* page = pages[i].bytes;
     auto length = lines_length(rest, kPageSize);
-    if (!length || !apply_lines(rest.data(), page, kPageSize, out ? out : page)) {
+    if (!length || !apply_lines(rest.data(), page, kPageSize, kSecret, out ? out : page)) {
       return state.SkipWithError("the page did not come out right");
     }
     rest = rest.subspan(*length);

@@ -1,6 +1,5 @@
 #include "compression/batch_decoder.h"
 
-#include <xxhash.h>
 #include <zstd.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "compression/line_delta.h"
+#include "compression/page_digest.h"
 #include "compression/page_patch.h"
 #include "compression/page_reference.h"
 
@@ -36,7 +36,7 @@ Result<size_t> length_of(PageKind kind, std::span<const uint8_t> bytes, uint32_t
 // Builds the whole page in `page` from `said`, its encoded form. False: the base is not what the source
 // assumed.
 Result<bool> resolve_by_memory(PageKind kind, PageReference to, const uint8_t* said, const PageSpace& space,
-                               const PageBases& bases, uint8_t* page) {
+                               const PageSecret& secret, const PageBases& bases, uint8_t* page) {
   if (kind == PageKind::same) {
     to = get_reference(said);
     if (!space.contains({to.block, kind, 1, to.page})) {
@@ -45,11 +45,11 @@ Result<bool> resolve_by_memory(PageKind kind, PageReference to, const uint8_t* s
   }
   auto base = bases.base(to.block, to.page, space.page_size, page);
   if (!base) return pass_on(base);
-  if (kind == PageKind::same) return copy_referred(*base, to.content, space.page_size, page);
-  if (kind == PageKind::lines) return apply_lines(said, *base, space.page_size, page);
+  if (kind == PageKind::same) return copy_referred(*base, to.content, space.page_size, secret, page);
+  if (kind == PageKind::lines) return apply_lines(said, *base, space.page_size, secret, page);
   if (*base != page) std::memcpy(page, *base, space.page_size);
   apply_patch(said + kSumBytes, page);
-  return XXH3_64bits(page, space.page_size) == get_le(said, kSumBytes);
+  return hash_page(page, space.page_size, secret) == get_le(said, kSumBytes);
 }
 
 }  // namespace
@@ -85,7 +85,7 @@ Result<> view(PageBatch& batch, std::span<const uint8_t> plain, std::span<const 
     }
   }
   batch.sums = sums ? plain.data() : nullptr;
-  if (plain.size() != (sums ? batch.data.size() * sizeof(uint64_t) : 0) || !raw.empty()) {
+  if (plain.size() != (sums ? batch.data.size() * kDigestBytes : 0) || !raw.empty()) {
     return fail("a batch is longer or shorter than its table says");
   }
   return {};
@@ -102,8 +102,8 @@ bool has_copies(const PageBatch& batch) {
   });
 }
 
-Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageBases* bases, CopyMirror* copies,
-                     std::vector<uint8_t>& scratch) {
+Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageSecret& secret,
+                     const PageBases* bases, CopyMirror* copies, std::vector<uint8_t>& scratch) {
   const size_t page_size = batch.page_size;
   scratch.resize(batch.data.size() * page_size);
   size_t next = 0;
@@ -131,7 +131,7 @@ Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageBases* 
         const uint64_t sum = get_le(said + kPlaceBytes, kSumBytes);
         fits = copies->patch(place, run.block, index, said + ahead(run.kind), sum, page) && fits;
       } else {
-        auto whole = resolve_by_memory(run.kind, {run.block, index, {}}, said, space, *bases, page);
+        auto whole = resolve_by_memory(run.kind, {run.block, index, {}}, said, space, secret, *bases, page);
         if (!whole) return whole;
         fits = fits && *whole;
       }
@@ -148,8 +148,9 @@ Result<> check_sums(const PageBatch& batch) {
   for (const PageRun& run : batch.runs) {
     if (run.kind == PageKind::zero) continue;
     for (uint64_t index = run.first; index < run.first + run.count; ++index, ++next) {
-      if (XXH3_64bits(batch.data[next], batch.page_size) !=
-          get_le(batch.sums + next * kSumBytes, kSumBytes)) {
+      auto digest = digest_page(batch.data[next], batch.page_size);
+      if (!digest) return pass_on(digest);
+      if (std::memcmp(digest->data(), batch.sums + next * kDigestBytes, kDigestBytes) != 0) {
         return fail("page {} of RAM block number {} is not what the source sent", index, run.block);
       }
     }

@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "compression/batch_encoder.h"
 #include "compression/copy_mirror.h"
+#include "compression/keyed_hash.h"
 #include "compression/page_batch.h"
 
 namespace wherry {
@@ -34,7 +35,7 @@ class BatchDecoder {
 };
 
 // Sets the page views of a batch whose runs were read from its table. `plain` is the unpacked pack, `raw` the
-// bytes that follow the pack. With `sums`, `plain` ends with a hash of each page.
+// bytes that follow the pack. With `sums`, `plain` ends with a digest of each page.
 Result<> view(PageBatch& batch, std::span<const uint8_t> plain, std::span<const uint8_t> raw, bool sums);
 
 // Whether a batch has pages that are encoded relative to pages that the destination holds.
@@ -51,16 +52,16 @@ class PageBases {
                                       uint8_t* scratch) const = 0;
 };
 
-// Builds a whole page, in `scratch`, for each page that is encoded relative to another. `bases` gives access
-// to guest memory, null if it cannot be read. `copies` holds the copies that are kept, null if there are
-// none. Pages that come with the order to keep a copy are stored there. All these pages are of the kind raw
-// afterwards.
+// Builds a whole page, in `scratch`, for each page that is encoded relative to another. `secret` is the
+// source's. `bases` gives access to guest memory, null if it cannot be read. `copies` holds the copies that
+// are kept, null if there are none. Pages that come with the order to keep a copy are stored there. All these
+// pages are of the kind raw afterwards.
 //
 // False: the base of a page is not what the source assumed, so the batch has to come again with whole pages.
 // That is not an error. Two different lines had the same hash; or the page that another refers to was sent
 // anew and has landed already; or QEMU sent a page twice in an epoch, as 7.2 does.
-Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageBases* bases, CopyMirror* copies,
-                     std::vector<uint8_t>& scratch);
+Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageSecret& secret,
+                     const PageBases* bases, CopyMirror* copies, std::vector<uint8_t>& scratch);
 
 // If the batch carries sums, compares whole pages with them. The error names the page's index and its block's
 // number.

@@ -1,6 +1,5 @@
 #include "compression/batch_encoder.h"
 
-#include <xxhash.h>
 #include <zstd.h>
 
 #include <array>
@@ -10,6 +9,7 @@
 #include "base/bytes.h"
 #include "compression/batch_table.h"
 #include "compression/copy_mirror.h"
+#include "compression/keyed_hash.h"
 #include "compression/line_delta.h"
 #include "compression/page_patch.h"
 #include "compression/page_reference.h"
@@ -62,18 +62,18 @@ PageKind BatchEncoder::append_changes(uint16_t block, uint64_t index, const uint
     return PageKind::raw;
   }
   if (!history_->refers(block, index)) {
-    hash_lines(page, page_size_, *hashes);
+    hash_lines(page, page_size_, history_->secret(), *hashes);
     history_->remember(block, index);
     if (history_->readable(block))
       copy_page(history_->copies().admit(block, index, epoch_, false), block, index, page);
     return PageKind::raw;
   }
-  const uint64_t changed = changed_lines(page, page_size_, *hashes);
+  const uint64_t changed = changed_lines(page, page_size_, history_->secret(), *hashes);
   const bool patched = append_patch(block, index, page);
   history_->remember(block, index, changed != 0);
   if (patched) return PageKind::patch;
   if (std::popcount(changed) > kMostLines) return PageKind::raw;
-  put_lines(page, page_size_, changed, plain_.get() + plain_size_);
+  put_lines(page, page_size_, changed, history_->secret(), plain_.get() + plain_size_);
   plain_size_ += lines_size(changed, page_size_);
   return PageKind::lines;
 }
@@ -91,7 +91,7 @@ bool BatchEncoder::append_patch(uint16_t block, uint64_t index, const uint8_t* p
   }
   copy_page(copy, block, index, page);
   if (size == 0) return false;
-  append_number(XXH3_64bits(page, page_size_), kSumBytes);
+  append_number(hash_page(page, page_size_, history_->secret()), kSumBytes);
   plain_size_ += size;
   return true;
 }
@@ -121,7 +121,7 @@ PageKind BatchEncoder::append_copied(uint16_t block, uint64_t index, const uint8
     return PageKind::keep;
   }
   append_number(copy.place, kPlaceBytes);
-  append_number(XXH3_64bits(page, page_size_), kSumBytes);
+  append_number(hash_page(page, page_size_, history_->secret()), kSumBytes);
   plain_size_ += size;
   return PageKind::kept;
 }
@@ -153,7 +153,7 @@ std::span<uint8_t> BatchEncoder::room_for_patch(size_t ahead) {
 // is sent whole, and later pages can refer to it.
 bool BatchEncoder::append_same(uint16_t block, uint64_t index, const uint8_t* page, EncodedBatch& out) {
   if (!history_->readable(block)) return false;
-  const ContentHash content = hash_content(page, page_size_);
+  const ContentHash content = hash_content(page, page_size_, history_->secret());
   if (const auto equal = history_->find(content.low)) {
     put_reference({static_cast<uint16_t>(equal->block), equal->page, content}, plain_.get() + plain_size_);
     plain_size_ += kReferenceBytes;
@@ -186,8 +186,8 @@ PageKind BatchEncoder::encode_page(uint16_t block, uint64_t index, const uint8_t
   return PageKind::packed;
 }
 
-void BatchEncoder::encode(const PageBatch& batch, uint32_t epoch, const Encoding& encoding, EncodedBatch& out,
-                          std::span<const CopiedPage> copied) {
+Result<> BatchEncoder::encode(const PageBatch& batch, uint32_t epoch, const Encoding& encoding,
+                              EncodedBatch& out, std::span<const CopiedPage> copied) {
   page_size_ = batch.page_size;
   epoch_ = epoch;
   page_ = 0;
@@ -222,7 +222,11 @@ void BatchEncoder::encode(const PageBatch& batch, uint32_t epoch, const Encoding
       const bool whole = kind == PageKind::packed || kind == PageKind::keep;
       out.counts.zstd += whole && encoding.level;
       out.counts.raw += kind == PageKind::raw || (whole && !encoding.level);
-      if (kind != PageKind::zero && encoding.sums) sums_.push_back(XXH3_64bits(page, page_size_));
+      if (kind != PageKind::zero && encoding.sums) {
+        auto digest = digest_page(page, page_size_);
+        if (!digest) return pass_on(digest);
+        sums_.push_back(*digest);
+      }
       if (kind != PageKind::raw) continue;
       // Pages of a multifd packet are adjacent in memory: one view covers them all.
       if (!raw_.empty() && raw_.back().data() + raw_.back().size() == page) {
@@ -232,9 +236,10 @@ void BatchEncoder::encode(const PageBatch& batch, uint32_t epoch, const Encoding
       }
     }
   }
-  for (const uint64_t sum : sums_) append_number(sum, kSumBytes);
+  for (const PageDigest& sum : sums_) append(sum.data(), sum.size());
   put_table(runs_, out.table);
   close_pack(encoding, out);
+  return {};
 }
 
 void BatchEncoder::close_pack(const Encoding& encoding, EncodedBatch& out) {

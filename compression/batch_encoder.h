@@ -19,13 +19,15 @@
 #include <span>
 #include <vector>
 
+#include "base/result.h"
 #include "compression/page_batch.h"
+#include "compression/page_digest.h"
 #include "compression/page_history.h"
 
 namespace wherry {
 
 // How many bytes a pack unpacks to at most: the pages of a batch, and what is stored with each.
-inline constexpr uint32_t kMostPlain = kBatchBytes + 16 * 1024;
+inline constexpr uint32_t kMostPlain = kBatchBytes + 32 * 1024;
 
 // How to encode.
 struct Encoding {
@@ -36,7 +38,7 @@ struct Encoding {
   };
   History history = History::untouched;
   std::optional<int> level;  // of zstd; none: nothing is compressed
-  bool sums = false;         // a hash of each page, for the destination to check
+  bool sums = false;         // a digest of each page, for the destination to check
 
   bool operator==(const Encoding&) const = default;
 };
@@ -87,9 +89,10 @@ class BatchEncoder {
   ~BatchEncoder();
 
   // `epoch` is that of the batch. `copied` is for a batch that was encoded before and is sent again in full,
-  // with an untouched history: its pages of which the destination has to have a copy afterwards.
-  void encode(const PageBatch& batch, uint32_t epoch, const Encoding& encoding, EncodedBatch& out,
-              std::span<const CopiedPage> copied = {});
+  // with an untouched history: its pages of which the destination has to have a copy afterwards. Fails only
+  // where pages cannot be digested.
+  Result<> encode(const PageBatch& batch, uint32_t epoch, const Encoding& encoding, EncodedBatch& out,
+                  std::span<const CopiedPage> copied = {});
   // Compresses bytes that are not pages. Empty if that does not pay. Valid until the next call.
   std::span<const uint8_t> pack(std::span<const uint8_t> bytes, int level);
 
@@ -117,7 +120,7 @@ class BatchEncoder {
   uint32_t page_ = 0;  // number of the page being encoded, among those that carry bytes
   std::vector<PageRun> runs_;
   std::vector<std::span<const uint8_t>> raw_;
-  std::vector<uint64_t> sums_;
+  std::vector<PageDigest> sums_;
   std::unique_ptr<uint8_t[]> plain_;
   size_t plain_size_ = 0;
   std::unique_ptr<uint8_t[]> packed_;

@@ -17,7 +17,7 @@ struct Compression {
   Mode mode = Mode::automatic;
   std::optional<int> level;         // of zstd; none: the one that is best as measured
   std::optional<uint64_t> history;  // bytes for remembering pages; none: PageHistory's default
-  bool verify = false;              // each page is sent with a hash, which the destination checks
+  bool verify = false;              // each page is sent with its SHA-256, which the destination checks
 };
 
 }  // namespace wherry

@@ -18,7 +18,7 @@ namespace wherry {
 
 // A page and its content. 40 bits number more pages than a machine can address.
 struct KnownPage {
-  uint64_t content = 0;  // low half of its XXH3-128
+  uint64_t content = 0;  // low half of its hash (keyed_hash.h)
   uint64_t page : 40 = 0;
   uint64_t block : 16 = 0;
   uint64_t version : 8 = 0;

@@ -1,7 +1,5 @@
 #include "compression/copy_mirror.h"
 
-#include <xxhash.h>
-
 #include <cstring>
 
 #include "compression/page_patch.h"
@@ -31,7 +29,7 @@ bool CopyMirror::patch(uint32_t place, uint16_t block, uint64_t index, const uin
   uint8_t* copy = copies_[place].bytes.get();
   apply_patch(patch, copy);
   std::memcpy(page, copy, page_size_);
-  return XXH3_64bits(page, page_size_) == sum;
+  return hash_page(page, page_size_, secret_) == sum;
 }
 
 uint64_t CopyMirror::bytes() const {

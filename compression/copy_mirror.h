@@ -11,18 +11,20 @@
 
 #include "base/mutex.h"
 #include "base/result.h"
+#include "compression/keyed_hash.h"
 
 namespace wherry {
 
 class CopyMirror {
  public:
-  // Places are 0 to capacity - 1.
-  CopyMirror(uint64_t capacity, uint32_t page_size) : capacity_(capacity), page_size_(page_size) {}
+  // Places are 0 to capacity - 1. `secret` is the source's.
+  CopyMirror(uint64_t capacity, uint32_t page_size, const PageSecret& secret)
+      : capacity_(capacity), page_size_(page_size), secret_(secret) {}
 
   // From now on the place holds this page. Fails if there is no such place.
   Result<> keep(uint32_t place, uint16_t block, uint64_t index, const uint8_t* page);
   // Applies a patch to the page at a place, and copies the result to `page`. The patch must have passed
-  // patch_length() (page_patch.h). False: the place holds another page, or the result's XXH3-64 is not `sum`.
+  // patch_length() (page_patch.h). False: the place holds another page, or the result does not hash to `sum`.
   bool patch(uint32_t place, uint16_t block, uint64_t index, const uint8_t* patch, uint64_t sum,
              uint8_t* page);
 
@@ -38,6 +40,7 @@ class CopyMirror {
 
   const uint64_t capacity_;
   const uint32_t page_size_;
+  const PageSecret secret_;
   mutable Mutex mutex_;
   std::vector<Copy> copies_ WHERRY_GUARDED_BY(mutex_);
   uint64_t used_ WHERRY_GUARDED_BY(mutex_) = 0;

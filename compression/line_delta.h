@@ -7,7 +7,7 @@
 //
 // The encoded form of a page, little-endian:
 //   u64 bitmap   bit i set: line i follows
-//   u64 sum      XXH3-64 (seed 0) of the whole new page
+//   u64 sum      hash_page() of the whole new page (keyed_hash.h)
 //   the lines that follow, in order
 //
 // page_size is in bytes, a power of two from 1024 to 65536. A page must not change during a call, nor between
@@ -21,13 +21,14 @@
 #include <span>
 
 #include "base/result.h"
+#include "compression/keyed_hash.h"
 
 namespace wherry {
 
 inline constexpr uint32_t kPageLines = 64;
 
-// The hashes of the lines of one page. Another build may compute them differently, so they are not for the
-// wire.
+// The hashes of the lines of one page, under the second half of the secret. Another build may compute them
+// differently, so they are not for the wire.
 struct LineHashes {
   // Bits 0 to 15 of each hash in `low`, 16 to 23 in `high`.
   std::array<uint16_t, kPageLines> low;
@@ -37,14 +38,15 @@ struct LineHashes {
 };
 static_assert(sizeof(LineHashes) == kPageLines * 3);
 
-void hash_lines(const uint8_t* page, uint32_t page_size, LineHashes& hashes);
+void hash_lines(const uint8_t* page, uint32_t page_size, const PageSecret& secret, LineHashes& hashes);
 
 // Returns the bitmap of the lines that differ from `hashes`, and sets `hashes` to those of `page`.
-uint64_t changed_lines(const uint8_t* page, uint32_t page_size, LineHashes& hashes);
+uint64_t changed_lines(const uint8_t* page, uint32_t page_size, const PageSecret& secret, LineHashes& hashes);
 
 // How many bytes put_lines() writes.
 size_t lines_size(uint64_t bitmap, uint32_t page_size);
-void put_lines(const uint8_t* page, uint32_t page_size, uint64_t bitmap, uint8_t* out);
+void put_lines(const uint8_t* page, uint32_t page_size, uint64_t bitmap, const PageSecret& secret,
+               uint8_t* out);
 
 // How many bytes the encoded page at the start of `encoded` takes. Fails if they are not all there.
 Result<size_t> lines_length(std::span<const uint8_t> encoded, uint32_t page_size);
@@ -52,6 +54,7 @@ Result<size_t> lines_length(std::span<const uint8_t> encoded, uint32_t page_size
 // Writes `base` with its changed lines replaced to `out`. `out` can be `base`, but must not overlap it
 // otherwise. `encoded` must have passed lines_length(). Returns whether the result is the page that was sent;
 // if not, `out` holds a page that never existed. Applying it again to its result changes nothing.
-bool apply_lines(const uint8_t* encoded, const uint8_t* base, uint32_t page_size, uint8_t* out);
+bool apply_lines(const uint8_t* encoded, const uint8_t* base, uint32_t page_size, const PageSecret& secret,
+                 uint8_t* out);
 
 }  // namespace wherry

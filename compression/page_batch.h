@@ -39,7 +39,7 @@ inline bool is_reference(PageKind kind) {
 }
 
 // Lengths in bytes of what precedes a patch or a page to be kept, both little-endian: the place of the copy,
-// and the XXH3-64 of the whole page as it is now.
+// and hash_page() of the whole page as it is now (keyed_hash.h).
 inline constexpr size_t kPlaceBytes = 4;
 inline constexpr size_t kSumBytes = 8;
 
@@ -68,7 +68,7 @@ struct PageBatch {
   uint32_t page_size = 0;
   std::vector<PageRun> runs;
   std::vector<const uint8_t*> data;  // one for each page that is not zero, in order
-  const uint8_t* sums = nullptr;     // XXH3-64 of each page in `data`, little-endian; null: not sent
+  const uint8_t* sums = nullptr;     // digest of each page in `data` (page_digest.h); null: not sent
 
   bool empty() const { return runs.empty(); }
   uint32_t page_count() const { return pages_; }

@@ -36,11 +36,11 @@ void PageHistory::set_space(const PageSpace& space) {
     block->count = pages / kRegionPages + 1;
     block->regions = std::make_unique<std::atomic<Region*>[]>(block->count);
     used_ += block->count * sizeof(block->regions[0]);
-    pages_ += pages;
-    regions_ += block->count;
+    all_.pages += pages;
+    all_.regions += block->count;
     blocks_.push_back(std::move(block));
   }
-  hashes_.bytes = LazyMemory(std::min(regions_, budget_ / kHashBytes) * kHashBytes);
+  hashes_.bytes = LazyMemory(std::min(all_.regions, budget_ / kHashBytes) * kHashBytes);
 }
 
 void PageHistory::shrink(uint64_t most) {
@@ -77,7 +77,7 @@ void PageHistory::refer_to(const std::vector<uint16_t>& blocks) {
   if (bases_ != Bases::unknown) return;
   Lock lock(growing_);
   const uint64_t room = spare(sizeof(Region) + kHashBytes);
-  contents_ = std::make_unique<ContentIndex>(std::min(room, pages_ * sizeof(KnownPage)));
+  contents_ = std::make_unique<ContentIndex>(std::min(room, all_.pages * sizeof(KnownPage)));
   used_ += contents_->bytes();
   make_copies(room - contents_->bytes());
   bases_ = Bases::memory;
@@ -98,7 +98,7 @@ uint64_t PageHistory::spare(uint64_t region_bytes) const {
   const uint64_t copies =
       copies_ ? copies_->bytes() : 0;  // ahead of used_, which may grow by others meanwhile
   const uint64_t besides = used_ - copies;
-  return budget_ - std::min<uint64_t>(budget_, besides + (regions_ - owned_.size()) * region_bytes);
+  return budget_ - std::min<uint64_t>(budget_, besides + (all_.regions - owned_.size()) * region_bytes);
 }
 
 void PageHistory::make_copies(uint64_t bytes) {

@@ -34,6 +34,7 @@
 #include "base/mutex.h"
 #include "compression/content_index.h"
 #include "compression/kept_copies.h"
+#include "compression/keyed_hash.h"
 #include "compression/line_delta.h"
 #include "compression/page_batch.h"
 
@@ -48,8 +49,10 @@ uint64_t affordable_history(uint64_t taken);
 
 class PageHistory {
  public:
-  // `budget` in bytes; without one, the default for the guest.
-  explicit PageHistory(std::optional<uint64_t> budget = std::nullopt) : wanted_(budget) {}
+  // `budget` in bytes; without one, the default for the guest. Pages are hashed with `secret`.
+  explicit PageHistory(std::optional<uint64_t> budget = std::nullopt,
+                       const PageSecret& secret = draw_secret())
+      : secret_(secret), wanted_(budget) {}
 
   // Sets which pages there are. To be called before any page is used; only the first call has an effect.
   void set_space(const PageSpace& space);
@@ -57,6 +60,7 @@ class PageHistory {
   // for each page that was remembered.
   void shrink(uint64_t most);
   uint32_t page_size() const { return page_size_; }
+  const PageSecret& secret() const { return secret_; }
 
   // The destination can read the pages of these blocks that it was sent. Numbers without a block are ignored.
   // Only the first call of this or of refer_to_copies() has an effect.
@@ -112,6 +116,11 @@ class PageHistory {
     LazyMemory bytes;   // for as many regions as fit the budget
     uint64_t used = 0;  // the next region has what follows; what was given back is not used again
   };
+  // Of all blocks together.
+  struct Extent {
+    uint64_t pages = 0;
+    uint64_t regions = 0;  // whether created or not
+  };
   struct Block {
     std::unique_ptr<std::atomic<Region*>[]> regions;
     uint64_t count = 0;
@@ -128,13 +137,13 @@ class PageHistory {
   void give_hashes_back() WHERRY_REQUIRES(growing_);
   bool unchanged(const KnownPage& known) const;
 
+  const PageSecret secret_;
   const std::optional<uint64_t> wanted_;
   uint64_t most_ WHERRY_GUARDED_BY(growing_) = std::numeric_limits<uint64_t>::max();  // by shrink()
   std::atomic<uint64_t> budget_ = 0;
   uint32_t page_size_ = 0;
   std::vector<std::unique_ptr<Block>> blocks_;
-  uint64_t pages_ = 0;    // in all blocks
-  uint64_t regions_ = 0;  // in all blocks, whether created or not
+  Extent all_;
   std::atomic<bool> disabled_ = false;
   std::atomic<Bases> bases_ = Bases::unknown;
   std::unique_ptr<ContentIndex> contents_;  // this and copies_ are set before bases_

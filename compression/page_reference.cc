@@ -1,7 +1,5 @@
 #include "compression/page_reference.h"
 
-#include <xxhash.h>
-
 #include <cstring>
 
 #include "base/bytes.h"
@@ -21,11 +19,6 @@ __attribute__((no_sanitize("thread"))) void copy_changing(const uint8_t* from, u
 
 }  // namespace
 
-ContentHash hash_content(const uint8_t* page, uint32_t page_size) {
-  const XXH128_hash_t hash = XXH3_128bits(page, page_size);
-  return {hash.low64, hash.high64};
-}
-
 void put_reference(const PageReference& reference, uint8_t* out) {
   put_le(out, reference.block, 2);
   put_le(out + 2, reference.page, 6);
@@ -37,9 +30,10 @@ PageReference get_reference(const uint8_t* in) {
   return {static_cast<uint16_t>(get_le(in, 2)), get_le(in + 2, 6), {get_le(in + 8, 8), get_le(in + 16, 8)}};
 }
 
-bool copy_referred(const uint8_t* from, const ContentHash& content, uint32_t page_size, uint8_t* out) {
+bool copy_referred(const uint8_t* from, const ContentHash& content, uint32_t page_size,
+                   const PageSecret& secret, uint8_t* out) {
   if (from != out) copy_changing(from, page_size, out);
-  return hash_content(out, page_size) == content;
+  return hash_content(out, page_size, secret) == content;
 }
 
 }  // namespace wherry

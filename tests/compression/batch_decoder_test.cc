@@ -1,7 +1,6 @@
 #include "compression/batch_decoder.h"
 
 #include <gtest/gtest.h>
-#include <xxhash.h>
 #include <zstd.h>
 
 #include <cstring>
@@ -13,16 +12,20 @@
 
 #include "compression/batch_table.h"
 #include "compression/line_delta.h"
+#include "compression/page_digest.h"
 #include "compression/page_patch.h"
 #include "compression/page_reference.h"
 #include "tests/base/expect_error.h"
+#include "tests/compression/made_pages.h"
 #include "tests/compression/sample_pages.h"
+#include "tests/compression/sample_secret.h"
 
 namespace wherry {
 namespace {
 
 using test::body_of;
 using test::Bytes;
+using test::kSampleSecret;
 using test::random_page;
 using test::text_page;
 
@@ -59,13 +62,13 @@ PageBatch batch_of(std::initializer_list<PageRun> runs) {
 
 Bytes lines_of(const Bytes& page, uint64_t bitmap) {
   Bytes encoded(lines_size(bitmap, kSmallPage));
-  put_lines(page.data(), kSmallPage, bitmap, encoded.data());
+  put_lines(page.data(), kSmallPage, bitmap, kSampleSecret, encoded.data());
   return encoded;
 }
 
 Bytes reference_to(uint16_t block, uint64_t index, const Bytes& page) {
   Bytes encoded(kReferenceBytes);
-  put_reference({block, index, hash_content(page.data(), kSmallPage)}, encoded.data());
+  put_reference({block, index, hash_content(page.data(), kSmallPage, kSampleSecret)}, encoded.data());
   return encoded;
 }
 
@@ -87,9 +90,9 @@ Bytes at_place(uint32_t place, const Bytes& what) {
   return number(place, kPlaceBytes) + what;
 }
 
-// `patch` with the sum of the page that it results in.
+// `patch` with the hash of the page that it results in.
 Bytes patch_to(const Bytes& page, const Bytes& patch) {
-  return number(XXH3_64bits(page.data(), page.size()), kSumBytes) + patch;
+  return number(hash_page(page.data(), kSmallPage, kSampleSecret), kSumBytes) + patch;
 }
 
 TEST(Unpack, FillsExactlyWhatItIsTold) {
@@ -142,7 +145,7 @@ TEST(View, FindsEachPageWhereItLies) {
   const Bytes second = random_page(2, kSmallPage);
   const Bytes lines = lines_of(first, 0b101);
   const Bytes patch = Bytes(kSumBytes, 1) + Bytes{4, 0, 9, 0, 0, 'x'};
-  const Bytes plain = lines + first + patch + Bytes(5 * 8, 3);
+  const Bytes plain = lines + first + patch + Bytes(5 * kDigestBytes, 3);
   const Bytes raw = second + first;
   auto batch = batch_of({{0, PageKind::raw, 1, 9},
                          {0, PageKind::lines, 1, 1},
@@ -158,7 +161,7 @@ TEST(View, FindsEachPageWhereItLies) {
   EXPECT_EQ(batch.data[2], plain.data() + lines.size());
   EXPECT_EQ(batch.data[3], plain.data() + lines.size() + kSmallPage);
   EXPECT_EQ(batch.data[4], raw.data() + kSmallPage);
-  EXPECT_EQ(batch.sums, plain.data() + plain.size() - 40);
+  EXPECT_EQ(batch.sums, plain.data() + plain.size() - 5 * kDigestBytes);
   EXPECT_TRUE(has_references(batch));
   EXPECT_ERROR(view(batch, plain, raw, false), "longer or shorter");
 }
@@ -167,7 +170,7 @@ TEST(View, RefusesWhatIsNotAsLongAsTheTableSays) {
   const Bytes page = random_page(1, kSmallPage);
   const Bytes lines = lines_of(page, 0b11);
   for (const bool sums : {false, true}) {
-    const Bytes tail(sums ? 3 * 8 : 0);
+    const Bytes tail(sums ? 3 * kDigestBytes : 0);
     const Bytes plain = page + lines + tail;
     auto batch =
         batch_of({{0, PageKind::packed, 1, 0}, {0, PageKind::raw, 1, 1}, {0, PageKind::lines, 1, 2}});
@@ -180,7 +183,7 @@ TEST(View, RefusesWhatIsNotAsLongAsTheTableSays) {
     }
     EXPECT_ERROR(view(batch, plain + Bytes{0}, page, sums), "longer or shorter");
     EXPECT_ERROR(view(batch, plain, page + Bytes{0}, sums), "longer or shorter");
-    EXPECT_ERROR(view(batch, plain + Bytes(8), page, sums), "longer or shorter");
+    EXPECT_ERROR(view(batch, plain + Bytes(kDigestBytes), page, sums), "longer or shorter");
   }
 }
 
@@ -235,7 +238,7 @@ TEST(Resolve, MakesWholePages) {
     ASSERT_TRUE(view(batch, plain, raws, false));
     const Memory before = memory;
     Bytes scratch;
-    auto resolved = resolve(batch, kSmallSpace, &memory, nullptr, scratch);
+    auto resolved = resolve(batch, kSmallSpace, kSampleSecret, &memory, nullptr, scratch);
     ASSERT_TRUE(resolved) << resolved.error().message;
     EXPECT_TRUE(*resolved);
     EXPECT_FALSE(has_references(batch));
@@ -266,7 +269,7 @@ TEST(Resolve, AnotherBaseThanTheSourceBelievedIsNoError) {
   ASSERT_TRUE(view(batch, plain, {}, false));
   const Bytes before = memory.pages[1];
   Bytes scratch;
-  auto resolved = resolve(batch, kSmallSpace, &memory, nullptr, scratch);
+  auto resolved = resolve(batch, kSmallSpace, kSampleSecret, &memory, nullptr, scratch);
   ASSERT_TRUE(resolved) << resolved.error().message;
   EXPECT_FALSE(*resolved);
   EXPECT_EQ(memory.pages[1], before);
@@ -282,9 +285,33 @@ TEST(Resolve, AnotherPageThanTheSourceBelievedIsNoError) {
     auto batch = batch_of({{0, PageKind::same, 1, 5}});
     ASSERT_TRUE(view(batch, plain, {}, false));
     Bytes scratch;
-    auto resolved = resolve(batch, kSmallSpace, &memory, nullptr, scratch);
+    auto resolved = resolve(batch, kSmallSpace, kSampleSecret, &memory, nullptr, scratch);
     ASSERT_TRUE(resolved) << resolved.error().message;
     EXPECT_FALSE(*resolved);
+  }
+}
+
+// The destination's hashes are those of its own session only.
+TEST(Resolve, PagesThatWereHashedWithAnotherSecretComeAgain) {
+  const PageSecret other = draw_secret();
+  Memory memory;
+  const Bytes page = random_page(1, kSmallPage);
+  memory.pages[1] = page;
+  for (const auto& [kind, plain] :
+       std::vector<std::pair<PageKind, Bytes>>{{PageKind::kept, at_place(3, patch_to(page, {0, 0}))},
+                                               {PageKind::lines, lines_of(page, 1)},
+                                               {PageKind::patch, patch_to(page, {0, 0})},
+                                               {PageKind::same, reference_to(0, 1, page)}}) {
+    for (const PageSecret& secret : {kSampleSecret, other}) {
+      CopyMirror copies(10, kSmallPage, secret);
+      ASSERT_TRUE(copies.keep(3, 0, 1, page.data()));
+      auto batch = batch_of({{0, kind, 1, 1}});
+      ASSERT_TRUE(view(batch, plain, {}, false));
+      Bytes scratch;
+      auto resolved = resolve(batch, kSmallSpace, secret, &memory, &copies, scratch);
+      ASSERT_TRUE(resolved) << resolved.error().message;
+      EXPECT_EQ(*resolved, secret == kSampleSecret) << static_cast<int>(kind);
+    }
   }
 }
 
@@ -297,7 +324,7 @@ TEST(Resolve, RefusesReferencesToWhatIsNoPage) {
     ASSERT_TRUE(view(batch, plain, {}, false));
     Bytes scratch;
     const Memory memory;
-    auto resolved = resolve(batch, kSmallSpace, &memory, nullptr, scratch);
+    auto resolved = resolve(batch, kSmallSpace, kSampleSecret, &memory, nullptr, scratch);
     EXPECT_ERROR(resolved, "outside guest memory") << block << ":" << index;
   }
 }
@@ -308,21 +335,22 @@ TEST(Resolve, ABaseThatCannotBeReadIsAnError) {
   auto batch = batch_of({{1, PageKind::lines, 1, 1}});
   ASSERT_TRUE(view(batch, plain, {}, false));
   Bytes scratch;
-  EXPECT_ERROR(resolve(batch, kSmallSpace, &memory, nullptr, scratch), "block 1 cannot be read");
+  EXPECT_ERROR(resolve(batch, kSmallSpace, kSampleSecret, &memory, nullptr, scratch),
+               "block 1 cannot be read");
   const Bytes reference = reference_to(1, 5, random_page(1, kSmallPage));
   auto same = batch_of({{0, PageKind::same, 1, 1}});
   ASSERT_TRUE(view(same, reference, {}, false));
-  EXPECT_FALSE(resolve(same, kSmallSpace, &memory, nullptr, scratch));
+  EXPECT_FALSE(resolve(same, kSmallSpace, kSampleSecret, &memory, nullptr, scratch));
 }
 
 TEST(Resolve, APageToBeKeptIsThePageAndTheCopyOfTheNext) {
-  CopyMirror copies(10, kSmallPage);
+  CopyMirror copies(10, kSmallPage, kSampleSecret);
   Bytes page = random_page(1, kSmallPage);
   const Bytes kept = at_place(9, page);
   auto first = batch_of({{0, PageKind::keep, 1, 5}});
   ASSERT_TRUE(view(first, kept, {}, false));
   Bytes scratch;
-  ASSERT_TRUE(resolve(first, kSmallSpace, nullptr, &copies, scratch));
+  ASSERT_TRUE(resolve(first, kSmallSpace, kSampleSecret, nullptr, &copies, scratch));
   EXPECT_FALSE(has_references(first));
   EXPECT_EQ(Bytes(first.data[0], first.data[0] + kSmallPage), page);
   for (const uint8_t value : {uint8_t{'x'}, uint8_t{'y'}}) {
@@ -330,14 +358,14 @@ TEST(Resolve, APageToBeKeptIsThePageAndTheCopyOfTheNext) {
     const Bytes patch = at_place(9, patch_to(page, {4, 0, 9, 0, 0, value}));
     auto next = batch_of({{0, PageKind::kept, 1, 5}});
     ASSERT_TRUE(view(next, patch, {}, false));
-    auto resolved = resolve(next, kSmallSpace, nullptr, &copies, scratch);
+    auto resolved = resolve(next, kSmallSpace, kSampleSecret, nullptr, &copies, scratch);
     ASSERT_TRUE(resolved && *resolved);
     EXPECT_EQ(Bytes(next.data[0], next.data[0] + kSmallPage), page);
   }
 }
 
 TEST(Resolve, ACopyThatIsNotOfThePageIsNoError) {
-  CopyMirror copies(10, kSmallPage);
+  CopyMirror copies(10, kSmallPage, kSampleSecret);
   const Bytes page = random_page(1, kSmallPage);
   ASSERT_TRUE(copies.keep(3, 0, 5, page.data()));
   Bytes scratch;
@@ -346,7 +374,7 @@ TEST(Resolve, ACopyThatIsNotOfThePageIsNoError) {
     const Bytes plain = at_place(place, patch_to(page, {0, 0}));
     auto batch = batch_of({{block, PageKind::kept, 1, index}});
     ASSERT_TRUE(view(batch, plain, {}, false));
-    auto resolved = resolve(batch, kSmallSpace, nullptr, &copies, scratch);
+    auto resolved = resolve(batch, kSmallSpace, kSampleSecret, nullptr, &copies, scratch);
     ASSERT_TRUE(resolved);
     EXPECT_FALSE(*resolved) << block << ":" << index << "@" << place;
   }
@@ -363,7 +391,7 @@ TEST(Resolve, APatchOfAnotherBaseIsNoError) {
   auto batch = batch_of({{0, PageKind::patch, 1, 1}});
   ASSERT_TRUE(view(batch, plain, {}, false));
   Bytes scratch;
-  auto resolved = resolve(batch, kSmallSpace, &memory, nullptr, scratch);
+  auto resolved = resolve(batch, kSmallSpace, kSampleSecret, &memory, nullptr, scratch);
   ASSERT_TRUE(resolved);
   EXPECT_FALSE(*resolved);
 }
@@ -374,7 +402,7 @@ TEST(Resolve, APageToBeKeptIsAPageWhereNothingIsKept) {
   auto batch = batch_of({{0, PageKind::keep, 1, 5}});
   ASSERT_TRUE(view(batch, plain, {}, false));
   Bytes scratch;
-  auto resolved = resolve(batch, kSmallSpace, nullptr, nullptr, scratch);
+  auto resolved = resolve(batch, kSmallSpace, kSampleSecret, nullptr, nullptr, scratch);
   ASSERT_TRUE(resolved && *resolved);
   EXPECT_EQ(Bytes(batch.data[0], batch.data[0] + kSmallPage), page);
 }
@@ -382,7 +410,7 @@ TEST(Resolve, APageToBeKeptIsAPageWhereNothingIsKept) {
 TEST(Resolve, WithoutMemoryOrCopiesWhatRefersToThemIsAnError) {
   const Bytes page = random_page(1, kSmallPage);
   const Memory memory;
-  CopyMirror copies(10, kSmallPage);
+  CopyMirror copies(10, kSmallPage, kSampleSecret);
   Bytes scratch;
   for (const auto& [kind, plain] :
        std::vector<std::pair<PageKind, Bytes>>{{PageKind::kept, at_place(0, patch_to(page, {0, 0}))},
@@ -392,8 +420,8 @@ TEST(Resolve, WithoutMemoryOrCopiesWhatRefersToThemIsAnError) {
     auto batch = batch_of({{0, kind, 1, 5}});
     ASSERT_TRUE(view(batch, plain, {}, false));
     const bool copied = kind == PageKind::kept;
-    auto resolved =
-        resolve(batch, kSmallSpace, copied ? &memory : nullptr, copied ? nullptr : &copies, scratch);
+    auto resolved = resolve(batch, kSmallSpace, kSampleSecret, copied ? &memory : nullptr,
+                            copied ? nullptr : &copies, scratch);
     EXPECT_ERROR(resolved, "refers to pages", "not held here");
   }
 }
@@ -405,17 +433,18 @@ TEST(Resolve, CopiesAreMadeEvenIfAnotherPageOfTheBatchDoesNotFit) {
   Bytes other = memory.pages[1];
   other[0] ^= 1;
   other[kSmallPage - 1] ^= 1;
-  CopyMirror copies(10, kSmallPage);
+  CopyMirror copies(10, kSmallPage, kSampleSecret);
   const Bytes page = random_page(3, kSmallPage);
   const Bytes plain = lines_of(other, 1) + at_place(7, page);
   auto batch = batch_of({{0, PageKind::lines, 1, 1}, {1, PageKind::keep, 1, 2}});
   ASSERT_TRUE(view(batch, plain, {}, false));
   Bytes scratch;
-  auto resolved = resolve(batch, kSmallSpace, &memory, &copies, scratch);
+  auto resolved = resolve(batch, kSmallSpace, kSampleSecret, &memory, &copies, scratch);
   ASSERT_TRUE(resolved);
   EXPECT_FALSE(*resolved);
   Bytes copy(kSmallPage);
-  EXPECT_TRUE(copies.patch(7, 1, 2, Bytes{0, 0}.data(), XXH3_64bits(page.data(), kSmallPage), copy.data()));
+  const uint64_t sum = hash_page(page.data(), kSmallPage, kSampleSecret);
+  EXPECT_TRUE(copies.patch(7, 1, 2, Bytes{0, 0}.data(), sum, copy.data()));
 }
 
 TEST(CheckSums, NamesThePageThatIsNotWhatWasSent) {
@@ -440,6 +469,19 @@ TEST(CheckSums, NamesThePageThatIsNotWhatWasSent) {
   EXPECT_ERROR(check_sums(*read), "page 77", "block number 3");
   read->sums = nullptr;
   EXPECT_TRUE(check_sums(*read)) << "a batch without sums";
+}
+
+TEST(CheckSums, NoticesAPageThatWasMadeToHashAlike) {
+  const auto [one, other] = test::made_pages(test::kKnownToAll);
+  PageBatch batch;
+  batch.page_size = test::kPage;
+  batch.add(0, 5, one.data());
+  auto digest = digest_page(one.data(), test::kPage);
+  ASSERT_TRUE(digest);
+  batch.sums = digest->data();
+  EXPECT_TRUE(check_sums(batch));
+  batch.data[0] = other.data();
+  EXPECT_ERROR(check_sums(batch), "page 5", "block number 0");
 }
 
 // What a guest does to one of its pages between two epochs.
@@ -484,7 +526,7 @@ TEST_P(Codec, BringsEveryPageBack) {
   for (uint64_t i = 0; i < kPages; ++i) memory.pages[i] = Bytes(page_size, 0xee);
   PageCounts counts;
   const bool relayed = GetParam() % 4 == 0;
-  CopyMirror copies(100, page_size);
+  CopyMirror copies(100, page_size, history.secret());
   for (uint32_t epoch = 0; epoch < 40; ++epoch) {
     if (epoch == 2 && relayed) history.refer_to_copies(copies.capacity());
     if (epoch == 2 && !relayed) history.refer_to({0});
@@ -526,7 +568,7 @@ TEST_P(Codec, BringsEveryPageBack) {
     auto seen = view(*read, plain, std::span(body).subspan(pack.size()), encoding.sums);
     ASSERT_TRUE(seen) << seen.error().message;
     Bytes scratch;
-    auto resolved = resolve(*read, space, relayed ? nullptr : &memory, &copies, scratch);
+    auto resolved = resolve(*read, space, history.secret(), relayed ? nullptr : &memory, &copies, scratch);
     ASSERT_TRUE(resolved && *resolved);
     auto checked = check_sums(*read);
     ASSERT_TRUE(checked) << checked.error().message;

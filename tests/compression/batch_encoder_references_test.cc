@@ -1,6 +1,5 @@
 // Pages that the encoder tells by what the destination holds: copies, and equal pages elsewhere.
 #include <gtest/gtest.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <cstring>
@@ -15,6 +14,7 @@
 #include "compression/page_patch.h"
 #include "compression/page_reference.h"
 #include "tests/compression/batch_encoder_fixture.h"
+#include "tests/compression/made_pages.h"
 #include "tests/compression/sample_pages.h"
 
 namespace wherry {
@@ -133,7 +133,8 @@ TEST_F(SamePages, APageThatTheDestinationHoldsElsewhereIsSentAsAReference) {
     EXPECT_EQ(encoded_.counts.same, 1u);
     EXPECT_EQ(encoded_.counts.delta, 0u);
     EXPECT_EQ(encoded_.body_size, kReferenceBytes);
-    EXPECT_EQ(get_reference(plain().data()), (PageReference{0, index, hash_content(page.data(), kPage)}));
+    EXPECT_EQ(get_reference(plain().data()),
+              (PageReference{0, index, hash_content(page.data(), kPage, large_.secret())}));
     EXPECT_TRUE(encoded_.whole.empty());
     EXPECT_EQ(encode(index + 1, with_line(page, 3, 7)), PageKind::patch) << "it is remembered like any other";
   }
@@ -146,6 +147,15 @@ TEST_F(SamePages, AlsoWhereMuchOfAPageHasChanged) {
   land();
   EXPECT_EQ(encode(1, page, kDelta), PageKind::same);
   EXPECT_EQ(encode(1, page, kDelta), PageKind::patch) << "unchanged: that is even shorter";
+}
+
+// One would land as the other.
+TEST_F(SamePages, NotAPageThatWasMadeToHashAlike) {
+  const auto [one, other] = test::made_pages(test::kKnownToAll);
+  encode(10, one);
+  land();
+  EXPECT_EQ(encode(11, other), PageKind::raw);
+  EXPECT_EQ(encode(12, one), PageKind::same) << "the test tells these apart";
 }
 
 TEST_F(SamePages, NotUntilItHasLanded) {

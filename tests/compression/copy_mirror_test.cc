@@ -1,7 +1,6 @@
 #include "compression/copy_mirror.h"
 
 #include <gtest/gtest.h>
-#include <xxhash.h>
 
 #include <array>
 #include <thread>
@@ -9,6 +8,7 @@
 #include "compression/page_patch.h"
 #include "tests/base/expect_error.h"
 #include "tests/compression/sample_pages.h"
+#include "tests/compression/sample_secret.h"
 
 namespace wherry {
 namespace {
@@ -20,7 +20,7 @@ using test::random_page;
 constexpr std::array<uint8_t, 2> kUnchanged = {0, 0};
 
 uint64_t sum_of(const Bytes& page) {
-  return XXH3_64bits(page.data(), page.size());
+  return hash_page(page.data(), kPage, test::kSampleSecret);
 }
 
 // Whether the copy at a place is of this page and holds `what`.
@@ -30,7 +30,7 @@ bool holds(CopyMirror& copies, uint32_t place, uint16_t block, uint64_t index, c
 }
 
 TEST(CopyMirror, KeepsWhatItIsGiven) {
-  CopyMirror copies(3, kPage);
+  CopyMirror copies(3, kPage, test::kSampleSecret);
   const Bytes first = random_page(1);
   const Bytes second = random_page(2);
   ASSERT_TRUE(copies.keep(2, 0, 7, first.data()));
@@ -40,7 +40,7 @@ TEST(CopyMirror, KeepsWhatItIsGiven) {
 }
 
 TEST(CopyMirror, APatchChangesTheCopyAndMayComeTwice) {
-  CopyMirror copies(3, kPage);
+  CopyMirror copies(3, kPage, test::kSampleSecret);
   Bytes page = random_page(1);
   ASSERT_TRUE(copies.keep(1, 0, 7, page.data()));
   Bytes next = page;
@@ -56,7 +56,7 @@ TEST(CopyMirror, APatchChangesTheCopyAndMayComeTwice) {
 }
 
 TEST(CopyMirror, APlaceServesThePageThatWasKeptThereLast) {
-  CopyMirror copies(3, kPage);
+  CopyMirror copies(3, kPage, test::kSampleSecret);
   ASSERT_TRUE(copies.keep(1, 0, 7, random_page(1).data()));
   ASSERT_TRUE(copies.keep(1, 0, 8, random_page(2).data()));
   EXPECT_TRUE(holds(copies, 1, 0, 8, random_page(2)));
@@ -67,7 +67,7 @@ TEST(CopyMirror, APlaceServesThePageThatWasKeptThereLast) {
 }
 
 TEST(CopyMirror, WhatComesOutMustBeThePageThatIsMeant) {
-  CopyMirror copies(3, kPage);
+  CopyMirror copies(3, kPage, test::kSampleSecret);
   const Bytes page = random_page(1);
   ASSERT_TRUE(copies.keep(1, 0, 7, page.data()));
   Bytes out(kPage);
@@ -76,7 +76,7 @@ TEST(CopyMirror, WhatComesOutMustBeThePageThatIsMeant) {
 }
 
 TEST(CopyMirror, HasNoMorePlacesThanItSaid) {
-  CopyMirror copies(3, kPage);
+  CopyMirror copies(3, kPage, test::kSampleSecret);
   const Bytes page = random_page(1);
   for (const uint32_t place : {3u, 4u, ~0u}) {
     auto kept = copies.keep(place, 0, 7, page.data());
@@ -87,7 +87,7 @@ TEST(CopyMirror, HasNoMorePlacesThanItSaid) {
 }
 
 TEST(CopyMirror, CountsTheMemoryOfPlacesThatAreUsed) {
-  CopyMirror copies(1000, kPage);
+  CopyMirror copies(1000, kPage, test::kSampleSecret);
   const Bytes page = random_page(1);
   EXPECT_EQ(copies.bytes(), 0u);
   ASSERT_TRUE(copies.keep(0, 0, 7, page.data()));
@@ -99,7 +99,7 @@ TEST(CopyMirror, CountsTheMemoryOfPlacesThatAreUsed) {
 }
 
 TEST(CopyMirror, ManyThreadsMayUseDifferentPlaces) {
-  CopyMirror copies(300, kPage);
+  CopyMirror copies(300, kPage, test::kSampleSecret);
   std::vector<std::thread> threads;
   for (uint32_t i = 0; i < 3; ++i) {
     threads.emplace_back([&, i] {

@@ -1,7 +1,6 @@
 #include "compression/line_delta.h"
 
 #include <gtest/gtest.h>
-#include <xxhash.h>
 
 #include <bit>
 #include <cstring>
@@ -10,11 +9,13 @@
 #include <vector>
 
 #include "tests/compression/sample_pages.h"
+#include "tests/compression/sample_secret.h"
 
 namespace wherry {
 namespace {
 
 using test::Bytes;
+using test::kSampleSecret;
 using test::random_bytes;
 
 // `page` with the lines of `bitmap` changed, each in one random byte.
@@ -28,7 +29,7 @@ Bytes with_changes(std::mt19937_64& random, Bytes page, uint64_t bitmap) {
 
 Bytes encode(const Bytes& page, uint64_t bitmap) {
   Bytes out(lines_size(bitmap, page.size()));
-  put_lines(page.data(), page.size(), bitmap, out.data());
+  put_lines(page.data(), page.size(), bitmap, kSampleSecret, out.data());
   return out;
 }
 
@@ -57,15 +58,15 @@ INSTANTIATE_TEST_SUITE_P(PageSize, LineDelta, testing::Values(1024, 2048, 4096, 
 TEST_P(LineDelta, FindsExactlyTheChangedLines) {
   Bytes page = random_bytes(random_, size_);
   LineHashes hashes;
-  hash_lines(page.data(), size_, hashes);
-  EXPECT_EQ(changed_lines(page.data(), size_, hashes), 0u);
+  hash_lines(page.data(), size_, kSampleSecret, hashes);
+  EXPECT_EQ(changed_lines(page.data(), size_, kSampleSecret, hashes), 0u);
   for (int round = 0; round < 200; ++round) {
     const uint64_t bitmap = some_lines(random_, round);
     page = with_changes(random_, page, bitmap);
-    ASSERT_EQ(changed_lines(page.data(), size_, hashes), bitmap) << round;
+    ASSERT_EQ(changed_lines(page.data(), size_, kSampleSecret, hashes), bitmap) << round;
     LineHashes afresh;
     std::memset(&afresh, 0xa5, sizeof afresh);
-    hash_lines(page.data(), size_, afresh);
+    hash_lines(page.data(), size_, kSampleSecret, afresh);
     ASSERT_EQ(hashes, afresh) << round;
   }
 }
@@ -73,12 +74,12 @@ TEST_P(LineDelta, FindsExactlyTheChangedLines) {
 TEST_P(LineDelta, SeesEveryByteOfALine) {
   Bytes page = random_bytes(random_, size_);
   LineHashes hashes;
-  hash_lines(page.data(), size_, hashes);
+  hash_lines(page.data(), size_, kSampleSecret, hashes);
   const uint32_t line = size_ / kPageLines;
   for (uint32_t at = 0; at < line; ++at) {
     page[at] ^= 1;
     page[size_ - line + at] ^= 0x80;
-    ASSERT_EQ(changed_lines(page.data(), size_, hashes), uint64_t{1} << 63 | 1) << at;
+    ASSERT_EQ(changed_lines(page.data(), size_, kSampleSecret, hashes), uint64_t{1} << 63 | 1) << at;
   }
 }
 
@@ -86,7 +87,7 @@ TEST_P(LineDelta, SeesEveryByteOfALine) {
 TEST_P(LineDelta, ComparesEveryBitOfAHash) {
   const Bytes page = random_bytes(random_, size_);
   LineHashes hashes;
-  hash_lines(page.data(), size_, hashes);
+  hash_lines(page.data(), size_, kSampleSecret, hashes);
   const LineHashes right = hashes;
   for (uint32_t line = 0; line < kPageLines; ++line) {
     for (int bit = 0; bit < 24; ++bit) {
@@ -95,10 +96,23 @@ TEST_P(LineDelta, ComparesEveryBitOfAHash) {
       } else {
         hashes.high[line] = static_cast<uint8_t>(hashes.high[line] ^ 1 << (bit - 16));
       }
-      ASSERT_EQ(changed_lines(page.data(), size_, hashes), uint64_t{1} << line) << bit;
+      ASSERT_EQ(changed_lines(page.data(), size_, kSampleSecret, hashes), uint64_t{1} << line) << bit;
       ASSERT_EQ(hashes, right);
     }
   }
+}
+
+// Whoever knows the hashes of one session does not know those of another.
+TEST_P(LineDelta, HashesOfALineDependOnTheSecret) {
+  const Bytes page = random_bytes(random_, size_);
+  LineHashes one;
+  LineHashes other;
+  hash_lines(page.data(), size_, draw_secret(), one);
+  hash_lines(page.data(), size_, draw_secret(), other);
+  int equal = 0;
+  for (uint32_t line = 0; line < kPageLines; ++line)
+    equal += one.low[line] == other.low[line] && one.high[line] == other.high[line];
+  EXPECT_LE(equal, 1) << "by chance: once in 2^24";
 }
 
 // Lines that differ in a counter, as memory often does, must not share hashes more than 24 random bits would.
@@ -111,7 +125,7 @@ TEST_P(LineDelta, HashesOfSimilarLinesSpread) {
       const uint64_t counter = i * kPageLines + k;
       std::memcpy(&page[k * (size_ / kPageLines)], &counter, sizeof counter);
     }
-    hash_lines(page.data(), size_, hashes);
+    hash_lines(page.data(), size_, kSampleSecret, hashes);
     for (uint32_t k = 0; k < kPageLines; ++k) seen.insert(hashes.low[k] | uint32_t{hashes.high[k]} << 16);
   }
   // 4096 of 2^24 values: half a collision is to be expected.
@@ -125,7 +139,7 @@ TEST_P(LineDelta, EncodesAsTheContractSays) {
   ASSERT_EQ(encoded.size(), 16u + 3 * line);
   const Bytes bitmap = {0b110, 0, 0, 0, 0, 0, 0, 0x80};
   EXPECT_EQ(Bytes(encoded.begin(), encoded.begin() + 8), bitmap);
-  const uint64_t sum = XXH3_64bits(page.data(), page.size());
+  const uint64_t sum = hash_page(page.data(), size_, kSampleSecret);
   for (int i = 0; i < 8; ++i) EXPECT_EQ(encoded[8 + i], static_cast<uint8_t>(sum >> (8 * i))) << i;
   EXPECT_EQ(std::memcmp(&encoded[16], &page[line], 2 * line), 0);
   EXPECT_EQ(std::memcmp(&encoded[16 + 2 * line], &page[63 * line], line), 0);
@@ -135,18 +149,18 @@ TEST_P(LineDelta, RebuildsThePageInPlaceAndElsewhereAndTwice) {
   for (int round = 0; round < 100; ++round) {
     const Bytes before = random_bytes(random_, size_);
     LineHashes hashes;
-    hash_lines(before.data(), size_, hashes);
+    hash_lines(before.data(), size_, kSampleSecret, hashes);
     const Bytes after = with_changes(random_, before, some_lines(random_, round));
-    const Bytes encoded = encode(after, changed_lines(after.data(), size_, hashes));
+    const Bytes encoded = encode(after, changed_lines(after.data(), size_, kSampleSecret, hashes));
     ASSERT_EQ(lines_length(encoded, size_).value(), encoded.size());
 
     Bytes elsewhere(size_, 0xee);
-    ASSERT_TRUE(apply_lines(encoded.data(), before.data(), size_, elsewhere.data()));
+    ASSERT_TRUE(apply_lines(encoded.data(), before.data(), size_, kSampleSecret, elsewhere.data()));
     ASSERT_EQ(elsewhere, after);
     Bytes in_place = before;
-    ASSERT_TRUE(apply_lines(encoded.data(), in_place.data(), size_, in_place.data()));
+    ASSERT_TRUE(apply_lines(encoded.data(), in_place.data(), size_, kSampleSecret, in_place.data()));
     ASSERT_EQ(in_place, after);
-    ASSERT_TRUE(apply_lines(encoded.data(), in_place.data(), size_, in_place.data()));
+    ASSERT_TRUE(apply_lines(encoded.data(), in_place.data(), size_, kSampleSecret, in_place.data()));
     ASSERT_EQ(in_place, after);
   }
 }
@@ -158,10 +172,10 @@ TEST_P(LineDelta, NoticesAnotherBase) {
   Bytes out(size_);
   for (uint64_t line : {0, 7, 16, 63}) {
     const Bytes other = with_changes(random_, before, uint64_t{1} << line);
-    EXPECT_FALSE(apply_lines(encoded.data(), other.data(), size_, out.data())) << line;
+    EXPECT_FALSE(apply_lines(encoded.data(), other.data(), size_, kSampleSecret, out.data())) << line;
   }
   const Bytes other = with_changes(random_, before, 0x0f00);
-  EXPECT_TRUE(apply_lines(encoded.data(), other.data(), size_, out.data()))
+  EXPECT_TRUE(apply_lines(encoded.data(), other.data(), size_, kSampleSecret, out.data()))
       << "only in lines that are replaced";
 }
 
@@ -171,7 +185,7 @@ TEST_P(LineDelta, NoticesALineLeftOut) {
   const Bytes after = with_changes(random_, before, 0b111);
   const Bytes encoded = encode(after, 0b101);
   Bytes out(size_);
-  EXPECT_FALSE(apply_lines(encoded.data(), before.data(), size_, out.data()));
+  EXPECT_FALSE(apply_lines(encoded.data(), before.data(), size_, kSampleSecret, out.data()));
 }
 
 TEST_P(LineDelta, NoticesAnyDamage) {
@@ -182,7 +196,7 @@ TEST_P(LineDelta, NoticesAnyDamage) {
   for (size_t at = 8; at < encoded.size(); ++at) {
     Bytes damaged = encoded;
     damaged[at] ^= 0x10;
-    ASSERT_FALSE(apply_lines(damaged.data(), before.data(), size_, out.data())) << at;
+    ASSERT_FALSE(apply_lines(damaged.data(), before.data(), size_, kSampleSecret, out.data())) << at;
   }
 }
 

@@ -31,7 +31,8 @@ class GuestMemory : public PageBases {
 };
 
 // Whether a batch is what its source meant; its pages are then in memory.
-bool lands(const EncodedBatch& encoded, const PageSpace& space, GuestMemory& memory) {
+bool lands(const EncodedBatch& encoded, const PageSpace& space, const PageSecret& secret,
+           GuestMemory& memory) {
   const Bytes body = body_of(encoded);
   const std::span<const uint8_t> pack = std::span(body).first(encoded.pack_size);
   Bytes plain(pack.begin(), pack.end());
@@ -43,7 +44,7 @@ bool lands(const EncodedBatch& encoded, const PageSpace& space, GuestMemory& mem
   EXPECT_TRUE(read);
   EXPECT_TRUE(view(*read, plain, std::span(body).subspan(pack.size()), false));
   Bytes scratch;
-  auto resolved = resolve(*read, space, &memory, nullptr, scratch);
+  auto resolved = resolve(*read, space, secret, &memory, nullptr, scratch);
   EXPECT_TRUE(resolved);
   if (!resolved || !*resolved) return false;
   read->each([&](uint16_t, uint64_t index, const uint8_t* bytes) {
@@ -82,9 +83,9 @@ TEST(PageHistoryShrinking, HarmsNoPageThatIsBeingEncoded) {
       }
       EncodedBatch encoded;
       encoder.encode(batch, epoch, {Encoding::History::kept, 1, false}, encoded);
-      if (!lands(encoded, space, memory)) {
+      if (!lands(encoded, space, history.secret(), memory)) {
         encoder.encode(batch, epoch, {Encoding::History::untouched, 1, false}, encoded);
-        ASSERT_TRUE(lands(encoded, space, memory));
+        ASSERT_TRUE(lands(encoded, space, history.secret(), memory));
       }
       for (uint32_t i = 0; i < kPages; ++i) ASSERT_EQ(memory.pages[i], source[i]) << epoch << ":" << i;
     }

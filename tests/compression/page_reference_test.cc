@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 
 #include "tests/compression/sample_pages.h"
+#include "tests/compression/sample_secret.h"
 
 namespace wherry {
 namespace {
 
 using test::Bytes;
 using test::kPage;
+using test::kSampleSecret;
 using test::random_page;
 
 TEST(PageReference, IsReadAsItWasWritten) {
@@ -24,25 +26,28 @@ TEST(PageReference, IsReadAsItWasWritten) {
 
 TEST(PageReference, CopiesThePageThatIsMeant) {
   const Bytes page = random_page(1);
+  const ContentHash content = hash_content(page.data(), kPage, kSampleSecret);
   Bytes out(kPage);
-  EXPECT_TRUE(copy_referred(page.data(), hash_content(page.data(), kPage), kPage, out.data()));
+  EXPECT_TRUE(copy_referred(page.data(), content, kPage, kSampleSecret, out.data()));
   EXPECT_EQ(out, page);
-  EXPECT_TRUE(copy_referred(out.data(), hash_content(page.data(), kPage), kPage, out.data()))
-      << "where it is";
+  EXPECT_TRUE(copy_referred(out.data(), content, kPage, kSampleSecret, out.data())) << "where it is";
   EXPECT_EQ(out, page);
 }
 
 TEST(PageReference, NoticesAnotherPage) {
   const Bytes page = random_page(1);
-  const ContentHash content = hash_content(page.data(), kPage);
+  const ContentHash content = hash_content(page.data(), kPage, kSampleSecret);
   Bytes out(kPage);
   for (size_t at : {size_t{0}, size_t{1777}, size_t{kPage - 1}}) {
     Bytes other = page;
     other[at] ^= 1;
-    EXPECT_FALSE(copy_referred(other.data(), content, kPage, out.data())) << at;
+    EXPECT_FALSE(copy_referred(other.data(), content, kPage, kSampleSecret, out.data())) << at;
   }
-  EXPECT_FALSE(copy_referred(page.data(), {content.low ^ 1, content.high}, kPage, out.data()));
-  EXPECT_FALSE(copy_referred(page.data(), {content.low, content.high ^ 1}, kPage, out.data()));
+  const auto differs = [&](const ContentHash& said) {
+    return !copy_referred(page.data(), said, kPage, kSampleSecret, out.data());
+  };
+  EXPECT_TRUE(differs({content.low ^ 1, content.high}));
+  EXPECT_TRUE(differs({content.low, content.high ^ 1}));
 }
 
 }  // namespace

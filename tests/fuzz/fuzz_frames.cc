@@ -8,6 +8,7 @@
 #include "compression/batch_decoder.h"
 #include "compression/batch_encoder.h"
 #include "compression/batch_table.h"
+#include "tests/compression/sample_secret.h"
 #include "tests/fuzz/promise.h"
 #include "transport/socket/socket.h"
 #include "transport/wire/channel.h"
@@ -58,8 +59,8 @@ class Bases : public PageBases {
 void encode_again(const PageBatch& batch, const PageSpace& space, bool zstd, BatchDecoder& decoder) {
   static BatchEncoder encoder;
   EncodedBatch encoded;
-  encoder.encode(batch, 0, {Encoding::History::untouched, zstd ? std::optional<int>(1) : std::nullopt, true},
-                 encoded);
+  const Encoding how{Encoding::History::untouched, zstd ? std::optional<int>(1) : std::nullopt, true};
+  PROMISE(encoder.encode(batch, 0, how, encoded));
   PROMISE(encoded.plain_size <= kMostPlain);
   std::vector<uint8_t> body;
   for (Bytes part : encoded.body) body.insert(body.end(), part.begin(), part.end());
@@ -130,10 +131,10 @@ void batch(Bytes input) {
   PROMISE(read->data.size() * space.page_size == bytes);
   std::vector<uint8_t> scratch;
   const bool references = has_references(*read);
-  CopyMirror copies(4, space.page_size);
+  CopyMirror copies(4, space.page_size, test::kSampleSecret);
   const std::vector<uint8_t> kept(space.page_size, 0xdd);
   PROMISE(copies.keep(1, 0, 7, kept.data()));
-  auto resolved = resolve(*read, space, readable, &copies, scratch);
+  auto resolved = resolve(*read, space, test::kSampleSecret, readable, &copies, scratch);
   if (!resolved || !*resolved) {
     PROMISE(references);
     return;
@@ -150,6 +151,7 @@ void blocks(Bytes input) {
   (void)member<uint32_t>(*map, "lanes");
   (void)member<std::string>(*map, "token");
   (void)numbers<uint16_t>(*map, "blocks");
+  (void)numbers<uint8_t>(*map, "secret");
   auto read = GuestBlocks::from_json(*map);
   if (!read) return;
   (void)read->space();

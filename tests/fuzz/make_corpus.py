@@ -3,6 +3,7 @@
 
 Real captures lie beside them under other names and are left alone.
 """
+import hashlib
 import pathlib
 import struct
 
@@ -119,7 +120,7 @@ write("multifd_reader", "no_blocks", b"\x03\xff" + GREETING + packet(0, [], [0])
 # ---- frames: one byte that chooses what, then its bytes
 
 def frame(kind, channel=0, sequence=0, flags=0, epoch=0, pages=0, table=b"", body=b"", aux=0, pack=0, plain=0):
-    return struct.pack("<IBBHHHIQIIIIIIQQ", 0x59524857, 1, kind, flags, channel, 0, epoch, sequence, pages, len(table),
+    return struct.pack("<IBBHHHIQIIIIIIQQ", 0x59524857, 2, kind, flags, channel, 0, epoch, sequence, pages, len(table),
                        len(body), aux, pack, plain, 0, 0) + table + body
 
 
@@ -164,12 +165,12 @@ def patch(*changes):
     return struct.pack("<H", len(data)) + data
 
 
-# XXH3-64 of 1024 bytes: 0xee, line 2 of 16 bytes replaced by "the wherry sails"; and of 1024 times "p".
-SUM_OF_LINES = bytes.fromhex("bafe8a36dd06ca71")
-SUM_OF_P = bytes.fromhex("8808653a5c196788")
+# XXH3-64 of 1024 bytes 0xee, line 2 of 16 bytes replaced by "the wherry sails", under a secret of the bytes 0 to 191.
+SUM_OF_LINES = bytes.fromhex("e40014aaf66c5b2c")
 LINES = struct.pack("<Q", 1 << 2) + SUM_OF_LINES + b"the wherry sails"
-# XXH3-128 of 1024 bytes 0xee.
-SUM_OF_BASE = 0x4cf7eca2743624ad511aee38d074240f
+# XXH3-64 of 1024 bytes 0xee, under that secret, and under one of the bytes 192 to 255 and 0 to 127.
+SUMS_OF_BASE = bytes.fromhex("c6eef2eee44264d799a7cd5441d23c61")
+DIGEST_OF_P = hashlib.sha256(b"p" * 1024).digest()
 PATCH = patch((5, b"oar"), (700, b"keel" * 64))
 write("frames", "batch_raw", batch([entry(0, 1, 2, 7), entry(3, 0, 5, 0)], raw=b"p" * 2048))
 write("frames", "batch_zero", batch([entry(2, 0, 65536, 1 << 39)], size=2))
@@ -181,7 +182,7 @@ write("frames", "batch_lines_no_base", batch([entry(3, 3, 1, 4)], LINES))
 write("frames", "batch_lines_cut", batch([entry(0, 3, 1, 7)], LINES[:-1]))
 write("frames", "batch_patch", batch([entry(2, 4, 1, 7)], PATCH))
 write("frames", "batch_patch_beyond", batch([entry(2, 4, 1, 7)], patch((1020, b"mast!"))))
-same = [struct.pack("<HIHQQ", block, page, 0, SUM_OF_BASE & (1 << 64) - 1, SUM_OF_BASE >> 64)
+same = [struct.pack("<HIH", block, page, 0) + SUMS_OF_BASE
         for block, page in ((0, 999), (2, 0), (0, 1000), (3, 1))]
 write("frames", "batch_same", batch([entry(0, 5, 1, 5), entry(2, 5, 1, 7)], same[0] + same[1]))
 write("frames", "batch_same_outside", batch([entry(0, 5, 1, 5)], same[2]))
@@ -191,20 +192,21 @@ mixed = [entry(0, 1, 1, 3), entry(0, 3, 1, 4), entry(0, 0, 9, 5), entry(2, 4, 1,
 plain = LINES + PATCH + b"q" * 1024
 write("frames", "batch_mixed", batch(mixed, plain, b"p" * 1024))
 write("frames", "batch_mixed_zstd", batch(mixed, zstd(plain), b"p" * 1024, flags=6, plain=len(plain)))
-write("frames", "batch_sums", batch([entry(0, 1, 1, 3), entry(0, 2, 1, 4)], b"p" * 1024 + SUM_OF_P * 2, b"p" * 1024, flags=1))
-write("frames", "batch_wrong_sum", batch([entry(0, 1, 1, 3)], b"sum_sum_", b"p" * 1024, flags=1))
+write("frames", "batch_sums", batch([entry(0, 1, 1, 3), entry(0, 2, 1, 4)], b"p" * 1024 + DIGEST_OF_P * 2, b"p" * 1024, flags=1))
+write("frames", "batch_wrong_sum", batch([entry(0, 1, 1, 3)], b"sum_sum_" * 4, b"p" * 1024, flags=1))
 write("frames", "batch_wrong_plain", batch([entry(0, 2, 1, 3)], zstd(b"p" * 1024), flags=2, plain=1025))
 write("frames", "batch_bad_zstd", batch([entry(0, 2, 1, 3)], zstd(b"p" * 1024)[:-9], flags=2, plain=1024))
 write("frames", "bases", b"\x02" + cbor({"blocks": [0, 2, 65535]}))
 blocks = {"page_size": 4096, "blocks": [{"name": "pc.ram", "length": 1 << 30}, {"name": "rom", "length": 5000}],
           "relay_because": "", "confirmed": True}
 write("frames", "blocks", b"\x02" + cbor(blocks))
-write("frames", "hello", b"\x02" + cbor({"lanes": 4, "most_in_flight": 1 << 27, "wishes": {}, "silence_s": 30, "requires": ["x"]}))
+write("frames", "hello", b"\x02" + cbor({"lanes": 4, "most_in_flight": 1 << 27, "wishes": {}, "silence_s": 30,
+                                        "secret": list(range(192)) * 2, "requires": ["x"]}))
 write("frames", "text_in_pieces", b"\x02\xa1\x61x" + b"\x7f" * 40)
 write("frames", "stream", b"\x03" + frame(1) + frame(5, 0, 1, body=cbor(blocks)) + frame(2, 0, 2, 1, body=b"record", aux=3)
       + frame(3, 0, 3, 0, 1, 2, entry(0, 1, 2, 0), b"p" * 2048) + frame(4, 0, 4, 0, 1))
 write("frames", "stream_packs", b"\x03" + frame(2, 0, 2, body=zstd(b"record"), pack=len(zstd(b"record")), plain=6)
-      + frame(3, 0, 3, 32, 1, 1, entry(0, 3, 1, 7), LINES + SUM_OF_LINES, pack=48, plain=48) + frame(30, 0, 3))
+      + frame(3, 0, 3, 32, 1, 1, entry(0, 3, 1, 7), LINES + DIGEST_OF_P, pack=64, plain=64) + frame(30, 0, 3))
 write("frames", "stream_cut", b"\x03" + frame(2, body=b"x" * 50)[:-7])
 
 

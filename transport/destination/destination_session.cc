@@ -197,7 +197,7 @@ Result<> DestinationSession::take_blocks(std::span<const uint8_t> body) {
   auto blocks = map ? GuestBlocks::from_json(*map) : pass_on(map);
   if (!blocks) return pass_on(blocks);
   GuestPages& guest = landing_.guest();
-  if (auto named = guest.name_blocks(*blocks); !named) return named;
+  if (auto named = guest.name_blocks(*blocks, source_.secret); !named) return named;
   for (const std::span<uint8_t> memory : guest.memory()) {
     for (const Greeter::Lane& lane : source_.lanes) lane.receiver->attach_guest(memory);
   }

@@ -126,6 +126,9 @@ void Greeter::greet_control(std::unique_ptr<FrameSocket> socket, const nlohmann:
   auto silence = member<uint32_t>(hello, "silence_s");
   if (!lanes || *lanes == 0 || *lanes > kMostLanes || !silence || *silence == 0 || *silence > 3600)
     return socket->refuse("the hello has no valid \"lanes\" (1 to 64) and \"silence_s\" (1 to 3600)");
+  auto secret = numbers<uint8_t>(hello, "secret");
+  if (!secret || secret->size() != kSecretBytes)
+    return socket->refuse(fmt::format("the hello has no valid \"secret\" ({} bytes)", kSecretBytes));
   for (const nlohmann::json& capability : hello.value("requires", nlohmann::json::array())) {
     constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
     const std::string name =
@@ -136,6 +139,7 @@ void Greeter::greet_control(std::unique_ptr<FrameSocket> socket, const nlohmann:
   if (!socket->send({.type = FrameType::welcome}, nlohmann::json::to_cbor({{"token", token_}}))) return;
   stage_ = Stage::gathering;
   source_.silence = std::chrono::seconds(*silence);
+  std::copy(secret->begin(), secret->end(), source_.secret.begin());
   tune_tcp(socket->fd(), source_.silence);
   socket->set_patience({});
   source_.control = std::make_unique<Control>(std::move(socket));

@@ -26,6 +26,7 @@
 #include "base/fd.h"
 #include "base/mutex.h"
 #include "base/result.h"
+#include "compression/keyed_hash.h"
 #include "transport/fabric/fabric_domain.h"
 #include "transport/lane/lane.h"
 #include "transport/lane/slots.h"
@@ -46,6 +47,7 @@ class Greeter {
     std::unique_ptr<Control> control;
     std::vector<Lane> lanes;
     std::chrono::seconds silence{0};                   // how long it waits for a peer that it cannot reach
+    PageSecret secret{};                               // the key of its hashes of pages
     nlohmann::json wishes = nlohmann::json::object();  // what its hello asks for; nothing here reads it
   };
   // A source has come back for the last word, of which it has `heard` bytes. Called by that caller's thread.

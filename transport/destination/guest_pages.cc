@@ -8,21 +8,21 @@
 
 namespace wherry {
 
-Result<> GuestPages::name_blocks(const GuestBlocks& blocks) {
+Result<> GuestPages::name_blocks(const GuestBlocks& blocks, const PageSecret& secret) {
   {
     Lock lock(mutex_);
     if (std::exchange(named_, true)) return fail("the peer named its RAM blocks twice");
   }
   auto placement = site_.blocks(blocks);
   if (!placement) return pass_on(placement);
-  Ground ground{.space = blocks.space(), .placement = std::move(*placement), .copies = {}};
+  Ground ground{.space = blocks.space(), .secret = secret, .placement = std::move(*placement), .copies = {}};
   if (!ground.placement) {
     // It does not shrink later: the source counts on every place that it was told of. If one went, each page
     // that is told by its changes would come twice.
     const uint64_t most = std::min(default_history(ground.space), affordable_history(0));
     const uint64_t places = most / (ground.space.page_size + KeptCopies::kOverhead);
     ground.copies = std::make_unique<CopyMirror>(
-        std::min<uint64_t>(places, std::numeric_limits<uint32_t>::max()), ground.space.page_size);
+        std::min<uint64_t>(places, std::numeric_limits<uint32_t>::max()), ground.space.page_size, secret);
     gate_.ready();  // copies need the order of epochs, but no VMM
   }
   Lock lock(mutex_);
@@ -97,8 +97,8 @@ GuestPages::Turn GuestPages::wait_turn(const FrameHeader& header, const PageBatc
 Result<bool> GuestPages::complete(PageBatch& batch, bool in_order, std::vector<uint8_t>& scratch) {
   if (has_references(batch) || has_copies(batch)) {
     const Ground& known = *ground();  // the batch's table was read by it
-    auto resolved =
-        resolve(batch, known.space, known.placement.get(), in_order ? known.copies.get() : nullptr, scratch);
+    auto resolved = resolve(batch, known.space, known.secret, known.placement.get(),
+                            in_order ? known.copies.get() : nullptr, scratch);
     if (!resolved || !*resolved) return resolved;
   }
   if (auto sound = check_sums(batch); !sound) return pass_on(sound);

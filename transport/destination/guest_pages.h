@@ -21,6 +21,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "compression/copy_mirror.h"
+#include "compression/keyed_hash.h"
 #include "compression/page_batch.h"
 #include "transport/destination/landing_site.h"
 #include "transport/flow/epoch_gate.h"
@@ -45,8 +46,9 @@ class GuestPages {
 
   explicit GuestPages(LandingSite& site) : site_(site) {}
 
-  // The RAM blocks that batches refer to. Fails if the peer sends a second list.
-  Result<> name_blocks(const GuestBlocks& blocks);
+  // The RAM blocks that batches refer to, and the secret with which the source hashes their pages. Fails if
+  // the peer sends a second list.
+  Result<> name_blocks(const GuestBlocks& blocks, const PageSecret& secret);
   // Waits for the blocks; null when the session is over.
   const PageSpace* wait_blocks();
   // The guest RAM that pages may be written to, once the blocks are known.
@@ -84,6 +86,7 @@ class GuestPages {
   // Set up when the blocks are known; unchanged after that.
   struct Ground {
     PageSpace space;
+    PageSecret secret;
     std::unique_ptr<Placement> placement;
     std::unique_ptr<CopyMirror> copies;  // null if there is a placement
   };

@@ -9,7 +9,7 @@
 // source sends beats, so that a dead link is found before the lane is needed.
 //
 // Bodies that are written have no checksum: the device has its own (RoCE's ICRC, InfiniBand's). With
-// verify=on each batch begins with a pack of its pages' hashes, so none is offered.
+// verify=on each batch begins with a pack of its pages' digests, so none is offered.
 #pragma once
 
 #include <atomic>

@@ -48,10 +48,12 @@ Result<> LaneWorker::send_batch(const OutFrame& frame) {
   if (frame.whole) {
     Encoding whole;
     whole.sums = sums;
-    encoder_.encode(frame.pages, frame.header.epoch, whole, encoded_, frame.copied);
+    auto done = encoder_.encode(frame.pages, frame.header.epoch, whole, encoded_, frame.copied);
+    if (!done) return done;
   } else {
     const Chooser::Pick pick = outflow_.chooser.choose(number_, population(frame.pages, outflow_.history));
-    encoder_.encode(frame.pages, frame.header.epoch, pick.encoding, encoded_);
+    auto done = encoder_.encode(frame.pages, frame.header.epoch, pick.encoding, encoded_);
+    if (!done) return done;
     outflow_.outbox.encoded(frame, encoded_.whole, encoded_.copied);
     outflow_.chooser.encoded(pick, frame.pages.data.size() * frame.pages.page_size, encoded_.body_size,
                              time.elapsed());

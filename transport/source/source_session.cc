@@ -39,6 +39,7 @@ Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& opt
                                 {"route", options.route},
                                 {"wishes", options.wishes},
                                 {"silence_s", options.silence.count()},
+                                {"secret", session->outflow_.history.secret()},
                                 {"requires", nlohmann::json::array()}};
   if (auto sent = (*socket)->send({.type = FrameType::hello}, nlohmann::json::to_cbor(hello)); !sent) {
     return pass_on(sent);
@@ -99,7 +100,7 @@ void SourceSession::tell_chooser() {
   const auto lanes = lanes_.accounts();
   const bool all_fabric =
       std::all_of(lanes.begin(), lanes.end(), [](const auto& lane) { return lane.no_fabric.empty(); });
-  // With verify=on there is a hash in front of all pages, and both ends read them.
+  // With verify=on there are digests in front of all pages, and both ends read them.
   if (all_fabric && !options_.compression.verify) outflow_.chooser.raw_is_free();
   std::map<std::pair<std::string, unsigned>, uint64_t> rates;
   for (const LaneRoster::Account& lane : lanes) {

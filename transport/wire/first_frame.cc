@@ -66,7 +66,8 @@ Result<nlohmann::json> read_welcome(FrameSocket& socket) {
   FrameHead head;
   auto got = socket.receive_head(head);
   constexpr const char* kLook = "is it a Wherry that listens there, and is it running? See its log";
-  if (!got) return fail("{} ({})", got.error().message, kLook);
+  if (!got && socket.lost()) return fail("{} ({})", got.error().message, kLook);
+  if (!got) return pass_on(got);
   if (!*got) return fail("{} closed the connection without an answer ({})", socket.peer(), kLook);
   auto body = socket.receive_body();
   if (!body) return pass_on(body);

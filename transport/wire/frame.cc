@@ -96,8 +96,8 @@ HeaderBytes encode_header(const FrameHeader& header, std::span<const uint8_t> ta
 Result<FrameHeader> decode_header(const HeaderBytes& bytes) {
   if (get_le<uint32_t>(&bytes[0]) != kFrameMagic) return fail("not a Wherry frame (wrong magic)");
   if (bytes[4] != kWireVersion) {
-    return fail("the peer speaks version {} of the wire format, this Wherry speaks {}", bytes[4],
-                kWireVersion);
+    return fail("the peer speaks version {} of the wire format: update Wherry {}", bytes[4],
+                bytes[4] < kWireVersion ? "there" : "here");
   }
   if (name(static_cast<FrameType>(bytes[5])).empty())
     return fail("a frame has the unknown type {}", bytes[5]);

@@ -18,7 +18,7 @@
 namespace wherry {
 
 inline constexpr uint32_t kFrameMagic = 0x59524857;  // "WHRY" on the wire
-inline constexpr uint8_t kWireVersion = 1;
+inline constexpr uint8_t kWireVersion = 2;
 inline constexpr size_t kFrameHeaderBytes = 64;
 inline constexpr uint32_t kMaxTable = 16 * 1024;
 inline constexpr uint32_t kMaxBody = 1024 * 1024;
@@ -62,7 +62,7 @@ enum FrameFlag : uint16_t {
   kOpaque = 4,       // from this record on the channel is not parsed
   kPagesDone = 8,    // no page of the guest follows on this channel
   kNeedsPages = 16,  // with kOpaque: the rest makes sense only after the channel's pages, in the same stream
-  kSums = 32,        // of a batch: its pack ends with a hash of each page that is not zero
+  kSums = 32,        // of a batch: its pack ends with a digest of each page that is not zero
   kAsksHow = 64,     // in this record the VMM is asked to say on the return path how it ends
 };
 

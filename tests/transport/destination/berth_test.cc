@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "compression/page_digest.h"
 #include "tests/base/expect_error.h"
 #include "tests/transport/destination/landing_fixture.h"
 #include "tests/transport/support.h"
@@ -205,7 +206,7 @@ TEST_P(WrongSum, IsAnError) {
   begin({4}, false);
   Script main(0);
   main.page(0, 2, 7);
-  const std::vector<uint8_t> sum(8, 1);
+  const std::vector<uint8_t> sum(kDigestBytes, 1);
   main.frames()[1].pages.sums = sum.data();
   arrive_all(main);
   landing_->guest().ready();

@@ -50,9 +50,9 @@ TEST_F(GreeterTest, GarbageIsRefusedAndTheWaitingGoesOn) {
 TEST_F(GreeterTest, APeerOfAnotherWireVersionIsRefusedByNumber) {
   RawConnection other(where());
   HeaderBytes hello = encode_header({.type = FrameType::hello}, {});
-  hello[4] = 2;
+  hello[4] = 1;
   ASSERT_TRUE(other.send_bytes(hello));
-  EXPECT_ERROR(other.refusal(), "version 2", "this Wherry speaks 1");
+  EXPECT_ERROR(other.refusal(), "version 1", "update Wherry there");
   establish(1);
 }
 
@@ -82,6 +82,31 @@ TEST_F(GreeterTest, AHelloOutOfBoundsIsRefused) {
     RawConnection other(where());
     ASSERT_TRUE(other.send(FrameType::hello, hello));
     EXPECT_ERROR(other.refusal(), "\"lanes\"", "\"silence_s\"") << key << value;
+  }
+  establish(1);
+}
+
+TEST_F(GreeterTest, AHelloWithoutAValidSecretIsRefused) {
+  json too_large(test::kSampleSecret);
+  too_large.back() = 256u;
+  json negative(test::kSampleSecret);
+  negative.front() = -1;
+  const std::vector<json> wrong = {nullptr,
+                                   7u,
+                                   "secret",
+                                   json::array(),
+                                   std::vector<uint8_t>(kSecretBytes - 1),
+                                   std::vector<uint8_t>(kSecretBytes + 1),
+                                   too_large,
+                                   negative};
+  json hello = test::valid_hello(1);
+  hello.erase("secret");
+  for (size_t i = 0;; ++i) {
+    RawConnection other(where());
+    ASSERT_TRUE(other.send(FrameType::hello, hello));
+    EXPECT_ERROR(other.refusal(), "\"secret\"", "384") << hello["secret"];
+    if (i == wrong.size()) break;
+    hello["secret"] = wrong[i];
   }
   establish(1);
 }
@@ -349,6 +374,9 @@ TEST_F(GreeterAlone, HandsOutASourceWithAllItsLanes) {
   RawConnection control(where());
   json hello = test::valid_hello(2);
   hello["silence_s"] = 7u;
+  PageSecret secret = test::kSampleSecret;
+  secret.back() = 99;
+  hello["secret"] = secret;
   hello["wishes"] = {{"placement", "relay"}};
   ASSERT_TRUE(control.send(FrameType::hello, hello));
   auto welcome = control.receive(FrameType::welcome);
@@ -363,6 +391,7 @@ TEST_F(GreeterAlone, HandsOutASourceWithAllItsLanes) {
   auto source = greeter_.await_source();
   ASSERT_TRUE(source) << source.error().message;
   EXPECT_EQ(source->silence.count(), 7);
+  EXPECT_EQ(source->secret, secret);
   EXPECT_EQ(source->wishes, hello["wishes"]);
   ASSERT_EQ(source->lanes.size(), 2u);
   ASSERT_TRUE(source->control->send({.type = FrameType::may_be_there}));

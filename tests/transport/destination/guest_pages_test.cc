@@ -27,7 +27,8 @@ TEST_F(GuestPagesTest, NamesTheBlocksWhosePagesArePlaced) {
 
 TEST_F(GuestPagesTest, BlocksAreNamedOnce) {
   begin({4});
-  EXPECT_ERROR(landing_->guest().name_blocks(test::model_blocks({4})), "RAM blocks twice");
+  EXPECT_ERROR(landing_->guest().name_blocks(test::model_blocks({4}), test::kSampleSecret),
+               "RAM blocks twice");
   EXPECT_EQ(site_.times_blocks(), 1) << "the site must not hear of the second";
 }
 

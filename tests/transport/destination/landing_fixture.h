@@ -3,7 +3,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <xxhash.h>
 
 #include <deque>
 #include <optional>
@@ -14,6 +13,7 @@
 
 #include "base/mutex.h"
 #include "compression/line_delta.h"
+#include "tests/compression/sample_secret.h"
 #include "tests/transport/destination/model_site.h"
 #include "tests/transport/support.h"
 #include "transport/destination/landing.h"
@@ -61,10 +61,10 @@ class Script {
   Script& lines(uint16_t block, uint64_t index, const std::vector<uint8_t>& base,
                 const std::vector<uint8_t>& now) {
     LineHashes hashes;
-    hash_lines(base.data(), kModelPage, hashes);
-    const uint64_t changed = changed_lines(now.data(), kModelPage, hashes);
+    hash_lines(base.data(), kModelPage, kSampleSecret, hashes);
+    const uint64_t changed = changed_lines(now.data(), kModelPage, kSampleSecret, hashes);
     std::vector<uint8_t> said(lines_size(changed, kModelPage));
-    put_lines(now.data(), kModelPage, changed, said.data());
+    put_lines(now.data(), kModelPage, changed, kSampleSecret, said.data());
     return told(PageKind::lines, block, index, said);
   }
   // A page that is to be kept at a place, or that differs from what is kept there in one of its first 256
@@ -76,7 +76,8 @@ class Script {
   }
   Script& kept(uint16_t block, uint64_t index, uint32_t place, const std::vector<uint8_t>& now, uint8_t at) {
     std::vector<uint8_t> said = number(place, kPlaceBytes);
-    for (const uint8_t byte : number(XXH3_64bits(now.data(), now.size()), kSumBytes)) said.push_back(byte);
+    const uint64_t sum = hash_page(now.data(), kModelPage, kSampleSecret);
+    for (const uint8_t byte : number(sum, kSumBytes)) said.push_back(byte);
     for (const uint8_t byte : {uint8_t{4}, uint8_t{0}, at, uint8_t{0}, uint8_t{0}, now[at]})
       said.push_back(byte);
     return told(PageKind::kept, block, index, said);
@@ -226,7 +227,7 @@ class LandingFixture : public testing::Test {
     }
   }
   void begin(std::vector<uint64_t> pages, bool ready = true) {
-    ASSERT_TRUE(landing_->guest().name_blocks(model_blocks(std::move(pages))));
+    ASSERT_TRUE(landing_->guest().name_blocks(model_blocks(std::move(pages)), kSampleSecret));
     if (ready) landing_->guest().ready();
   }
 

@@ -14,7 +14,9 @@
 
 #include "compression/batch_table.h"
 #include "compression/line_delta.h"
+#include "compression/page_digest.h"
 #include "tests/base/expect_error.h"
+#include "tests/compression/sample_secret.h"
 #include "tests/transport/destination/destination_fixture.h"
 #include "tests/transport/destination/landing_fixture.h"
 #include "tests/transport/support.h"
@@ -81,7 +83,7 @@ TEST_F(LaneReaderTest, ARecordWithMoreThanItsPackIsRefused) {
 
 TEST_F(LaneReaderTest, PacksRawPagesAndChangesArePlaced) {
   begin();
-  PageHistory history;
+  PageHistory history({}, test::kSampleSecret);
   history.set_space({kModelPage, {8}});
   history.refer_to({0});
   std::vector<uint8_t> text = bytes_of(std::string(kModelPage, 't'));
@@ -120,7 +122,7 @@ TEST_F(LaneReaderTest, PacksRawPagesAndChangesArePlaced) {
 class OtherBase : public LaneReaderTest {
  protected:
   OtherBase() : page_(test::noise(kModelPage, 5)), pack_(lines_size(1, kModelPage)) {
-    put_lines(page_.data(), kModelPage, 1, pack_.data());
+    put_lines(page_.data(), kModelPage, 1, test::kSampleSecret, pack_.data());
     header_ = batch_header(2, 1);
     header_.pack_length = header_.plain_length = static_cast<uint32_t>(pack_.size());
   }
@@ -191,11 +193,11 @@ TEST_F(OtherBase, IsRefusedIfItsLinesAreCutOff) {
 
 TEST_F(LaneReaderTest, APageThatIsNotWhatItsSumSaysIsRefused) {
   begin();
-  std::vector<uint8_t> body(8, 1);
-  body.resize(8 + kModelPage);
+  std::vector<uint8_t> body(kDigestBytes, 1);
+  body.resize(kDigestBytes + kModelPage);
   FrameHeader header = batch_header(2, 1);
   header.flags = kSums;
-  header.pack_length = header.plain_length = 8;
+  header.pack_length = header.plain_length = kDigestBytes;
   ASSERT_TRUE(lane().send(header, table(0, PageKind::raw, 1, 4), body));
   expect_failure("page 4 of RAM block number 0 is not what the source sent");
 }

@@ -40,7 +40,8 @@ class SourceTest : public testing::Test {
     source_ = std::move(*connected);
   }
   // A destination that answers the hello like this gets no session. The error has `why`, and names the peer.
-  void expect_no_session(const std::function<void(test::RawConnection&)>& answer, const std::string& why) {
+  template <class... Parts>
+  void expect_no_session(const std::function<void(test::RawConnection&)>& answer, const Parts&... why) {
     std::thread answering([&] {
       test::RawConnection control = raw_.accept();
       EXPECT_TRUE(control.receive(FrameType::hello));
@@ -48,7 +49,7 @@ class SourceTest : public testing::Test {
     });
     auto connected = connect();
     answering.join();
-    EXPECT_ERROR(connected, why, raw_.where().str());
+    EXPECT_ERROR(connected, why..., raw_.where().str());
   }
 
   test::Watchdog watchdog_;
@@ -68,12 +69,30 @@ TEST_F(SourceTest, SaysHelloOnEachConnection) {
   EXPECT_EQ(raw_.hello.value("route", ""), "host/1");
 }
 
+TEST_F(SourceTest, EachSessionDrawsASecretOfItsOwn) {
+  std::set<json> secrets;
+  for (int i = 0; i < 3; ++i) {
+    std::thread hearing([this] {
+      test::RawConnection control = raw_.accept();
+      auto hello = control.receive(FrameType::hello);
+      ASSERT_TRUE(hello);
+      raw_.hello = hello->map();
+    });
+    EXPECT_FALSE(connect());
+    hearing.join();
+    auto secret = numbers<uint8_t>(raw_.hello, "secret");
+    ASSERT_TRUE(secret) << secret.error().message;
+    EXPECT_EQ(secret->size(), kSecretBytes);
+    EXPECT_TRUE(secrets.insert(*secret).second);
+  }
+}
+
 TEST_F(SourceTest, ARefusalBecomesTheError) {
   expect_no_session(
       [](test::RawConnection& control) {
         (void)control.send({.type = FrameType::refuse}, bytes_of("no\nroom"));
       },
-      "no room");
+      "no\\nroom");
 }
 
 TEST_F(SourceTest, TheErrorIsThatOfTheFirstLaneThatHasOne) {
@@ -111,14 +130,17 @@ TEST_F(SourceTest, AWelcomeWithoutATokenIsAnError) {
   answering.join();
 }
 
-TEST_F(SourceTest, APeerOfAnotherVersionIsNamed) {
-  expect_no_session(
-      [](test::RawConnection& control) {
-        HeaderBytes bytes = encode_header({.type = FrameType::welcome}, {});
-        bytes[4] = 9;
-        (void)control.send_bytes(bytes);
-      },
-      "version 9");
+// It refuses in its own version, so what it says cannot be read.
+TEST_F(SourceTest, APeerOfAnotherVersionIsNamedWithWhatToUpdate) {
+  for (const uint8_t version : {1, 9}) {
+    expect_no_session(
+        [version](test::RawConnection& control) {
+          HeaderBytes bytes = encode_header({.type = FrameType::refuse}, {});
+          bytes[4] = version;
+          (void)control.send_bytes(bytes);
+        },
+        fmt::format("version {}", version), version == 1 ? "update Wherry there" : "update Wherry here");
+  }
 }
 
 TEST_F(SourceTest, APeerThatHangsUpIsAnError) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "tests/compression/sample_secret.h"
 #include "tests/transport/support.h"
 #include "transport/socket/connect.h"
 #include "transport/socket/endpoint.h"
@@ -92,11 +93,8 @@ class RawConnection {
 };
 
 inline nlohmann::json valid_hello(uint32_t lanes) {
-  return {{"lanes", lanes},
-          {"most_in_flight", 1u << 27},
-          {"wishes", nlohmann::json::object()},
-          {"silence_s", 30u},
-          {"requires", nlohmann::json::array()}};
+  return {{"lanes", lanes},   {"most_in_flight", 1u << 27}, {"wishes", nlohmann::json::object()},
+          {"silence_s", 30u}, {"secret", kSampleSecret},    {"requires", nlohmann::json::array()}};
 }
 
 // A source: a control connection and lanes that have got their welcome.

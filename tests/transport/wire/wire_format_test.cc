@@ -13,6 +13,7 @@
 #include "compression/line_delta.h"
 #include "compression/page_patch.h"
 #include "compression/page_reference.h"
+#include "tests/compression/sample_secret.h"
 #include "tests/transport/support.h"
 #include "tests/transport/wire/raw_peer.h"
 #include "tests/transport/wire/wire_page.h"
@@ -25,6 +26,7 @@ namespace wherry {
 namespace {
 
 using test::expect_layout;
+using test::kSampleSecret;
 using test::number;
 using test::page;
 using test::Row;
@@ -68,7 +70,7 @@ TEST(WireFormat, TheHeaderIsAsOnThePage) {
                            .body_sum = 0x9192939495969798};
   const HeaderBytes bytes = encode_header(header, {});
   const std::map<std::string, uint64_t> values = {{"magic", 0x59524857},
-                                                  {"version", 1},
+                                                  {"version", 2},
                                                   {"type", 3},
                                                   {"flags", header.flags},
                                                   {"channel", header.channel},
@@ -186,17 +188,19 @@ std::vector<uint8_t> page_of_lines(std::vector<uint8_t>& content) {
   std::copy(line.begin(), line.end(), content.begin() + 2 * static_cast<ptrdiff_t>(line.size()));
   const auto page_size = static_cast<uint32_t>(content.size());
   std::vector<uint8_t> encoded(lines_size(1 << 2, page_size));
-  put_lines(content.data(), page_size, 1 << 2, encoded.data());
+  put_lines(content.data(), page_size, 1 << 2, kSampleSecret, encoded.data());
   return encoded;
+}
+
+uint64_t hash_with(std::span<const uint8_t> secret, const std::vector<uint8_t>& content) {
+  return XXH3_64bits_withSecret(content.data(), content.size(), secret.data(), secret.size());
 }
 
 TEST(WireFormat, PagesOfLinesAreAsOnThePage) {
   std::vector<uint8_t> content;
   const std::vector<uint8_t> encoded = page_of_lines(content);
-  Checksum sum;
-  sum.add(content);
   expect_layout(page().table("Lines:", "offset"), std::span(encoded).first(16),
-                {{"bitmap", 1 << 2}, {"sum", sum.value()}});
+                {{"bitmap", 1 << 2}, {"sum", hash_with(std::span(kSampleSecret).first(192), content)}});
   EXPECT_EQ(test::text_of(std::span(encoded).subspan(16)), "the wherry sails");
 }
 
@@ -222,8 +226,9 @@ TEST(WireFormat, ReferencesAreAsOnThePage) {
                  {"sum_low", 0x3132333435363738},
                  {"sum_high", 0x4142434445464748}});
   const std::vector<uint8_t> content(4096, 7);
-  const XXH128_hash_t sum = XXH3_128bits(content.data(), content.size());
-  EXPECT_EQ(hash_content(content.data(), 4096), (ContentHash{sum.low64, sum.high64}));
+  const std::span<const uint8_t> secret = kSampleSecret;
+  EXPECT_EQ(hash_content(content.data(), 4096, kSampleSecret),
+            (ContentHash{hash_with(secret.first(192), content), hash_with(secret.last(192), content)}));
 }
 
 TEST(WireFormat, LimitsAreThoseOnThePage) {
