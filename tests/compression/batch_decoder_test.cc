@@ -423,7 +423,7 @@ TEST(Resolve, CopiesAreMadeEvenIfAnotherPageOfTheBatchDoesNotFit) {
   ASSERT_TRUE(resolved);
   EXPECT_FALSE(*resolved);
   Bytes copy(kSmallPage);
-  EXPECT_TRUE(copies.patch(7, 1, 2, Bytes{0, 0}.data(), XXH3_64bits(page.data(), kSmallPage), copy.data()));
+  EXPECT_TRUE(copies.patch(7, 1, 2, Bytes{0, 0}, XXH3_64bits(page.data(), kSmallPage), copy.data()));
 }
 
 TEST(CheckSums, NamesThePageThatIsNotWhatWasSent) {
