@@ -46,6 +46,7 @@ Result<> Arrivals::begin(const Route& route, const std::string& peer) {
   if (auto fits = route.check_paths(config_.runtime_dir); !fits) return fits;
   if (auto made = make_directory_for(config_.group, route.directory(config_.runtime_dir)); !made) return made;
   std::vector<std::string> argv{wherry_,         "receive",
+                                "--listen",      config_.listen->text,
                                 "--handed-over", std::to_string(kChildSocket),
                                 "--qemu",        "unix:" + route.path(config_.runtime_dir),
                                 "--disks",       "unix:" + route.disks_path(config_.runtime_dir)};

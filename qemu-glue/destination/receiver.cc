@@ -51,7 +51,8 @@ Result<> Receiver::run() {
 Ended Receiver::carry() {
   if (auto kept = reserve_.keep(1); !kept) return {Outcome::failed, kept.error().message};
   auto session = DestinationSession::accept(
-      *listener_, *this, [this](const nlohmann::json& source) { return account(source); }, failure_, trace_);
+      *listener_, options_.listen.fabric, *this,
+      [this](const nlohmann::json& source) { return account(source); }, failure_, trace_);
   if (!session) return {Outcome::failed, session.error().message};
   session_ = std::move(*session);
   if (options_.begun) options_.begun();

@@ -33,8 +33,8 @@ namespace wherry {
 class Receiver : public LandingSite {
  public:
   struct Options {
-    Uri listen;                          // its hosts are where to listen; its placement is this side's wish
-    Endpoint qemu;                       // where the destination's QEMU waits for a migration
+    Uri listen;     // its hosts are where to listen; its placement and its fabric are this side's wishes
+    Endpoint qemu;  // where the destination's QEMU waits for a migration
     std::optional<Endpoint> disks = {};  // and where for copies of its disks (NBD)
     // Finds the guest's memory, for direct placement; asked when QEMU is dialled. `process` is QEMU's, or -1.
     std::function<Result<GuestRam>(pid_t process)> memory;

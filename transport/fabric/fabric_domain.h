@@ -1,8 +1,9 @@
 // A device of this host as a provider opens it, shared by a session's lanes over it, and the memory that the
 // device may reach.
 //
-// There are two kinds of memory: the program's own (slots, message buffers), which is registered in units as
-// they are needed, and guest RAM.
+// There are three kinds of memory: slots, which this side writes from, targets, and guest RAM. Slots are
+// registered in units as they are needed. The peer may write to targets and guest RAM, at any time until the
+// domain goes: so these are never interpreted in place, only copies of them are.
 //
 // A domain may register on demand: then a page is allocated when it is written, and looked up again if it was
 // taken away. There a unit of guest RAM is registered when it is first asked for. Any other domain makes what
@@ -33,6 +34,7 @@
 #include <vector>
 
 #include "transport/fabric/fabric.h"
+#include "transport/wire/frame.h"
 
 namespace wherry {
 
@@ -58,13 +60,27 @@ class FabricDomain {
     uint64_t address = 0;        // the peer's
     uint64_t key = 0;            // the peer's
   };
+  // Own memory that the peer may write to. When the lent one goes, another borrower gets it. Its memory stays
+  // as long as the domain: a provider without hardware may still be writing to it.
+  struct Target {
+    PageBytes bytes;  // kMaxBody
+    fabric::Owned<fid_mr> region;
+    Reach reach;  // of its first byte
+  };
+  struct GiveBack {
+    FabricDomain* domain = nullptr;
+    void operator()(Target* target) const { domain->give_back(target); }
+  };
+  using LentTarget = std::unique_ptr<Target, GiveBack>;
 
   static Result<std::shared_ptr<FabricDomain>> open(const fi_info& path);
   ~FabricDomain();
 
-  // Own memory, used in pieces that do not cross a multiple of `unit` bytes. Does nothing if the memory was
-  // given before.
-  void add_own(std::span<uint8_t> memory, size_t unit, Use use);
+  // Own memory that this side writes from, in pieces that do not cross a multiple of `unit` bytes. Does
+  // nothing if the memory was given before.
+  void add_own(std::span<uint8_t> memory, size_t unit);
+  // To be given back before the domain goes.
+  Result<LentTarget> lend_target();
   // Does nothing if the memory was given before.
   void add_guest(std::span<uint8_t> memory);
 
@@ -73,10 +89,10 @@ class FabricDomain {
   // A place in memory that was registered so.
   Reach reach(fid_mr& region, std::span<const uint8_t> memory, const uint8_t* at) const;
 
-  // A place in own memory, which is registered now if it is not yet.
+  // A place in own memory of add_own(), which is registered now if it is not yet.
   Result<Reach> own(std::span<const uint8_t> piece);
-  // A place in own memory or in guest RAM; nothing if it is neither, or is guest RAM that is not registered.
-  // `piece` may be shortened to what one registration covers.
+  // A place in guest RAM; nothing if it is not, or is not registered. `piece` may be shortened to what one
+  // registration covers.
   std::optional<Reach> find(std::span<const uint8_t>& piece);
   // Why guest RAM is no longer registered; empty: nothing is wrong.
   std::string trouble() const;
@@ -91,14 +107,18 @@ class FabricDomain {
  private:
   struct Area {
     std::span<uint8_t> memory;
-    size_t unit = 0;  // bytes of a registration
-    Use use = Use::target;
-    bool guest = false;
+    size_t unit = 0;                           // bytes of a registration
+    bool guest = false;                        // a target; else a source
     std::vector<fabric::Owned<fid_mr>> units;  // null: not registered
     std::vector<bool> wanted;                  // by unit: it waits for register_guest()
   };
+  struct Targets {
+    std::vector<std::unique_ptr<Target>> all;
+    std::vector<Target*> free;
+  };
   FabricDomain(const fi_info& path, fabric::Owned<fid_fabric> fabric, fabric::Owned<fid_domain> domain);
-  Area* add(std::span<uint8_t> memory, size_t unit, Use use);
+  void give_back(Target* target);
+  Area* add(std::span<uint8_t> memory, size_t unit, bool guest);
   Area* area_of(const uint8_t* at);
   std::span<uint8_t> unit_of(const Area& area, size_t unit) const;
   Reach reach(const Area& area, size_t unit, const uint8_t* at) const;
@@ -112,9 +132,10 @@ class FabricDomain {
   const bool by_address_;  // the peer names memory by its virtual address, not by an offset
   const fabric::Owned<fid_fabric> fabric_;
   const fabric::Owned<fid_domain> domain_;
-  mutable std::mutex mutex_;                    // guards what follows, except the atomics
-  std::condition_variable wanted_;              // something is in the queue, or it is time to stop
-  std::deque<std::unique_ptr<Area>> areas_;     // all memory that was given
+  mutable std::mutex mutex_;                 // guards what follows, except the atomics
+  std::condition_variable wanted_;           // something is in the queue, or it is time to stop
+  std::deque<std::unique_ptr<Area>> areas_;  // all memory that was given
+  Targets targets_;
   std::deque<std::pair<Area*, size_t>> queue_;  // units for register_guest()
   std::atomic<uint64_t> next_key_ = 1;          // of a registration, where the provider lets us choose
   std::atomic<bool> on_demand_;                 // false from the first time that it fails

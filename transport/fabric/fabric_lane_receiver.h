@@ -1,8 +1,9 @@
 // The destination's half of a lane over a fabric (fabric_message.h has what goes over it).
 //
 // land() copies a body that comes in messages out of them. A body that was offered it grants: the source may
-// write it to registered memory among `where`, or if not all of that is registered to a buffer of the lane's,
-// from which it is copied once it is there.
+// write it to `where` if all of that is registered guest RAM. Otherwise it may write it to a target of the
+// domain's, from which the body is copied to `where` once it is there. So what is read of it, the source
+// cannot change any more.
 #pragma once
 
 #include <sys/uio.h>
@@ -30,7 +31,6 @@ class FabricLaneReceiver : public LaneReceiver {
   explicit FabricLaneReceiver(std::unique_ptr<FabricConnection> connection)
       : connection_(std::move(connection)) {}
 
-  void attach(std::span<uint8_t> memory) override;
   void attach_guest(std::span<uint8_t> memory) override { connection_->domain().add_guest(memory); }
   Result<News> next(FrameHead& head) override;
   Result<bool> land(std::span<iovec> where) override;
@@ -41,15 +41,11 @@ class FabricLaneReceiver : public LaneReceiver {
   std::string peer() const override { return connection_->peer(); }
 
  private:
-  struct Bounce {
-    PageBytes bytes;
-    fabric::Owned<fid_mr> region;
-  };
   // A body that the source may write.
   struct Granted {
-    uint32_t tag = 0;                // of its offer
-    std::unique_ptr<Bounce> bounce;  // where it is written to first; null: in place
-    std::vector<iovec> where;        // where it is copied to from there
+    uint32_t tag = 0;                   // of its offer
+    FabricDomain::LentTarget target{};  // where it is written to first; null: in place
+    std::vector<iovec> where{};         // where it is copied to from there
   };
   Result<> look(const char* what);
   Result<FabricConnection::Message> await_message(const char* what);
@@ -62,7 +58,6 @@ class FabricLaneReceiver : public LaneReceiver {
   Result<> take_body_message();
   Result<> grant(std::span<iovec> where);
   bool into_place(std::span<const iovec> where, std::vector<FabricPiece>& pieces);
-  Result<std::unique_ptr<Bounce>> take_bounce();
   Result<> answer(std::optional<FabricGrant> grant);
 
   const std::unique_ptr<FabricConnection> connection_;
@@ -73,7 +68,6 @@ class FabricLaneReceiver : public LaneReceiver {
   std::deque<FabricConnection::Message> messages_;  // that have come and were not read
   std::deque<Granted> granted_;                     // in the order in which they are written
   size_t written_ = 0;                              // bodies at the beginning of `granted_` that are there
-  std::vector<std::unique_ptr<Bounce>> bounces_;    // that are free
   uint32_t owed_credits_ = 0;                       // that the source gets with the next answer
   std::atomic<uint64_t> written_bytes_ = 0;         // of bodies that are granted in place
 };

@@ -412,7 +412,6 @@ class ScriptedLane : public LaneReceiver {
   }
   void when_settled(std::function<void()> look) { settled_ = std::move(look); }
 
-  void attach(std::span<uint8_t>) override {}
   void attach_guest(std::span<uint8_t>) override {}
   // Lost when nothing more comes.
   Result<News> next(FrameHead& head) override {
