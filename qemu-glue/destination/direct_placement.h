@@ -17,8 +17,9 @@ namespace wherry {
 
 class DirectPlacement : public Placement {
  public:
-  // An Error if none of the blocks can be reached, one has another length than at the source, or it is not
-  // certain how large their pages are.
+  // An Error if a block is longer at the source than here. The destination's QEMU would refuse that guest.
+  static Result<> check(const GuestRam& ram, const GuestBlocks& blocks);
+  // An Error if none of the blocks can be reached, or it is not certain how large their pages are.
   static Result<std::unique_ptr<DirectPlacement>> make(GuestRam& ram, const GuestBlocks& blocks);
 
   std::vector<std::span<uint8_t>> memory() const override;

@@ -148,6 +148,7 @@ Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
   std::unique_ptr<DirectPlacement> direct;
   std::string reason;
   if (found) {
+    if (auto fits = DirectPlacement::check(*found, blocks); !fits) return pass_on(fits);
     ram_ = std::move(*found);
     auto made = DirectPlacement::make(*ram_, blocks);
     if (made)

@@ -1,12 +1,17 @@
 #include "transport/destination/guest_pages.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "compression/page_history.h"
 
 namespace wherry {
+namespace {
+
+// In bytes. How large the guest is, the source says.
+constexpr uint64_t kMostCopies = uint64_t{8} << 30;
+
+}  // namespace
 
 Result<> GuestPages::name_blocks(const GuestBlocks& blocks) {
   {
@@ -17,9 +22,9 @@ Result<> GuestPages::name_blocks(const GuestBlocks& blocks) {
   if (!placement) return pass_on(placement);
   Ground ground{.space = blocks.space(), .placement = std::move(*placement), .copies = {}};
   if (!ground.placement) {
-    const uint64_t places = default_history(ground.space) / (ground.space.page_size + KeptCopies::kOverhead);
-    ground.copies = std::make_unique<CopyMirror>(
-        std::min<uint64_t>(places, std::numeric_limits<uint32_t>::max()), ground.space.page_size);
+    const uint64_t bytes = std::min(default_history(ground.space), kMostCopies);
+    ground.copies = std::make_unique<CopyMirror>(bytes / (ground.space.page_size + KeptCopies::kOverhead),
+                                                 ground.space.page_size);
     gate_.ready();  // copies need the order of epochs, but no VMM
   }
   std::lock_guard lock(mutex_);

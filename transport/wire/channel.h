@@ -27,6 +27,7 @@ std::string_view name(ChannelKind kind);
 inline constexpr uint16_t kMainChannel = 0;
 inline constexpr uint16_t kMaxChannels = 300;  // QEMU has at most 255 multifd channels
 inline constexpr size_t kMaxBlocks = 4096;
+inline constexpr uint64_t kMaxGuestBytes = uint64_t{1} << 46;  // in all blocks together
 
 // The RAM blocks of the guest, in the order in which batches number them.
 struct GuestBlocks {
@@ -41,6 +42,7 @@ struct GuestBlocks {
 
   PageSpace space() const;
   nlohmann::json to_json() const;
+  // An Error also for blocks that no guest has: two of one name, or more than kMaxGuestBytes.
   static Result<GuestBlocks> from_json(const nlohmann::json& map);
 };
 

@@ -53,6 +53,18 @@ TEST_F(GuestPagesTest, KeepsCopiesInsteadWithoutAPlacement) {
   EXPECT_GE(totals.copies_budget, 64 << 20);
 }
 
+// It is the source that says how large they are. (A ModelSite would make that memory.)
+TEST_F(GuestPagesTest, KeepsNotMoreCopiesForTheLargestOfGuests) {
+  class Site : public test::ModelSite {
+    Result<std::unique_ptr<Placement>> blocks(const GuestBlocks&) override { return nullptr; }
+  } site;
+  GuestPages guest(site);
+  ASSERT_TRUE(guest.name_blocks(test::model_blocks({kMaxGuestBytes / kModelPage})));
+  EXPECT_EQ(guest.bases()["copies"], (uint64_t{8} << 30) / (kModelPage + KeptCopies::kOverhead));
+  EXPECT_LE(guest.totals().copies_budget, uint64_t{8} << 30);
+  EXPECT_EQ(guest.totals().copies_bytes, 0u);
+}
+
 TEST_F(GuestPagesTest, RelaysWholePagesOfWhatChangedInItsCopies) {
   site_.direct = false;
   begin({4});
