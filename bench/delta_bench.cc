@@ -179,7 +179,7 @@ void decode_lines(benchmark::State& state, uint8_t* out) {
     if (i == 0) rest = encoded;
     uint8_t* page = pages[i].bytes;
     auto length = lines_length(rest, kPageSize);
-    if (!length || !apply_lines(rest.data(), page, kPageSize, kSecret, out ? out : page)) {
+    if (!length || !apply_lines(rest, page, kPageSize, kSecret, out ? out : page)) {
       return state.SkipWithError("the page did not come out right");
     }
     rest = rest.subspan(*length);
@@ -232,7 +232,7 @@ void patch_decode(benchmark::State& state) {
     if (i == 0) rest = encoded;
     auto length = patch_length(rest, kPageSize);
     if (!length) return state.SkipWithError("the patch is not valid");
-    apply_patch(rest.data(), pages[i].bytes);
+    apply_patch(rest, pages[i].bytes);
     benchmark::ClobberMemory();
     rest = rest.subspan(*length);
   });

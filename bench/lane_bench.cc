@@ -16,6 +16,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <random>
 #include <thread>
 
@@ -39,11 +40,11 @@ Endpoint at_address(const std::string& host, uint16_t port = 0) {
   return {.path = {}, .host = host, .port = port};
 }
 
-// A process that serves one session after the other, each at a new port. It must be created before libfabric
-// is used, because a process that uses libfabric cannot fork.
+// A process that serves one session after the other over one path, each at a new port. It must be created
+// before libfabric is used, because a process that uses libfabric cannot fork.
 class Receiver {
  public:
-  Receiver() {
+  explicit Receiver(const test::Path& path) : path_(path) {
     std::array<int, 2> ends{-1, -1};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) return;
     ports_ = Fd(ends[0]);
@@ -51,9 +52,10 @@ class Receiver {
     const pid_t parent = ::getpid();
     if (::fork() != 0) return;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    while (::getppid() == parent) serve(ports);
+    while (::getppid() == parent) serve(ports, path.fabric);
     ::_exit(0);
   }
+  const test::Path& path() const { return path_; }
   // The port of the next session; 0 if there is none.
   uint16_t port() const {
     uint16_t port = 0;
@@ -61,15 +63,16 @@ class Receiver {
   }
 
  private:
-  static void serve(const Fd& ports) {
+  static void serve(const Fd& ports, const FabricWish& wish) {
     auto listener = Listener::open(at_address("0.0.0.0"));
     if (!listener) ::_exit(1);
     const uint16_t port = listener->where().port;
     if (::write(ports.get(), &port, sizeof port) != sizeof port) ::_exit(1);
-    if (auto received = receive_null(*listener); !received)
+    if (auto received = receive_null(*listener, wish); !received)
       std::fprintf(stderr, "destination: %s\n", received.error().message.c_str());
   }
 
+  const test::Path path_;
   Fd ports_;
 };
 
@@ -90,13 +93,12 @@ std::vector<uint8_t> batch_of(Pages kind) {
   return bytes;
 }
 
-void session(benchmark::State& state, const Receiver& receiver, const test::Path& path, Pages pages,
-             size_t lanes) {
+void session(benchmark::State& state, const Receiver& receiver, Pages pages, size_t lanes) {
   SourceSession::Options options;
-  options.peers = {at_address(path.address, receiver.port())};
+  options.peers = {at_address(receiver.path().address, receiver.port())};
   options.lanes = lanes;
   options.compression.mode = pages == Pages::encoded ? Compression::Mode::zstd : Compression::Mode::off;
-  options.fabric = path.fabric;
+  options.fabric = receiver.path().fabric;
   auto source = NullSource::connect(std::move(options), pages == Pages::relay, batch_of(pages));
   if (!source) give_up(source.error());
   for (auto _ : state) (*source)->send_batch();
@@ -133,20 +135,16 @@ void plain_socket(benchmark::State& state) {
 void add(const Receiver& receiver) {
   const std::array<std::pair<const char*, Pages>, 3> kinds{
       {{"direct", Pages::direct}, {"relay", Pages::relay}, {"encoded", Pages::encoded}}};
-  for (const test::Path& path : test::all_paths()) {
-    for (const auto& [name, kind] : kinds) {
-      const Pages pages = kind;  // a lambda cannot capture a structured binding
-      for (const size_t lanes : {1, 4}) {
-        if (lanes > 1 && pages != Pages::direct) continue;
-        benchmark::RegisterBenchmark(fmt::format("session/{}/{}/lanes:{}", path.name, name, lanes).c_str(),
-                                     [&receiver, path, pages, lanes](benchmark::State& state) {
-                                       session(state, receiver, path, pages, lanes);
-                                     })
-            ->UseRealTime();
-      }
+  for (const auto& [name, kind] : kinds) {
+    const Pages pages = kind;  // a lambda cannot capture a structured binding
+    for (const size_t lanes : {1, 4}) {
+      if (lanes > 1 && pages != Pages::direct) continue;
+      benchmark::RegisterBenchmark(
+          fmt::format("session/{}/{}/lanes:{}", receiver.path().name, name, lanes).c_str(),
+          [&receiver, pages, lanes](benchmark::State& state) { session(state, receiver, pages, lanes); })
+          ->UseRealTime();
     }
   }
-  benchmark::RegisterBenchmark("plain_socket", plain_socket)->UseRealTime();
 }
 
 }  // namespace
@@ -154,9 +152,11 @@ void add(const Receiver& receiver) {
 
 int main(int argc, char** argv) {
   wherry::bench::use_one_core();
-  const wherry::bench::Receiver receiver;
+  std::deque<wherry::bench::Receiver> receivers;
+  for (const wherry::test::Path& path : wherry::test::all_paths()) receivers.emplace_back(path);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  wherry::bench::add(receiver);
+  for (const wherry::bench::Receiver& receiver : receivers) wherry::bench::add(receiver);
+  benchmark::RegisterBenchmark("plain_socket", wherry::bench::plain_socket)->UseRealTime();
   benchmark::RunSpecifiedBenchmarks();
 }

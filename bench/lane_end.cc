@@ -38,7 +38,7 @@ Result<> receive(const std::string& at) {
   if (!listener) return pass_on(listener);
   std::puts("listens");
   std::fflush(stdout);
-  return receive_null(*listener);
+  return receive_null(*listener, {});
 }
 
 Result<> send(const std::string& to, std::string_view lane, std::string_view mib) {

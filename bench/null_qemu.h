@@ -90,8 +90,8 @@ class NullSite : public LandingSite {
   std::vector<uint8_t> ram_ = std::vector<uint8_t>(kRam, 1);
 };
 
-// Serves one session. Relays if the source asks for it.
-inline Result<> receive_null(const Listener& listener) {
+// Serves one session, over lanes of any path that `wish` allows. Relays if the source asks for it.
+inline Result<> receive_null(const Listener& listener, const FabricWish& wish) {
   Failure failure;
   NullSite site;
   Cost start;
@@ -99,7 +99,7 @@ inline Result<> receive_null(const Listener& listener) {
     const Cost cost = Cost::now().since(start);
     return nlohmann::json{{"process", cost.process}, {"machine", cost.machine}};
   };
-  auto session = DestinationSession::accept(listener, site, account, failure);
+  auto session = DestinationSession::accept(listener, wish, site, account, failure);
   if (!session) return pass_on(session);
   site.relay = (*session)->wishes().value("relay", false);
   start = Cost::now();

@@ -33,12 +33,13 @@ Result<size_t> length_of(PageKind kind, std::span<const uint8_t> bytes, uint32_t
   return ahead(kind) + *length;
 }
 
-// Builds the whole page in `page` from `said`, its encoded form. False: the base is not what the source
-// assumed.
-Result<bool> resolve_by_memory(PageKind kind, PageReference to, const uint8_t* said, const PageSpace& space,
-                               const PageSecret& secret, const PageBases& bases, uint8_t* page) {
+// Builds the whole page in `page` from its encoded form, at the start of `said`. False: the base is not what
+// the source assumed.
+Result<bool> resolve_by_memory(PageKind kind, PageReference to, std::span<const uint8_t> said,
+                               const PageSpace& space, const PageSecret& secret, const PageBases& bases,
+                               uint8_t* page) {
   if (kind == PageKind::same) {
-    to = get_reference(said);
+    to = get_reference(said.data());
     if (!space.contains({to.block, kind, 1, to.page})) {
       return fail("a page refers to page {} of block {}, which is outside guest memory", to.page, to.block);
     }
@@ -48,8 +49,8 @@ Result<bool> resolve_by_memory(PageKind kind, PageReference to, const uint8_t* s
   if (kind == PageKind::same) return copy_referred(*base, to.content, space.page_size, secret, page);
   if (kind == PageKind::lines) return apply_lines(said, *base, space.page_size, secret, page);
   if (*base != page) std::memcpy(page, *base, space.page_size);
-  apply_patch(said + kSumBytes, page);
-  return hash_page(page, space.page_size, secret) == get_le(said, kSumBytes);
+  return apply_patch(said.subspan(kSumBytes), {page, space.page_size}) &&
+         hash_page(page, space.page_size, secret) == get_le(said.data(), kSumBytes);
 }
 
 }  // namespace
@@ -73,6 +74,7 @@ Result<> BatchDecoder::unpack(std::span<const uint8_t> pack, std::span<uint8_t> 
 
 Result<> view(PageBatch& batch, std::span<const uint8_t> plain, std::span<const uint8_t> raw, bool sums) {
   batch.data.clear();
+  batch.pack = plain;
   for (const PageRun& run : batch.runs) {
     if (run.kind == PageKind::zero) continue;
     std::span<const uint8_t>& from = run.kind == PageKind::raw ? raw : plain;
@@ -118,24 +120,25 @@ Result<bool> resolve(PageBatch& batch, const PageSpace& space, const PageSecret&
         run.kind == PageKind::keep || (run.kind == PageKind::kept ? copies != nullptr : bases != nullptr);
     if (!held) return fail("a batch refers to pages that are not held here");
     for (uint64_t index = run.first; index < run.first + run.count; ++index, ++next) {
-      const uint8_t*& said = batch.data[next];
+      const uint8_t*& at = batch.data[next];
+      const std::span<const uint8_t> said = batch.pack.subspan(static_cast<size_t>(at - batch.pack.data()));
       uint8_t* page = &scratch[next * page_size];
-      const auto place = static_cast<uint32_t>(get_le(said, kPlaceBytes));
+      const auto place = static_cast<uint32_t>(get_le(at, kPlaceBytes));
       if (run.kind == PageKind::keep) {
-        said += kPlaceBytes;
-        auto kept = copies ? copies->keep(place, run.block, index, said) : Result<>();
+        at += kPlaceBytes;
+        auto kept = copies ? copies->keep(place, run.block, index, at) : Result<>();
         if (!kept) return pass_on(kept);
         continue;
       }
       if (run.kind == PageKind::kept) {
-        const uint64_t sum = get_le(said + kPlaceBytes, kSumBytes);
-        fits = copies->patch(place, run.block, index, said + ahead(run.kind), sum, page) && fits;
+        const uint64_t sum = get_le(at + kPlaceBytes, kSumBytes);
+        fits = copies->patch(place, run.block, index, said.subspan(ahead(run.kind)), sum, page) && fits;
       } else {
         auto whole = resolve_by_memory(run.kind, {run.block, index, {}}, said, space, secret, *bases, page);
         if (!whole) return whole;
         fits = fits && *whole;
       }
-      said = page;
+      at = page;
     }
     run.kind = PageKind::raw;
   }

@@ -35,7 +35,8 @@ class BatchDecoder {
 };
 
 // Sets the page views of a batch whose runs were read from its table. `plain` is the unpacked pack, `raw` the
-// bytes that follow the pack. With `sums`, `plain` ends with a digest of each page.
+// bytes that follow the pack. With `sums`, `plain` ends with a digest of each page. Nobody may write to
+// `plain` any more: resolve() reads again what is checked here.
 Result<> view(PageBatch& batch, std::span<const uint8_t> plain, std::span<const uint8_t> raw, bool sums);
 
 // Whether a batch has pages that are encoded relative to pages that the destination holds.

@@ -2,12 +2,14 @@
 // that a page that is sent again can be sent as the bytes that changed.
 //
 // The source alone decides which page is copied to which place. The destination only checks that the result
-// is the page that the source meant. Memory is allocated as places are used. Thread-safe.
+// is the page that the source meant. Memory is allocated for places that are used, whatever their numbers.
+// Thread-safe.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <vector>
+#include <span>
+#include <unordered_map>
 
 #include "base/mutex.h"
 #include "base/result.h"
@@ -23,9 +25,9 @@ class CopyMirror {
 
   // From now on the place holds this page. Fails if there is no such place.
   Result<> keep(uint32_t place, uint16_t block, uint64_t index, const uint8_t* page);
-  // Applies a patch to the page at a place, and copies the result to `page`. The patch must have passed
-  // patch_length() (page_patch.h). False: the place holds another page, or the result does not hash to `sum`.
-  bool patch(uint32_t place, uint16_t block, uint64_t index, const uint8_t* patch, uint64_t sum,
+  // Applies the patch at the start of `patch` to the page at a place, and copies the result to `page`. False:
+  // the place holds another page, the patch is not valid, or the result does not hash to `sum`.
+  bool patch(uint32_t place, uint16_t block, uint64_t index, std::span<const uint8_t> patch, uint64_t sum,
              uint8_t* page);
 
   uint64_t capacity() const { return capacity_; }
@@ -42,8 +44,7 @@ class CopyMirror {
   const uint32_t page_size_;
   const PageSecret secret_;
   mutable Mutex mutex_;
-  std::vector<Copy> copies_ WHERRY_GUARDED_BY(mutex_);
-  uint64_t used_ WHERRY_GUARDED_BY(mutex_) = 0;
+  std::unordered_map<uint32_t, Copy> copies_ WHERRY_GUARDED_BY(mutex_);  // by place
 };
 
 }  // namespace wherry

@@ -70,16 +70,19 @@ Result<size_t> lines_length(std::span<const uint8_t> encoded, uint32_t page_size
   return length;
 }
 
-bool apply_lines(const uint8_t* encoded, const uint8_t* base, uint32_t page_size, const PageSecret& secret,
-                 uint8_t* out) {
+bool apply_lines(std::span<const uint8_t> encoded, const uint8_t* base, uint32_t page_size,
+                 const PageSecret& secret, uint8_t* out) {
+  if (encoded.size() < kHeadBytes) return false;
+  const auto bitmap = get_le<uint64_t>(encoded.data());
+  if (encoded.size() < lines_size(bitmap, page_size)) return false;
   const uint32_t line_size = page_size / kPageLines;
-  const uint8_t* lines = encoded + kHeadBytes;
+  const uint8_t* lines = encoded.data() + kHeadBytes;
   if (out != base) std::memcpy(out, base, page_size);
-  each_bit_run(get_le<uint64_t>(encoded), [&](uint32_t first, uint32_t count) {
+  each_bit_run(bitmap, [&](uint32_t first, uint32_t count) {
     std::memcpy(out + first * line_size, lines, count * line_size);
     lines += count * line_size;
   });
-  return hash_page(out, page_size, secret) == get_le<uint64_t>(encoded + 8);
+  return hash_page(out, page_size, secret) == get_le<uint64_t>(&encoded[8]);
 }
 
 }  // namespace wherry

@@ -52,9 +52,9 @@ void put_lines(const uint8_t* page, uint32_t page_size, uint64_t bitmap, const P
 Result<size_t> lines_length(std::span<const uint8_t> encoded, uint32_t page_size);
 
 // Writes `base` with its changed lines replaced to `out`. `out` can be `base`, but must not overlap it
-// otherwise. `encoded` must have passed lines_length(). Returns whether the result is the page that was sent;
-// if not, `out` holds a page that never existed. Applying it again to its result changes nothing.
-bool apply_lines(const uint8_t* encoded, const uint8_t* base, uint32_t page_size, const PageSecret& secret,
-                 uint8_t* out);
+// otherwise. Returns whether `encoded` begins with all of those lines and the result is the page that was
+// sent; if not, `out` may hold a page that never existed. Applying it again to its result changes nothing.
+bool apply_lines(std::span<const uint8_t> encoded, const uint8_t* base, uint32_t page_size,
+                 const PageSecret& secret, uint8_t* out);
 
 }  // namespace wherry

@@ -30,6 +30,7 @@ void PageBatch::clear() {
   runs.clear();
   data.clear();
   sums = nullptr;
+  pack = {};
   pages_ = 0;
 }
 

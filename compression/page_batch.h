@@ -3,10 +3,14 @@
 // A batch lists its pages as runs. The bytes of pages that are not zero are views into memory that the batch
 // does not own (a slot, or guest RAM itself) and that must outlive it. A page's index counts pages of
 // PageSpace::page_size bytes from the start of its block. A block's number is its position in PageSpace.
+//
+// A batch that came over the wire has pages that are not whole yet (batch_decoder.h). Their views lie in its
+// pack, to which nobody may write any more.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace wherry {
@@ -69,6 +73,7 @@ struct PageBatch {
   std::vector<PageRun> runs;
   std::vector<const uint8_t*> data;  // one for each page that is not zero, in order
   const uint8_t* sums = nullptr;     // digest of each page in `data` (page_digest.h); null: not sent
+  std::span<const uint8_t> pack;     // where the pages lie that are not raw, until they are whole
 
   bool empty() const { return runs.empty(); }
   uint32_t page_count() const { return pages_; }

@@ -27,6 +27,27 @@ Op get_op(const uint8_t* in) {
   return {get_le<uint16_t>(in), in[2] + 1u};
 }
 
+// Calls visit(at, bytes) for each change of the patch at the start of `encoded`: the place in the page, and
+// what it has there from now on. Returns the patch's length. Nothing is visited that was not checked.
+template <class Visit>
+Result<size_t> each_op(std::span<const uint8_t> encoded, size_t page_size, Visit&& visit) {
+  if (encoded.size() < kLengthBytes) return fail("the patch of a page is cut short");
+  const size_t length = kLengthBytes + get_le<uint16_t>(encoded.data());
+  if (length > encoded.size()) return fail("the patch of a page is cut short");
+  std::span<const uint8_t> left = encoded.first(length).subspan(kLengthBytes);
+  for (size_t end = 0; !left.empty();) {
+    if (left.size() < kOpHead) return fail("the patch of a page ends in the middle of a change");
+    const Op op = get_op(left.data());
+    left = left.subspan(kOpHead);
+    if (op.skip + op.count > page_size - end) return fail("the patch of a page reaches beyond the page");
+    if (op.count > left.size()) return fail("the patch of a page ends in the middle of a change");
+    visit(end + op.skip, left.first(op.count));
+    left = left.subspan(op.count);
+    end += op.skip + op.count;
+  }
+  return length;
+}
+
 // Bit i is set if byte i of the word, as it lies in memory, is not zero.
 uint64_t nonzero_bytes(uint64_t word) {
   if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
@@ -106,30 +127,14 @@ size_t make_patch(const uint8_t* base, const uint8_t* page, uint32_t page_size, 
 }
 
 Result<size_t> patch_length(std::span<const uint8_t> encoded, uint32_t page_size) {
-  if (encoded.size() < kLengthBytes) return fail("the patch of a page is cut short");
-  const size_t length = kLengthBytes + get_le<uint16_t>(encoded.data());
-  if (length > encoded.size()) return fail("the patch of a page is cut short");
-  uint32_t end = 0;
-  for (size_t at = kLengthBytes; at < length;) {
-    if (length - at < kOpHead) return fail("the patch of a page ends in the middle of a change");
-    const Op op = get_op(&encoded[at]);
-    end += op.skip + op.count;
-    if (end > page_size) return fail("the patch of a page reaches beyond the page");
-    at += kOpHead + op.count;
-    if (at > length) return fail("the patch of a page ends in the middle of a change");
-  }
-  return length;
+  return each_op(encoded, page_size, [](size_t, std::span<const uint8_t>) {});
 }
 
-void apply_patch(const uint8_t* encoded, uint8_t* page) {
-  const uint8_t* const end = encoded + kLengthBytes + get_le<uint16_t>(encoded);
-  for (const uint8_t* at = encoded + kLengthBytes; at != end;) {
-    const Op op = get_op(at);
-    page += op.skip;
-    std::memcpy(page, at + kOpHead, op.count);
-    page += op.count;
-    at += kOpHead + op.count;
-  }
+bool apply_patch(std::span<const uint8_t> encoded, std::span<uint8_t> page) {
+  const auto replace = [page](size_t at, std::span<const uint8_t> bytes) {
+    std::memcpy(&page[at], bytes.data(), bytes.size());
+  };
+  return each_op(encoded, page.size(), replace).has_value();
 }
 
 }  // namespace wherry

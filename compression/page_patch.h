@@ -28,7 +28,8 @@ size_t make_patch(const uint8_t* base, const uint8_t* page, uint32_t page_size, 
 // its length exactly and stay within the page.
 Result<size_t> patch_length(std::span<const uint8_t> encoded, uint32_t page_size);
 
-// `encoded` must have passed patch_length() for a page of this size or less.
-void apply_patch(const uint8_t* encoded, uint8_t* page);
+// Whether the patch at the start of `encoded` is as patch_length() wants it. If not, `page` may have a part
+// of it.
+bool apply_patch(std::span<const uint8_t> encoded, std::span<uint8_t> page);
 
 }  // namespace wherry

@@ -37,7 +37,7 @@ int receive(const ReceiveOptions& options) {
   auto qemu = qemu_endpoint("--qemu", options.qemu);
   auto disks = disks_endpoint(options.disks);
   const bool handed_over = options.handed_over >= 0;
-  auto uri = handed_over ? Result<Uri>(Uri()) : peer_uri(options.listen, options.insecure);
+  auto uri = peer_uri(options.listen, options.insecure || handed_over);  // wherryd has looked at its hosts
   for (const Error* error :
        {qemu ? nullptr : &qemu.error(), disks ? nullptr : &disks.error(), uri ? nullptr : &uri.error()}) {
     if (!error) continue;
@@ -108,11 +108,11 @@ int receive(const ReceiveOptions& options) {
 void add_receive(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<ReceiveOptions>();
   CLI::App* command = app.add_subcommand("receive", "Take one migration for this host's QEMU");
-  auto* where = command->add_option_group("where")->require_option(1);
-  where->add_option("--listen", options->listen, "Where to listen: wherry://ADDR[:PORT][,ADDR2…]");
-  where
+  command->add_option("--listen", options->listen, "Where to listen: wherry://ADDR[:PORT][,ADDR2…]")
+      ->required();
+  command
       ->add_option("--handed-over", options->handed_over,
-                   "Descriptor of a socket over which wherryd hands over connections")
+                   "Descriptor of a socket over which wherryd hands over connections, instead of listening")
       ->group("");  // not in --help: it is between wherryd and its processes
   command->add_option("--qemu", options->qemu, "Where QEMU waits: unix:PATH, or tcp:HOST:PORT on loopback")
       ->required();

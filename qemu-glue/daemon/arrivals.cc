@@ -77,6 +77,7 @@ Result<> Arrivals::begin(const Route& route, const std::shared_ptr<Arriving>& ar
 
 Result<> Arrivals::start(const Route& route, const std::shared_ptr<Arriving>& arriving) {
   std::vector<std::string> argv{wherry_,         "receive",
+                                "--listen",      config_.listen->text,
                                 "--handed-over", std::to_string(kChildSocket),
                                 "--qemu",        "unix:" + route.path(config_.runtime_dir),
                                 "--disks",       "unix:" + route.disks_path(config_.runtime_dir)};

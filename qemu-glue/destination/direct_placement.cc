@@ -6,6 +6,16 @@
 
 namespace wherry {
 
+Result<> DirectPlacement::check(const GuestRam& ram, const GuestBlocks& blocks) {
+  for (const GuestBlocks::Block& block : blocks.blocks) {
+    const auto handle = ram.find(block.name);
+    if (!handle || ram.length(*handle) >= block.length) continue;
+    return fail("RAM block {} has {} bytes in the destination's QEMU and {} at the source",
+                printable(block.name), ram.length(*handle), block.length);
+  }
+  return {};
+}
+
 Result<std::unique_ptr<DirectPlacement>> DirectPlacement::make(GuestRam& ram, const GuestBlocks& blocks) {
   if (!blocks.page_size_named && ram.page_size() != blocks.page_size) {
     return fail("nobody says how large the guest's pages are: give `wherry send` its QEMU's monitor (--qmp)");
@@ -14,10 +24,6 @@ Result<std::unique_ptr<DirectPlacement>> DirectPlacement::make(GuestRam& ram, co
   uint64_t largest = 0;
   for (const GuestBlocks::Block& block : blocks.blocks) {
     auto handle = ram.find(block.name);
-    if (handle && ram.length(*handle) < block.length) {
-      return fail("RAM block {} has {} bytes here and {} at the source", printable(block.name),
-                  ram.length(*handle), block.length);
-    }
     placement->handles_.push_back(handle);
     placement->taken_.push_back(handle.has_value());
     if (handle && block.length > largest) {

@@ -17,8 +17,9 @@ namespace wherry {
 
 class DirectPlacement : public Placement {
  public:
-  // Fails if none of the blocks can be reached, if one is shorter than at the source, or if it is not certain
-  // how large their pages are.
+  // Fails if a block is longer at the source than here: the destination's QEMU would refuse that guest.
+  static Result<> check(const GuestRam& ram, const GuestBlocks& blocks);
+  // Fails if none of the blocks can be reached, or if it is not certain how large their pages are.
   static Result<std::unique_ptr<DirectPlacement>> make(GuestRam& ram, const GuestBlocks& blocks);
 
   std::vector<std::span<uint8_t>> memory() const override;

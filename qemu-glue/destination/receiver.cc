@@ -53,7 +53,8 @@ Result<> Receiver::run() {
 Ended Receiver::carry() {
   if (auto kept = reserve_.keep(kAskDescriptors); !kept) return {Outcome::failed, kept.error().message};
   auto session = DestinationSession::accept(
-      *listener_, *this, [this](const nlohmann::json& source) { return account(source); }, failure_, trace_);
+      *listener_, options_.listen.fabric, *this,
+      [this](const nlohmann::json& source) { return account(source); }, failure_, trace_);
   if (!session) return {Outcome::failed, session.error().message};
   session_ = std::move(*session);
   if (options_.begun) options_.begun();
@@ -154,6 +155,7 @@ Result<std::unique_ptr<Placement>> Receiver::blocks(const GuestBlocks& blocks) {
   std::unique_ptr<DirectPlacement> direct;
   std::string reason;
   if (found) {
+    if (auto fits = DirectPlacement::check(*found, blocks); !fits) return pass_on(fits);
     ram_ = std::move(*found);
     auto made = DirectPlacement::make(*ram_, blocks);
     if (made)

@@ -33,8 +33,8 @@ namespace wherry {
 class Receiver : public LandingSite {
  public:
   struct Options {
-    Uri listen;                          // where to listen (hosts), and how to place pages (placement)
-    Endpoint qemu;                       // where the destination's QEMU waits for a migration
+    Uri listen;     // where to listen (hosts), how to place pages, which fabric lanes may use
+    Endpoint qemu;  // where the destination's QEMU waits for a migration
     std::optional<Endpoint> disks = {};  // where its NBD server waits for copies of the guest's disks
     // Finds the guest's memory, for direct placement; asked when QEMU is dialled. `process` is QEMU's, or -1.
     std::function<Result<GuestRam>(pid_t process)> memory;

@@ -168,12 +168,13 @@ MainReader::Step MainReader::section_start(std::span<const uint8_t> bytes) {
     if (bytes.size() < payload + 8) return kNeedsMore;
     if (!know_page_size()) return give_up("unknown target page size");
     const uint64_t word = be64(&bytes[payload]);
-    if ((word & (page_size_.bytes - 1)) != kRamMemSize || !ram_.blocks.blocks.empty())
+    const uint64_t flags = word & (page_size_.bytes - 1);
+    if (flags != kRamMemSize || word - flags > kMaxGuestBytes || !ram_.blocks.blocks.empty())
       return give_up("no list of RAM blocks");
     section_.format.reset();
     ram_.blocks.page_size = page_size_.bytes;
     ram_.blocks.page_size_named = page_size_.named;
-    ram_.unlisted = word & ~uint64_t{page_size_.bytes - 1};
+    ram_.unlisted = word - flags;
     state_ = State::block_list;
   }
   section_.id = be32(&bytes[1]);

@@ -444,7 +444,7 @@ TEST(Resolve, CopiesAreMadeEvenIfAnotherPageOfTheBatchDoesNotFit) {
   EXPECT_FALSE(*resolved);
   Bytes copy(kSmallPage);
   const uint64_t sum = hash_page(page.data(), kSmallPage, kSampleSecret);
-  EXPECT_TRUE(copies.patch(7, 1, 2, Bytes{0, 0}.data(), sum, copy.data()));
+  EXPECT_TRUE(copies.patch(7, 1, 2, Bytes{0, 0}, sum, copy.data()));
 }
 
 TEST(CheckSums, NamesThePageThatIsNotWhatWasSent) {

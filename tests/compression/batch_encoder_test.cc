@@ -164,7 +164,7 @@ TEST_F(BatchEncoderTest, OfAPageThatComesAgainTheChangedLinesAreSent) {
   EXPECT_EQ(encoded_.plain_size, 16 + 2 * kLine);
   EXPECT_EQ(encoded_.body_size, encoded_.plain_size) << "plain: there is no level";
   Bytes out(kPage);
-  EXPECT_TRUE(apply_lines(plain().data(), first.data(), kPage, out.data()));
+  EXPECT_TRUE(apply_lines(plain(), first.data(), kPage, history_.secret(), out.data()));
   EXPECT_EQ(out, second);
   EXPECT_EQ(encode_one(9, second, kDelta), PageKind::lines);
   EXPECT_EQ(encoded_.plain_size, 16u) << "nothing has changed";
@@ -229,7 +229,7 @@ TEST_F(BatchEncoderTest, APageThatComesOftenIsSentAsTheBytesThatChanged) {
   EXPECT_LE(encoded_.plain_size, kSumBytes + 8u);
   Bytes base = page;
   base[1000] = 77;
-  apply_patch(plain().data() + kSumBytes, base.data());
+  ASSERT_TRUE(apply_patch(std::span<const uint8_t>(plain()).subspan(kSumBytes), base));
   EXPECT_EQ(base, page);
   // Much changed at once: whole, and again little by little.
   std::ranges::copy(random_page(2), page.begin());
@@ -239,7 +239,7 @@ TEST_F(BatchEncoderTest, APageThatComesOftenIsSentAsTheBytesThatChanged) {
   page[5] ^= 1;
   encoder.encode(batch_, 0, kDelta, encoded_);
   EXPECT_EQ(kinds(), std::vector{PageKind::patch});
-  apply_patch(plain().data() + kSumBytes, base.data());
+  ASSERT_TRUE(apply_patch(std::span<const uint8_t>(plain()).subspan(kSumBytes), base));
   EXPECT_EQ(base, page);
 }
 

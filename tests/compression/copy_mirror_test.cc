@@ -26,7 +26,7 @@ uint64_t sum_of(const Bytes& page) {
 // Whether the copy at a place is of this page and holds `what`.
 bool holds(CopyMirror& copies, uint32_t place, uint16_t block, uint64_t index, const Bytes& what) {
   Bytes page(kPage);
-  return copies.patch(place, block, index, kUnchanged.data(), sum_of(what), page.data()) && page == what;
+  return copies.patch(place, block, index, kUnchanged, sum_of(what), page.data()) && page == what;
 }
 
 TEST(CopyMirror, KeepsWhatItIsGiven) {
@@ -49,7 +49,7 @@ TEST(CopyMirror, APatchChangesTheCopyAndMayComeTwice) {
   std::array<uint8_t, 64> patch;
   ASSERT_GT(make_patch(page.data(), next.data(), kPage, patch), 0u);
   for (int i = 0; i < 2; ++i) {
-    ASSERT_TRUE(copies.patch(1, 0, 7, patch.data(), sum_of(next), page.data()));
+    ASSERT_TRUE(copies.patch(1, 0, 7, patch, sum_of(next), page.data()));
     EXPECT_EQ(page, next);
   }
   EXPECT_TRUE(holds(copies, 1, 0, 7, next));
@@ -71,8 +71,28 @@ TEST(CopyMirror, WhatComesOutMustBeThePageThatIsMeant) {
   const Bytes page = random_page(1);
   ASSERT_TRUE(copies.keep(1, 0, 7, page.data()));
   Bytes out(kPage);
-  EXPECT_FALSE(copies.patch(1, 0, 7, kUnchanged.data(), sum_of(page) + 1, out.data()));
-  EXPECT_TRUE(copies.patch(1, 0, 7, kUnchanged.data(), sum_of(page), out.data()));
+  EXPECT_FALSE(copies.patch(1, 0, 7, kUnchanged, sum_of(page) + 1, out.data()));
+  EXPECT_TRUE(copies.patch(1, 0, 7, kUnchanged, sum_of(page), out.data()));
+}
+
+// The last place costs what the first does: it is a peer that chooses.
+TEST(CopyMirror, TheNumberOfAPlaceTakesNoMemory) {
+  constexpr uint32_t kMost = ~uint32_t{0};
+  CopyMirror copies(kMost, kPage);
+  const Bytes page = random_page(1);
+  ASSERT_TRUE(copies.keep(kMost - 1, 0, 7, page.data()));
+  EXPECT_TRUE(holds(copies, kMost - 1, 0, 7, page));
+  EXPECT_LT(copies.bytes(), 2 * kPage);
+}
+
+TEST(CopyMirror, APatchThatReachesBeyondThePageIsNotApplied) {
+  CopyMirror copies(3, kPage);
+  const Bytes page = random_page(1);
+  ASSERT_TRUE(copies.keep(1, 0, 7, page.data()));
+  Bytes out(kPage);
+  for (const Bytes& patch : {Bytes{4, 0, 0x00, 0x10, 0, 'x'}, Bytes{0xff, 0xff, 0, 0, 0, 'x'}, Bytes{4}})
+    EXPECT_FALSE(copies.patch(1, 0, 7, patch, sum_of(page), out.data()));
+  EXPECT_TRUE(holds(copies, 1, 0, 7, page));
 }
 
 TEST(CopyMirror, HasNoMorePlacesThanItSaid) {

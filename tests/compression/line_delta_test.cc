@@ -155,12 +155,12 @@ TEST_P(LineDelta, RebuildsThePageInPlaceAndElsewhereAndTwice) {
     ASSERT_EQ(lines_length(encoded, size_).value(), encoded.size());
 
     Bytes elsewhere(size_, 0xee);
-    ASSERT_TRUE(apply_lines(encoded.data(), before.data(), size_, kSampleSecret, elsewhere.data()));
+    ASSERT_TRUE(apply_lines(encoded, before.data(), size_, kSampleSecret, elsewhere.data()));
     ASSERT_EQ(elsewhere, after);
     Bytes in_place = before;
-    ASSERT_TRUE(apply_lines(encoded.data(), in_place.data(), size_, kSampleSecret, in_place.data()));
+    ASSERT_TRUE(apply_lines(encoded, in_place.data(), size_, kSampleSecret, in_place.data()));
     ASSERT_EQ(in_place, after);
-    ASSERT_TRUE(apply_lines(encoded.data(), in_place.data(), size_, kSampleSecret, in_place.data()));
+    ASSERT_TRUE(apply_lines(encoded, in_place.data(), size_, kSampleSecret, in_place.data()));
     ASSERT_EQ(in_place, after);
   }
 }
@@ -172,10 +172,10 @@ TEST_P(LineDelta, NoticesAnotherBase) {
   Bytes out(size_);
   for (uint64_t line : {0, 7, 16, 63}) {
     const Bytes other = with_changes(random_, before, uint64_t{1} << line);
-    EXPECT_FALSE(apply_lines(encoded.data(), other.data(), size_, kSampleSecret, out.data())) << line;
+    EXPECT_FALSE(apply_lines(encoded, other.data(), size_, kSampleSecret, out.data())) << line;
   }
   const Bytes other = with_changes(random_, before, 0x0f00);
-  EXPECT_TRUE(apply_lines(encoded.data(), other.data(), size_, kSampleSecret, out.data()))
+  EXPECT_TRUE(apply_lines(encoded, other.data(), size_, kSampleSecret, out.data()))
       << "only in lines that are replaced";
 }
 
@@ -185,7 +185,7 @@ TEST_P(LineDelta, NoticesALineLeftOut) {
   const Bytes after = with_changes(random_, before, 0b111);
   const Bytes encoded = encode(after, 0b101);
   Bytes out(size_);
-  EXPECT_FALSE(apply_lines(encoded.data(), before.data(), size_, kSampleSecret, out.data()));
+  EXPECT_FALSE(apply_lines(encoded, before.data(), size_, kSampleSecret, out.data()));
 }
 
 TEST_P(LineDelta, NoticesAnyDamage) {
@@ -196,17 +196,20 @@ TEST_P(LineDelta, NoticesAnyDamage) {
   for (size_t at = 8; at < encoded.size(); ++at) {
     Bytes damaged = encoded;
     damaged[at] ^= 0x10;
-    ASSERT_FALSE(apply_lines(damaged.data(), before.data(), size_, kSampleSecret, out.data())) << at;
+    ASSERT_FALSE(apply_lines(damaged, before.data(), size_, kSampleSecret, out.data())) << at;
   }
 }
 
 TEST_P(LineDelta, LengthIsBoundedByWhatIsThere) {
+  const Bytes before(size_);
+  Bytes out(size_);
   for (uint64_t bitmap : {uint64_t{0}, uint64_t{1} << 63, uint64_t{0x8001'0000'0000'0003}, ~uint64_t{0}}) {
     Bytes encoded = encode(random_bytes(random_, size_), bitmap);
     for (size_t size = 0; size < encoded.size(); ++size) {
       // A copy of its own, so that the sanitizer sees a read beyond it.
       const Bytes cut(encoded.begin(), encoded.begin() + static_cast<std::ptrdiff_t>(size));
       ASSERT_FALSE(lines_length(cut, size_)) << size;
+      ASSERT_FALSE(apply_lines(cut, before.data(), size_, kSampleSecret, out.data())) << size;
     }
     const size_t length = encoded.size();
     ASSERT_EQ(length, 16u + std::popcount(bitmap) * (size_ / kPageLines));

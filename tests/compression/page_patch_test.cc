@@ -108,9 +108,9 @@ TEST_P(PagePatch, RebuildsThePageOnceAndTwice) {
     ASSERT_EQ(by_the_book(patch, base), page) << round;
     ASSERT_EQ(patch_length(patch, size_).value(), patch.size());
     Bytes patched = base;
-    apply_patch(patch.data(), patched.data());
+    ASSERT_TRUE(apply_patch(patch, patched));
     ASSERT_EQ(patched, page) << round;
-    apply_patch(patch.data(), patched.data());
+    ASSERT_TRUE(apply_patch(patch, patched));
     ASSERT_EQ(patched, page) << round;
   }
 }
@@ -123,7 +123,7 @@ TEST_P(PagePatch, LeavesOtherBytesAsTheyAre) {
   Bytes other = random_bytes(random_, size_);
   Bytes expected = other;
   std::copy_n(page.begin() + 100, 50, expected.begin() + 100);
-  apply_patch(patch.data(), other.data());
+  ASSERT_TRUE(apply_patch(patch, other));
   EXPECT_EQ(other, expected);
 }
 
@@ -165,6 +165,8 @@ TEST_P(PagePatch, ThatIsCutShortIsRefused) {
   for (size_t size = 0; size < whole.size(); ++size) {
     Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
     ASSERT_FALSE(patch_length(cut, size_)) << size;
+    Bytes into = base;
+    ASSERT_FALSE(apply_patch(cut, into)) << size;
     // The same with a matching length field, which is valid only if the cut is between ops.
     if (size < 2) continue;
     cut[0] = static_cast<uint8_t>(size - 2);
@@ -199,6 +201,9 @@ TEST_P(PagePatch, ThatReachesBeyondThePageIsRefused) {
     EXPECT_TRUE(patch_length(op(size_ - count, count), size_)) << count;
     if (size_ - count + 1 > 65535) continue;
     EXPECT_FALSE(patch_length(op(size_ - count + 1, count), size_)) << count;
+    Bytes into(size_);
+    EXPECT_FALSE(apply_patch(op(size_ - count + 1, count), into)) << count;
+    EXPECT_EQ(into, Bytes(size_));
   }
   EXPECT_FALSE(patch_length(op(65535, 256), size_));
   // Two ops that are each within the page but not one after the other.
@@ -229,7 +234,7 @@ TEST_P(PagePatch, RandomBytesAreRefusedOrHarmless) {
     ASSERT_EQ(*length, patch.size());
     const Bytes base(size_);
     Bytes page = base;
-    apply_patch(patch.data(), page.data());
+    ASSERT_TRUE(apply_patch(patch, page));
     ASSERT_EQ(page, by_the_book(patch, base));
   }
   EXPECT_GT(passed, 100);

@@ -248,10 +248,16 @@ exec unshare --mount sh -c 'mount --bind {meminfo} /proc/meminfo && exec {wherry
         for placement, multifd, keys in (('direct', 0, 'compress=off'), ('direct', 4, 'verify=on'), ('relay', 2, '')):
             with self.subTest(f'{placement} {multifd}'):
                 _, report = self.check(multifd=multifd, placement=placement, scheme='wherry+rdma', passes=3,
-                                       keys=f'provider=tcp&streams=3&{keys}')
+                                       keys=f'provider=tcp&streams=3&{keys}', listen_keys='provider=tcp')
                 self.assertEqual(report['transport'], 'rdma')
                 for lane in report['lanes']:
                     self.assertEqual((lane['transport'], lane['lost']), ('rdma', False))
+
+    def test_fabric_that_the_receiver_does_not_allow(self):
+        _, report = self.check(keys='provider=tcp')
+        self.assertEqual(report['transport'], 'tcp')
+        for lane in report['lanes']:
+            says(self, lane['no_rdma'], 'at the receiver', 'verbs')
 
     def test_without_a_fabric(self):
         _, report = self.check(keys='provider=nosuch')

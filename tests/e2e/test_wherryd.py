@@ -30,7 +30,7 @@ def start_daemons(hosts):
     for host, other in ((hosts.a, 'hostb'), (hosts.b, 'hosta')):
         # nowhere: a peer that does not exist.
         host.path('/run/wherry.toml').write_text(
-            f'listen = "wherry://{host.name}"\ninsecure = true\nbandwidth = "10Gbps"\n')
+            f'listen = "wherry://{host.name}?provider=tcp"\ninsecure = true\nbandwidth = "10Gbps"\n')
         host.start('wherryd', [wherry_binary('wherryd'), '--config', '/run/wherry.toml',
                                '--peer', f'{other}={other}', '--peer', 'nowhere=127.0.0.1:1'])
         for socket in ('wherryd.sock', f'{other}/libvirt-sock', 'nowhere/libvirt-sock'):
@@ -74,6 +74,10 @@ class Wherryd(unittest.TestCase):
 
     def test_p2p_parallel(self):
         self.check('--p2p', '--parallel', '--parallel-connections', '4')
+
+    def test_over_the_provider_of_listen(self):
+        self.check(uri='wherry://hostb?provider=tcp&streams=7')
+        self.assertIn('transport: rdma for 7 of 7 lanes', self.hosts.a.log('wherryd'))
 
     def test_without_a_migrateuri(self):
         self.check(uri=None)

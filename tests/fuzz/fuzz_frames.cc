@@ -8,6 +8,8 @@
 #include "compression/batch_decoder.h"
 #include "compression/batch_encoder.h"
 #include "compression/batch_table.h"
+#include "compression/line_delta.h"
+#include "compression/page_patch.h"
 #include "tests/compression/sample_secret.h"
 #include "tests/fuzz/promise.h"
 #include "transport/socket/socket.h"
@@ -131,10 +133,12 @@ void batch(Bytes input) {
   PROMISE(read->data.size() * space.page_size == bytes);
   std::vector<uint8_t> scratch;
   const bool references = has_references(*read);
-  CopyMirror copies(4, space.page_size, test::kSampleSecret);
+  CopyMirror copies(~uint32_t{0}, space.page_size, test::kSampleSecret);
   const std::vector<uint8_t> kept(space.page_size, 0xdd);
   PROMISE(copies.keep(1, 0, 7, kept.data()));
+  const uint64_t one = copies.bytes();
   auto resolved = resolve(*read, space, test::kSampleSecret, readable, &copies, scratch);
+  PROMISE(copies.bytes() <= one * (1 + read->data.size()));
   if (!resolved || !*resolved) {
     PROMISE(references);
     return;
@@ -142,6 +146,19 @@ void batch(Bytes input) {
   PROMISE(!has_references(*read));
   (void)check_sums(*read);
   encode_again(*read, space, zstd, decoder);
+}
+
+// A change is applied if it is valid, whether or not somebody has checked it, and stays within its page.
+void change(Bytes input) {
+  if (input.empty()) return;
+  const uint32_t page_size = 1024u << input[0] % 7;
+  // Of their exact size, so that what goes beyond them is seen.
+  const std::vector<uint8_t> said(input.begin() + 1, input.end());
+  const std::vector<uint8_t> base(page_size, 0xee);
+  std::vector<uint8_t> page = base;
+  PROMISE(apply_patch(said, page) == patch_length(said, page_size).has_value());
+  const bool lines = apply_lines(said, base.data(), page_size, test::kSampleSecret, page.data());
+  PROMISE(!lines || lines_length(said, page_size));
 }
 
 void blocks(Bytes input) {
@@ -155,6 +172,11 @@ void blocks(Bytes input) {
   auto read = GuestBlocks::from_json(*map);
   if (!read) return;
   (void)read->space();
+  uint64_t room = kMaxGuestBytes;
+  for (const GuestBlocks::Block& block : read->blocks) {
+    PROMISE(block.length <= room);
+    room -= block.length;
+  }
   auto again = GuestBlocks::from_json(*read_map(nlohmann::json::to_cbor(read->to_json()), "peer"));
   PROMISE(again && again->to_json() == read->to_json());
 }
@@ -215,7 +237,7 @@ void stream(Bytes input) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 1) return 0;
   const std::span<const uint8_t> input(data + 1, size - 1);
-  switch (data[0] % 4) {
+  switch (data[0] % 5) {
     case 0:
       wherry::header(input);
       break;
@@ -227,6 +249,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 3:
       wherry::stream(input);
+      break;
+    case 4:
+      wherry::change(input);
       break;
   }
   return 0;

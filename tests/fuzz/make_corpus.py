@@ -208,6 +208,10 @@ write("frames", "stream", b"\x03" + frame(1) + frame(5, 0, 1, body=cbor(blocks))
 write("frames", "stream_packs", b"\x03" + frame(2, 0, 2, body=zstd(b"record"), pack=len(zstd(b"record")), plain=6)
       + frame(3, 0, 3, 32, 1, 1, entry(0, 3, 1, 7), LINES + DIGEST_OF_P, pack=64, plain=64) + frame(30, 0, 3))
 write("frames", "stream_cut", b"\x03" + frame(2, body=b"x" * 50)[:-7])
+write("frames", "change_patch", b"\x04\x00" + PATCH)
+write("frames", "change_patch_beyond", b"\x04\x00" + patch((1020, b"mast!")))
+write("frames", "change_lines", b"\x04\x00" + LINES)
+write("frames", "blocks_beyond", b"\x02" + cbor({**blocks, "blocks": [{"name": name, "length": 1 << 63} for name in ("a", "b")]}))
 
 
 # ---- libvirt's RPC: one byte for the cut, u16 length of the client's bytes, those, the server's bytes

@@ -35,9 +35,10 @@ struct FarEndSetup {
   uint16_t participants = 0;
   std::vector<uint16_t> relayed{};
   std::map<size_t, CuttingProxy::Fate> fates{};  // of lanes
+  std::string provider = "verbs";                // that lanes may go over; FarEnd takes it from the path
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CuttingProxy::Fate, bytes, cut, reset)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FarEndSetup, direct, by_iovec, participants, relayed, fates)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FarEndSetup, direct, by_iovec, participants, relayed, fates, provider)
 
 inline Result<> say(const Fd& to, const nlohmann::json& what) {
   const std::vector<uint8_t> text = nlohmann::json::to_cbor(what);
@@ -70,9 +71,9 @@ class Destination {
     site_.relayed = setup.relayed;
     if (!listener_) return;
     if (!setup.fates.empty()) proxy_.emplace(listener_->where(), setup.fates);
-    accepting_ = std::thread([this] {
+    accepting_ = std::thread([this, provider = setup.provider] {
       session_ = DestinationSession::accept(
-          *listener_, site_,
+          *listener_, {.provider = provider}, site_,
           [](const nlohmann::json&) {
             return nlohmann::json{{"side", "destination"}};
           },
@@ -140,7 +141,8 @@ class FarEnd {
  public:
   using Bytes = std::vector<uint8_t>;
 
-  FarEnd(const Path& path, const FarEndSetup& setup) : host_(path.far_end) {
+  FarEnd(const Path& path, FarEndSetup setup) : host_(path.far_end) {
+    setup.provider = path.fabric.provider;
     if (host_.empty()) {
       host_ = path.address;
       here_ = std::make_unique<Destination>(host_, setup);

@@ -8,8 +8,8 @@
 
 namespace wherry {
 
-DestinationSession::DestinationSession(const Listener& listener, LandingSite& site, Account account,
-                                       Failure& failure, Tracer trace)
+DestinationSession::DestinationSession(const Listener& listener, const FabricWish& wish, LandingSite& site,
+                                       Account account, Failure& failure, Tracer trace)
     : site_(site),
       account_(std::move(account)),
       failure_(failure),
@@ -17,7 +17,7 @@ DestinationSession::DestinationSession(const Listener& listener, LandingSite& si
       slots_(kMostLongBodies),
       word_(site),
       greeter_(
-          listener, fabrics_, slots_,
+          listener, wish, fabrics_,
           [this](FrameSocket& socket, uint64_t heard) { tell_last_word(socket, heard); }, failure),
       landing_(
           site,
@@ -32,10 +32,11 @@ DestinationSession::DestinationSession(const Listener& listener, LandingSite& si
           failure) {}
 
 Result<std::unique_ptr<DestinationSession>> DestinationSession::accept(const Listener& listener,
+                                                                       const FabricWish& wish,
                                                                        LandingSite& site, Account account,
                                                                        Failure& failure, Tracer trace) {
   std::unique_ptr<DestinationSession> session(
-      new DestinationSession(listener, site, std::move(account), failure, trace));
+      new DestinationSession(listener, wish, site, std::move(account), failure, trace));
   if (auto kept = session->word_.reserve(); !kept) return pass_on(kept);
   if (auto greets = session->greeter_.start(); !greets) return pass_on(greets);
   auto source = session->greeter_.await_source();

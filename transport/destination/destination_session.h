@@ -25,6 +25,7 @@
 #include "transport/destination/landing_site.h"
 #include "transport/destination/word_keeper.h"
 #include "transport/fabric/fabric_domain.h"
+#include "transport/fabric/fabric_wish.h"
 #include "transport/lane/slots.h"
 #include "transport/socket/listener.h"
 #include "transport/wire/frame.h"
@@ -49,9 +50,10 @@ class DestinationSession {
   using Account = std::function<nlohmann::json(const nlohmann::json& source)>;
 
   // Waits for one source with all its lanes. Further peers are refused, now and while the session runs.
-  static Result<std::unique_ptr<DestinationSession>> accept(const Listener& listener, LandingSite& site,
-                                                            Account account, Failure& failure,
-                                                            Tracer trace = {});
+  // `wish` says which fabrics lanes may go over.
+  static Result<std::unique_ptr<DestinationSession>> accept(const Listener& listener, const FabricWish& wish,
+                                                            LandingSite& site, Account account,
+                                                            Failure& failure, Tracer trace = {});
   ~DestinationSession();
 
   // Starts the threads. The site must know the session by then, because they call the site.
@@ -79,8 +81,8 @@ class DestinationSession {
   const nlohmann::json& wishes() const { return source_.wishes; }
 
  private:
-  DestinationSession(const Listener& listener, LandingSite& site, Account account, Failure& failure,
-                     Tracer trace);
+  DestinationSession(const Listener& listener, const FabricWish& wish, LandingSite& site, Account account,
+                     Failure& failure, Tracer trace);
   void trace_lanes() const;
   void tell_last_word(FrameSocket& socket, uint64_t heard);
   void give_up();

@@ -38,11 +38,11 @@ bool same_token(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-Greeter::Greeter(const Listener& listener, FabricDomains& fabrics, SlotPool& slots, ComesBack comes_back,
+Greeter::Greeter(const Listener& listener, FabricWish wish, FabricDomains& fabrics, ComesBack comes_back,
                  Failure& failure)
     : listener_(listener),
+      wish_(std::move(wish)),
       fabrics_(fabrics),
-      slots_(slots),
       comes_back_(std::move(comes_back)),
       failure_(failure),
       token_(make_token()),
@@ -159,7 +159,7 @@ void Greeter::greet_lane(std::unique_ptr<FrameSocket> socket, const nlohmann::js
         source_.lanes[*number].receiver || !opening_.insert(*number).second)
       return socket->refuse("the session has no such lane, or has it already");
   }
-  auto path = answer_fabric(*socket, hello, fabrics_, slots_);
+  auto path = answer_fabric(*socket, hello, wish_, fabrics_);
   Lock lock(mutex_);
   if (*token != token_) return;  // its source has left meanwhile, and another has come
   opening_.erase(*number);
@@ -176,7 +176,6 @@ void Greeter::greet_lane(std::unique_ptr<FrameSocket> socket, const nlohmann::js
     lane.receiver = std::make_unique<TcpLaneReceiver>(std::move(socket));
     lane.no_fabric = path->why_not;
   }
-  lane.receiver->attach(slots_.memory());
   const bool complete = std::all_of(source_.lanes.begin(), source_.lanes.end(),
                                     [](const Lane& each) { return each.receiver != nullptr; });
   if (!complete) return;

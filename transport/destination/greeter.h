@@ -28,8 +28,8 @@
 #include "base/result.h"
 #include "compression/keyed_hash.h"
 #include "transport/fabric/fabric_domain.h"
+#include "transport/fabric/fabric_wish.h"
 #include "transport/lane/lane.h"
-#include "transport/lane/slots.h"
 #include "transport/socket/connections.h"
 #include "transport/socket/listener.h"
 #include "transport/wire/control.h"
@@ -53,9 +53,9 @@ class Greeter {
   // A source has come back for the last word, of which it has `heard` bytes. Called by that caller's thread.
   using ComesBack = std::function<void(FrameSocket& socket, uint64_t heard)>;
 
-  // Lanes over a fabric are opened in `fabrics`; `slots` is the memory that bodies land in. If callers can no
-  // longer be accepted, `failure` gets the reason.
-  Greeter(const Listener& listener, FabricDomains& fabrics, SlotPool& slots, ComesBack comes_back,
+  // Lanes over a fabric are opened in `fabrics`, if `wish` allows them. If callers can no longer be accepted,
+  // `failure` gets the reason.
+  Greeter(const Listener& listener, FabricWish wish, FabricDomains& fabrics, ComesBack comes_back,
           Failure& failure);
   ~Greeter() { end(); }
 
@@ -77,8 +77,8 @@ class Greeter {
   void greet_who_comes_back(std::unique_ptr<FrameSocket> socket, const nlohmann::json& question);
 
   const Listener& listener_;
+  const FabricWish wish_;
   FabricDomains& fabrics_;
-  SlotPool& slots_;
   const ComesBack comes_back_;
   Failure& failure_;
   Mutex mutex_;

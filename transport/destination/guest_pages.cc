@@ -1,12 +1,20 @@
 #include "transport/destination/guest_pages.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "compression/page_history.h"
 
 namespace wherry {
+namespace {
+
+constexpr uint64_t kMostCopies = uint64_t{8} << 30;  // in bytes
+
+}  // namespace
+
+uint64_t copies_budget(const PageSpace& space, uint64_t affordable) {
+  return std::min({default_history(space), affordable, kMostCopies});
+}
 
 Result<> GuestPages::name_blocks(const GuestBlocks& blocks, const PageSecret& secret) {
   {
@@ -18,11 +26,10 @@ Result<> GuestPages::name_blocks(const GuestBlocks& blocks, const PageSecret& se
   Ground ground{.space = blocks.space(), .secret = secret, .placement = std::move(*placement), .copies = {}};
   if (!ground.placement) {
     // It does not shrink later: the source counts on every place that it was told of. If one went, each page
-    // that is told by its changes would come twice.
-    const uint64_t most = std::min(default_history(ground.space), affordable_history(0));
-    const uint64_t places = most / (ground.space.page_size + KeptCopies::kOverhead);
-    ground.copies = std::make_unique<CopyMirror>(
-        std::min<uint64_t>(places, std::numeric_limits<uint32_t>::max()), ground.space.page_size, secret);
+    // that is sent as its changes would come twice.
+    const uint64_t bytes = copies_budget(ground.space, affordable_history(0));
+    ground.copies = std::make_unique<CopyMirror>(bytes / (ground.space.page_size + KeptCopies::kOverhead),
+                                                 ground.space.page_size, secret);
     gate_.ready();  // copies need the order of epochs, but no VMM
   }
   Lock lock(mutex_);

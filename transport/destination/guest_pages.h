@@ -30,6 +30,10 @@
 
 namespace wherry {
 
+// How many bytes the copies of a guest whose pages are relayed may take. There is a fixed limit, because it
+// is the source that says how large the guest is. `affordable` is the limit of this host.
+uint64_t copies_budget(const PageSpace& space, uint64_t affordable);
+
 class GuestPages {
  public:
   // When a batch may land.

@@ -1,8 +1,9 @@
 // The reader of one lane at the destination: takes the heads of frames, says where each body goes, unpacks
 // it, and lands it.
 //
-// Raw pages whose epoch is open are received right where they belong. Several bodies can be on their way at
-// once, and a frame whose body is there already can overtake them.
+// Raw pages whose epoch is open are received right where they belong. Everything else comes to memory that no
+// peer can write to, because it is read there: slots, or memory of the frame's own. Several bodies can be on
+// their way at once, and a frame whose body is there already can overtake them.
 //
 // Used by one thread, the lane's own.
 #pragma once

@@ -93,27 +93,26 @@ bool FabricDomain::serves(const fi_info& path) const {
 }
 
 // Null: it was added before.
-FabricDomain::Area* FabricDomain::add(std::span<uint8_t> memory, size_t unit, Use use) {
+FabricDomain::Area* FabricDomain::add(std::span<uint8_t> memory, size_t unit, bool guest) {
   if (memory.empty() || area_of(memory.data())) return nullptr;
   areas_.push_back(std::make_unique<Area>());
   Area& area = *areas_.back();
   area.memory = memory;
   area.unit = unit;
-  area.use = use;
+  area.guest = guest;
   area.units.resize((memory.size() + unit - 1) / unit);
   return &area;
 }
 
-void FabricDomain::add_own(std::span<uint8_t> memory, size_t unit, Use use) {
+void FabricDomain::add_own(std::span<uint8_t> memory, size_t unit) {
   Lock lock(mutex_);
-  add(memory, unit, use);
+  add(memory, unit, false);
 }
 
 void FabricDomain::add_guest(std::span<uint8_t> memory) {
   Lock lock(mutex_);
-  Area* const area = add(memory, guest_unit(memory.size()), Use::target);
+  Area* const area = add(memory, guest_unit(memory.size()), true);
   if (!area) return;
-  area->guest = true;
   area->wanted.resize(area->units.size());
   for (size_t unit = 0; unit < area->units.size() && !on_demand_; ++unit) want(*area, unit);
   if (thread_.joinable()) return;
@@ -163,6 +162,28 @@ Result<fabric::Owned<fid_mr>> FabricDomain::register_memory(std::span<uint8_t> m
   return fabric::Owned<fid_mr>(region);
 }
 
+Result<FabricDomain::LentTarget> FabricDomain::lend_target() {
+  Lock lock(mutex_);
+  if (targets_.free.empty()) {
+    auto target = std::make_unique<Target>();
+    target->bytes.resize(kMaxBody);
+    auto region = register_memory(target->bytes, Use::target);
+    if (!region) return pass_on(region);
+    target->region = std::move(*region);
+    target->reach = reach(*target->region, target->bytes, target->bytes.data());
+    targets_.free.push_back(target.get());
+    targets_.all.push_back(std::move(target));
+  }
+  LentTarget lent(targets_.free.back(), GiveBack{this});
+  targets_.free.pop_back();
+  return lent;
+}
+
+void FabricDomain::give_back(Target* target) {
+  Lock lock(mutex_);
+  targets_.free.push_back(target);
+}
+
 Result<FabricDomain::Reach> FabricDomain::own(std::span<const uint8_t> piece) {
   Lock lock(mutex_);
   Area* const area = area_of(piece.data());
@@ -177,7 +198,7 @@ Result<FabricDomain::Reach> FabricDomain::own(std::span<const uint8_t> piece) {
 
 Result<> FabricDomain::register_unit(Area& area, size_t unit) {
   if (area.units[unit]) return {};
-  auto region = register_memory(unit_of(area, unit), area.use);
+  auto region = register_memory(unit_of(area, unit), area.guest ? Use::target : Use::source);
   if (!region) return pass_on(region);
   area.units[unit] = std::move(*region);
   return {};
@@ -186,17 +207,17 @@ Result<> FabricDomain::register_unit(Area& area, size_t unit) {
 std::optional<FabricDomain::Reach> FabricDomain::find(std::span<const uint8_t>& piece) {
   Lock lock(mutex_);
   Area* const area = area_of(piece.data());
-  if (!area) return std::nullopt;
+  if (!area || !area->guest) return std::nullopt;
   const size_t unit = static_cast<size_t>(piece.data() - area->memory.data()) / area->unit;
   const std::span<uint8_t> whole = unit_of(*area, unit);
   piece = piece.first(
       std::min<size_t>(piece.size(), static_cast<size_t>(whole.data() + whole.size() - piece.data())));
-  if (area->guest && !area->units[unit] && !on_demand_) {
+  if (!area->units[unit] && !on_demand_) {
     want(*area, unit);
     return std::nullopt;
   }
   if (!register_unit(*area, unit)) {
-    if (area->guest) on_demand_ = false;  // register_guest() then tries, and keeps the reason if it fails too
+    on_demand_ = false;  // register_guest() then tries, and keeps the reason if it fails too
     return std::nullopt;
   }
   return reach(*area, unit, piece.data());
@@ -218,7 +239,8 @@ void FabricDomain::register_guest() {
     queue_.pop_front();
     lock.unlock();
     const std::span<uint8_t> memory = unit_of(*area, unit);
-    auto region = is_resident(memory) ? register_memory(memory, area->use) : Result<fabric::Owned<fid_mr>>();
+    auto region =
+        is_resident(memory) ? register_memory(memory, Use::target) : Result<fabric::Owned<fid_mr>>();
     lock.lock();
     area->wanted[unit] = false;
     if (region) {

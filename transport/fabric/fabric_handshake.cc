@@ -88,7 +88,7 @@ Result<std::unique_ptr<FabricConnection>> call(const nlohmann::json& where, cons
   FabricConnection& connection = **connected;
   auto to = await_where(connection, until);
   if (!to) return pass_on(to);
-  connection.domain().add_own(pool.memory(), kSlotBytes, FabricDomain::Use::source);
+  connection.domain().add_own(pool.memory(), kSlotBytes);
   const Slot slot = pool.take();
   const std::span<uint8_t> sample(slot.get() + kSampleAt, kSampleBytes);
   Key as_array{};
@@ -105,15 +105,13 @@ Result<std::unique_ptr<FabricConnection>> call(const nlohmann::json& where, cons
 }
 
 // The destination's part: says where the sample goes, and looks whether it came.
-Result<> await_sample(FabricConnection& connection, const Key& key, SlotPool& pool, Clock::time_point until) {
-  connection.domain().add_own(pool.memory(), kSlotBytes, FabricDomain::Use::target);
-  const Slot slot = pool.take();
-  const std::span<uint8_t> sample(slot.get(), kSampleBytes);
-  auto reach = connection.domain().own(sample);
-  if (!reach) return pass_on(reach);
+Result<> await_sample(FabricConnection& connection, const Key& key, Clock::time_point until) {
+  auto target = connection.domain().lend_target();
+  if (!target) return pass_on(target);
+  const FabricDomain::Target& to = **target;
   auto sent = connection.send([&](std::span<uint8_t> message) {
-    put_le(message.data(), reach->address);
-    put_le(&message[kWhereKeyAt], reach->key);
+    put_le(message.data(), to.reach.address);
+    put_le(&message[kWhereKeyAt], to.reach.key);
     return kWhereBytes;
   });
   if (!sent) return sent;
@@ -122,7 +120,7 @@ Result<> await_sample(FabricConnection& connection, const Key& key, SlotPool& po
   if (!*event || (*event)->message || (*event)->tag != kSampleTag) return fail("the sample did not come");
   std::vector<uint8_t> expected(kSampleBytes);
   fill_sample(expected, key);
-  if (!std::equal(expected.begin(), expected.end(), sample.begin())) return fail("the sample came damaged");
+  if (!std::equal(expected.begin(), expected.end(), to.bytes.begin())) return fail("the sample came damaged");
   return {};
 }
 
@@ -162,17 +160,19 @@ Result<FabricPath> call_fabric(FrameSocket& socket, const nlohmann::json& welcom
   return FabricPath{std::move(*called), {}};
 }
 
-Result<FabricPath> answer_fabric(FrameSocket& socket, const nlohmann::json& hello, FabricDomains& domains,
-                                 SlotPool& pool) {
+Result<FabricPath> answer_fabric(FrameSocket& socket, const nlohmann::json& hello, const FabricWish& wish,
+                                 FabricDomains& domains) {
   const auto provider = hello.find("fabric");
-  if (provider == hello.end() || !provider->is_string() ||
-      !is_provider(provider->get_ref<const std::string&>())) {
+  if (provider == hello.end() || !provider->is_string()) {
     if (auto sent = send_map(socket, FrameType::welcome, nlohmann::json::object()); !sent)
       return pass_on(sent);
     return FabricPath{nullptr, "the source did not ask for it"};
   }
-  auto listener =
-      FabricListener::open(domains, provider->get<std::string>(), numeric_address(socket.fd(), End::here));
+  // Which provider's code listens here is not the source's choice.
+  auto listener = wish.use == FabricWish::Use::never ? fail("its own URI allows TCP only")
+                  : provider->get_ref<const std::string&>() != wish.provider
+                      ? fail("its own URI allows no provider but {}", wish.provider)
+                      : FabricListener::open(domains, wish.provider, numeric_address(socket.fd(), End::here));
   if (!listener) {
     const std::string why = "at the receiver, " + listener.error().message;
     if (auto sent = send_map(socket, FrameType::welcome, {{"no_fabric", why}}); !sent) return pass_on(sent);
@@ -188,7 +188,7 @@ Result<FabricPath> answer_fabric(FrameSocket& socket, const nlohmann::json& hell
   const auto until = Clock::now() + kConnect;
   auto connection = listener->accept(fabric_destination_shape(), key, until, source_spoke);
   Result<> sample = !connection   ? pass_on(connection)
-                    : *connection ? await_sample(**connection, key, pool, until)
+                    : *connection ? await_sample(**connection, key, until)
                                   : fail("nobody called");
   socket.set_patience(kOtherTries);
   FrameHead head;

@@ -40,8 +40,9 @@ Result<> find_fabric(const FrameSocket& socket, const FabricWish& wish);
 Result<FabricPath> call_fabric(FrameSocket& socket, const nlohmann::json& welcome, const FabricWish& wish,
                                FabricDomains& domains, SlotPool& pool);
 
-// The destination's part after a lane_hello: the welcome, and all that follows if it offers a fabric.
-Result<FabricPath> answer_fabric(FrameSocket& socket, const nlohmann::json& hello, FabricDomains& domains,
-                                 SlotPool& pool);
+// The destination's part after a lane_hello: the welcome, and all that follows if it offers a fabric. `wish`
+// is the destination's own: a source that names another provider gets a lane over TCP.
+Result<FabricPath> answer_fabric(FrameSocket& socket, const nlohmann::json& hello, const FabricWish& wish,
+                                 FabricDomains& domains);
 
 }  // namespace wherry

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "transport/lane/slots.h"
-
 namespace wherry {
 namespace {
 
@@ -20,10 +18,6 @@ FabricConnection::Shape fabric_destination_shape() {
           .send_count = kFabricAnswers,
           .receive_bytes = kFabricMessageBytes,
           .receive_count = kFabricCredits};
-}
-
-void FabricLaneReceiver::attach(std::span<uint8_t> memory) {
-  connection_->domain().add_own(memory, kSlotBytes, FabricDomain::Use::target);
 }
 
 Result<LaneReceiver::News> FabricLaneReceiver::next(FrameHead& head) {
@@ -72,14 +66,13 @@ Result<> FabricLaneReceiver::take_write(uint32_t tag) {
 
 // The body that was granted first is there.
 void FabricLaneReceiver::finish_first() {
-  Granted& first = granted_.front();
-  if (first.bounce) {
-    const uint8_t* from = first.bounce->bytes.data();
+  const Granted& first = granted_.front();
+  if (first.target) {
+    const uint8_t* from = first.target->bytes.data();
     for (const iovec& piece : first.where) {
       std::copy_n(from, piece.iov_len, static_cast<uint8_t*>(piece.iov_base));
       from += piece.iov_len;
     }
-    bounces_.push_back(std::move(first.bounce));
   }
   granted_.pop_front();
   --written_;
@@ -162,18 +155,16 @@ Result<> FabricLaneReceiver::take_body_message() {
 }
 
 Result<> FabricLaneReceiver::grant(std::span<iovec> where) {
-  Granted granted;
-  granted.tag = *offer_;
+  Granted granted{.tag = *offer_};
   FabricGrant answered{*offer_, {}};
   if (into_place(where, answered.pieces)) {
     written_bytes_ += header_.body_length;
   } else {
-    auto bounce = take_bounce();
-    if (!bounce) return pass_on(bounce);
-    granted.bounce = std::move(*bounce);
+    auto target = connection_->domain().lend_target();
+    if (!target) return pass_on(target);
+    granted.target = std::move(*target);
     granted.where.assign(where.begin(), where.end());
-    const std::span<const uint8_t> bytes = granted.bounce->bytes;
-    const auto reach = connection_->domain().reach(*granted.bounce->region, bytes, bytes.data());
+    const FabricDomain::Reach& reach = granted.target->reach;
     answered.pieces.assign(1, {reach.address, reach.key, header_.body_length});
   }
   granted_.push_back(std::move(granted));
@@ -198,20 +189,6 @@ bool FabricLaneReceiver::into_place(std::span<const iovec> where, std::vector<Fa
     }
   }
   return true;
-}
-
-Result<std::unique_ptr<FabricLaneReceiver::Bounce>> FabricLaneReceiver::take_bounce() {
-  if (bounces_.empty()) {
-    auto bounce = std::make_unique<Bounce>();
-    bounce->bytes.resize(kMaxBody);
-    auto region = connection_->domain().register_memory(bounce->bytes, FabricDomain::Use::target);
-    if (!region) return pass_on(region);
-    bounce->region = std::move(*region);
-    return bounce;
-  }
-  auto bounce = std::move(bounces_.back());
-  bounces_.pop_back();
-  return bounce;
 }
 
 }  // namespace wherry

@@ -1,8 +1,9 @@
 // The destination's half of a lane over a fabric (fabric_message.h has what goes over it).
 //
 // If a body comes in messages, land() copies it out of them. If it was offered, land() answers with a grant:
-// the source can write to `where`, if all of that memory is registered. Otherwise it writes to a buffer of
-// the lane, from which the body is copied once it is there.
+// the source can write to `where`, if all of that memory is registered guest RAM. Otherwise it writes to a
+// target of the domain, from which the body is copied to `where` once it is there. So the source cannot
+// change what is read of it.
 #pragma once
 
 #include <sys/uio.h>
@@ -30,7 +31,6 @@ class FabricLaneReceiver : public LaneReceiver {
   explicit FabricLaneReceiver(std::unique_ptr<FabricConnection> connection)
       : connection_(std::move(connection)) {}
 
-  void attach(std::span<uint8_t> memory) override;
   void attach_guest(std::span<uint8_t> memory) override { connection_->domain().add_guest(memory); }
   Result<News> next(FrameHead& head) override;
   Result<bool> land(std::span<iovec> where) override;
@@ -41,15 +41,11 @@ class FabricLaneReceiver : public LaneReceiver {
   std::string peer() const override { return connection_->peer(); }
 
  private:
-  struct Bounce {
-    PageBytes bytes;
-    fabric::Owned<fid_mr> region;
-  };
   // A body that the source may write.
   struct Granted {
-    uint32_t tag = 0;                // of its offer
-    std::unique_ptr<Bounce> bounce;  // where it is written to first; null: in place
-    std::vector<iovec> where;        // where `bounce` is copied to; empty if in place
+    uint32_t tag = 0;                   // of its offer
+    FabricDomain::LentTarget target{};  // where it is written to first; null: in place
+    std::vector<iovec> where{};         // where `target` is copied to; empty if in place
   };
   Result<> look(const char* what);
   Result<FabricConnection::Message> await_message(const char* what);
@@ -62,7 +58,6 @@ class FabricLaneReceiver : public LaneReceiver {
   Result<> take_body_message();
   Result<> grant(std::span<iovec> where);
   bool into_place(std::span<const iovec> where, std::vector<FabricPiece>& pieces);
-  Result<std::unique_ptr<Bounce>> take_bounce();
   Result<> answer(std::optional<FabricGrant> grant);
 
   const std::unique_ptr<FabricConnection> connection_;
@@ -73,7 +68,6 @@ class FabricLaneReceiver : public LaneReceiver {
   std::deque<FabricConnection::Message> messages_;  // messages that came and are not read yet
   std::deque<Granted> granted_;                     // in the order in which the source writes them
   size_t written_ = 0;                              // how many at the beginning of `granted_` are written
-  std::vector<std::unique_ptr<Bounce>> bounces_;    // buffers that are free
   uint32_t owed_credits_ = 0;                       // messages; the next answer gives them back to the source
   std::atomic<uint64_t> written_bytes_ = 0;         // bytes of bodies that were granted in place
 };

@@ -60,7 +60,7 @@ FabricLaneSender::FabricLaneSender(std::unique_ptr<FabricConnection> connection)
 
 Result<> FabricLaneSender::attach(std::span<uint8_t> memory) {
   attached_ = memory;
-  connection_->domain().add_own(memory, kSlotBytes, FabricDomain::Use::source);
+  connection_->domain().add_own(memory, kSlotBytes);
   return {};
 }
 

@@ -1,4 +1,5 @@
-// What a source wants of its lanes: RDMA or TCP, as the URI says.
+// What an end wants of its lanes: RDMA or TCP, as its URI says. The source asks for it; the destination takes
+// nothing else, but never requires a fabric.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +12,7 @@ struct FabricWish {
   enum class Use {
     never,
     prefer,   // TCP if there is no fabric
-    require,  // without one the session cannot begin
+    require,  // at the source: without one the session cannot begin
   };
   Use use = Use::prefer;
   std::string provider = "verbs";  // as libfabric calls it

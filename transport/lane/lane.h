@@ -57,9 +57,8 @@ class LaneReceiver {
     end,   // the orderly end of the lane
   };
   virtual ~LaneReceiver() = default;
-  // Registers slots, as memory that bodies are likely to land in. It must outlive the lane.
-  virtual void attach(std::span<uint8_t> memory) = 0;
-  // Registers guest RAM that pages are placed in. It must outlive the lane.
+  // Registers guest RAM that pages are placed in. It must outlive the lane. The peer may write to it from now
+  // on; to no other memory that land() is given.
   virtual void attach_guest(std::span<uint8_t> memory) = 0;
   // Waits for what comes next. If it is a head, `head` is that one, checked.
   virtual Result<News> next(FrameHead& head) = 0;

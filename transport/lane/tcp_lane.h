@@ -35,7 +35,6 @@ class TcpLaneReceiver : public LaneReceiver {
  public:
   explicit TcpLaneReceiver(std::unique_ptr<FrameSocket> socket) : socket_(std::move(socket)) {}
   // The kernel writes to any memory.
-  void attach(std::span<uint8_t>) override {}
   void attach_guest(std::span<uint8_t>) override {}
   Result<News> next(FrameHead& head) override {
     auto more = socket_->receive_head(head);

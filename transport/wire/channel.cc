@@ -1,7 +1,9 @@
 #include "transport/wire/channel.h"
 
 #include <bit>
+#include <set>
 
+#include "base/printable.h"
 #include "transport/wire/control.h"
 
 namespace wherry {
@@ -56,6 +58,8 @@ Result<GuestBlocks> GuestBlocks::from_json(const nlohmann::json& map) {
   if (list == map.end() || !list->is_array() || list->size() > kMaxBlocks) {
     return fail("the peer's message has no valid \"blocks\"");
   }
+  std::set<std::string> names;
+  uint64_t room = kMaxGuestBytes;
   for (const nlohmann::json& entry : *list) {
     if (!entry.is_object()) return fail("the peer's message has no valid \"blocks\"");
     auto name = member<std::string>(entry, "name");
@@ -64,6 +68,10 @@ Result<GuestBlocks> GuestBlocks::from_json(const nlohmann::json& map) {
     if (!length) return pass_on(length);
     if (name->empty() || name->size() > 255)
       return fail("the peer sent a RAM block with a name of {} bytes", name->size());
+    if (!names.insert(*name).second)
+      return fail("the peer sent two RAM blocks named \"{}\"", printable(*name));
+    if (*length > room) return fail("the peer sent RAM blocks of more than {} bytes", kMaxGuestBytes);
+    room -= *length;
     result.blocks.push_back({*name, *length});
   }
   return result;

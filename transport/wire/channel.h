@@ -30,6 +30,7 @@ inline constexpr uint16_t kMaxChannels = 300;  // QEMU has at most 255 multifd c
 std::string short_name(uint16_t channel);
 
 inline constexpr size_t kMaxBlocks = 4096;
+inline constexpr uint64_t kMaxGuestBytes = uint64_t{1} << 46;  // in all blocks together
 
 // The RAM blocks of the guest, in the order in which batches number them.
 struct GuestBlocks {
@@ -44,6 +45,7 @@ struct GuestBlocks {
 
   PageSpace space() const;
   nlohmann::json to_json() const;
+  // An Error also for blocks that no guest has: two of one name, or more than kMaxGuestBytes.
   static Result<GuestBlocks> from_json(const nlohmann::json& map);
 };
 

@@ -7,6 +7,7 @@
 version      QEMU's, for both guests, unless `destination` has another
 arch         of both guests
 scheme       of the sender's URI               keys      of that URI: 'streams=2&verify=on'
+listen_keys  of the receiver's URI
 multifd      channels, 0 = none                qmp       whether the receiver gets its QEMU's monitor
 placement    in the sender's URI               rate      of the link; None = unshaped
 passes       largest packet of the link in bytes, as in Link
@@ -38,8 +39,8 @@ SMALL = {'ram_kib': 49160, 'append': f'pages={PAGES} rate=8000 mix=text:60,rando
 class Pair:
     def __init__(self, version='10.0', *, arch='x86_64', multifd=0, placement='relay', keys='streams=2&verify=on', rate=None,
                  passes=None, qmp=True, source=None, destination=None, capabilities=(), parameters=None, return_path=True, tcp=False,
-                 sender_qmp=False, cgroups=True, incoming=True, wherries=True, scheme='wherry'):
-        self._incoming, self._scheme = incoming, scheme
+                 sender_qmp=False, cgroups=True, incoming=True, wherries=True, scheme='wherry', listen_keys=''):
+        self._incoming, self._scheme, self._listen_keys = incoming, scheme, listen_keys
         self._return_path, self._tcp, self._sender_qmp = return_path, tcp, sender_qmp
         self._cgroups = cgroups
         self.multifd, self.placement, self.keys, self.qmp = multifd, placement, keys, qmp
@@ -95,7 +96,7 @@ class Pair:
         out, into = [('--disks', f'unix:{path}') for path in disks] if disks else ((), ())
         if traces:
             out, into = (*out, '--trace', traces[0]), (*into, '--trace', traces[1])
-        self.receiver = self._enter(Wherry.receive(f'wherry://{listen or address}', self._in(),
+        self.receiver = self._enter(Wherry.receive(f'wherry://{listen or address}?{self._listen_keys}', self._in(),
                                                    qmp=monitor or (self.dst.qmp_path if self.qmp else None),
                                                    netns=self.link.netns('b'), extra=into, **both))
         self.receiver.wait_listening()

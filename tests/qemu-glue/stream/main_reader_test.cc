@@ -369,6 +369,8 @@ TEST(MainReader, RefusesSectionsThatItDoesNotKnow) {
   expect_opaque(header(), section(kSectionStart, 1, "ram", 5), "unknown version of the section ram");
   expect_opaque(header(), section(kSectionStart, 1, "ram", kRamVersion).u64(kRamPage),
                 "no list of RAM blocks");
+  expect_opaque(header(), section(kSectionStart, 1, "ram", kRamVersion).u64(2 * kMaxGuestBytes | kRamMemSize),
+                "no list of RAM blocks");
   expect_opaque(setup(), ram_start(), "no list of RAM blocks");
   expect_opaque(setup(), more(kSectionPart, 9), "a section continues without a start");
   EXPECT_FALSE(

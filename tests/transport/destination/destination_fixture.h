@@ -33,7 +33,7 @@ class DestinationFixture : public testing::Test {
     listener_ = std::make_unique<Listener>(std::move(*listener));
     accepting_ = std::thread([this] {
       auto accepted = DestinationSession::accept(
-          *listener_, site_,
+          *listener_, fabric_, site_,
           [](const nlohmann::json&) {
             return nlohmann::json{{"side", "destination"}};
           },
@@ -110,6 +110,7 @@ class DestinationFixture : public testing::Test {
   }
 
   Watchdog watchdog_;
+  FabricWish fabric_{.provider = "tcp"};  // the destination's
   ModelSite site_;
   std::unique_ptr<Listener> listener_;
   std::thread accepting_;

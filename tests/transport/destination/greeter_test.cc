@@ -352,7 +352,7 @@ class GreeterAlone : public testing::Test {
       : watchdog_("a greeter"),
         listener_(Listener::open({.path = {}, .host = "127.0.0.1", .port = 0})),
         greeter_(
-            *listener_, fabrics_, slots_,
+            *listener_, {}, fabrics_,
             [this](FrameSocket& socket, uint64_t heard) {
               heard_ = heard;
               socket.refuse("nobody tells");
@@ -364,7 +364,6 @@ class GreeterAlone : public testing::Test {
   test::Watchdog watchdog_;
   Result<Listener> listener_;
   FabricDomains fabrics_;
-  SlotPool slots_{1};
   Failure failure_;
   std::atomic<uint64_t> heard_ = 0;
   Greeter greeter_;
@@ -401,6 +400,28 @@ TEST_F(GreeterAlone, HandsOutASourceWithAllItsLanes) {
   auto news = source->lanes[1].receiver->next(head);
   ASSERT_TRUE(news) << news.error().message;
   EXPECT_EQ(head.header.sequence, 11u) << "each lane is at its number";
+}
+
+// A stranger does not choose which of libfabric's code it meets.
+TEST_F(GreeterAlone, TakesNoLaneOverAProviderThatItWasNotTold) {
+  RawConnection control(where());
+  ASSERT_TRUE(control.send(FrameType::hello, test::valid_hello(2)));
+  auto welcome = control.receive(FrameType::welcome);
+  ASSERT_TRUE(welcome);
+  const json token = welcome->map()["token"];
+  std::vector<RawConnection> lanes;
+  for (const char* provider : {"tcp", "tcp;ofi_rxm"}) {
+    lanes.emplace_back(where());
+    const json lane = {{"token", token}, {"lane", lanes.size() - 1}, {"fabric", provider}};
+    ASSERT_TRUE(lanes.back().send(FrameType::lane_hello, lane));
+    auto answer = lanes.back().receive(FrameType::welcome);
+    ASSERT_TRUE(answer) << answer.error().message;
+    EXPECT_ERROR(answer->map().value("no_fabric", ""), "at the receiver", "verbs");
+    EXPECT_EQ(answer->map().size(), 1u);
+  }
+  auto source = greeter_.await_source();
+  ASSERT_TRUE(source) << source.error().message;
+  EXPECT_ERROR(source->lanes[0].no_fabric, "at the receiver", "verbs");
 }
 
 TEST_F(GreeterAlone, TheWishesOfASourceThatDiedAreNotTheNextOnes) {

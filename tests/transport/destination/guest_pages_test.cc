@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <limits>
 #include <thread>
 
+#include "compression/page_history.h"
 #include "tests/base/expect_error.h"
 #include "tests/transport/destination/landing_fixture.h"
 #include "tests/transport/support.h"
@@ -53,6 +55,26 @@ TEST_F(GuestPagesTest, KeepsCopiesInsteadWithoutAPlacement) {
   EXPECT_EQ(totals.copies_bytes, 0u) << "memory is taken as copies come";
   EXPECT_LE(totals.copies_budget, 8 * kModelPage / 16 + (64 << 20));
   EXPECT_GE(totals.copies_budget, 64 << 20);
+}
+
+TEST(CopiesBudget, IsAtMostWhatTheHostCanAffordAndTheLimit) {
+  constexpr uint64_t kUnbounded = std::numeric_limits<uint64_t>::max();
+  const PageSpace small{kModelPage, {1}};
+  const PageSpace largest{kModelPage, {kMaxGuestBytes / kModelPage}};
+  EXPECT_EQ(copies_budget(small, kUnbounded), default_history(small));
+  EXPECT_EQ(copies_budget(small, 1'000'000), 1'000'000u);
+  EXPECT_EQ(copies_budget(largest, kUnbounded), uint64_t{8} << 30) << "the source says how large it is";
+}
+
+// A ModelSite would allocate that memory.
+TEST_F(GuestPagesTest, OfTheLargestGuestKeepsNoMoreCopiesThanTheLimit) {
+  class Site : public test::ModelSite {
+    Result<std::unique_ptr<Placement>> blocks(const GuestBlocks&) override { return nullptr; }
+  } site;
+  GuestPages guest(site);
+  ASSERT_TRUE(guest.name_blocks(test::model_blocks({kMaxGuestBytes / kModelPage}), test::kSampleSecret));
+  EXPECT_LE(guest.totals().copies_budget, uint64_t{8} << 30);
+  EXPECT_EQ(guest.totals().copies_bytes, 0u);
 }
 
 TEST_F(GuestPagesTest, RelaysWholePagesOfWhatChangedInItsCopies) {

@@ -121,6 +121,7 @@ class Script {
     frame.pages.page_size = kModelPage;
     frame.pages.add_run({block, kind, 1, index});
     frame.pages.data = {contents_.back().data()};
+    frame.pages.pack = contents_.back();
     frames_.push_back(std::move(frame));
     return *this;
   }

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/bytes.h"
 #include "compression/batch_table.h"
 #include "compression/line_delta.h"
 #include "compression/page_digest.h"
@@ -233,6 +234,25 @@ INSTANTIATE_TEST_SUITE_P(Kinds, NoPack,
                          testing::Values(PageKind::packed, PageKind::lines, PageKind::patch, PageKind::keep,
                                          PageKind::kept));
 
+// One frame could otherwise make the destination allocate for all places below.
+TEST_F(LaneReaderTest, TheLastPlaceForACopyTakesNoMoreThanTheFirst) {
+  site_.direct = false;
+  begin();
+  auto bases = source_->control.receive(FrameType::bases);
+  ASSERT_TRUE(bases) << bases.error().message;
+  std::vector<uint8_t> pack(kPlaceBytes + kModelPage);
+  put_le(pack.data(), bases->map()["copies"].get<uint32_t>() - 1);
+  FrameHeader header = batch_header(2, 1);
+  header.pack_length = header.plain_length = static_cast<uint32_t>(pack.size());
+  ASSERT_TRUE(lane().send(header, table(0, PageKind::keep, 1, 3), pack));
+  for (uint64_t landed = 0; landed != 2;) {
+    auto ack = source_->control.receive(FrameType::ack);
+    ASSERT_TRUE(ack) << ack.error().message;
+    landed = ack->head.header.sequence;
+  }
+  EXPECT_LT(session_->totals().landing.guest.copies_bytes, 2 * kModelPage);
+}
+
 TEST_F(LaneReaderTest, BlocksOnALaneAreRefused) {
   establish(1);
   ASSERT_TRUE(lane().send({.type = FrameType::blocks, .sequence = 1},
@@ -395,7 +415,6 @@ class ScriptedLane : public LaneReceiver {
   }
   void when_settled(std::function<void()> look) { settled_ = std::move(look); }
 
-  void attach(std::span<uint8_t>) override {}
   void attach_guest(std::span<uint8_t>) override {}
   // Lost when nothing more comes.
   Result<News> next(FrameHead& head) override {

@@ -19,8 +19,8 @@ class FabricConnectionPeer : public test::FabricPeer {};
 TEST_P(FabricConnectionPeer, AWriteToASourceFails) {
   SlotPool here(1);
   SlotPool there(1);
-  pair_.source->domain().add_own(here.memory(), kSlotBytes, FabricDomain::Use::source);
-  pair_.destination->domain().add_own(there.memory(), kSlotBytes, FabricDomain::Use::source);
+  pair_.source->domain().add_own(here.memory(), kSlotBytes);
+  pair_.destination->domain().add_own(there.memory(), kSlotBytes);
   auto reach = pair_.source->domain().own(here.memory().first(4096));
   ASSERT_TRUE(reach);
   std::fill(here.memory().begin(), here.memory().begin() + 4096, uint8_t{1});

@@ -86,7 +86,6 @@ TEST_P(FabricSource, SeveralOffersAreGrantedAtOnce) {
     send(*pair_.source, 3, frame({.type = FrameType::batch, .sequence = tag, .body_length = 65536}), tag);
   SlotPool slots(kOffers);
   FabricLaneReceiver receiver(std::move(pair_.destination));
-  receiver.attach(slots.memory());
   std::vector<Slot> bodies;
   for (uint32_t tag = 0; tag < kOffers; ++tag) {
     FrameHead head;
@@ -146,13 +145,11 @@ TEST_P(FabricSource, BeatsAreNoFramesAndGiveTheirCreditsBack) {
 }
 TEST_P(FabricSource, AWriteWithoutAGrant) {
   SlotPool here(1);
-  SlotPool there(1);
-  pair_.source->domain().add_own(here.memory(), kSlotBytes, FabricDomain::Use::source);
-  pair_.destination->domain().add_own(there.memory(), kSlotBytes, FabricDomain::Use::target);
-  auto reach = pair_.destination->domain().own(there.memory().first(4096));
-  ASSERT_TRUE(reach);
+  pair_.source->domain().add_own(here.memory(), kSlotBytes);
+  auto target = pair_.destination->domain().lend_target();
+  ASSERT_TRUE(target) << target.error().message;
   const std::span<const uint8_t> page = here.memory().first(4096);
-  ASSERT_TRUE(pair_.source->write({&page, 1}, {reach->address, reach->key}, 3));
+  ASSERT_TRUE(pair_.source->write({&page, 1}, {(*target)->reach.address, (*target)->reach.key}, 3));
   EXPECT_ERROR(receive(), "without a grant");
 }
 

@@ -103,10 +103,35 @@ TEST(GuestBlocks, RefuseNamesThatQemuCannotHave) {
 
 TEST(GuestBlocks, RefuseTooMany) {
   json map = some_blocks().to_json();
-  while (map["blocks"].size() < kMaxBlocks) map["blocks"].push_back({{"name", "x"}, {"length", 4096u}});
+  const auto add = [&map] {
+    map["blocks"].push_back({{"name", std::to_string(map["blocks"].size())}, {"length", 4096u}});
+  };
+  while (map["blocks"].size() < kMaxBlocks) add();
   EXPECT_TRUE(GuestBlocks::from_json(map));
-  map["blocks"].push_back({{"name", "x"}, {"length", 4096u}});
+  add();
   EXPECT_ERROR(GuestBlocks::from_json(map), "no valid \"blocks\"");
+}
+
+TEST(GuestBlocks, RefuseTwoOfOneName) {
+  json map = some_blocks().to_json();
+  map["blocks"].push_back({{"name", "pc.ram"}, {"length", 4096u}});
+  EXPECT_ERROR(GuestBlocks::from_json(map), "two RAM blocks", "pc.ram");
+}
+
+// Also where the sum is small, or none, for 64 bits.
+TEST(GuestBlocks, RefuseMoreMemoryThanAGuestHas) {
+  const auto read = [](std::vector<uint64_t> lengths) {
+    GuestBlocks blocks;
+    blocks.page_size = 4096;
+    for (const uint64_t length : lengths) blocks.blocks.push_back({std::to_string(length), length});
+    return GuestBlocks::from_json(blocks.to_json());
+  };
+  constexpr uint64_t kHalf = uint64_t{1} << 63;
+  EXPECT_TRUE(read({kMaxGuestBytes}));
+  EXPECT_TRUE(read({kMaxGuestBytes - 5000, 5000}));
+  for (const std::vector<uint64_t>& lengths : std::vector<std::vector<uint64_t>>{
+           {kMaxGuestBytes + 1}, {kMaxGuestBytes - 4999, 5000}, {kHalf, kHalf + 4096}, {~uint64_t{0}, 1}})
+    EXPECT_ERROR(read(lengths), "70368744177664");
 }
 
 TEST(GuestBlocks, IgnoreUnknownKeys) {

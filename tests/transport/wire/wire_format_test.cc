@@ -240,7 +240,8 @@ TEST(WireFormat, LimitsAreThoseOnThePage) {
                                                 {"plain bytes of a batch", kMostPlain},
                                                 {"plain bytes of any other frame", kMaxBody},
                                                 {"channels", kMaxChannels},
-                                                {"blocks", kMaxBlocks}};
+                                                {"blocks", kMaxBlocks},
+                                                {"bytes of all blocks", kMaxGuestBytes}};
   std::map<std::string, uint64_t> on_page;
   for (const Row& row : page().table("Limits", "limit")) on_page[row[0]] = std::stoull(row[1]);
   EXPECT_EQ(on_page, ours);
