@@ -39,9 +39,9 @@ class ThreadName {
 // The body of a std::jthread takes its stop token.
 template <class Thread = std::thread, class Body>
 Result<Thread> start_thread(ThreadName name, Body&& body) {
-  auto named = [name = std::move(name), body = std::forward<Body>(body)](auto... stop) mutable {
+  auto named = [name = std::move(name), body = std::forward<Body>(body)](const auto&... stop) mutable {
     name.take();
-    body(std::move(stop)...);
+    body(stop...);
   };
   try {
     return Thread(std::move(named));

@@ -71,6 +71,26 @@ struct GuestRam::Block {
     populated = std::make_unique<std::atomic<uint64_t>[]>((length / kPage + 1 + 63) / 64);
     return {};
   }
+
+  // Without a mapping of its own. `over`: what covers the block in the process.
+  Result<> reach(pid_t pid, int process, const std::vector<Vma>& over) {
+    if (std::all_of(over.begin(), over.end(), [](const Vma& vma) { return !vma.shared && vma.inode == 0; })) {
+      absent = Absent::zeros;
+    } else if (one_file(over, /*shared=*/false)) {
+      if (auto opened = BackingFile::open(pid, process, over.front(), address, length, O_RDONLY)) {
+        backing = std::move(*opened);
+        absent = Absent::as_file;
+      }
+    }
+    // Reading one byte tells whether access is permitted; permission to read is permission to write.
+    uint8_t probe = 0;
+    iovec local{&probe, 1};
+    iovec remote{reinterpret_cast<void*>(address), 1};
+    if (::process_vm_readv(pid, &local, 1, &remote, 1, 0) == 1) return {};
+    std::string why = reason(errno);
+    if (errno == EPERM) why += fmt::format("; {}", kMemoryAccessRemedy);
+    return fail("cannot reach the memory of process {}: {}", pid, why);
+  }
 };
 
 namespace {
@@ -194,24 +214,8 @@ Result<GuestRam> GuestRam::open(pid_t pid, std::vector<RamBlockPlace> places,
       }
       refuse(fmt::format("is shared memory that cannot be mapped: {}", mapped.error().message));
     }
-    if (std::all_of(over.begin(), over.end(), [](const Vma& vma) { return !vma.shared && vma.inode == 0; })) {
-      block->absent = Block::Absent::zeros;
-    } else if (one_file(over, /*shared=*/false)) {
-      auto opened = BackingFile::open(pid, ram.process_.get(), over.front(), place.host_address, place.length,
-                                      O_RDONLY);
-      if (opened) {
-        block->backing = std::move(*opened);
-        block->absent = Block::Absent::as_file;
-      }
-    }
-    // Reading one byte tells whether access is permitted; permission to read is permission to write.
-    uint8_t probe = 0;
-    iovec local{&probe, 1};
-    iovec remote = remote_range(place.host_address, 1);
-    if (::process_vm_readv(pid, &local, 1, &remote, 1, 0) != 1) {
-      std::string why = reason(errno);
-      if (errno == EPERM) why += fmt::format("; {}", kMemoryAccessRemedy);
-      refuse(fmt::format("cannot reach the memory of process {}: {}", pid, why));
+    if (auto reached = block->reach(pid, ram.process_.get(), over); !reached) {
+      refuse(reached.error().message);
       continue;
     }
     ram.blocks_.push_back(std::move(block));

@@ -1,6 +1,6 @@
 """Two hosts with Debian's libvirt: `virsh migrate` from one to the other, without Wherry and through it.
 
-The contract: libvirt lets hostb's QEMU listen at /run/wherry/hostb/ID.sock on hostb, and the source's QEMU connect to the
+The contract: libvirt lets hostb's QEMU listen at /run/wherry/hostb/ID/ram.sock on hostb, and the source's QEMU connect to the
 same path on hosta, where a wherry listens. libvirt does not know of Wherry. libvirt and QEMU are the installed ones, or with
 WHERRY_LIBVIRT_SUITE=trixie those of that suite.
 
@@ -30,7 +30,7 @@ class TwoHosts(unittest.TestCase):
         self.addCleanup(self.hosts.wait_nothing_left, self.hosts.holdings())
 
     def path(self, vm):
-        return f'/run/wherry/hostb/{vm.name}.sock'
+        return f'/run/{vm.name}.sock'  # not below /run/wherry: what is there is wherryd's
 
     @contextlib.contextmanager
     def wherries(self, vm, query='', extra=(), port=DEFAULT_PORT):
