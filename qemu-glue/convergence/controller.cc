@@ -75,8 +75,9 @@ std::optional<Downtime> Controller::if_stopped(double t, double ran, double on_w
 std::optional<Downtime> Controller::stopped(double t, double ran, double on_way) const {
   // A look that came after the stop saw what is left.
   if (t <= seen_.t) return downtime(t, ran, on_way, seen_.remaining, kUnbounded);
-  // QEMU looks at what may remain between two parts of a pass, so it has gone on sending until now.
-  return downtime(t, ran, on_way, known(t), may_remain_);
+  // Of what may remain QEMU has sent some before it looked at that: nobody knows how much.
+  const double least = seen_.remaining <= may_remain_ ? seen_.remaining / 2 : 0;
+  return downtime(t, ran, on_way, std::max(known(t), least), may_remain_);
 }
 
 // What QEMU does not know to be dirty yet (`fresh`) grows as in the last passes. What it knows (`old`) can

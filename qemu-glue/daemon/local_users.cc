@@ -9,8 +9,12 @@
 namespace wherry::daemon {
 
 Result<LocalUser> user_named(const std::string& name) {
-  if (const passwd* entry = ::getpwnam(name.c_str())) return LocalUser{entry->pw_uid, entry->pw_gid};
-  return fail("there is no user {} on this host", name);
+  std::vector<char> text(16 * 1024);  // of the entry; enough for any that has a home and a shell
+  passwd entry{};
+  passwd* found = nullptr;
+  ::getpwnam_r(name.c_str(), &entry, text.data(), text.size(), &found);
+  if (!found) return fail("there is no user {} on this host", name);
+  return LocalUser{found->pw_uid, found->pw_gid};
 }
 
 Result<gid_t> group_named(const std::string& name) {
@@ -38,9 +42,8 @@ Result<> check_users(const std::string& qemu_user, const std::string& administra
   if (!group) return fail("administrators: {}", group.error().message);
   if (qemu_user.empty() || !is_member(qemu_user, *group)) return {};
   return fail(
-      "administrators: {}, the user of QEMU, is in the group {}: every guest's QEMU could use the libvirt of "
-      "all "
-      "peers. Name another group",
+      "administrators: {}, the user of QEMU, is in the group {}, so every guest's QEMU could use the peers' "
+      "libvirt. Name another group",
       qemu_user, administrators);
 }
 

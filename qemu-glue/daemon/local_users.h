@@ -15,6 +15,7 @@ struct LocalUser {
   gid_t group = 0;  // its primary group
 };
 
+// Thread-safe; the rest is for one thread at a time.
 Result<LocalUser> user_named(const std::string& name);
 Result<gid_t> group_named(const std::string& name);
 

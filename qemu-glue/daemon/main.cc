@@ -79,6 +79,7 @@ Result<Config> configure(const Options& options) {
   if (!options.trace.empty()) config.trace = options.trace;
   config.insecure = config.insecure || options.insecure;
   if (auto sound = config.check(); !sound) return pass_on(sound);
+  if (auto users = check_users(config.qemu_user, config.administrators); !users) return pass_on(users);
   return config;
 }
 
@@ -96,7 +97,6 @@ class Daemon {
         arrivals_(config_, wherry_program()) {}
 
   Result<> open() {
-    if (auto users = check_users(config_.qemu_user, config_.administrators); !users) return users;
     if (auto made = make_runtime_dir(config_.runtime_dir); !made) return made;
     if (!config_.trace.empty()) {
       // So that a path that cannot be written does not show only when a guest is to leave.

@@ -48,8 +48,7 @@ std::optional<uid_t> qemu_user(const std::string& capabilities) {
 Finding qemu_user(uid_t qemu, const std::string& configured) {
   const std::string found = fmt::format("libvirt runs QEMU as {}", name_of(qemu));
   if (qemu == 0) return ok(kAbout, found);
-  const auto user = configured.empty() ? fail("") : daemon::user_named(configured);
-  if (user && user->id == qemu) return ok(kAbout, found);
+  if (const auto user = daemon::user_named(configured); user && user->id == qemu) return ok(kAbout, found);
   return problem(kAbout,
                  configured.empty()
                      ? found + ", which cannot create its sockets for incoming guests"

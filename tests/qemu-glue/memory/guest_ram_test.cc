@@ -5,16 +5,21 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <cstddef>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -29,6 +34,7 @@
 #include "tests/base/expect_error.h"
 #include "tests/qemu-glue/memory/model_guest.h"
 #include "tests/qemu-glue/memory/support.h"
+#include "tests/transport/support.h"
 
 namespace wherry {
 namespace {
@@ -300,6 +306,36 @@ TEST(GuestRam, AnotherUsersFileIsNotOpenedForAProcessThatHasNoDescriptor) {
     if (owner != 0) {
       EXPECT_THAT(ram.refused(), testing::ElementsAre(testing::HasSubstr("belongs to user 65534")));
     }
+  }
+}
+
+// As for an ordinary user where kernel.yama.ptrace_scope is 1.
+bool forbid_copying_descriptors() {
+  std::array filter{sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                    sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_getfd, 0, 1),
+                    sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                    sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  const sock_fprog program{filter.size(), filter.data()};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+TEST(GuestRam, WithoutACopyOfItsDescriptorTheFileOfTheProcesssUserIsOpened) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
+  for (const uid_t owner : {uid_t{0}, uid_t{65534}}) {
+    Fd file(::memfd_create("open", MFD_CLOEXEC));
+    ASSERT_EQ(::ftruncate(file.get(), kMiB), 0);
+    ASSERT_EQ(::fchown(file.get(), owner, owner), 0);
+    void* memory = ::mmap(nullptr, kMiB, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+    ASSERT_NE(memory, MAP_FAILED);
+    const Guest guest(std::move(file), memory, kMiB);
+    EXPECT_EQ(opened(guest).way(0), GuestRam::Way::mapped) << "by a copy, whoever owns the file";
+    const auto expected = owner == 0 ? GuestRam::Way::mapped : GuestRam::Way::process;
+    EXPECT_TRUE(test::in_a_child([&] {
+      if (!forbid_copying_descriptors()) return false;
+      const auto ram = GuestRam::open(guest.pid(), guest.places());
+      return ram && ram->way(0) == expected;
+    })) << owner;
   }
 }
 
