@@ -78,7 +78,7 @@ TEST(CopyMirror, WhatComesOutMustBeThePageThatIsMeant) {
 // The last place costs what the first does: it is a peer that chooses.
 TEST(CopyMirror, TheNumberOfAPlaceTakesNoMemory) {
   constexpr uint32_t kMost = ~uint32_t{0};
-  CopyMirror copies(kMost, kPage);
+  CopyMirror copies(kMost, kPage, test::kSampleSecret);
   const Bytes page = random_page(1);
   ASSERT_TRUE(copies.keep(kMost - 1, 0, 7, page.data()));
   EXPECT_TRUE(holds(copies, kMost - 1, 0, 7, page));
@@ -86,7 +86,7 @@ TEST(CopyMirror, TheNumberOfAPlaceTakesNoMemory) {
 }
 
 TEST(CopyMirror, APatchThatReachesBeyondThePageIsNotApplied) {
-  CopyMirror copies(3, kPage);
+  CopyMirror copies(3, kPage, test::kSampleSecret);
   const Bytes page = random_page(1);
   ASSERT_TRUE(copies.keep(1, 0, 7, page.data()));
   Bytes out(kPage);
