@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import re
+import selectors
 import socket
 import struct
 import subprocess
@@ -12,7 +13,7 @@ import threading
 import time
 import unittest
 
-from lab import says, scratch, spawn, wait_until, wherry_binary
+from lab import ENDED, Guest, says, scratch, spawn, wait_until, wherry_binary
 from lab.caller import announcement, ask, call, heard, hello, lane_hello, service
 from lab.process import end
 
@@ -23,6 +24,16 @@ HERE, GUESTS, LIBVIRT, STRANGER = (f'127.0.0.{n}' for n in (1, 2, 3, 4))
 def rpc(procedure, program=0x20008086, payload=b''):
     """A call of libvirt's RPC."""
     return struct.pack('>7I', 28 + len(payload), program, 1, procedure, 0, 1, 0) + payload
+
+
+def status(directory):
+    """The answer of wherryd's errand socket, and how long it took."""
+    began = time.monotonic()
+    with socket.socket(socket.AF_UNIX) as errand:
+        errand.connect(f'{directory}/wherryd.sock')
+        errand.sendall(b'{"command": "status"}\n')
+        answer = errand.makefile().readline()
+    return json.loads(answer), time.monotonic() - began
 
 
 def bound(name):
@@ -104,13 +115,7 @@ class Strangers(unittest.TestCase):
         wait_until(lambda: parts[-1] in self.said(), 10, f'{parts} in the log')
 
     def status(self):
-        """The answer of the errand socket, and how long it took."""
-        began = time.monotonic()
-        with socket.socket(socket.AF_UNIX) as errand:
-            errand.connect(f'{self.directory}/wherryd.sock')
-            errand.sendall(b'{"command": "status"}\n')
-            answer = errand.makefile().readline()
-        return json.loads(answer), time.monotonic() - began
+        return status(self.directory)
 
     def check_others_go_on(self):
         self.assertIn('manages', self.ask(service('alive'), LIBVIRT, root=False))
@@ -265,6 +270,153 @@ class Strangers(unittest.TestCase):
         self.ask(hello('hostb/1'), STRANGER, root=False)
         wait_until(lambda: 'more connections were refused' in self.said(), 10, 'the number of the others')
         self.assertLess(self.said().count('is refused'), refused)
+
+
+class Crowd(threading.Thread):
+    """10,000 connections of strangers, half of which say what they want, and 500 slow ones at any time, which send a byte a
+    second: half of them strangers, half of them users of a peer's host. Until stop()."""
+    STRANGERS, SECONDS, SLOW = 10_000, 60, 500
+
+    def __init__(self, port, peer):
+        super().__init__(daemon=True)
+        self._to = (HERE, port)
+        self._peer = peer
+        self._over = threading.Event()
+        self._selector = selectors.DefaultSelector()
+        self._slow = set()
+        self.calls = 0
+        self.slow_calls = 0
+
+    def _call(self, source, slow):
+        caller = socket.socket()
+        caller.setblocking(False)
+        caller.bind((source, 0))
+        caller.connect_ex(self._to)
+        self._selector.register(caller, selectors.EVENT_READ, slow)
+        if slow:
+            self._slow.add(caller)
+            self.slow_calls += 1
+        return caller
+
+    def _end(self, caller):
+        self._selector.unregister(caller)
+        self._slow.discard(caller)
+        caller.close()
+
+    def _more_strangers(self, elapsed):
+        while self.calls < self.STRANGERS * elapsed / self.SECONDS:
+            caller = self._call(STRANGER, False)
+            self.calls += 1
+            if self.calls % 2:
+                with contextlib.suppress(OSError):
+                    caller.send(hello('hostb/1'))
+
+    def _a_byte_of_each(self):
+        first = service('alive')
+        for caller in list(self._slow):
+            with contextlib.suppress(OSError):
+                caller.send(first[:1])
+        for n in range(self.SLOW - len(self._slow)):
+            self._call(self._peer if n % 2 else STRANGER, True)
+
+    def run(self):
+        began = ticked = time.monotonic()
+        self._a_byte_of_each()
+        while not self._over.is_set():
+            for key, _ in self._selector.select(0.01):
+                with contextlib.suppress(BlockingIOError):
+                    try:
+                        ended = not key.fileobj.recv(4096)
+                    except ConnectionError:
+                        ended = True
+                    if ended:
+                        self._end(key.fileobj)
+            now = time.monotonic()
+            self._more_strangers(min(now - began, self.SECONDS))
+            if now - ticked >= 1:
+                ticked = now
+                self._a_byte_of_each()
+
+    def stop(self):
+        self._over.set()
+        self.join()
+        for key in list(self._selector.get_map().values()):
+            self._end(key.fileobj)
+
+
+@unittest.skipUnless(os.environ.get('WHERRY_EVERY_LIMIT'), 'takes minutes: scripts/test --all')
+class FourMigrationsInACrowd(unittest.TestCase):
+    def daemon(self, port, peer, peer_port):
+        directory = os.path.join(scratch(), 'run')
+        log = os.path.join(scratch(), 'log')
+        with open(log, 'wb') as said:
+            process = spawn([wherry_binary('wherryd'), '--listen', f'wherry://{HERE}:{port}', '--runtime-dir', directory,
+                             '--peer', f'{peer}={HERE}:{peer_port}'], stdout=said, stderr=said)
+        self.addCleanup(end, process)
+        wait_until(lambda: os.path.exists(f'{directory}/wherryd.sock'), 10, 'wherryd')
+        return process, directory
+
+    @staticmethod
+    def processor_time(pid):
+        with open(f'/proc/{pid}/stat', encoding='ascii') as stat:
+            fields = stat.read().rsplit(')', 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+    @staticmethod
+    def memory(pid, which):
+        with open(f'/proc/{pid}/status', encoding='ascii') as status:
+            return int(re.search(rf'^{which}:\s+(\d+) kB', status.read(), re.MULTILINE)[1]) / 1024
+
+    @staticmethod
+    def wherry(*arguments):
+        return subprocess.run([wherry_binary(), *arguments], capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+    def begin(self, by, to):
+        """A migration that goes on until its bandwidth is set."""
+        out = self.wherry('route', 'wherry://hostb?streams=2&compress=off&bandwidth=2Mbps', '--runtime-dir', by)
+        out = out.removeprefix('unix://')
+        guests = [self.enterContext(Guest('10.0', incoming=incoming, ram_kib=24584, append='pages=1024 rate=300 verify=2000'))
+                  for incoming in (False, True)]
+        for guest in guests:
+            guest.configure_migration(0, downtime_limit=300)
+        source, destination = guests
+        source.wait_ready()
+        destination.execute('migrate-incoming', uri=f'unix:{to}{out.removeprefix(by)}')
+        source.execute('migrate', uri=f'unix:{out}')
+        return source, out
+
+    def test_they_complete_and_the_door_takes_little(self):
+        ports = []
+        with contextlib.ExitStack() as free:
+            for _ in range(2):
+                ports.append(free.enter_context(socket.create_server((HERE, 0))).getsockname()[1])
+        there, to = self.daemon(ports[1], 'hosta', ports[0])
+        _, by = self.daemon(ports[0], 'hostb', ports[1])
+        memory, used, began = self.memory(there.pid, 'VmRSS'), self.processor_time(there.pid), time.monotonic()
+        crowd = Crowd(ports[1], HERE)
+        crowd.start()
+        self.addCleanup(crowd.stop)
+        migrating = [self.begin(by, to) for _ in range(4)]
+        slowest = 0
+        while time.monotonic() < began + crowd.SECONDS:
+            slowest = max(slowest, status(to)[1])
+            time.sleep(0.1)
+        states = [source.execute('query-migrate')['status'] for source, _ in migrating]
+        took = time.monotonic() - began
+        share = (self.processor_time(there.pid) - used) / took
+        more = self.memory(there.pid, 'VmHWM') - memory
+        crowd.stop()
+        print(f'{crowd.calls} strangers and {crowd.slow_calls} slow calls in {took:.0f} s: door {share:.1%} of a core, resident '
+              f'memory {more:+.1f} MiB, slowest status {slowest * 1000:.0f} ms, migrations {states}')
+        self.assertEqual(states, ['active'] * 4)
+        for _, out in migrating:
+            self.wherry('set', out, 'bandwidth=off', '--runtime-dir', by)
+        for source, _ in migrating:
+            wait_until(lambda s=source: s.execute('query-migrate')['status'] in ENDED, 60, 'end of the migration')
+            self.assertEqual(source.execute('query-migrate')['status'], 'completed')
+        self.assertGreaterEqual(crowd.calls, crowd.STRANGERS)
+        self.assertLess(share, 0.1)
+        self.assertLessEqual(more, 32)
 
 
 if __name__ == '__main__':
