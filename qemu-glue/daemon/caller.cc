@@ -24,7 +24,8 @@ Caller Caller::of(int connection, const Config& config) {
   caller.host = numeric_address(connection, End::peer);
   caller.port = port_of_peer(connection);
   caller.text = Endpoint{.path = {}, .host = caller.host, .port = caller.port}.str();
-  caller.is_here = caller.host == numeric_address(connection, End::here);
+  // Who calls one of this host's addresses from this host has the same; but at 127.0.1.1, it has 127.0.0.1.
+  caller.is_here = caller.host == numeric_address(connection, End::here) || caller.host == "127.0.0.1";
   caller.libvirt = config.others;
   for (const auto& [name, peer] : config.peers) {
     if (std::none_of(peer.hosts.begin(), peer.hosts.end(),

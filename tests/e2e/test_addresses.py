@@ -12,7 +12,7 @@ GATEWAY = 'qemu+unix:///system?socket=/run/wherry/{}/libvirt-sock'
 FLEET = '''
 listen = "wherry://[::]"
 insecure = true
-route_timeout = 1
+route_timeout = 10
 [peers.hosta]
 address = "10.98.0.1,[fd98::1],[{}%25cable]"
 libvirt = "manage"

@@ -55,7 +55,8 @@ TEST(Caller, IsRootByItsPort) {
   EXPECT_TRUE(caller.check_root("libvirt"));
   for (const uint16_t port : {uint16_t{1024}, uint16_t{40000}, uint16_t{0}}) {
     caller.port = port;
-    EXPECT_ERROR(caller.check_root("libvirt"), "192.0.2.7", "port " + std::to_string(port), "libvirt", "1024");
+    EXPECT_ERROR(caller.check_root("libvirt"), "192.0.2.7", "port " + std::to_string(port), "libvirt",
+                 "1024");
   }
 }
 

@@ -28,7 +28,8 @@ TEST(Addresses, AreToldFromNames) {
   EXPECT_EQ(numeric("192.0.2.7"), "192.0.2.7");
   EXPECT_EQ(numeric("FD98:0::2"), "fd98::2") << "as connections have it";
   EXPECT_EQ(numeric("::ffff:192.0.2.7"), "192.0.2.7");
-  for (const char* name : {"localhost", "hostb.example.org", "", "192.0.2.7 "}) EXPECT_FALSE(numeric(name)) << name;
+  for (const char* name : {"localhost", "hostb.example.org", "", "192.0.2.7 "})
+    EXPECT_FALSE(numeric(name)) << name;
 }
 
 TEST(Addresses, ThoseOfThisHostAreItsInterfaces) {
