@@ -121,9 +121,11 @@ class Daemon {
       door_ = std::move(*door);
     }
     auto accepts = start_thread("errands", [this] {
-      serve_callers(*errand_listener_, std::chrono::seconds(0), errands_, [this](const Fd& fd) {
-        serve_errands(fd, [this](const nlohmann::json& asked) { return answer(asked); });
-      });
+      const Errand errand = [this](const nlohmann::json& asked) { return answer(asked); };
+      serve_callers(
+          *errand_listener_, std::chrono::seconds(0), errands_,
+          [errand](const Fd& fd) { serve_errands(fd, errand); },
+          [errand](const Fd& fd) { serve_errands_at_hand(fd, errand); });
     });
     if (!accepts) return pass_on(accepts);
     acceptor_ = std::move(*accepts);
@@ -209,11 +211,11 @@ int run(const Options& options) {
     spdlog::error("{}", config.error().message);
     return kUsage;
   }
+  for (const std::string& name : leave_out_this_host(*config)) spdlog::info("peer {} is this host", name);
+  warn_of_old_defaults(*config);
   if (options.check) return 0;
   // The processes of its migrations inherit that.
   if (auto first = end_before_others(); !first) spdlog::warn("{}", first.error().message);
-  for (const std::string& name : leave_out_this_host(*config)) spdlog::info("peer {} is this host", name);
-  warn_of_old_defaults(*config);
   std::atomic<bool> stopped = false;
   Interrupt interrupt([&](int) {
     stopped = true;
