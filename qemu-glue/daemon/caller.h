@@ -6,6 +6,7 @@
 // has the peer's address as well.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/result.h"

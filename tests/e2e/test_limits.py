@@ -239,12 +239,17 @@ class Daemons(unittest.TestCase):
             daemon, _ = self.start(stack, port, 'hostb', nobody, few_threads(30), directory, libvirt.path)
             self.assertTrue(daemon.wait_said('listening on'), daemon.said)
             answers = []
-            while len(answers) < 30 and b'cannot start a thread' not in b''.join(answers[-1:]):
-                client = stack.enter_context(call(port, root=True))
-                client.sendall(service('libvirt'))
-                answers.append(client.recv(4096))
+            for _ in range(2):
+                while len(answers) < 30 and b'cannot start a thread' not in b''.join(answers[-1:]):
+                    client = stack.enter_context(call(port, root=True))
+                    client.sendall(service('libvirt'))
+                    answers.append(client.recv(4096))
+                if b'cannot start a thread' in answers[-1]:
+                    break
+                # Each has two threads. If only the second is always lacking, an errand takes the first.
+                stack.enter_context(socket.socket(socket.AF_UNIX)).connect(f'{directory}/wherryd.sock')
+                answers.clear()
             self.assertIn(b'cannot start a thread', answers[-1])
-            self.assertIn(b'read_only', answers[0])
             self.assertEqual(self.status(directory), 0, daemon.said)
             self.assertFalse(daemon.ended(), daemon.said)
 
