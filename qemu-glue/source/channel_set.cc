@@ -7,6 +7,7 @@ namespace wherry::qemu {
 
 Result<> ChannelSet::add(ChannelReader::Carries carries, Fd connection, SourceSession& session) {
   Lock lock(mutex_);
+  if (closed_) return {};
   return start(carries, std::move(connection), session);
 }
 
@@ -44,7 +45,9 @@ std::optional<ChannelSet::End> ChannelSet::wait_end(std::chrono::milliseconds lo
   std::optional<End> end;
   Lock lock(mutex_);
   while (!(end = find_end()) && changed_.wait_until(mutex_, until)) continue;
-  return end ? end : find_end();
+  if (!end) end = find_end();
+  closed_ = closed_ || (end && *end != End::held);
+  return end;
 }
 
 void ChannelSet::wake() {
@@ -125,6 +128,7 @@ void ChannelSet::drain(std::chrono::seconds longest) {
 
 void ChannelSet::shut() {
   Lock lock(mutex_);
+  closed_ = true;
   for (auto& channel : channels_) channel->shut();
 }
 

@@ -29,7 +29,8 @@ class ChannelSet {
   ChannelSet(SourceGuest& guest, Failure& failure) : guest_(guest), failure_(failure) {}
   ~ChannelSet() { end(); }
 
-  // Starts a reader for the connection. The session outlives this.
+  // Starts a reader for the connection. The session outlives this. If the end has come, or shut(), the
+  // connection is closed instead, or QEMU would wait for an answer on it.
   Result<> add(ChannelReader::Carries carries, Fd connection, SourceSession& session);
   // Adds what `next` still has, until that is an empty Fd, and finds out what each connection is. Returns how
   // many take part in epochs.
@@ -48,7 +49,7 @@ class ChannelSet {
   WayBack* way_back(uint16_t channel);
   // Waits for each connection until what came back is written, at most that long.
   void drain(std::chrono::seconds longest);
-  // Ends all connections in both directions,
+  // Ends all connections in both directions, also those that come later,
   void shut();
   // and their readers.
   void end();
@@ -68,6 +69,7 @@ class ChannelSet {
   // In the order in which they came.
   std::vector<std::unique_ptr<ChannelReader>> channels_ WHERRY_GUARDED_BY(mutex_);
   bool settled_ WHERRY_GUARDED_BY(mutex_) = false;  // settle() was called
+  bool closed_ WHERRY_GUARDED_BY(mutex_) = false;   // none is taken any more
 };
 
 }  // namespace wherry::qemu

@@ -85,11 +85,14 @@ Result<> Sender::open(std::optional<uid_t> user) {
     return opened;
   }
   closer_ = failure_.on_fail([this] {
-    intake_->stop();
-    if (disk_intake_) disk_intake_->stop();
     guest_.give_up();
     guest_.note_dialled();
-    if (guest_.ending().give_up()) channels_.shut();
+    if (guest_.ending().give_up()) {
+      channels_.shut();
+    } else {
+      intake_->stop();
+      if (disk_intake_) disk_intake_->stop();
+    }
     channels_.wake();
   });
   return {};
@@ -125,10 +128,10 @@ Result<> Sender::run() {
   while (!(end = channels_.wait_end(kSamplePeriod))) sample();
   if (end == qemu::ChannelSet::End::left_early)
     failure_.fail({"the source's QEMU ended the migration before it had begun"});
+  const Ended finished = finish();
   for (auto* intake : {&intake_, &disk_intake_}) {
     if (*intake) (*intake)->end();
   }
-  const Ended finished = finish();
   sample();
   report_.end(finished);
   if (finished.outcome == Outcome::completed) return {};

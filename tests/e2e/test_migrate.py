@@ -237,9 +237,15 @@ class GivenUp(unittest.TestCase):
                     migrating.process.send_signal(signal.SIGINT)
                     time.sleep(0.3)  # two pending signals would be delivered as one
                 self.assertRegex(migrating.end(3)['error'], 'postcopy')
-                migrating.src.qmp.wait_event('RESUME')
-                return self.assertEqual(migrating.src.status(), 'paused')
+                if self.goes_on(migrating.src):
+                    return self.assertEqual(migrating.src.status(), 'paused')
         self.fail('ten times, the last pages were too many for the buffers on the way')
+
+    def goes_on(self, source):
+        """False if the source's QEMU still had something to write: then it keeps the guest stopped for a recovery."""
+        wait_until(lambda: source.qmp.find_event('RESUME') or source.execute('query-migrate')['status'] == 'postcopy-paused', 60,
+                   'end of postcopy at the source')
+        return source.qmp.find_event('RESUME')
 
     def hold_the_last_pages(self, migrating):
         """Lets the destination's QEMU run in short steps until all pages are sent, so that the last ones are in transit while

@@ -83,8 +83,8 @@ void DestinationSession::give_up() {
 
 DestinationSession::~DestinationSession() {
   word_.stop();
-  greeter_.end();
   if (source_.control && source_.control->running()) failure_.fail({"the session was abandoned"});
+  greeter_.end();  // shuts connections that it is still busy with, perhaps the control connection
   for (const Greeter::Lane& lane : source_.lanes) lane.receiver->shut();
   for (std::thread& thread : threads_) thread.join();
   if (source_.control) source_.control->join();

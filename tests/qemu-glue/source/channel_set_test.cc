@@ -100,6 +100,12 @@ TEST_F(ChannelSetTest, IsOverWhenAllHaveEndedAndTheMainOneWasThere) {
   EXPECT_EQ(end(), End::over);
 }
 
+TEST_F(ChannelSetTest, WhatComesAfterTheEndIsClosed) {
+  connection(main_).reset();
+  EXPECT_EQ(end(), End::over);
+  EXPECT_EQ(wherry::test::read_all(connection(data_).get()), "") << "QEMU waits for an answer on it";
+}
+
 TEST_F(ChannelSetTest, IsHeldWhenTheSessionFailsAndTheDestinationMayHaveTheGuest) {
   const Fd silent = connection({});  // whose reader waits for QEMU, and not for the session
   ASSERT_TRUE(guest_.ending().may_have_it());
@@ -140,6 +146,7 @@ TEST_F(ChannelSetTest, ShutEndsAllConnections) {
   channels_.shut();
   EXPECT_EQ(wherry::test::read_all(main.get()), "");
   EXPECT_EQ(wherry::test::read_all(silent.get()), "");
+  EXPECT_EQ(wherry::test::read_all(connection(data_).get()), "") << "it comes later";
   EXPECT_EQ(end(), End::over);
 }
 

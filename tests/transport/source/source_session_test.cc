@@ -311,7 +311,7 @@ TEST_F(SourceTest, AnAgainForNothingIsRefused) {
 TEST_F(SourceTest, ADestinationThatGivesUpSaysWhy) {
   establish(1);
   ASSERT_TRUE(raw_.control->send({.type = FrameType::failed}, bytes_of("no\x1b room")));
-  EXPECT_ERROR(source_->finish(json::object()), "destination", "no  room");
+  EXPECT_ERROR(source_->finish(json::object()), "destination", R"(no\x1b room)");
 }
 
 TEST_F(SourceTest, ADestinationThatNeverHadTheGuestSaysSo) {
