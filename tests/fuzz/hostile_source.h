@@ -39,20 +39,20 @@ namespace wherry::test {
 struct Step {
   static constexpr size_t kBytes = 8;
   enum Kind : uint8_t {
-    bytes,      // the step's other bytes follow those of the step before, as its payload
+    bytes,      // payload of the step before; its first byte divided by `kinds`: how many bytes, 0: all 7
     hello,      // a: lanes, b: silence
     lane,       // a: number, b: asks for a fabric
     open,       // a: kind
-    record,     // a: flags, b: aux, c: length, where there is no payload
+    record,     // a: flags, b: aux, c: length, where there is no payload; where: also long, packed
     blocks,     // a: page size and wishes, b: lengths; a payload is the message itself
-    pages,      // a: block, b: first page, c: how many, value: what is in them
+    pages,      // a: block, b: first page, c: how many, how encoded, value: what is in them
     table,      // one run of block a, from page b, c pages of kind `value`; payload: pack, or raw pages
     close,      // a: both ways
     control,    // a: frame type, b: aux; payload: the body
     listen,     // reads what the destination says
     vmm,        // the destination's VMM says something, or goes. a: what
     hang_up,    // of connection a; b: how
-    last_word,  // value: what was heard
+    last_word,  // value: what was heard, b: confirms it
     once_more,  // the last batch, without references
     first,      // a new connection, which begins with frame type a and the payload
     as_it_is,   // the payload
@@ -327,7 +327,7 @@ class HostileSource {
     FrameHeader header{.type = FrameType::record, .flags = static_cast<uint16_t>(step.a & 0x5f)};
     if (header.flags & kEpochEnd && step.channel_number() == kMainChannel) header.aux = step.b % 4u;
     std::vector<uint8_t> body(payload.begin(), payload.end());
-    if (body.empty()) body.assign(step.c * 16u, step.value);
+    if (body.empty()) body.assign(step.c * (step.where & 32 ? 4096u : 16u), step.value);
     if (step.where & 64) {  // packed
       std::vector<uint8_t> pack(ZSTD_compressBound(body.size()));
       pack.resize(ZSTD_compress(pack.data(), pack.size(), body.data(), body.size(), 1));
@@ -392,9 +392,9 @@ class HostileSource {
     if (there == 0) return;
     Sent& sent = sent_.emplace_back();
     sent.pages.page_size = space_->page_size;
-    for (uint32_t i = 0; i <= step.c % 16u; ++i) {
+    const uint32_t most = (1 + step.c % 16u) * (step.c & 16 ? 8 : 1);
+    for (uint32_t i = 0; i < most && i < there && sent.pages.has_room(); ++i) {
       const uint64_t index = (step.b + i) % there;
-      if (i > 0 && index == step.b % there) break;
       const uint8_t* page = touch(block, index, static_cast<uint8_t>(step.value + i / 4));
       if (page) page = sent.memory.emplace_back(page, page + space_->page_size).data();
       sent.pages.add(block, index, page);

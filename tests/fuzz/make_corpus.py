@@ -362,6 +362,10 @@ for name, how, steps in (
         ("gives_up", DIRECT, begun() + passes(1) + step(CONTROL, a=FAILED) + more(b"no \x1b[31mreason") + step(LISTEN)),
         ("opaque", DIRECT, begun() + step(RECORD, a=OPAQUE) + passes(1) + step(LISTEN)),
         ("batch_before_blocks", DIRECT, step(HELLO) + step(LANE) + step(TABLE, value=1, c=1) + more(bytes(1024)) + step(BLOCKS)),
+        ("slots", DIRECT | LATE, step(HELLO) + step(LANE) + step(OPEN) + step(OPEN, channel=1) + step(BLOCKS, a=2)
+         + step(PAGES, channel=1, a=1, c=31, value=1) + step(PAGES, channel=1, c=31, value=1) + step(RECORD, a=SETUP_DONE)
+         + step(LISTEN) + ended()),
+        ("long_records", RELAY, begun(channels=1) + step(RECORD, where=96, c=250) + step(RECORD, where=32, c=40) + ended(1)),
         ("urgent_and_disk", RELAY, begun(1, channels=1) + step(OPEN, channel=2, where=CONTROL_LINE, a=1)
          + step(OPEN, channel=3, a=2) + step(RECORD, channel=2, where=CONTROL_LINE, c=3) + step(RECORD, channel=3, c=200, where=64)
          + step(CLOSE, channel=2, where=CONTROL_LINE) + step(CLOSE, channel=3, a=1) + ended(1)),
