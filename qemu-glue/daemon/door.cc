@@ -67,6 +67,8 @@ Door::~Door() {
 
 void Door::receive(Fd connection) {
   const std::string peer = peer_address(connection.get());
+  // What it may do goes by its address, which one that has left does not have any more.
+  if (numeric_address(connection.get(), End::peer).empty()) return;
   auto first = peek_first_frame(connection.get(), peer, kFirstFramePatience);
   Result<> taken;
   if (!first) {
