@@ -44,7 +44,7 @@ struct Step {
     lane,       // a: number, b: asks for a fabric
     open,       // a: kind
     record,     // a: flags, b: aux, c: length, where there is no payload; where: also long, packed
-    blocks,     // a: page size and wishes, b: lengths; a payload is the message itself
+    blocks,     // a: page size, wishes and memory to remember pages, b: lengths; payload: the message itself
     pages,      // a: block, b: first page, c: how many, how encoded, value: what is in them
     table,      // one run of block a, from page b, c pages of kind `value`; payload: pack, or raw pages
     close,      // a: both ways
@@ -357,7 +357,10 @@ class HostileSource {
         memory_.emplace_back(block.length);
       }
       space_ = small.space();
-      history_.set_space(*space_);
+      // With little room there are no copies, so what changed is sent as lines.
+      history_.emplace(step.a & 32 ? 300 << 10 : 1 << 20, kSampleSecret);
+      history_->set_space(*space_);
+      encoder_.emplace(&*history_);
     }
     Step on_control = step;
     on_control.where = 128;
@@ -406,7 +409,7 @@ class HostileSource {
   void send_batch(const Step& step, Sent& sent, Encoding::History history, Channel& channel) {
     const Encoding how{history, step.c & 64 ? std::optional<int>(1) : std::nullopt, (step.c & 32) != 0};
     EncodedBatch encoded;
-    if (!encoder_.encode(sent.pages, channel.epoch, how, encoded, sent.copied)) return;
+    if (!encoder_->encode(sent.pages, channel.epoch, how, encoded, sent.copied)) return;
     std::vector<uint8_t> body;
     for (Bytes part : encoded.body) body.insert(body.end(), part.begin(), part.end());
     FrameHeader header{.type = FrameType::batch, .pages = sent.pages.page_count()};
@@ -490,28 +493,28 @@ class HostileSource {
       }
     } else if (header->type == FrameType::again) {
       ++reached.again;
-    } else if (header->type == FrameType::bases) {
+    } else if (header->type == FrameType::bases && history_) {
       const nlohmann::json map = nlohmann::json::from_cbor(body);
       const auto named = map.at("blocks").get<std::vector<uint16_t>>();
       based_ = true;
       if (!named.empty())
-        history_.refer_to(named);
+        history_->refer_to(named);
       else
-        history_.refer_to_copies(map.at("copies").get<uint64_t>());
+        history_->refer_to_copies(map.at("copies").get<uint64_t>());
     } else {
       const FrameType type = header->type;
       PROMISE(type == FrameType::reverse || type == FrameType::reverse_close || type == FrameType::failed ||
-              type == FrameType::done || type == FrameType::lane_ended);
+              type == FrameType::bases || type == FrameType::done || type == FrameType::lane_ended);
     }
     return true;
   }
 
   void landed(Sent& sent) {
     const PageCounts counts = std::exchange(sent.counts, {});
-    (history_.by_copies() ? reached.kept : reached.patched) += counts.delta;
+    (history_->by_copies() ? reached.kept : reached.patched) += counts.delta;
     reached.same += counts.same;
     reached.copied += sent.copied.size();
-    history_.landed(std::exchange(sent.known, {}));
+    history_->landed(std::exchange(sent.known, {}));
   }
 
   void hang_up(const Step& step) {
@@ -537,8 +540,9 @@ class HostileSource {
   bool based_ = false;  // the destination has said what pages can refer to
   std::optional<PageSpace> space_;
   std::vector<std::vector<uint8_t>> memory_;
-  PageHistory history_{uint64_t{1} << 20, kSampleSecret};
-  BatchEncoder encoder_{&history_};
+  // Once blocks are named.
+  std::optional<PageHistory> history_;
+  std::optional<BatchEncoder> encoder_;
   std::vector<Sent> sent_;
 };
 

@@ -343,6 +343,7 @@ for name, how, steps in (
         ("whole", DIRECT, begun() + passes(3) + ended()),
         ("whole_unmapped", DIRECT | UNMAPPED, begun() + passes(3) + ended()),
         ("whole_zstd_sums", DIRECT, begun(page_size=2) + passes(3, c=7 | ZSTD | SUMS) + ended()),
+        ("whole_lines", DIRECT, begun(page_size=32) + passes(3) + ended()),
         ("whole_relayed", RELAY, begun(3) + passes(4, c=7 | ZSTD) + ended()),
         ("whole_in_part", DIRECT | PART, begun() + passes(3, block=2) + ended()),
         ("whole_late", DIRECT | LATE, begun(page_size=1) + passes(2) + ended()),
