@@ -17,6 +17,9 @@ constexpr size_t kLongestAnswer = 4 * 1024 * 1024;
 // Longer than making a route, which waits up to 30 seconds for the far host.
 constexpr std::chrono::seconds kAnswerPatience{60};
 
+// How long others may have to wait for who asks nothing.
+constexpr std::chrono::milliseconds kAtHand{50};
+
 constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
 
 // Reads the next line, without its line feed.
@@ -52,6 +55,13 @@ void serve_errands(const Fd& connection, const Errand& errand) {
     if (!write_line(connection.get(), answer ? *answer : nlohmann::json{{"error", answer.error().message}}))
       return;
   }
+}
+
+void serve_errands_at_hand(const Fd& connection, const Errand& errand) {
+  const timeval wait{0, std::chrono::microseconds(kAtHand).count()};
+  ::setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+  ::setsockopt(connection.get(), SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+  serve_errands(connection, errand);
 }
 
 Result<nlohmann::json> ask(const std::string& runtime_dir, const nlohmann::json& question) {

@@ -23,6 +23,8 @@ using Errand = std::function<Result<nlohmann::json>(const nlohmann::json& asked)
 
 // Serves one connection until it ends.
 void serve_errands(const Fd& connection, const Errand& errand);
+// The same for who has no thread for it: only what is asked at once is answered.
+void serve_errands_at_hand(const Fd& connection, const Errand& errand);
 
 // Asks the wherryd that has this runtime directory.
 Result<nlohmann::json> ask(const std::string& runtime_dir, const nlohmann::json& question);

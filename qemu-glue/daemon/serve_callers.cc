@@ -7,7 +7,7 @@
 namespace wherry::daemon {
 
 void serve_callers(const Listener& listener, std::chrono::seconds silence, Connections& connections,
-                   const std::function<void(Fd)>& work) {
+                   const std::function<void(Fd)>& work, const std::function<void(Fd)>& alone) {
   bool said = false;
   for (;;) {
     auto connection = listener.accept(silence);
@@ -17,7 +17,11 @@ void serve_callers(const Listener& listener, std::chrono::seconds silence, Conne
       if (!std::exchange(said, true))
         spdlog::warn("{}; further connections to {} have to wait", served.error().message,
                      listener.where().str());
-      listener.back_off();
+      if (alone && connection && *connection) {
+        alone(std::move(*connection));
+      } else {
+        listener.back_off();
+      }
     } else {
       said = false;
     }

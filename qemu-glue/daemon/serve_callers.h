@@ -12,8 +12,10 @@
 
 namespace wherry::daemon {
 
-// Returns when the listener is stopped.
+// Returns when the listener is stopped. `alone` serves a connection in the caller's thread, if there is no
+// other; the next one waits for it. Without `alone` such a connection is closed.
 void serve_callers(const Listener& listener, std::chrono::seconds silence, Connections& connections,
-                   const std::function<void(Fd connection)>& work);
+                   const std::function<void(Fd connection)>& work,
+                   const std::function<void(Fd connection)>& alone = nullptr);
 
 }  // namespace wherry::daemon

@@ -15,7 +15,9 @@ import time
 import unittest
 
 from lab import Certificates, Guest, QmpError, scratch, spawn, wait_until, wherry_binary
+from lab.caller import call, service
 from lab.process import end
+from test_strangers import FakeLibvirt
 
 EVERY = os.environ.get('WHERRY_EVERY_LIMIT')
 CHANNELS = 16
@@ -174,11 +176,12 @@ class Migrations(unittest.TestCase):
 class Daemons(unittest.TestCase):
     """wherryd in its own PID namespace, so that a stray signal can reach only its processes."""
 
-    def start(self, stack, port, peer, peer_port, prefix=(), directory=None):
+    def start(self, stack, port, peer, peer_port, prefix=(), directory=None, libvirt=None):
         directory = directory or scratch()
         process = Process(stack, ['unshare', '--pid', '--fork', '--kill-child', *prefix, wherry_binary('wherryd'), '--listen',
                                   f'wherry://127.0.0.1:{port}', '--runtime-dir', directory, '--peer',
-                                  f'{peer}=127.0.0.1:{peer_port}'])
+                                  f'{peer}=127.0.0.1:{peer_port}{",libvirt=manage" if libvirt else ""}',
+                                  *(['--libvirt', f'qemu+unix:///system?socket={libvirt}'] if libvirt else [])])
         return process, directory
 
     @staticmethod
@@ -201,7 +204,8 @@ class Daemons(unittest.TestCase):
         return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
     def check_crowd(self, prefix, says, directory=None):
-        """More clients connect at once than wherryd has descriptors or threads for, and they stay silent."""
+        """More clients connect at once than wherryd has descriptors or threads for, and they stay silent. It answers errands
+        meanwhile. `says`: what it says of them."""
         with contextlib.ExitStack() as stack:
             port, nobody = self.ports(2)
             daemon, directory = self.start(stack, port, 'hostb', nobody, prefix, directory)
@@ -210,18 +214,39 @@ class Daemons(unittest.TestCase):
                 for _ in range(100):
                     crowd.enter_context(socket.create_connection(('127.0.0.1', port)))
                 self.assertTrue(daemon.wait_said(says), daemon.said)
+                self.assertEqual(self.status(directory), 0)
                 before = self.processor_time(daemon)
                 time.sleep(3)
                 self.assertLess(self.processor_time(daemon) - before, 0.1, 'seconds of a processor while it waits for 3')
             wait_until(lambda: self.status(directory) == 0, 30, f'answer of a daemon that says {daemon.said}')
 
     def test_a_crowd_and_few_descriptors(self):
-        self.check_crowd(few_descriptors(64), 'Too many open files .*have to wait')
+        self.check_crowd(few_descriptors(64), 'has no more descriptors for this one')
 
     def test_a_crowd_and_few_threads(self):
         directory = scratch()
         os.chown(directory, USER, 0)
-        self.check_crowd(few_threads(30), 'cannot start a thread: .*have to wait', directory)
+        self.check_crowd(few_threads(30), 'did not send a first frame in time', directory)
+
+    def test_connections_to_libvirt_and_few_threads(self):
+        """A connection for which there is no thread is refused, and errands are answered without one."""
+        directory, libvirt = scratch(), FakeLibvirt()
+        self.addCleanup(libvirt.close)
+        for path in (directory, os.path.dirname(libvirt.path), libvirt.path):
+            os.chown(path, USER, 0)
+        with contextlib.ExitStack() as stack:
+            port, nobody = self.ports(2)
+            daemon, _ = self.start(stack, port, 'hostb', nobody, few_threads(30), directory, libvirt.path)
+            self.assertTrue(daemon.wait_said('listening on'), daemon.said)
+            answers = []
+            while len(answers) < 30 and b'cannot start a thread' not in b''.join(answers[-1:]):
+                client = stack.enter_context(call(port, root=True))
+                client.sendall(service('libvirt'))
+                answers.append(client.recv(4096))
+            self.assertIn(b'cannot start a thread', answers[-1])
+            self.assertIn(b'read_only', answers[0])
+            self.assertEqual(self.status(directory), 0, daemon.said)
+            self.assertFalse(daemon.ended(), daemon.said)
 
     def check_route(self, side, limit):
         """Migrates a guest by a route between two wherryds, one with few descriptors. Returns whether it completed."""
