@@ -70,8 +70,7 @@ Result<> Arrivals::may_begin(const Route& route, const Caller& caller) const {
   if (known == announced_.end() || known->second.peer != caller.peer || known->second.until <= Clock::now()) {
     return fail(
         "route {} is not known here: wherryd of {} has not announced it. A migration begins through its "
-        "gateway "
-        "or with `wherry route` there",
+        "gateway or with `wherry route` there",
         route.text(), caller.peer);
   }
   const size_t of_one = std::count_if(arriving_.begin(), arriving_.end(),

@@ -43,8 +43,7 @@ Result<> Caller::check_root(const char* what) const {
   if (port > 0 && port < IPPORT_RESERVED) return {};
   return fail(
       "{} comes from port {}; {} is only for root of that host, which calls from a port below {}. Does "
-      "wherryd "
-      "run as root there, and without NAT or a tunnel on the way?",
+      "wherryd run as root there, and without NAT or a tunnel on the way?",
       host, port, what, static_cast<int>(IPPORT_RESERVED));
 }
 

@@ -197,10 +197,9 @@ void warn_of_old_defaults(const Config& config) {
   for (const auto& [name, peer] : config.peers) {
     if (peer.libvirt) continue;
     spdlog::warn(
-        "peer {0} may not use this host's libvirt, so no guest comes from it through its gateway: libvirt is "
-        "not "
-        "given for it, and \"manage\" is not the default any more. Write libvirt = \"manage\" in [peers.{0}] "
-        "(--peer {0}=ADDRESS,libvirt=manage), or \"none\"",
+        "peer {0} may not use this host's libvirt, so no guest comes from it through its gateway: libvirt "
+        "is not given for it, and \"manage\" is not the default any more. Write libvirt = \"manage\" in "
+        "[peers.{0}] (--peer {0}=ADDRESS,libvirt=manage), or \"none\"",
         name);
   }
 }
