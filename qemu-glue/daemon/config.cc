@@ -221,8 +221,8 @@ Result<Peer> parse_peer(const std::string& text) {
     if (!address) {
       return fail(
           "peer {}: {} is not an address of a host. A peer is known by its addresses, and whoever answers "
-          "for a "
-          "name could choose them: write them, like 192.0.2.7 (`getent ahosts {}` prints those of a name)",
+          "for a name could choose them: write them, like 192.0.2.7 (`getent ahosts {}` prints those of a "
+          "name)",
           peer.name, host.host, host.host);
     }
     host.host = std::move(*address);

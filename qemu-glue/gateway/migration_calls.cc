@@ -55,9 +55,8 @@ Result<> MigrationCalls::take(std::span<const uint8_t> bytes, std::vector<uint8_
     if (splitter_.opaque()) return fail("its bytes are not libvirt's RPC, so they are not looked through");
     if (refused_) {
       return fail(
-          "a migration does not need procedure {} (type {}) of program {:#x} of libvirt's RPC; only what it "
-          "needs may "
-          "be called from another host",
+          "a migration does not need procedure {} (type {}) of program {:#x} of libvirt's RPC; only what "
+          "it needs may be called from another host",
           refused_->procedure, static_cast<uint32_t>(refused_->type), refused_->program);
     }
     put_bytes(pass, piece->bytes);
