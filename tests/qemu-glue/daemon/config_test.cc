@@ -63,7 +63,7 @@ TEST_F(ConfigTest, EveryKeyIsRead) {
     address = "192.0.2.2,198.51.100.2:17001"
 
     [peers.hostc]
-    address = "FD98:0::3"
+    address = "[FD98:0::3]"
     libvirt = "read-only"
     uri = "wherry://hostc?streams=4"
   )");
