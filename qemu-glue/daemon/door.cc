@@ -122,7 +122,7 @@ Result<> Door::answer(Fd& connection, const Caller& caller, const FirstFrame& fi
 }
 
 // Runs `work` in a thread of its own, if there are not too many already.
-Result<> Door::serve(Fd& connection, const Caller& caller, std::function<Result<>(Fd&)> work) {
+Result<> Door::serve(Fd& connection, const Caller& caller, const std::function<Result<>(Fd&)>& work) {
   {
     Lock lock(mutex_);
     size_t all = 0;

@@ -45,7 +45,7 @@ class Door {
   Door(const Config& config, Arrivals& arrivals, Listener listener);
   void receive(Fd connection, const Caller& caller, const FirstFrame& first);
   Result<> answer(Fd& connection, const Caller& caller, const FirstFrame& first);
-  Result<> serve(Fd& connection, const Caller& caller, std::function<Result<>(Fd& connection)> work);
+  Result<> serve(Fd& connection, const Caller& caller, const std::function<Result<>(Fd& connection)>& work);
   Result<> serve_libvirt(Fd& connection, const Caller& caller);
 
   const Config& config_;
