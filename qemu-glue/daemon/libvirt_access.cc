@@ -13,8 +13,7 @@ Result<> may_use_libvirt(const Caller& caller) {
   if (caller.libvirt == LibvirtAccess::none) {
     return fail(
         "{} is not allowed to use this host's libvirt: its wherry.toml has to say libvirt = \"manage\" for "
-        "that "
-        "peer",
+        "that peer",
         caller.host);
   }
   return caller.check_root("libvirt");

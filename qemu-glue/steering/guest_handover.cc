@@ -16,8 +16,7 @@ constexpr int kResumeLooks = 6;
 
 constexpr const char* kBound =
     "the guest was stopped by a debugger or for a snapshot, and no QEMU takes such a guest over: let it go "
-    "on "
-    "first (cont)";
+    "on first (cont)";
 constexpr const char* kAlone =
     "the destination's QEMU has the guest, and the source's does not answer: see that it has ended, then let "
     "the guest go on at the destination (cont)";

@@ -102,7 +102,7 @@ Result<Endpoint> Migration::destination_socket(const std::string& incoming) {
     return fail("the QEMU at {} waits at {}, but not at {} ({}): give it an absolute path", options_.to,
                 printable(waits.front().path), printable(at.path), reason(errno));
   }
-  const Endpoint at{.path = incoming, .host = {}, .port = 0};
+  Endpoint at{.path = incoming, .host = {}, .port = 0};
   auto told = destination_.monitor->execute("migrate-incoming", {{"uri", "unix:" + at.path}});
   if (!told) return pass_on(told);
   return at;

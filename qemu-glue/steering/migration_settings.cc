@@ -144,8 +144,7 @@ Result<> refuse(const MigrationSettings& source, const MigrationSettings& destin
   if (has_tls(source.parameters) != has_tls(destination.parameters))
     return fail(
         "the {} QEMU has TLS credentials for a migration (tls-creds), the other has none: set them at both, "
-        "or "
-        "at none",
+        "or at none",
         has_tls(source.parameters) ? "source's" : "destination's");
   return {};
 }

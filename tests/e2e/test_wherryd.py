@@ -488,6 +488,36 @@ uri = "wherry://{other.name}?streams=3"
                     if not may:
                         self.assertIn('Permission denied', done.stderr)
 
+    def test_what_administrators_may_ask_for(self):
+        """docs/threat-model.md has it as a table."""
+        self.addCleanup(self.end_routes)
+        operator = ['setpriv', '--reuid=65534', '--regid=65534', f'--groups={grp.getgrnam("operator").gr_gid}']
+
+        def ask(**question):
+            program = ('import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect("/run/wherry/wherryd.sock"); '
+                       's.sendall(sys.argv[1].encode() + b"\\n"); print(s.makefile().readline())')
+            return json.loads(self.hosts.a.run([*operator, 'python3', '-c', program, json.dumps(question)]))
+
+        for command in ('stop', 'kill', 'drop', 'config', 'libvirt', None):
+            says(self, ask(command=command, path='/run/wherry/hostb', uri=URI)['error'], 'does not know that command')
+        for uri in (f'{URI}&trace=/run/trace', f'{URI}&qemu=unix:/run/x', f'{URI}&user=root', 'wherry://hostb/hostb/1',
+                    'unix:///run/x', '--trace', f'{URI} --trace /run/trace', 'wherry://hostb,../../x'):
+            with self.subTest(uri):
+                self.assertIn('error', ask(command='route', uri=uri))
+        self.assertEqual(ask(command='status')['routes'], [])
+        for path in ('/etc/passwd', '/run/wherry/hostb/libvirt-sock', ''):
+            says(self, ask(command='set', path=path, bandwidth=1)['error'], 'no route at')
+
+        route = ask(command='route', uri=URI)
+        self.assertEqual(ask(command='set', path=route['path'], bandwidth=10 ** 9), {})
+        [seen] = ask(command='status')['routes']
+        self.assertEqual((seen['path'], seen['uri']), (route['path'], URI))
+        for socket in route.values():
+            connect = f'import socket; socket.socket(socket.AF_UNIX).connect("{socket}")'
+            done = subprocess.run(self.hosts.a.inside([*operator, 'python3', '-c', connect]), capture_output=True, text=True,
+                                  timeout=20)
+            self.assertIn('PermissionError', done.stderr)
+
     def test_doctor_says_whether_qemu_can_make_its_sockets(self):
         config = self.hosts.b.path('/run/wherry.toml').read_text()
         for user, level in (('libvirt-qemu', 'ok'), ('', 'problem'), ('daemon', 'problem')):

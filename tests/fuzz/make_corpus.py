@@ -294,3 +294,90 @@ write("fabric_message", "offer_with_body", b"\x01" + fabric(3, OFFERED + b"body"
 write("fabric_message", "length_wrong", b"\x00" + fabric(2, b"wharf") + b"!")
 write("fabric_message", "answer_credits", b"\x02" + struct.pack("<IIB", 8, 0, 0))
 write("fabric_message", "answer_grant", b"\x02" + struct.pack("<IIB", 2, 3, 1) + struct.pack("<QQI", 0x7F0000001000, 7, 65536) * 2)
+
+
+# ---- a whole session at the destination: a byte for how it behaves, then steps of 8 bytes (hostile_source.h). What a
+# long run has found lies beside these, under the names of libFuzzer.
+
+(MORE, HELLO, LANE, OPEN, RECORD, BLOCKS, PAGES, TABLE, CLOSE, CONTROL, LISTEN, VMM, HANG_UP, LAST_WORD, ONCE_MORE, FIRST,
+ AS_IT_IS) = range(17)
+CONTROL_LINE = 128
+EPOCH_END, SETUP_DONE, OPAQUE, PAGES_DONE = 1, 2, 4, 8
+ZSTD, SUMS = 64, 32
+MAY_BE_THERE, LANE_LOST, FAILED, DONE = range(4)
+DIRECT, RELAY, UNMAPPED, PART, LATE, MAY_BE_HERE = 0, 1, 2, 4, 8, 64
+
+
+def step(kind, where=0, channel=0, a=0, b=0, c=0, twist=0, value=0):
+    return bytes([kind, where, channel, a, b, c, twist, value])
+
+
+def more(data):
+    parts = [data[at:at + 7] for at in range(0, len(data), 7)]
+    return b"".join(bytes([MORE + 17 * len(part)]) + part.ljust(7, b"\0") for part in parts)
+
+
+def begun(lanes=2, page_size=0, channels=2):
+    steps = step(HELLO, a=lanes - 1, b=29) + b"".join(step(LANE, a=lane) for lane in range(lanes))
+    steps += b"".join(step(OPEN, channel=channel) for channel in range(channels))
+    return steps + step(BLOCKS, a=page_size) + step(RECORD, a=SETUP_DONE, c=2)
+
+
+def passes(count, **how):
+    """Each channel sends pages, and both end the epoch."""
+    steps = b""
+    for number in range(count):
+        steps += step(PAGES, channel=1, b=number % 2, c=how.get("c", 7), value=how.get("value", 1) if number == 0 else 35)
+        steps += step(PAGES, where=1, a=how.get("block", 0), b=32, c=3 | how.get("c", 7) & 0xE0, value=6 if number else 1)
+        steps += step(LISTEN)
+        steps += step(RECORD, channel=1, a=EPOCH_END) + step(RECORD, where=1, a=EPOCH_END, b=2)
+    return steps
+
+
+def ended(channels=2):
+    steps = step(RECORD, a=OPAQUE | PAGES_DONE, c=9) + step(CONTROL, a=MAY_BE_THERE) + step(RECORD, c=5)
+    return steps + b"".join(step(CLOSE, channel=channel) for channel in range(channels)) + step(CONTROL, a=DONE) + step(LISTEN)
+
+
+for name, how, steps in (
+        ("whole", DIRECT, begun() + passes(3) + ended()),
+        ("whole_unmapped", DIRECT | UNMAPPED, begun() + passes(3) + ended()),
+        ("whole_zstd_sums", DIRECT, begun(page_size=2) + passes(3, c=7 | ZSTD | SUMS) + ended()),
+        ("whole_lines", DIRECT, begun(page_size=32) + passes(3) + ended()),
+        ("whole_relayed", RELAY, begun(3) + passes(4, c=7 | ZSTD) + ended()),
+        ("whole_in_part", DIRECT | PART, begun() + passes(3, block=2) + ended()),
+        ("whole_late", DIRECT | LATE, begun(page_size=1) + passes(2) + ended()),
+        ("same", DIRECT, begun(channels=1) + step(PAGES, c=7, value=1) + step(LISTEN) + step(RECORD, a=EPOCH_END, b=1) + step(LISTEN)
+         + step(PAGES, b=16, c=7, value=6) + step(LISTEN) + step(RECORD, a=EPOCH_END, b=1) + step(PAGES, b=24, c=7, value=6)
+         + ended(1)),
+        ("kept", RELAY, begun(1, channels=1) + (step(PAGES, c=3, value=2) + step(RECORD, a=EPOCH_END, b=1)
+         + step(PAGES, c=3, value=35) + step(RECORD, a=EPOCH_END, b=1)) * 3 + ended(1)),
+        ("again", DIRECT, begun(1, channels=1) + step(PAGES, c=3, value=2) + step(RECORD, a=EPOCH_END, b=1)
+         + step(TABLE, a=0, b=1, c=1, value=3) + more(bytes(16)) + step(LISTEN) + step(PAGES, c=1, value=35, twist=200)
+         + step(ONCE_MORE) + step(LISTEN) + ended(1)),
+        ("lane_lost", DIRECT, begun(3) + passes(1) + step(HANG_UP, a=2) + step(LISTEN) + step(CONTROL, a=LANE_LOST, b=1)
+         + step(ONCE_MORE, where=2) + passes(1) + step(LISTEN) + ended()),
+        ("last_lane_lost", DIRECT, begun(1) + passes(1) + step(HANG_UP, a=1) + step(LISTEN) + step(LISTEN)),
+        ("last_word", MAY_BE_HERE, begun() + passes(1) + step(VMM, a=0) + step(CONTROL, a=MAY_BE_THERE) + step(LISTEN)
+         + step(HANG_UP, a=0) + step(LISTEN) + step(LAST_WORD, b=1) + step(VMM, a=66 + 60) + step(LISTEN)),
+        ("gives_up", DIRECT, begun() + passes(1) + step(CONTROL, a=FAILED) + more(b"no \x1b[31mreason") + step(LISTEN)),
+        ("opaque", DIRECT, begun() + step(RECORD, a=OPAQUE) + passes(1) + step(LISTEN)),
+        ("batch_before_blocks", DIRECT, step(HELLO) + step(LANE) + step(TABLE, value=1, c=1) + more(bytes(1024)) + step(BLOCKS)),
+        ("slots", DIRECT | LATE, step(HELLO) + step(LANE) + step(OPEN) + step(OPEN, channel=1) + step(BLOCKS, a=2)
+         + step(PAGES, channel=1, a=1, c=31, value=1) + step(PAGES, channel=1, c=31, value=1) + step(RECORD, a=SETUP_DONE)
+         + step(LISTEN) + ended()),
+        ("long_records", RELAY, begun(channels=1) + step(RECORD, where=96, c=250) + step(RECORD, where=32, c=40) + ended(1)),
+        ("urgent_and_disk", RELAY, begun(1, channels=1) + step(OPEN, channel=2, where=CONTROL_LINE, a=1)
+         + step(OPEN, channel=3, a=2) + step(RECORD, channel=2, where=CONTROL_LINE, c=3) + step(RECORD, channel=3, c=200, where=64)
+         + step(CLOSE, channel=2, where=CONTROL_LINE) + step(CLOSE, channel=3, a=1) + ended(1)),
+        ("fabric", DIRECT, step(HELLO, a=2) + step(LANE, b=1) + step(LANE, a=1, b=3) + step(LANE, a=2, b=7) + step(LANE, a=2)
+         + step(OPEN)),
+        ("two_hellos", DIRECT, step(HELLO, a=1) + step(HELLO) + step(LANE) + step(LANE) + step(LANE, a=1) + step(LANE, a=4)
+         + step(LAST_WORD) + step(HELLO)),
+        ("source_left", DIRECT, step(HELLO, a=1) + step(LANE) + step(HANG_UP, a=0) + begun() + passes(1) + ended()),
+        ("guest_of_70_tb", RELAY | 20, begun(1, channels=1)[:-16] + step(BLOCKS, b=4, value=255) + step(PAGES, a=1, c=7, value=1)
+         + step(RECORD, a=EPOCH_END, b=1) + step(PAGES, a=1, c=7, value=35) + step(LISTEN)),
+        ("not_frames", DIRECT, step(FIRST, a=0) + more(b"\xa1\x65lanes\x01") + step(FIRST, a=5) + step(HELLO)
+         + step(AS_IT_IS, where=CONTROL_LINE) + more(b"GET / HTTP/1.1\r\n\r\n") + step(LISTEN)),
+):
+    write("session", name, bytes([how]) + steps)

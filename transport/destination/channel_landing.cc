@@ -79,8 +79,8 @@ Result<> ChannelLanding::land_record(const Berth& berth) {
     if (auto allowed = inflow_.guest.go_opaque(header); !allowed) return allowed;
   }
   if (auto written = sink_->record(berth.body(), header.flags); !written) return written;
-  if (header.flags & kEpochEnd) inflow_.guest.finish_epoch(number_, epoch_++, header.aux);
-  return {};
+  if (!(header.flags & kEpochEnd)) return {};
+  return inflow_.guest.finish_epoch(number_, epoch_++, header.aux);
 }
 
 Result<ChannelLanding::Landed> ChannelLanding::land_pages(Berth& berth) {

@@ -176,7 +176,7 @@ Result<bool> DestinationSession::handle(const FrameHeader& header, std::vector<u
 Result<> DestinationSession::take_done(std::span<const uint8_t> body) {
   auto map = read_map(body, source_.control->peer());
   if (!map) return pass_on(map);
-  if (!landing_.all_closed()) return fail("the source has finished with channels still open");
+  if (!landing_.finish()) return fail("the source has finished with channels still open");
   peer_account_ = std::move(*map);
   done_ = true;
   return source_.control->send(FrameType::done, account_(peer_account_));

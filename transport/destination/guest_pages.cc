@@ -82,6 +82,11 @@ void GuestPages::may_place(const FrameHeader& header) {
   if (header.channel != kMainChannel) placed_beside_main_ = true;
 }
 
+Result<> GuestPages::finish_epoch(uint16_t channel, uint32_t epoch, uint32_t participants) {
+  if (gate_.finish(channel, epoch, participants)) return {};
+  return fail("channel {} is {} epochs ahead of another", channel, EpochGate::kMostAhead);
+}
+
 GuestPages::Turn GuestPages::wait_turn(const FrameHeader& header, const PageBatch& batch) {
   if (!placement() && !has_references(batch) && !has_copies(batch)) return Turn::any;
   if (placement() && !withdrawn_) may_place(header);

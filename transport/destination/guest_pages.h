@@ -78,9 +78,7 @@ class GuestPages {
   // is here is not what the batch refers to.
   Result<bool> complete(PageBatch& batch, bool in_order, std::vector<uint8_t>& scratch);
   // `channel` has delivered everything of `epoch`: see EpochGate.
-  void finish_epoch(uint16_t channel, uint32_t epoch, uint32_t participants) {
-    gate_.finish(channel, epoch, participants);
-  }
+  Result<> finish_epoch(uint16_t channel, uint32_t epoch, uint32_t participants);
   // A channel that may still carry pages becomes opaque with this record.
   Result<> go_opaque(const FrameHeader& record);
 

@@ -20,6 +20,7 @@ Landing::~Landing() = default;
 Result<ChannelFrames*> Landing::frames_of(uint16_t channel) {
   Lock lock(mutex_);
   if (auto found = channels_.find(channel); found != channels_.end()) return &found->second->frames();
+  if (finished_) return fail("channel {} begins after the source has finished", channel);
   auto made = std::make_unique<ChannelLanding>(channel, inflow_);
   if (stopped_) made->frames().stop();
   if (auto started = made->start(); !started) return pass_on(started);
@@ -41,10 +42,11 @@ Result<Berth> Landing::claim(const FrameHeader& header) {
   return Berth();
 }
 
-bool Landing::all_closed() const {
+bool Landing::finish() {
   Lock lock(mutex_);
-  return std::all_of(channels_.begin(), channels_.end(),
-                     [](const auto& channel) { return channel.second->frames().closed(); });
+  finished_ = std::all_of(channels_.begin(), channels_.end(),
+                          [](const auto& channel) { return channel.second->frames().closed(); });
+  return finished_;
 }
 
 Landing::Totals Landing::totals() const {

@@ -46,8 +46,8 @@ class Landing {
   // From now on the source may send again what it believes to be lost.
   void lane_lost() { lane_lost_ = true; }
   GuestPages& guest() { return inflow_.guest; }
-  // Whether every channel that has begun is closed.
-  bool all_closed() const;
+  // Whether every channel that has begun is closed. If so, none begins from now on: the source has finished.
+  bool finish();
   Totals totals() const;
 
  private:
@@ -59,6 +59,7 @@ class Landing {
   mutable Mutex mutex_;
   std::map<uint16_t, std::unique_ptr<ChannelLanding>> channels_ WHERRY_GUARDED_BY(mutex_);
   bool stopped_ WHERRY_GUARDED_BY(mutex_) = false;
+  bool finished_ WHERRY_GUARDED_BY(mutex_) = false;  // no channel may begin
   Failure::Guard closer_;
 };
 

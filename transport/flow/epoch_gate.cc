@@ -20,8 +20,9 @@ EpochGate::Verdict EpochGate::wait(uint32_t epoch) {
   return withdrawn_ ? Verdict::withdrawn : Verdict::land;
 }
 
-void EpochGate::finish(uint16_t channel, uint32_t epoch, uint32_t participants) {
+bool EpochGate::finish(uint16_t channel, uint32_t epoch, uint32_t participants) {
   Lock lock(mutex_);
+  if (withdrawn_ || epoch < open_) return true;  // nobody waits for that any more
   Count& count = counts_[epoch];
   ++count.finished;
   if (channel == 0) count.participants = participants;
@@ -32,6 +33,7 @@ void EpochGate::finish(uint16_t channel, uint32_t epoch, uint32_t participants) 
     ++open_;
   }
   changed_.notify_all();
+  return counts_.size() <= kMostAhead;
 }
 
 void EpochGate::withdraw() {

@@ -31,7 +31,10 @@ class EpochGate {
   // Waits until pages of this epoch can land, or never will.
   Verdict wait(uint32_t epoch);
   // `channel` has delivered everything of `epoch`. `participants` is ignored unless it comes from channel 0.
-  void finish(uint16_t channel, uint32_t epoch, uint32_t participants);
+  // False if the channels that are ahead have finished more epochs than kMostAhead that are not over: no VMM
+  // does that, and each takes memory.
+  static constexpr size_t kMostAhead = 4096;
+  bool finish(uint16_t channel, uint32_t epoch, uint32_t participants);
   void withdraw();
   void stop();
 

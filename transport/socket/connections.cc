@@ -1,6 +1,7 @@
 #include "transport/socket/connections.h"
 
 #include <fcntl.h>
+#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
 #include <new>
@@ -24,7 +25,8 @@ Result<> Connections::serve(Fd&& connection, std::function<void(Fd)> work) {
   auto thread = start_thread(name_, [this, &served, work = std::move(work)] {
     try {
       work(std::move(served.connection));
-    } catch (const std::bad_alloc&) {  // this connection has ended with that, and no other
+    } catch (const std::bad_alloc&) {  // that ends this connection, and no other
+      spdlog::warn("a connection has ended: out of memory");
     }
     Lock over(mutex_);
     served.also.reset();

@@ -26,9 +26,9 @@ void Outbox::push(OutFrame frame, FlightRoom room) {
   Lock lock(mutex_);
   const FrameHeader& header = frame.header;
   if (header.type == FrameType::batch) ++not_encoded_[header.epoch];
-  if (header.type == FrameType::record && header.flags & kEpochEnd) {
+  // However far ahead: it is this host's VMM that says so.
+  if (header.type == FrameType::record && header.flags & kEpochEnd)
     gate_.finish(header.channel, header.epoch, header.aux);
-  }
   if (header.type == FrameType::record && header.channel == kMainChannel && header.flags & kPagesDone)
     pages_done_ = true;
   auto& queue = frame.disk ? disk_queue_ : queue_;

@@ -48,7 +48,7 @@ TEST(MigrationCalls, AnythingElseEndsTheConnectionAndIsNamed) {
                 before, "procedure 1 ", "0x20008087");
   // A message that only the server sends.
   expect_passes(joined({before, reply(kOpen), after}), before, "procedure 1 ", "type 1");
-  expect_passes(joined({before, message(header(kOpen, MessageType::call_with_fds), Bytes(4))}), before,
+  expect_passes(joined({before, message(header(kOpen, MessageType::call_with_fds), Bytes(4, 0))}), before,
                 "type 4");
 }
 

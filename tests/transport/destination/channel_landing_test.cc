@@ -24,7 +24,7 @@ TEST_F(ChannelLandingTest, WritesAChannelInItsOrderHoweverItArrives) {
   ASSERT_TRUE(arrive(frames[0]));
   ASSERT_TRUE(wait_acknowledged(5));
   EXPECT_EQ(site_.log(0), (Log{"ra", "rb", "rc", "c"}));
-  EXPECT_TRUE(landing_->all_closed());
+  EXPECT_TRUE(landing_->finish());
 }
 
 TEST_F(ChannelLandingTest, WaitsForTheFrameThatIsMissing) {
@@ -35,7 +35,7 @@ TEST_F(ChannelLandingTest, WaitsForTheFrameThatIsMissing) {
   ASSERT_TRUE(wait_acknowledged(2));
   EXPECT_EQ(site_.log(0), (Log{"ra"}));
   EXPECT_FALSE(acknowledged(0, 3));
-  EXPECT_FALSE(landing_->all_closed());
+  EXPECT_FALSE(landing_->finish());
   ASSERT_TRUE(arrive(frames[2]));
   ASSERT_TRUE(wait_acknowledged(5));
   EXPECT_EQ(site_.log(0), (Log{"ra", "rb", "rc", "c"}));

@@ -273,6 +273,21 @@ TEST_F(DestinationTest, LeavingWithAnOpenChannelIsAnError) {
   expect_failure("channels still open");
 }
 
+TEST_F(DestinationTest, NothingBeginsBehindDone) {
+  establish(2);
+  ASSERT_TRUE(source_->control.send(FrameType::done, json::object()));
+  ASSERT_TRUE(source_->control.receive(FrameType::done));
+  EXPECT_TRUE(session_->finish());
+  // It would wait for blocks that nobody can name any more.
+  ASSERT_TRUE(
+      lane().send(batch_header(0, 1), table(0, PageKind::raw, 1, 0), std::vector<uint8_t>(kModelPage)));
+  // It would wait for its next frame.
+  ASSERT_TRUE(lane(1).send({.type = FrameType::open, .channel = 1, .aux = 1}));
+  EXPECT_FALSE(lane(0).receive());
+  EXPECT_FALSE(lane(1).receive());
+  session_.reset();
+}
+
 TEST_F(DestinationTest, AnAccountThatIsNoMapIsAnError) {
   establish(1);
   ASSERT_TRUE(source_->control.send({.type = FrameType::done}, bytes_of("hm")));

@@ -45,6 +45,14 @@ TEST_F(GuestPagesTest, WaitBlocksWaitsAndEndsWithTheSession) {
   EXPECT_EQ(known, 2);
 }
 
+TEST_F(GuestPagesTest, AChannelThatIsFarAheadEndsTheSession) {
+  begin({4});
+  GuestPages& guest = landing_->guest();
+  uint32_t epoch = 0;
+  for (; epoch < EpochGate::kMostAhead; ++epoch) ASSERT_TRUE(guest.finish_epoch(1, epoch, 0)) << epoch;
+  EXPECT_ERROR(guest.finish_epoch(1, epoch, 0), "channel 1", "ahead");
+}
+
 TEST_F(GuestPagesTest, KeepsCopiesInsteadWithoutAPlacement) {
   site_.direct = false;
   begin({4, 4});

@@ -155,7 +155,7 @@ class LandingFixture : public testing::Test {
         [this](uint16_t channel, uint64_t sequence) { return ask_again(channel, sequence); }, failure_);
   }
   void TearDown() override {
-    if (landing_ && !landing_->all_closed()) failure_.fail({"the test is over"});
+    if (landing_ && !landing_->finish()) failure_.fail({"the test is over"});
     landing_.reset();
   }
 

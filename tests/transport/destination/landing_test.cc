@@ -172,7 +172,7 @@ TEST_P(RandomLanding, EndsWithTheLastVersionOfEachPage) {
   over_lanes(once_more, take);
   ASSERT_TRUE(wait_acknowledged(frames.size()))
       << (failure_.failed() ? failure_.first()->message : "too slow");
-  EXPECT_TRUE(landing_->all_closed());
+  EXPECT_TRUE(landing_->finish());
   EXPECT_EQ(site_.too_early(), 0);
   for (const auto& [where, content] : model) {
     EXPECT_EQ(site_.page(where.first, where.second), content) << where.first << ":" << where.second;

@@ -63,6 +63,26 @@ TEST(EpochGate, AChannelMayBeSeveralEpochsAhead) {
   EXPECT_FALSE(gate.open(5));
 }
 
+TEST(EpochGate, NoChannelIsFarAheadOfAnother) {
+  EpochGate gate;
+  gate.ready();
+  uint32_t epoch = 0;
+  for (; epoch < EpochGate::kMostAhead; ++epoch) ASSERT_TRUE(gate.finish(1, epoch, 0)) << epoch;
+  EXPECT_FALSE(gate.finish(1, epoch, 0)) << "each of them takes memory";
+}
+
+TEST(EpochGate, EpochsThatAreOverTakeNoMemory) {
+  EpochGate gate;
+  gate.ready();
+  constexpr uint32_t kMany = EpochGate::kMostAhead + 2;
+  for (uint32_t epoch = 0; epoch < kMany; ++epoch) ASSERT_TRUE(gate.finish(0, epoch, 1));
+  for (uint32_t epoch = 0; epoch < kMany; ++epoch)
+    ASSERT_TRUE(gate.finish(1, epoch, 0)) << "it takes no part in epoch " << epoch;
+  gate.withdraw();
+  for (uint32_t epoch = kMany; epoch < 2 * kMany; ++epoch)
+    ASSERT_TRUE(gate.finish(2, epoch, 0)) << "nobody waits for epoch " << epoch;
+}
+
 TEST(EpochGate, WaitersLandWhenTheirEpochOpens) {
   EpochGate gate;
   std::atomic<int> landed = 0;
