@@ -223,6 +223,17 @@ void call(FuzzedDataProvider& input, const Endpoint& door,
   const linger at_once{1, 0};  // leaves no port behind in TIME_WAIT
   ::setsockopt(fd->get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   auto socket = std::make_unique<FrameSocket>(std::move(*fd), "the door");
+  if (const int sound = input.ConsumeIntegralInRange(0, 11);
+      sound < 3) {  // what a Wherry says, and nothing odd
+    const nlohmann::json map = sound == 0   ? nlohmann::json{{"service", "alive"}}
+                               : sound == 1 ? nlohmann::json{{"service", "libvirt"}}
+                                            : nlohmann::json{{"route", "D/7"}};
+    const FrameType type = sound == 2 ? FrameType::hello : FrameType::service;
+    if (!send_all(socket->fd(), framed({.type = type}, nlohmann::json::to_cbor(map)))) return;
+    socket->set_patience(
+        std::chrono::milliseconds(sound == 2 ? 5 : 2000));  // a migration's stand-in says nothing
+    return expect_answer(*socket, {1, 2, 3});
+  }
   socket->set_patience(std::chrono::milliseconds(50));
   const Bytes bytes = first_frame(input);
   const auto cut = input.ConsumeIntegralInRange<size_t>(0, bytes.size());
