@@ -1,5 +1,5 @@
 // Starts a thread with a name, or returns an error: the constructor of std::thread throws if the system
-// refuses one.
+// refuses one or memory has run out.
 //
 // The name is what `top -H`, `ps -L` and /proc/PID/task/*/comm show: the thread's role, with its number if
 // there are several, such as "lane 0" and "lane 0 watch". The kernel keeps 15 bytes of it.
@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include <new>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -47,6 +48,8 @@ Result<Thread> start_thread(ThreadName name, Body&& body) {
     return Thread(std::move(named));
   } catch (const std::system_error& error) {
     return fail("cannot start a thread: {} (ulimit -u, TasksMax)", error.code().message());
+  } catch (const std::bad_alloc&) {
+    return fail("cannot start a thread: out of memory");
   }
 }
 

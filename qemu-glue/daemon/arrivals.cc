@@ -3,61 +3,112 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <new>
+
 #include "base/start_thread.h"
+#include "qemu-glue/daemon/bounds.h"
 #include "qemu-glue/daemon/runtime_dir.h"
 #include "transport/socket/listener.h"
-#include "transport/socket/socket.h"
 #include "transport/wire/control.h"
 
 namespace wherry::daemon {
 namespace {
 
-// Limits the processes that peers can make this host start.
-constexpr size_t kMostArrivals = 64;
+Result<Route> route_of(const FirstFrame& first) {
+  auto named = member<std::string>(first.body, "route");
+  if (!named || named->empty())
+    return fail("this is wherryd: a migration needs a route here (`wherry route` makes one)");
+  return Route::parse(*named);
+}
 
 }  // namespace
 
-Result<> Arrivals::take(const Fd& connection, const FirstFrame& first) {
-  reap();
-  auto named = member<std::string>(first.body, "route");
-  if (!named || named->empty()) {
-    return fail("this is wherryd: a migration needs a route here (`wherry route` makes one)");
-  }
-  auto route = Route::parse(*named);
+Result<> Arrivals::announce(const Caller& caller, const FirstFrame& first) {
+  if (auto root = caller.check_root("a migration"); !root) return root;
+  auto route = route_of(first);
   if (!route) return pass_on(route);
-  bool begins = false;
-  std::shared_ptr<Arriving> arriving;
-  {
-    Lock lock(mutex_);
-    auto& known = arriving_[route->text()];
-    begins = !known;
-    if (begins) {
-      if (auto may = may_begin(*route, first.type); !may) {
-        arriving_.erase(route->text());
-        return may;
-      }
-      known = std::make_shared<Arriving>();
-      known->peer = peer_address(connection.get());
-    }
-    arriving = known;
-  }
-  if (begins) {
-    if (auto begun = begin(*route, arriving); !begun) {
-      Lock lock(mutex_);
-      arriving_.erase(route->text());
-      return begun;
-    }
-  }
+  if (auto sound = check(*route); !sound) return sound;
+  const auto now = Clock::now();
   Lock lock(mutex_);
-  if (arriving->over) return fail("the migration of route {} has ended here", route->text());
-  if (!arriving->child) return fail("the migration of route {} is only beginning here", route->text());
-  return hand_over(arriving->child->socket(), connection);
+  std::erase_if(announced_, [&](const auto& each) { return each.second.until <= now; });
+  if (announced_.contains(route->text()) || arriving_.contains(route->text()))
+    return fail("route {} is in use here", route->text());
+  const size_t of_one = std::count_if(announced_.begin(), announced_.end(),
+                                      [&](const auto& each) { return each.second.peer == caller.peer; });
+  if (of_one >= kAnnouncedOfOne || announced_.size() >= kAnnouncedOfAll) {
+    return fail("too many routes of {} have been made and not used ({}; of all {})", caller.peer, of_one,
+                announced_.size());
+  }
+  announced_[route->text()] = {caller.peer, now + config_.route_timeout};
+  return {};
 }
 
-// The caller holds mutex_, and the route has its place in arriving_.
-Result<> Arrivals::may_begin(const Route& route, FrameType first) const {
-  if (first != FrameType::hello) return fail("route {} has no migration here", route.text());
-  if (arriving_.size() > kMostArrivals) return fail("too many migrations arrive at once ({})", kMostArrivals);
+Result<Arrivals::Place> Arrivals::admit(const Caller& caller, const FirstFrame& first) {
+  reap();
+  auto route = route_of(first);
+  if (!route) return pass_on(route);
+  const bool is_hello = first.type == FrameType::hello;
+  if (auto root = is_hello ? caller.check_root("a migration") : Result<>(); !root) return pass_on(root);
+  Lock lock(mutex_);
+  if (const auto known = arriving_.find(route->text()); known != arriving_.end()) {
+    if (known->second->peer != caller.peer) return fail("route {} is another host's", route->text());
+    return Place{*route, known->second, false};
+  }
+  if (!is_hello) return fail("route {} has no migration here", route->text());
+  if (auto may = may_begin(*route, caller); !may) return pass_on(may);
+  announced_.erase(route->text());
+  auto arriving = std::make_shared<Arriving>();
+  arriving->peer = caller.peer;
+  arriving->address = caller.text;
+  arriving_[route->text()] = arriving;
+  return Place{*route, std::move(arriving), true};
+}
+
+Result<> Arrivals::may_begin(const Route& route, const Caller& caller) const {
+  const auto known = announced_.find(route.text());
+  if (known == announced_.end() || known->second.peer != caller.peer || known->second.until <= Clock::now()) {
+    return fail(
+        "route {} is not known here: wherryd of {} has not announced it. A migration begins through its "
+        "gateway "
+        "or with `wherry route` there",
+        route.text(), caller.peer);
+  }
+  const size_t of_one = std::count_if(arriving_.begin(), arriving_.end(),
+                                      [&](const auto& each) { return each.second->peer == caller.peer; });
+  if (of_one < kArrivalsOfOne && arriving_.size() < kArrivalsOfAll) return {};
+  return fail("too many migrations of {} arrive here at once ({}; of all {}): wait until some have ended",
+              caller.peer, of_one, arriving_.size());
+}
+
+Result<> Arrivals::begin(const Place& place, const Fd& connection) {
+  Result<> begun;
+  try {
+    begun = start_there(place);
+  } catch (const std::bad_alloc&) {
+    begun = fail("out of memory");
+  }
+  if (!begun) {
+    give_up(place);
+    return begun;
+  }
+  return take(place, connection);
+}
+
+void Arrivals::give_up(const Place& place) {
+  Lock lock(mutex_);
+  arriving_.erase(place.route.text());
+}
+
+Result<> Arrivals::take(const Place& place, const Fd& connection) {
+  Lock lock(mutex_);
+  if (place.arriving->over) return fail("the migration of route {} has ended here", place.route.text());
+  if (!place.arriving->child)
+    return fail("the migration of route {} is only beginning here", place.route.text());
+  return hand_over(place.arriving->child->socket(), connection);
+}
+
+Result<> Arrivals::check(const Route& route) const {
   // In the directories of this host's peers, Wherry listens on the paths, not QEMU.
   if (config_.peers.contains(route.host))
     return fail("this host is not {0}: its wherryd knows {0} as a peer", route.host);
@@ -65,12 +116,13 @@ Result<> Arrivals::may_begin(const Route& route, FrameType first) const {
 }
 
 // Takes its time, so nobody waits for it with mutex_.
-Result<> Arrivals::begin(const Route& route, const std::shared_ptr<Arriving>& arriving) {
+Result<> Arrivals::start_there(const Place& place) {
+  const Route& route = place.route;
   auto qemu = config_.qemu_user.empty() ? LocalUser{.id = ::geteuid(), .group = ::getegid()}
                                         : user_named(config_.qemu_user);
   if (!qemu) return pass_on(qemu);
   if (auto made = make_route_dir(config_.runtime_dir, route, *qemu); !made) return made;
-  auto started = start(route, arriving);
+  auto started = start(route, place.arriving);
   if (!started) remove_route_dir(config_.runtime_dir, route);
   return started;
 }
@@ -125,7 +177,7 @@ nlohmann::json Arrivals::list() const {
   nlohmann::json all = nlohmann::json::array();
   for (const auto& [route, arriving] : arriving_) {
     if (!arriving->child) continue;
-    all.push_back({{"route", route}, {"peer", arriving->peer}, {"process", arriving->child->pid()}});
+    all.push_back({{"route", route}, {"peer", arriving->address}, {"process", arriving->child->pid()}});
   }
   return all;
 }

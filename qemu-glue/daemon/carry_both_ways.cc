@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <new>
 #include <vector>
 
 #include "base/start_thread.h"
@@ -11,7 +12,7 @@ namespace wherry {
 namespace {
 
 // Carries one direction until it ends.
-void carry(int from, int to, const Carry& send_on) {
+void carry_on(int from, int to, const Carry& send_on) {
   std::vector<uint8_t> bytes(64 * 1024);
   for (;;) {
     const ssize_t got = ::recv(from, bytes.data(), bytes.size(), 0);
@@ -24,6 +25,16 @@ void carry(int from, int to, const Carry& send_on) {
     ::shutdown(from, SHUT_RDWR);
     ::shutdown(to, SHUT_RDWR);
     return;
+  }
+}
+
+// The same. If memory runs out, these two sockets are shut, and no others.
+void carry(int from, int to, const Carry& send_on) {
+  try {
+    carry_on(from, to, send_on);
+  } catch (const std::bad_alloc&) {
+    ::shutdown(from, SHUT_RDWR);
+    ::shutdown(to, SHUT_RDWR);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "qemu-glue/daemon/route.h"
+#include "transport/socket/addresses.h"
 #include "transport/socket/endpoint.h"
 
 namespace wherry::daemon {
@@ -21,12 +22,15 @@ Result<std::string> text(const toml::node& node) {
   return fail("expected a quoted string");
 }
 
-Result<LibvirtAccess> access(const toml::node& node) {
-  const auto value = node.value_exact<std::string>();
+Result<LibvirtAccess> access_of(std::string_view value) {
   if (value == "manage") return LibvirtAccess::manage;
   if (value == "read-only") return LibvirtAccess::read_only;
   if (value == "none") return LibvirtAccess::none;
   return fail("expected \"manage\", \"read-only\" or \"none\"");
+}
+
+Result<LibvirtAccess> access(const toml::node& node) {
+  return access_of(node.value_exact<std::string>().value_or(""));
 }
 
 // Maps a key to the function that reads its value.
@@ -61,8 +65,14 @@ Result<> read_peer(const std::string& name, const toml::node& node, Config& conf
   const toml::table* table = node.as_table();
   if (!table) return fail("{}: expected a table [peers.{}]", line_of(node), name);
   std::string address;
-  LibvirtAccess libvirt = LibvirtAccess::manage;
+  std::optional<LibvirtAccess> libvirt;
   std::string uri;
+  const auto rights = [&](const toml::node& value) -> Result<> {
+    auto given = access(value);
+    if (!given) return pass_on(given);
+    libvirt = *given;
+    return {};
+  };
   const auto migration = [&](const toml::node& value) -> Result<> {
     auto given = text(value);
     auto parsed = given ? Uri::parse(*given) : pass_on(given);
@@ -70,9 +80,8 @@ Result<> read_peer(const std::string& name, const toml::node& node, Config& conf
     uri = std::move(*given);
     return {};
   };
-  auto read =
-      read_table(*table, "peers." + name + ".",
-                 {{"address", set(address, text)}, {"libvirt", set(libvirt, access)}, {"uri", migration}});
+  auto read = read_table(*table, "peers." + name + ".",
+                         {{"address", set(address, text)}, {"libvirt", rights}, {"uri", migration}});
   if (!read) return read;
   auto peer = parse_peer(name + "=" + address);
   if (!peer) return fail("{}: {}", line_of(node), peer.error().message);
@@ -191,16 +200,33 @@ Result<> Config::check() const {
 }
 
 Result<Peer> parse_peer(const std::string& text) {
+  constexpr std::string_view kLibvirt = ",libvirt=";
   const size_t equals = text.find('=');
   Peer peer;
   peer.name = text.substr(0, equals);
-  if (equals == std::string::npos || equals + 1 == text.size()) {
-    return fail("peer {}: expected NAME=ADDRESS, like hostb=192.0.2.7", text);
+  std::string addresses = equals == std::string::npos ? "" : text.substr(equals + 1);
+  if (const size_t at = addresses.find(kLibvirt); at != std::string::npos) {
+    auto access = access_of(std::string_view(addresses).substr(at + kLibvirt.size()));
+    if (!access) return fail("peer {}: libvirt: {}", text, access.error().message);
+    peer.libvirt = *access;
+    addresses.resize(at);
   }
+  if (addresses.empty()) return fail("peer {}: expected NAME=ADDRESS, like hostb=192.0.2.7", text);
   if (auto route = Route::make(peer.name); !route) return fail("peer {}: {}", text, route.error().message);
-  auto uri = Uri::parse("wherry://" + text.substr(equals + 1));
+  auto uri = Uri::parse("wherry://" + addresses);
   if (!uri) return fail("peer {}: {}", text, uri.error().message);
   peer.hosts = std::move(uri->hosts);
+  for (Endpoint& host : peer.hosts) {
+    auto address = numeric(host.host);
+    if (!address) {
+      return fail(
+          "peer {}: {} is not an address of a host. A peer is known by its addresses, and whoever answers "
+          "for a "
+          "name could choose them: write them, like 192.0.2.7 (`getent ahosts {}` prints those of a name)",
+          peer.name, host.host, host.host);
+    }
+    host.host = std::move(*address);
+  }
   return peer;
 }
 

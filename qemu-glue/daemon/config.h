@@ -18,13 +18,14 @@ namespace wherry::daemon {
 
 inline constexpr const char* kConfigFile = "/etc/wherry/wherry.toml";
 
-// A peer's access to this host's libvirt.
+// Access to this host's libvirt.
 enum class LibvirtAccess { none, read_only, manage };
 
 struct Peer {
   std::string name;
-  std::vector<Endpoint> hosts;  // its addresses; lanes are spread over them
-  LibvirtAccess libvirt = LibvirtAccess::manage;
+  // Its addresses, numeric (addresses.h): they decide who it is. Lanes are spread over them.
+  std::vector<Endpoint> hosts;
+  std::optional<LibvirtAccess> libvirt = {};  // nothing: none, and wherryd says so when it starts
   std::string uri = {};  // wherry:// URI for migrations to it that come without one; can be empty
 };
 
@@ -36,7 +37,7 @@ struct Config {
   std::string administrators;  // group that may use the gateways and make routes; empty: only root
   std::string trace;           // file to which migrations add their events; empty: none
   std::string libvirt = "/run/libvirt/libvirt-sock";  // socket of this host's libvirt
-  LibvirtAccess others = LibvirtAccess::read_only;    // access of hosts that are not among the peers
+  LibvirtAccess others = LibvirtAccess::none;         // access of hosts that are not among the peers
   std::chrono::seconds route_timeout{60};             // how long a route can stay unused
   uint64_t bandwidth = 0;  // limit of all outgoing migrations together, in bytes per second; 0: no limit
   std::map<std::string, Peer> peers;
@@ -48,7 +49,7 @@ struct Config {
   Result<> check() const;
 };
 
-// Parses "NAME=ADDR[:PORT][,ADDR2…]".
+// Parses "NAME=ADDR[:PORT][,ADDR2…][,libvirt=ACCESS]".
 Result<Peer> parse_peer(const std::string& text);
 // The socket's path of a local libvirt URI: qemu:///system or qemu+unix:///system?socket=PATH.
 Result<std::string> libvirt_socket(const std::string& uri);

@@ -1,25 +1,23 @@
-// Which remote hosts have access to this host's libvirt: each peer as its `libvirt` in the configuration
-// says, all others as `others` says. A peer is recognised by its address.
+// The connection of another host to this host's libvirt.
 #pragma once
-
-#include <string>
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "qemu-glue/daemon/caller.h"
 #include "qemu-glue/daemon/config.h"
 
 namespace wherry::daemon {
-
-// The access of a host at that address.
-LibvirtAccess libvirt_access(const Config& config, const std::string& address);
 
 struct LibvirtConnection {
   Fd socket;
   bool read_only = false;
 };
 
-// Connects to libvirt for a host at that address, to the read-only socket if its access is read-only. An
-// Error is to be sent to the peer.
-Result<LibvirtConnection> connect_libvirt(const Config& config, const std::string& address);
+// An Error, to be sent to the caller, if it has no access to libvirt or does not call as root.
+Result<> may_use_libvirt(const Caller& caller);
+
+// Connects to libvirt for a caller that may use it, to the read-only socket if its access is read-only. An
+// Error is to be sent to the caller.
+Result<LibvirtConnection> connect_libvirt(const Config& config, const Caller& caller);
 
 }  // namespace wherry::daemon

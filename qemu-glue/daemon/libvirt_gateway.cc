@@ -8,6 +8,7 @@
 #include "base/mutex.h"
 #include "base/printable.h"
 #include "base/start_thread.h"
+#include "qemu-glue/daemon/bounds.h"
 #include "qemu-glue/daemon/carry_both_ways.h"
 #include "qemu-glue/daemon/runtime_dir.h"
 #include "qemu-glue/daemon/serve_callers.h"
@@ -33,9 +34,9 @@ constexpr uint64_t kCopiesStorage = 1 << 6 | 1 << 7;
 
 // Connects to a peer's libvirt through its wherryd.
 Result<Service> call_libvirt(const Peer& peer) {
-  auto fd = connect_to(peer.hosts.front(), kPeerConnect, kEndSilence);
+  auto fd = connect_to(peer.hosts.front(), kPeerConnect, kEndSilence, nullptr, SourcePort::privileged);
   if (!fd) return fail("{} (does wherryd run there?)", fd.error().message);
-  return ask_for_service(std::move(*fd), peer.hosts.front().str(), "libvirt", kPeerConnect);
+  return ask_for_service(std::move(*fd), peer.hosts.front().str(), {{"service", "libvirt"}}, kPeerConnect);
 }
 
 // The wherry:// URI of a migration; nothing if the migration is not to go through Wherry.
@@ -117,7 +118,7 @@ LibvirtGateway::LibvirtGateway(const Config& config, const Peer& peer, Routes& r
       peer_(peer),
       routes_(routes),
       listener_(std::move(listener)),
-      connections_("libvirt client") {}
+      connections_("libvirt client", kMostGatewayClients) {}
 
 Result<std::unique_ptr<LibvirtGateway>> LibvirtGateway::open(const Config& config, const Peer& peer,
                                                              Routes& routes) {

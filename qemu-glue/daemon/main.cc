@@ -15,6 +15,7 @@
 #include "base/start_thread.h"
 #include "base/trace.h"
 #include "qemu-glue/daemon/arrivals.h"
+#include "qemu-glue/daemon/bounds.h"
 #include "qemu-glue/daemon/door.h"
 #include "qemu-glue/daemon/errands.h"
 #include "qemu-glue/daemon/libvirt_gateway.h"
@@ -32,8 +33,9 @@ namespace {
 
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
-// Descriptors that making a route takes. With fewer left, wherryd could not serve any request.
-constexpr size_t kLeast = 16;
+// Descriptors that making a route takes, and as many for the network. With fewer left, wherryd could not
+// serve any request.
+constexpr size_t kLeast = 16 + kKeptDescriptors;
 
 struct Options {
   std::string file;
@@ -183,9 +185,23 @@ class Daemon {
   std::vector<std::unique_ptr<LibvirtGateway>> gateways_;
   std::unique_ptr<Door> door_;
   std::optional<Listener> errand_listener_;
-  Connections errands_{"errand"};
+  Connections errands_{"errand", kMostErrands};
   std::thread acceptor_;
 };
+
+// What was a default until wherryd let nobody in by default.
+void warn_of_old_defaults(const Config& config) {
+  if (!config.listen) return;
+  for (const auto& [name, peer] : config.peers) {
+    if (peer.libvirt) continue;
+    spdlog::warn(
+        "peer {0} may not use this host's libvirt, so no guest comes from it through its gateway: libvirt is "
+        "not "
+        "given for it, and \"manage\" is not the default any more. Write libvirt = \"manage\" in [peers.{0}] "
+        "(--peer {0}=ADDRESS,libvirt=manage), or \"none\"",
+        name);
+  }
+}
 
 int run(const Options& options) {
   auto config = configure(options);
@@ -197,6 +213,7 @@ int run(const Options& options) {
   // The processes of its migrations inherit that.
   if (auto first = end_before_others(); !first) spdlog::warn("{}", first.error().message);
   for (const std::string& name : leave_out_this_host(*config)) spdlog::info("peer {} is this host", name);
+  warn_of_old_defaults(*config);
   std::atomic<bool> stopped = false;
   Interrupt interrupt([&](int) {
     stopped = true;
@@ -232,7 +249,8 @@ int main(int argc, char** argv) {
                  "User that QEMU runs as, which makes sockets for arriving guests");
   app.add_option("--administrators", options.administrators,
                  "Group that may use the gateways and make routes (only root)");
-  app.add_option("--peer", options.peers, "Another host: NAME=ADDR[:PORT][,ADDR2…]; can be repeated");
+  app.add_option("--peer", options.peers,
+                 "Another host: NAME=ADDR[:PORT][,ADDR2…][,libvirt=manage]; can be repeated");
   app.add_option("--libvirt", options.libvirt, "This host's libvirt (qemu:///system)");
   app.add_option("--trace", options.trace, "File to which migrations add their events, as lines of JSON");
   app.add_flag("--insecure", options.insecure, "Allow guest memory to cross a network in the clear");

@@ -10,8 +10,11 @@
 #include "base/start_thread.h"
 #include "qemu-glue/convergence/vcpu_quota.h"
 #include "qemu-glue/daemon/bandwidth.h"
+#include "qemu-glue/daemon/bounds.h"
 #include "qemu-glue/daemon/runtime_dir.h"
+#include "qemu-glue/daemon/service.h"
 #include "qemu-glue/daemon/this_host.h"
+#include "transport/socket/connect.h"
 #include "transport/socket/endpoint.h"
 #include "transport/wire/control.h"
 
@@ -23,6 +26,19 @@ constexpr std::chrono::seconds kStart{30};
 // `wherry send` reports its progress once a second, so within this time it is known whether QEMU has
 // connected.
 constexpr std::chrono::seconds kNews{3};
+
+// For the far wherryd to be connected to, and for its answer.
+constexpr std::chrono::seconds kAnnounce{10};
+
+// Tells the far wherryd that a migration will come. It takes no others.
+Result<> announce(const Route& route, const Endpoint& to) {
+  auto connection = connect_to(to, kAnnounce, kAnnounce, nullptr, SourcePort::privileged);
+  if (!connection) return fail("{} (does `wherryd` run there?)", connection.error().message);
+  auto asked = ask_for_service(std::move(*connection), to.str(),
+                               {{"service", "route"}, {"route", route.text()}}, kAnnounce);
+  if (!asked) return pass_on(asked);
+  return {};
+}
 
 std::string query(const Uri& uri) {
   const size_t question = uri.text.find('?');
@@ -88,6 +104,14 @@ Result<Route> Routes::make(const std::string& text) {
   // A session with this host itself would use one path both for Wherry and for QEMU.
   if (is_this_host({.name = route->host, .hosts = uri->hosts}, config_))
     return fail("{} is this host", route->host);
+  {
+    Lock lock(mutex_);
+    if (leaving_.size() >= kMostDepartures)
+      return fail("too many routes leave this host at once ({}): wait until some have ended",
+                  leaving_.size());
+  }
+  if (auto announced = announce(*route, uri->hosts.front()); !announced)
+    return fail("no route to {}: {}", route->host, announced.error().message);
   if (auto made = make_route_dir(config_.runtime_dir, *route, {}); !made) return pass_on(made);
   auto child = start(*route, *uri);
   auto progress = child ? first_progress(**child) : pass_on(child);
@@ -106,9 +130,14 @@ Result<Route> Routes::make(const std::string& text) {
   leaving->unused_until = std::chrono::steady_clock::now() + leaving->patience;
   const std::string path = route->path(config_.runtime_dir);
   spdlog::info("route {} is open (process {}) for {}", path, leaving->child->pid(), printable(text));
+  std::unique_ptr<Leaving> unwatched;  // its process is ended without mutex_
   Lock lock(mutex_);
   auto watches = start_thread("route", [this, kept = leaving.get()] { watch(*kept); });
-  if (!watches) return fail("no route to {}: {}", route->host, watches.error().message);
+  if (!watches) {
+    unwatched = std::move(leaving);
+    remove_route_dir(config_.runtime_dir, *route);
+    return fail("no route to {}: {}", route->host, watches.error().message);
+  }
   leaving->thread = std::move(*watches);
   leaving_[path] = std::move(leaving);
   share_out();

@@ -4,12 +4,10 @@
 
 namespace wherry::daemon {
 
-Result<Service> ask_for_service(Fd connection, std::string peer, const std::string& service,
-                                std::chrono::milliseconds patience, size_t padding) {
+Result<Service> ask_for_service(Fd connection, std::string peer, const nlohmann::json& asked,
+                                std::chrono::milliseconds patience) {
   auto socket = std::make_unique<FrameSocket>(std::move(connection), std::move(peer));
   socket->set_patience(patience);
-  nlohmann::json asked = {{"service", service}};
-  if (padding > 0) asked["padding"] = std::string(padding, ' ');
   if (auto sent = socket->send({.type = FrameType::service}, nlohmann::json::to_cbor(asked)); !sent) {
     return pass_on(sent);
   }

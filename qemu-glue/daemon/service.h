@@ -17,10 +17,10 @@ struct Service {
   nlohmann::json welcome;  // a map
 };
 
-// Requests a service over a new connection. `peer` is the name in errors. After the welcome the connection
-// carries the service's bytes. `patience` is the timeout of each wait. `padding` is a number of bytes that
-// make the request longer.
-Result<Service> ask_for_service(Fd connection, std::string peer, const std::string& service,
-                                std::chrono::milliseconds patience, size_t padding = 0);
+// Requests a service over a new connection: `asked` is the map of the first frame, with "service". `peer` is
+// the name in errors. After the welcome the connection carries the service's bytes. `patience` is the timeout
+// of each wait.
+Result<Service> ask_for_service(Fd connection, std::string peer, const nlohmann::json& asked,
+                                std::chrono::milliseconds patience);
 
 }  // namespace wherry::daemon

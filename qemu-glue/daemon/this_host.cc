@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <future>
 
 #include "transport/socket/addresses.h"
 #include "transport/socket/endpoint.h"
@@ -38,17 +37,12 @@ bool is_this_host(const Peer& peer, const Config& config) {
   });
 }
 
-// In parallel, because a name that cannot be resolved takes long.
 std::vector<std::string> leave_out_this_host(Config& config) {
-  std::vector<std::pair<std::string, std::future<bool>>> asked;
-  for (const auto& [name, peer] : config.peers)
-    asked.emplace_back(name, std::async(std::launch::async, is_this_host, peer, config));
   std::vector<std::string> left_out;
-  for (auto& [name, here] : asked) {
-    if (!here.get()) continue;
-    config.peers.erase(name);
-    left_out.push_back(name);
+  for (const auto& [name, peer] : config.peers) {
+    if (is_this_host(peer, config)) left_out.push_back(name);
   }
+  for (const std::string& name : left_out) config.peers.erase(name);
   return left_out;
 }
 

@@ -33,7 +33,9 @@ std::string as_listen(const std::vector<std::string>& addresses, uint16_t port) 
 
 Result<bool> ask_alive(Fd connection, const Endpoint& at) {
   const uint32_t padding = std::min(packet_size(connection.get()).payload, kMostPadding);
-  auto alive = daemon::ask_for_service(std::move(connection), at.str(), "alive", kPeerPatience, padding);
+  auto alive =
+      daemon::ask_for_service(std::move(connection), at.str(),
+                              {{"service", "alive"}, {"padding", std::string(padding, ' ')}}, kPeerPatience);
   if (!alive) return pass_on(alive);
   const auto manages = alive->welcome.find("manages");
   return manages != alive->welcome.end() && *manages == true;
@@ -67,13 +69,21 @@ Finding peer(const std::string& name, const Endpoint& at) {
   if (!manages) {
     return problem(
         about, manages.error().message,
-        fmt::format("see what listens at {} there; it must be a wherryd of this version or later", at.str()));
+        fmt::format(
+            "name this host there, with the address {}, if its wherryd does not know it; otherwise see what "
+            "listens at {} there: it must be a wherryd of this version or later",
+            in_uri(numeric_address(kept.get(), End::here)), at.str()));
   }
   if (!*manages) {
     const std::string from = numeric_address(kept.get(), End::here);
     return problem(
-        about, fmt::format("wherryd at {} accepts no guest from {}, which is this host", at.str(), from),
-        fmt::format("name this host there, with the address {}, under [peers] of wherry.toml or with --peer",
+        about,
+        fmt::format(
+            "wherryd at {} does not let {}, which is this host, use libvirt, so no guest goes there through "
+            "the gateway",
+            at.str(), from),
+        fmt::format("name this host there, with the address {} and libvirt = \"manage\", under [peers] of "
+                    "wherry.toml or with --peer",
                     in_uri(from)));
   }
   std::string found = fmt::format("wherryd answers at {}, connected in {:.1f} ms", at.str(), took.count());

@@ -14,9 +14,11 @@ listen = "wherry://[::]"
 insecure = true
 route_timeout = 1
 [peers.hosta]
-address = "10.98.0.1,[fd98::1]"
+address = "10.98.0.1,[fd98::1],[{}%25cable]"
+libvirt = "manage"
 [peers.hostb]
-address = "10.98.0.2,[fd98::2]"
+address = "10.98.0.2,[fd98::2],[{}%25cable]"
+libvirt = "manage"
 '''
 # /etc/hosts as Debian's installer writes it for a host's own name, and as an administrator can correct it.
 OWN_NAME = '127.0.1.1 {}\n'
@@ -53,10 +55,11 @@ class Fleet(_Daemons):
     @classmethod
     def setUpClass(cls):
         cls.hosts = cls.enterClassContext(Hosts())
+        fleet = FLEET.format(*(link_local(cls.hosts.link.netns(side)) for side in 'ab'))
         for host in cls.hosts:
             names = host.path('/run/hosts')
             names.write_text(OWN_NAME.format(host.name) + names.read_text())
-            cls.start(host, FLEET)
+            cls.start(host, fleet)
 
     def test_each_host_finds_itself_in_the_list_and_guests_go_to_and_fro(self):
         with Domain(self.hosts) as vm:
@@ -87,12 +90,12 @@ class Names(_Daemons):
     @classmethod
     def setUpClass(cls):
         cls.hosts = cls.enterClassContext(Hosts())
-        cls.start(cls.hosts.a, 'insecure = true\nroute_timeout = 1\n[peers.hostb]\naddress = "hostb"\n')
+        cls.start(cls.hosts.a, 'insecure = true\nroute_timeout = 1\n[peers.hostb]\naddress = "10.98.0.2"\n')
 
     def listen(self, names):
         host = self.hosts.b
         host.path('/run/hosts').write_text(names)
-        self.start(host, 'listen = "wherry://hostb"\ninsecure = true\n[peers.hosta]\naddress = "hosta"\n')
+        self.start(host, 'listen = "wherry://hostb"\ninsecure = true\n[peers.hosta]\naddress = "10.98.0.1,[fd98::1]"\nlibvirt = "manage"\n')
         self.addCleanup(host.kill, 'wherryd')
 
     def test_every_address_of_a_name_is_listened_on(self):

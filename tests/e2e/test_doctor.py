@@ -9,7 +9,8 @@ CONFIG = '''
 listen = "wherry://{name}"
 insecure = true
 [peers.{other}]
-address = "{other}"
+address = "{address}"
+libvirt = "manage"
 '''
 DOWN = '''
 [peers.nowhere]
@@ -55,7 +56,7 @@ class TwoHosts(unittest.TestCase):
     def setUpClass(cls):
         cls.hosts = cls.enterClassContext(Hosts())
         for host, other in ((cls.hosts.a, cls.hosts.b), (cls.hosts.b, cls.hosts.a)):
-            host.path('/run/wherry.toml').write_text(CONFIG.format(name=host.name, other=other.name))
+            host.path('/run/wherry.toml').write_text(CONFIG.format(name=host.name, other=other.name, address=other.address))
             host.start('wherryd', [wherry_binary('wherryd'), '--config', '/run/wherry.toml'])
             host.wait_listening('wherryd', f'/run/wherry/{other.name}/libvirt-sock')
 
@@ -79,7 +80,7 @@ class TwoHosts(unittest.TestCase):
         says(self, found['wherryd']['remedy'], 'as root')
 
     def test_a_peer_that_is_down_is_named(self):
-        text = CONFIG.format(name='hosta', other='hostb') + DOWN
+        text = CONFIG.format(name='hosta', other='hostb', address=self.hosts.b.address) + DOWN
         self.hosts.a.path('/run/down.toml').write_text(text)
         code, found = self.doctor('/run/down.toml')
         problems = [each for each in found.values() if each['level'] == 'problem']

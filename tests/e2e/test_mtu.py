@@ -12,6 +12,7 @@ insecure = true
 runtime_dir = "{directory}/wherry"
 [peers.hosta]
 address = "{peer}"
+libvirt = "manage"
 '''
 
 

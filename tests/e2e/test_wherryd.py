@@ -27,13 +27,14 @@ SUITE = os.environ.get('WHERRY_LIBVIRT_SUITE')
 
 
 def start_daemons(hosts):
-    for host, other in ((hosts.a, 'hostb'), (hosts.b, 'hosta')):
+    for host, other in ((hosts.a, hosts.b), (hosts.b, hosts.a)):
         # nowhere: a peer that does not exist.
         host.path('/run/wherry.toml').write_text(
             f'listen = "wherry://{host.name}?provider=tcp"\ninsecure = true\nbandwidth = "10Gbps"\n')
         host.start('wherryd', [wherry_binary('wherryd'), '--config', '/run/wherry.toml',
-                               '--peer', f'{other}={other}', '--peer', 'nowhere=127.0.0.1:1'])
-        for socket in ('wherryd.sock', f'{other}/libvirt-sock', 'nowhere/libvirt-sock'):
+                               '--peer', f'{other.name}={other.address},libvirt=manage',
+                               '--peer', 'nowhere=127.0.0.1:1'])
+        for socket in ('wherryd.sock', f'{other.name}/libvirt-sock', 'nowhere/libvirt-sock'):
             host.wait_listening('wherryd', f'/run/wherry/{socket}')
 
 
@@ -343,7 +344,7 @@ class Strangers(unittest.TestCase):
     def check_refused(self, settings, why):
         with Hosts() as hosts:
             hosts.a.start('wherryd', [wherry_binary('wherryd'), '--listen', 'wherry://hosta', '--insecure',
-                                      '--peer', 'hostb=hostb'])
+                                      '--peer', f'hostb={hosts.b.address}'])
             hosts.b.path('/run/wherry.toml').write_text(f'listen = "wherry://hostb"\ninsecure = true\n{settings}')
             hosts.b.start('wherryd', [wherry_binary('wherryd'), '--config', '/run/wherry.toml'])
             hosts.a.wait_listening('wherryd', '/run/wherry/hostb/libvirt-sock')
@@ -356,12 +357,16 @@ class Strangers(unittest.TestCase):
                 vm.check_runs_on(hosts.a)
             hosts.wait_nothing_left(before)
 
-    def test_a_peer_that_is_not_in_the_list_may_only_look(self):
-        self.check_refused('', 'hostb gives this host read-only access to its libvirt.*name this host .*in its wherry.toml')
+    def test_a_host_that_is_not_in_the_list(self):
+        self.check_refused('', 'libvirt of hostb: 10.98.0.2:16520 refused: 10.98.0.1 is not the address of a peer')
 
-    def test_a_peer_that_may_not_even_look(self):
-        self.check_refused('[peers.hosta]\naddress = "hosta"\nlibvirt = "none"\n',
-                           'libvirt of hostb: hostb:16520 refused: .* is not allowed to use this host\'s libvirt')
+    def test_a_host_that_is_not_in_the_list_and_may_look(self):
+        self.check_refused('others = "read-only"\n',
+                           'hostb gives this host read-only access to its libvirt.*name this host .*in its wherry.toml')
+
+    def test_a_peer_that_nothing_is_said_about(self):
+        self.check_refused('[peers.hosta]\naddress = "10.98.0.1"\n',
+                           'libvirt of hostb: 10.98.0.2:16520 refused: .* is not allowed to use this host\'s libvirt')
 
 
 CERTIFICATES = r'''
@@ -406,18 +411,19 @@ group = "libvirt-qemu"
 migrate_tls_x509_cert_dir = "{directory}/{host}.pem"
 '''))
         for host in cls.hosts:
-            other = 'hostb' if host is cls.hosts.a else 'hosta'
+            other = cls.hosts.b if host is cls.hosts.a else cls.hosts.a
             host.path('/run/wherry.toml').write_text(f'''
 listen = "wherry://{host.name}"
 insecure = true
 qemu_user = "libvirt-qemu"
 administrators = "operator"
-[peers.{other}]
-address = "{other}"
-uri = "wherry://{other}?streams=3"
+[peers.{other.name}]
+address = "{other.address}"
+libvirt = "manage"
+uri = "wherry://{other.name}?streams=3"
 ''')
             host.start('wherryd', [wherry_binary('wherryd'), '--config', '/run/wherry.toml'])
-            for socket in ('wherryd.sock', f'{other}/libvirt-sock'):
+            for socket in ('wherryd.sock', f'{other.name}/libvirt-sock'):
                 host.wait_listening('wherryd', f'/run/wherry/{socket}')
 
     def setUp(self):

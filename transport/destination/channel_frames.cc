@@ -2,11 +2,10 @@
 
 #include <utility>
 
+#include "transport/wire/bounds.h"
+
 namespace wherry {
 namespace {
-
-// A peer that keeps to its flight window (at most 128 MiB) never has this much waiting for its turn.
-constexpr size_t kMostHeld = 256 * 1024 * 1024;
 
 // Memory that a waiting frame takes: its body or slot, and what every frame takes.
 size_t held(const Arrival& frame) {

@@ -12,15 +12,12 @@
 #include "transport/fabric/fabric_lane_receiver.h"
 #include "transport/lane/tcp_lane.h"
 #include "transport/socket/socket.h"
+#include "transport/wire/bounds.h"
 #include "transport/wire/first_frame.h"
 
 namespace wherry {
 namespace {
 
-constexpr size_t kMostLanes = 64;
-// Callers that are greeted at the same time, the source's own included. Any more are disconnected at once.
-constexpr size_t kMostCallers = 256;
-static_assert(kMostCallers > 2 * kMostLanes);
 // How long a peer can be silent before its hello has set another limit.
 constexpr std::chrono::seconds kSilence{30};
 

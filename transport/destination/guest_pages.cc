@@ -4,14 +4,9 @@
 #include <utility>
 
 #include "compression/page_history.h"
+#include "transport/wire/bounds.h"
 
 namespace wherry {
-namespace {
-
-constexpr uint64_t kMostCopies = uint64_t{8} << 30;  // in bytes
-
-}  // namespace
-
 uint64_t copies_budget(const PageSpace& space, uint64_t affordable) {
   return std::min({default_history(space), affordable, kMostCopies});
 }

@@ -25,6 +25,17 @@ std::string numeric_address(const sockaddr* address, socklen_t length) {
   return text;
 }
 
+std::optional<std::string> numeric(const std::string& host) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICHOST;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return std::nullopt;
+  std::string address = numeric_address(found->ai_addr, found->ai_addrlen);
+  freeaddrinfo(found);
+  return address;
+}
+
 Result<std::vector<std::string>> addresses_of(const std::string& host) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;

@@ -4,6 +4,7 @@
 
 #include <sys/socket.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,9 @@ namespace wherry {
 
 // Empty if it is not an address.
 std::string numeric_address(const sockaddr* address, socklen_t length);
+
+// An address as numeric_address() writes it; nothing for a name. Asks nobody.
+std::optional<std::string> numeric(const std::string& host);
 
 // All addresses of a name, as this host resolves it, each once; of an address, the address itself. Blocks for
 // as long as the name server takes.

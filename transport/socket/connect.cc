@@ -1,6 +1,7 @@
 #include "transport/socket/connect.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -8,6 +9,7 @@
 #include <array>
 
 #include "base/errno.h"
+#include "base/random_key.h"
 #include "base/wait_ready.h"
 #include "transport/socket/addresses.h"
 #include "transport/socket/resolve.h"
@@ -49,6 +51,44 @@ void set_blocking(int fd) {
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 }
 
+// The ports that rsh and NFS call from: few services listen there.
+constexpr uint16_t kFirstPrivileged = 512;
+constexpr uint16_t kPrivileged = 512;
+
+// Binds to a port of this host, at any address. Returns an errno.
+int bind_to(int fd, int family, uint16_t port) {
+  const int on = 1;
+  // A connection that has ended keeps its port for a minute. Another peer can be called from it meanwhile.
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  sockaddr_in v4{};
+  v4.sin_family = AF_INET;
+  v4.sin_port = htons(port);
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(port);
+  const bool is_v6 = family == AF_INET6;
+  const auto* at = is_v6 ? reinterpret_cast<sockaddr*>(&v6) : reinterpret_cast<sockaddr*>(&v4);
+  return ::bind(fd, at, is_v6 ? sizeof v6 : sizeof v4) == 0 ? 0 : errno;
+}
+
+// Begins to connect to one address. Returns an errno; `fd` is the socket.
+int begin_connect(const addrinfo& at, SourcePort from, Fd& fd) {
+  const auto first = static_cast<uint16_t>(random_key<1>()[0] * 2);
+  for (uint16_t tried = 0;; ++tried) {
+    fd = Fd(::socket(at.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) return errno;
+    const bool binds = from == SourcePort::privileged && tried < kPrivileged;
+    const int bound =
+        binds ? bind_to(fd.get(), at.ai_family, kFirstPrivileged + (first + tried) % kPrivileged) : 0;
+    if (bound == EADDRINUSE) continue;
+    if (bound != 0) from = SourcePort::any;  // the peer says what it thinks of that
+    if (::connect(fd.get(), at.ai_addr, at.ai_addrlen) == 0) return 0;
+    // The port is taken by an earlier connection to the same peer.
+    if (binds && bound == 0 && (errno == EADDRNOTAVAIL || errno == EADDRINUSE)) continue;
+    return errno;
+  }
+}
+
 Result<Fd> connect_unix(const Endpoint& to, std::chrono::milliseconds timeout) {
   auto address = unix_address(to.path);
   if (!address) return pass_on(address);
@@ -72,15 +112,15 @@ Result<Fd> connect_unix(const Endpoint& to, std::chrono::milliseconds timeout) {
 }  // namespace
 
 Result<Fd> connect_to(const Endpoint& to, std::chrono::milliseconds timeout, std::chrono::seconds silence,
-                      const Event* cancel) {
+                      const Event* cancel, SourcePort from) {
   if (to.is_unix()) return connect_unix(to, timeout);
   auto found = resolve_to_connect(to, cancel);
   if (!found) return pass_on(found);
   const auto until = Clock::now() + timeout;
   std::string why;
   for (const addrinfo* at = found->get(); at; at = at->ai_next) {
-    Fd fd(::socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    Result<int> error = fd && ::connect(fd.get(), at->ai_addr, at->ai_addrlen) == 0 ? 0 : errno;
+    Fd fd;
+    Result<int> error = begin_connect(*at, from, fd);
     if (fd && *error == EINPROGRESS) error = finish_connect(fd.get(), part_of(until, *at), cancel);
     if (error && *error == 0) {
       set_blocking(fd.get());

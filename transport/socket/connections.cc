@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <new>
+
 #include "base/errno.h"
 
 namespace wherry {
@@ -20,7 +22,10 @@ Result<> Connections::serve(Fd&& connection, std::function<void(Fd)> work) {
   served.connection = std::move(connection);
   served.also = std::move(also);
   auto thread = start_thread(name_, [this, &served, work = std::move(work)] {
-    work(std::move(served.connection));
+    try {
+      work(std::move(served.connection));
+    } catch (const std::bad_alloc&) {  // this connection has ended with that, and no other
+    }
     Lock over(mutex_);
     served.also.reset();
     served.over = true;

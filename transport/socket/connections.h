@@ -24,7 +24,8 @@ class Connections {
   // Shuts all connections, and waits for their threads.
   ~Connections();
 
-  // Runs `work` in its own thread. `work` owns the connection, and has to end soon after that is shut. On an
+  // Runs `work` in its own thread. `work` owns the connection, and has to end soon after that is shut. It may
+  // throw std::bad_alloc, which closes the connection. On an
   // Error, descriptors or threads have run out, and the caller still owns the connection.
   Result<> serve(Fd&& connection, std::function<void(Fd connection)> work);
   // From now on closes new connections, and shuts those that are being served.

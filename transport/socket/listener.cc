@@ -231,7 +231,7 @@ Listener::~Listener() {
 
 Result<Fd> Listener::accept(std::chrono::seconds silence) const {
   std::vector<pollfd> ready;
-  for (const Fd& fd : fds_) ready.push_back({fd.get(), POLLIN, 0});
+  add_to(ready);
   for (;;) {
     auto fd = accept_waiting();
     if (!fd) return fd;
@@ -244,6 +244,10 @@ Result<Fd> Listener::accept(std::chrono::seconds silence) const {
       if (each.revents & (POLLHUP | POLLERR | POLLNVAL)) return fail("no longer listening on {}", told_);
     }
   }
+}
+
+void Listener::add_to(std::vector<pollfd>& all) const {
+  for (const Fd& fd : fds_) all.push_back({fd.get(), POLLIN, 0});
 }
 
 Result<Fd> Listener::accept_waiting() const {

@@ -3,6 +3,7 @@
 // Calls block; stop() in another thread ends them. Otherwise thread-safe as long as only one thread accepts.
 #pragma once
 
+#include <poll.h>
 #include <sys/types.h>
 
 #include <chrono>
@@ -46,6 +47,9 @@ class Listener {
   Result<Fd> accept(std::chrono::seconds silence) const;
   // The next connection that is already there, or an empty Fd.
   Result<Fd> accept_waiting() const;
+  // For who waits for other things too: adds its descriptors, of which one is readable when accept_waiting()
+  // has a connection, or after stop().
+  void add_to(std::vector<pollfd>& all) const;
   // Ends accept() in other threads, and all later calls of it.
   void stop() const;
   // Whether stop() was called, or the process that hands over connections has closed the socket.

@@ -6,6 +6,7 @@
 
 #include "base/event.h"
 #include "base/result.h"
+#include "transport/socket/connect.h"
 #include "transport/source/source_options.h"
 #include "transport/wire/frame_socket.h"
 
@@ -16,6 +17,7 @@ inline constexpr std::chrono::milliseconds kConnectTimeout{10'000};
 
 // The connection's reads wait `timeout` at most, too. `cancel` ends the attempt.
 Result<std::unique_ptr<FrameSocket>> dial(const Endpoint& peer, const SourceOptions& options,
-                                          std::chrono::milliseconds timeout, const Event& cancel);
+                                          std::chrono::milliseconds timeout, const Event& cancel,
+                                          SourcePort from = SourcePort::any);
 
 }  // namespace wherry

@@ -31,7 +31,9 @@ SourceSession::SourceSession(const Options& options, WayBack way_back, Failure& 
 Result<std::unique_ptr<SourceSession>> SourceSession::connect(const Options& options, WayBack way_back,
                                                               Failure& failure) {
   std::unique_ptr<SourceSession> session(new SourceSession(options, std::move(way_back), failure));
-  auto socket = dial(options.peers.front(), options, kConnectTimeout, failure.event());
+  // A wherryd lets only root of a peer begin.
+  const SourcePort from = options.route.empty() ? SourcePort::any : SourcePort::privileged;
+  auto socket = dial(options.peers.front(), options, kConnectTimeout, failure.event(), from);
   if (!socket) return pass_on(socket);
   auto ends = failure.on_fail([frames = socket->get()] { frames->shut(); });
   const nlohmann::json hello = {{"lanes", options.lanes},

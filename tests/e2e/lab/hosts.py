@@ -106,8 +106,8 @@ def _tree(suite):
 class Host:
     """One of the two; made by Hosts."""
 
-    def __init__(self, name, netns, names, qemu, suite, cgroups):
-        self.name, self._netns = name, netns
+    def __init__(self, name, netns, address, names, qemu, suite, cgroups):
+        self.name, self._netns, self.address = name, netns, address
         root = _tree(suite) if suite else ''
         self._with_libvirt = ['chroot', root] if root else []
         self._daemons = {}
@@ -226,7 +226,7 @@ class Hosts:
             names = ''.join(f'{self.link.address(side)} host{side}\n' for side in 'ab') + '127.0.0.1 localhost\n'
             for side in 'ab':
                 name = f'host{side}'
-                self._hosts.append(Host(name, self.link.netns(side), names, qemu(name), suite, cgroups and side == 'a'))
+                self._hosts.append(Host(name, self.link.netns(side), self.link.address(side), names, qemu(name), suite, cgroups and side == 'a'))
             for host in self:
                 host.wait_up()
         except BaseException:

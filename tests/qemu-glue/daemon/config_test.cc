@@ -63,7 +63,7 @@ TEST_F(ConfigTest, EveryKeyIsRead) {
     address = "192.0.2.2,198.51.100.2:17001"
 
     [peers.hostc]
-    address = "hostc.example.org"
+    address = "FD98:0::3"
     libvirt = "read-only"
     uri = "wherry://hostc?streams=4"
   )");
@@ -83,7 +83,8 @@ TEST_F(ConfigTest, EveryKeyIsRead) {
   ASSERT_EQ(config->peers.size(), 2u);
   EXPECT_EQ(config->peers["hostb"].hosts[0].str(), "192.0.2.2:16520");
   EXPECT_EQ(config->peers["hostb"].hosts[1].str(), "198.51.100.2:17001");
-  EXPECT_EQ(config->peers["hostb"].libvirt, LibvirtAccess::manage);
+  EXPECT_EQ(config->peers["hostb"].libvirt, std::nullopt);
+  EXPECT_EQ(config->peers["hostc"].hosts[0].host, "fd98::3") << "as the address of a connection is written";
   EXPECT_EQ(config->peers["hostc"].libvirt, LibvirtAccess::read_only);
   EXPECT_EQ(config->peers["hostb"].uri, "");
   EXPECT_EQ(config->peers["hostc"].uri, "wherry://hostc?streams=4");
@@ -94,7 +95,7 @@ TEST_F(ConfigTest, WhatIsNotSaidHasADefault) {
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->runtime_dir, "/run/wherry");
   EXPECT_EQ(config->libvirt, "/run/libvirt/libvirt-sock");
-  EXPECT_EQ(config->others, LibvirtAccess::read_only);
+  EXPECT_EQ(config->others, LibvirtAccess::none);
   EXPECT_FALSE(config->insecure);
   EXPECT_EQ(config->bandwidth, 0u);
 }
@@ -112,6 +113,9 @@ TEST_F(ConfigTest, MistakesAreNamedWithTheirLine) {
       fmt::format("runtime_dir = \"/{}\"\n[peers.abc]\naddress = \"127.0.0.1\"", std::string(107 - 30, 'd')),
       "peer abc: ", "socket path");
   expect_error("[peers.hostb]\naddres = \"a\"", "\"peers.hostb.addres\"");
+  expect_error("[peers.hostb]\naddress = \"127.0.0.1\"\nlibvirt = \"all\"",
+               "peers.hostb.libvirt: ", "\"manage\"");
+  expect_error("[peers.hostb]\naddress = \"127.0.0.1,hostb.example.org\"", "hostb.example.org", "192.0.2.7");
   expect_error("[peers.hostb]\naddress = \"a\"\nuri = \"tcp://a\"", "expected wherry://");
   expect_error("[peers.hostb]\n", "peer hostb=: ", "NAME=ADDRESS");
   expect_error("[peers.\"../x\"]\naddress = \"a\"", "is not a host name");
@@ -141,7 +145,7 @@ TEST_F(ConfigTest, TheDocumentedFileWithItsKeysSwitchedOnHasTheDefaults) {
   EXPECT_EQ(config->others, defaults.others);
   EXPECT_EQ(config->route_timeout, defaults.route_timeout);
   ASSERT_EQ(config->peers.size(), 1u);
-  EXPECT_EQ(config->peers.begin()->second.libvirt, Peer().libvirt);
+  EXPECT_EQ(config->peers.begin()->second.libvirt, LibvirtAccess::none) << "what is not said means";
 }
 
 TEST_F(ConfigTest, EveryKeyIsDocumented) {
@@ -155,6 +159,16 @@ TEST_F(ConfigTest, EveryKeyIsDocumented) {
   for (const std::string& key : known_keys("[peers.hostb]\nunknown = 1")) {
     EXPECT_NE(file.find("\n#" + key + " = ", peer), std::string::npos) << "peers." << key << " is missing";
   }
+}
+
+TEST(ConfigPeer, ItsLibvirtRightsFollowItsAddresses) {
+  auto peer = parse_peer("hostb=192.0.2.2:17001,[fd98::2],libvirt=manage");
+  ASSERT_TRUE(peer) << peer.error().message;
+  EXPECT_EQ(peer->libvirt, LibvirtAccess::manage);
+  ASSERT_EQ(peer->hosts.size(), 2u);
+  EXPECT_EQ(peer->hosts[0].str(), "192.0.2.2:17001");
+  EXPECT_ERROR(parse_peer("hostb=192.0.2.2,libvirt=all"), "hostb", "\"manage\"");
+  EXPECT_ERROR(parse_peer("hostb=,libvirt=manage"), "NAME=ADDRESS");
 }
 
 TEST_F(ConfigTest, AFileThatIsNotThereIsAnError) {

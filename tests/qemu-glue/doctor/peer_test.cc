@@ -23,14 +23,14 @@ TEST(DoctorPeer, AWherrydGivesASignOfLife) {
          "wherryd answers at " + (*door)->listener().where().str());
 }
 
-TEST(DoctorPeer, APeerThatLetsNoGuestComeIsAProblem) {
+TEST(DoctorPeer, APeerThatLetsNobodyUseItsLibvirtIsAProblem) {
   daemon::Config config;
   config.listen.emplace().hosts = {kAnyPort};
   daemon::Arrivals arrivals(config, "/nonexistent/wherry");
   auto door = daemon::Door::open(config, arrivals);
   ASSERT_TRUE(door) << door.error().message;
-  expect(peer("hostb", (*door)->listener().where()), Level::problem, "accepts no guest from 127.0.0.1",
-         "name this host there");
+  expect(peer("hostb", (*door)->listener().where()), Level::problem, "does not let 127.0.0.1",
+         "libvirt = \"manage\"");
 }
 
 TEST(DoctorPeer, WhatIsNotThereIsNamed) {

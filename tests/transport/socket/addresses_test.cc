@@ -24,6 +24,13 @@ TEST(Addresses, ANameStandsForItsAddresses) {
   EXPECT_ERROR(addresses_of("nosuchhost.invalid"), "resolve", "nosuchhost.invalid");
 }
 
+TEST(Addresses, AreToldFromNames) {
+  EXPECT_EQ(numeric("192.0.2.7"), "192.0.2.7");
+  EXPECT_EQ(numeric("FD98:0::2"), "fd98::2") << "as connections have it";
+  EXPECT_EQ(numeric("::ffff:192.0.2.7"), "192.0.2.7");
+  for (const char* name : {"localhost", "hostb.example.org", "", "192.0.2.7 "}) EXPECT_FALSE(numeric(name)) << name;
+}
+
 TEST(Addresses, ThoseOfThisHostAreItsInterfaces) {
   EXPECT_THAT(own_addresses(), Contains("127.0.0.1"));
   EXPECT_THAT(own_addresses(), testing::Not(Contains("192.0.2.1")));

@@ -1,11 +1,13 @@
 #include "transport/socket/connect.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "tests/base/expect_error.h"
 #include "tests/transport/socket/endpoints.h"
 #include "tests/transport/support.h"
 #include "transport/socket/listener.h"
+#include "transport/socket/socket.h"
 
 namespace wherry {
 namespace {
@@ -52,6 +54,25 @@ TEST(ConnectTo, NamesTheAddressThatNobodyListensOn) {
     where = listener->where();
   }
   EXPECT_ERROR(connect_to(where, seconds(10), seconds(30)), where.str(), "refused");
+}
+
+TEST(ConnectTo, CallsFromAPortOfRoot) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can";
+  for (const char* host : {"127.0.0.1", "::1"}) {
+    auto listener = Listener::open(tcp(host, 0));
+    if (!listener) continue;  // no IPv6 here
+    std::vector<Fd> kept;     // each has a port of its own
+    for (int i = 0; i < 20; ++i) {
+      auto made = connect_to(listener->where(), seconds(10), seconds(30), nullptr, SourcePort::privileged);
+      ASSERT_TRUE(made) << made.error().message;
+      auto taken = listener->accept(seconds(30));
+      ASSERT_TRUE(taken) << taken.error().message;
+      const std::string caller = peer_address(taken->get());
+      EXPECT_LT(std::stoul(caller.substr(caller.rfind(':') + 1)), 1024u) << caller;
+      kept.push_back(std::move(*made));
+      kept.push_back(std::move(*taken));
+    }
+  }
 }
 
 TEST(ConnectTo, NamesAHostThatDoesNotExist) {

@@ -5,6 +5,7 @@
 
 #include <thread>
 
+#include "base/wait_ready.h"
 #include "tests/base/expect_error.h"
 #include "tests/transport/support.h"
 #include "transport/socket/connect.h"
@@ -55,6 +56,35 @@ TEST_F(FirstFrameTest, IsSeenAndStaysWhereItIs) {
   EXPECT_EQ(socket.receive_body().value(), body);
   ASSERT_TRUE(socket.receive_head(head));
   EXPECT_EQ(head.header.type, FrameType::open);
+}
+
+TEST_F(FirstFrameTest, IsLookedForWithoutWaiting) {
+  auto [caller, door] = test::socket_pair();
+  FrameSocket socket(std::move(caller), "");
+  ASSERT_TRUE(socket.send({.type = FrameType::service}, nlohmann::json::to_cbor({{"service", "alive"}})));
+  std::vector<uint8_t> bytes(kFrameHeaderBytes + 15);
+  ASSERT_TRUE(recv_all(door.get(), bytes));
+  for (size_t sent = 0; sent < bytes.size(); ++sent) {
+    auto seen = look_for_first_frame(ours_.get(), "the peer");
+    ASSERT_TRUE(seen) << seen.error().message;
+    EXPECT_FALSE(*seen) << sent;
+    send_bytes(std::span(bytes).subspan(sent, 1));
+  }
+  pollfd ready{ours_.get(), POLLIN, 0};
+  ASSERT_TRUE(wait_ready({&ready, 1}));
+  auto seen = look_for_first_frame(ours_.get(), "the peer");
+  ASSERT_TRUE(seen) << seen.error().message;
+  ASSERT_TRUE(*seen);
+  EXPECT_EQ((*seen)->body, (nlohmann::json{{"service", "alive"}}));
+}
+
+TEST_F(FirstFrameTest, WakesNobodyBeforeMoreOfItCanBeTold) {
+  ASSERT_FALSE(*look_for_first_frame(ours_.get(), "the peer"));
+  send_bytes(std::vector<uint8_t>(kFrameHeaderBytes - 1));
+  pollfd ready{ours_.get(), POLLIN, 0};
+  EXPECT_FALSE(*wait_ready({&ready, 1}, std::chrono::steady_clock::now() + milliseconds(20)));
+  send_bytes(std::vector<uint8_t>(1));
+  EXPECT_TRUE(*wait_ready({&ready, 1}));
 }
 
 TEST_F(FirstFrameTest, MayComeInPieces) {

@@ -260,7 +260,8 @@ TEST(WireFormat, MessagesHaveTheKeysOnThePage) {
   ASSERT_TRUE(source) << source.error().message;
   expect_map("hello", raw.hello);
   expect_map("lane_hello", raw.lane_hellos.at(0));
-  expect_map("service", {{"service", "libvirt"}, {"padding", "as peer_test.cc checks"}});
+  expect_map("service",
+             {{"service", "libvirt"}, {"route", "hostb/1"}, {"padding", "as peer_test.cc checks"}});
   expect_map("last_word", {{"token", "as last_word_test.cc checks"}, {"route", ""}, {"heard", 0u}});
   expect_map("welcome", {{"token", "as destination_session_test.cc checks"}});
   expect_map("bases", {{"blocks", {"as destination_session_test.cc checks"}}, {"copies", 0u}});

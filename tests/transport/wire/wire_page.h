@@ -1,4 +1,4 @@
-// docs/wire-format.md as tests read it: its tables and its examples.
+// A page of docs/ as tests read it, by default wire-format.md: its tables and its examples.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,9 +18,9 @@ using Row = std::vector<std::string>;
 
 class Page {
  public:
-  Page() {
-    std::ifstream file(WHERRY_DOCS "/wire-format.md");
-    EXPECT_TRUE(file) << "no " WHERRY_DOCS "/wire-format.md";
+  explicit Page(const std::string& name = "wire-format.md") {
+    std::ifstream file(WHERRY_DOCS "/" + name);
+    EXPECT_TRUE(file) << "no " WHERRY_DOCS "/" << name;
     std::string section;    // the heading that a table stands under
     std::string paragraph;  // the first word of the paragraph above it
     std::string example;
