@@ -1,6 +1,8 @@
 #include "qemu-glue/daemon/caller.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include "tests/base/expect_error.h"
 #include "tests/transport/socket/endpoints.h"
@@ -50,12 +52,30 @@ TEST(Caller, HasTheRightsOfOthersIfItIsNoPeer) {
   EXPECT_EQ(caller(config).libvirt, LibvirtAccess::read_only);
 }
 
+TEST(Caller, WhoHasLeftHasNoRights) {
+  auto listener = Listener::open(wherry::test::tcp("127.0.0.1", 0));
+  auto calls = connect_to(listener->where(), seconds(10), seconds(10));
+  const auto taken = listener->accept(seconds(10));
+  ASSERT_TRUE(calls && taken && *taken);
+  const linger at_once{1, 0};
+  ::setsockopt(calls->get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  calls->reset();
+  pollfd left{taken->get(), 0, 0};
+  ASSERT_EQ(::poll(&left, 1, 10'000), 1);
+  Config config;
+  config.others = LibvirtAccess::manage;
+  const Caller nobody = Caller::of(taken->get(), config);
+  EXPECT_EQ(nobody.host, "");
+  EXPECT_EQ(nobody.libvirt, LibvirtAccess::none);
+}
+
 TEST(Caller, IsRootByItsPort) {
   Caller caller{.text = "192.0.2.7:1023", .host = "192.0.2.7", .port = 1023, .peer = "hostb"};
   EXPECT_TRUE(caller.check_root("libvirt"));
   for (const uint16_t port : {uint16_t{1024}, uint16_t{40000}, uint16_t{0}}) {
     caller.port = port;
-    EXPECT_ERROR(caller.check_root("libvirt"), "192.0.2.7", "port " + std::to_string(port), "libvirt", "1024");
+    EXPECT_ERROR(caller.check_root("libvirt"), "192.0.2.7", "port " + std::to_string(port), "libvirt",
+                 "1024");
   }
 }
 
