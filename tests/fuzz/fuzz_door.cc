@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -238,6 +239,11 @@ struct Calling {
   bool is_root;
 };
 
+Calling calling(FuzzedDataProvider& input) {
+  constexpr std::array kHosts{near, near, near, next, here, stranger};
+  return {input.PickValueInArray(kHosts), input.ConsumeIntegralInRange(0, 3) > 0};
+}
+
 std::unique_ptr<FrameSocket> connect(const Endpoint& door, const Calling& as) {
   static uint16_t roots_port = 512;
   Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -287,6 +293,40 @@ void call(FuzzedDataProvider& input, std::unique_ptr<FrameSocket> socket,
   }
 }
 
+// What a Wherry says first, and nothing odd. Whether it is welcome; nothing: there was no answer.
+std::optional<bool> is_welcome(FrameSocket& socket, FrameType type, const nlohmann::json& map) {
+  if (!send_all(socket.fd(), framed({.type = type}, nlohmann::json::to_cbor(map)))) return std::nullopt;
+  FrameHead head;
+  auto got = socket.receive_head(head);
+  if (!got || !*got || !socket.receive_body()) return std::nullopt;
+  return head.header.type == FrameType::welcome;
+}
+
+// Asks for libvirt, and uses it.
+void use_libvirt(const Endpoint& door, const Calling& as, LibvirtAccess access) {
+  const auto socket = connect(door, as);
+  const auto welcome = is_welcome(*socket, FrameType::service, {{"service", "libvirt"}});
+  if (!welcome) return;
+  PROMISE(*welcome == (as.is_root && access != LibvirtAccess::none));
+  const Bytes call = open_call();
+  Bytes back(call.size());
+  if (!*welcome || !send_all(socket->fd(), std::span<const uint8_t>(call))) return;
+  if (auto echoed = recv_all(socket->fd(), std::span<uint8_t>(back)); echoed && *echoed && back == call)
+    ++reached.libvirt;
+}
+
+// Announces a route, and begins a migration there, as another host perhaps.
+void migrate(const Endpoint& door, const Calling& announces, const Calling& begins,
+             const std::string& route) {
+  const auto may = [](const Calling& who) { return who.is_root && (who.host == near || who.host == next); };
+  const auto first = connect(door, announces);
+  const auto known = is_welcome(*first, FrameType::service, {{"service", "route"}, {"route", route}});
+  PROMISE(!known || !*known || may(announces));
+  const auto second = connect(door, begins);
+  if (send_all(second->fd(), framed({.type = FrameType::hello}, nlohmann::json::to_cbor({{"route", route}}))))
+    expect_answer(*second, {});  // what stands in for the migration's process says nothing
+}
+
 LibvirtAccess access(const Config& config, Host host) {
   if (host == near) return *config.peers.at("near").libvirt;
   if (host == next) return *config.peers.at("next").libvirt;
@@ -307,12 +347,18 @@ void one_day(FuzzedDataProvider& input) {
     PROMISE(door);
     std::vector<std::unique_ptr<FrameSocket>> left_open;
     for (int calls = 0; calls < 12 && input.remaining_bytes() > 0; ++calls) {
-      constexpr std::array kHosts{near, near, near, next, here, stranger};
-      const Calling as{input.PickValueInArray(kHosts), input.ConsumeIntegralInRange(0, 3) > 0};
+      const Calling as = calling(input);
       may_manage |= as.is_root && access(config, as.host) == LibvirtAccess::manage;
       may_look |= as.is_root && access(config, as.host) == LibvirtAccess::read_only;
       may_migrate |= as.is_root && (as.host == near || as.host == next);
-      call(input, connect((*door)->listener().where(), as), left_open);
+      const Endpoint& where = (*door)->listener().where();
+      const int what = input.ConsumeIntegralInRange(0, 7);
+      if (what == 0)
+        use_libvirt(where, as, access(config, as.host));
+      else if (what == 1)
+        migrate(where, as, input.ConsumeBool() ? as : Calling{next, true}, "D/7");
+      else
+        call(input, connect(where, as), left_open);
       const size_t arriving = arrivals.list().size();
       PROMISE(arriving == 0 || may_migrate);
       reached.migrations += arriving;
