@@ -380,7 +380,6 @@ void one_day(FuzzedDataProvider& input) {
 }  // namespace wherry::daemon
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  ::signal(SIGCHLD, SIG_IGN);  // whom the door no longer watches is nobody's to wait for
   spdlog::set_default_logger(spdlog::null_logger_mt("nowhere"));
   wherry::daemon::place();
   // scripts/test looks at this line: where one of them is 0, the corpus leads nowhere any more.
@@ -395,6 +394,9 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static size_t open_at_first = 0;
+  // Whom the door no longer watches is nobody's to wait for. Not earlier: libFuzzer waits for processes of
+  // its own.
+  ::signal(SIGCHLD, SIG_IGN);
   FuzzedDataProvider input(data, size);
   wherry::daemon::one_day(input);
   const size_t open = wherry::daemon::descriptors();
