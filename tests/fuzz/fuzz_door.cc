@@ -244,25 +244,33 @@ Calling calling(FuzzedDataProvider& input) {
   return {input.PickValueInArray(kHosts), input.ConsumeIntegralInRange(0, 3) > 0};
 }
 
-std::unique_ptr<FrameSocket> connect(const Endpoint& door, const Calling& as) {
-  static uint16_t roots_port = 512;
+// Nothing: that port is in use, also by a connection that was there lately.
+Fd connect_from(sockaddr_in from, const Endpoint& door) {
   Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   PROMISE(fd);
   const linger at_once{1, 0};  // leaves no port behind in TIME_WAIT
   ::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-  sockaddr_in from{};
-  from.sin_family = AF_INET;
-  from.sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + as.host);
-  for (int tries = 0;; ++tries) {
-    if (as.is_root) from.sin_port = htons(roots_port = roots_port == 1023 ? 512 : roots_port + 1);
-    if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&from), sizeof from) == 0) break;
-    PROMISE(errno == EADDRINUSE && tries < 512);
-  }
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   to.sin_port = htons(door.port);
-  PROMISE(::connect(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof to) == 0);
+  const bool there = ::bind(fd.get(), reinterpret_cast<sockaddr*>(&from), sizeof from) == 0 &&
+                     ::connect(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof to) == 0;
+  PROMISE(there || errno == EADDRINUSE || errno == EADDRNOTAVAIL);
+  return there ? std::move(fd) : Fd();
+}
+
+std::unique_ptr<FrameSocket> connect(const Endpoint& door, const Calling& as) {
+  static uint16_t roots_port = 512;
+  sockaddr_in from{};
+  from.sin_family = AF_INET;
+  from.sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + as.host);
+  Fd fd;
+  for (int tries = 0; !fd; ++tries) {
+    PROMISE(tries < 512);
+    if (as.is_root) from.sin_port = htons(roots_port = roots_port == 1023 ? 512 : roots_port + 1);
+    fd = connect_from(from, door);
+  }
   auto socket = std::make_unique<FrameSocket>(std::move(fd), "the door");
   socket->set_patience(std::chrono::milliseconds(50));
   return socket;
