@@ -5,10 +5,12 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 
+#include "base/process_end.h"
 #include "qemu-glue/cli/commands.h"
 
 int main(int argc, char** argv) {
   using namespace wherry::cli;
+  wherry::end_by_signals();
   std::signal(SIGPIPE, SIG_IGN);
   spdlog::set_default_logger(spdlog::stderr_color_mt("wherry"));
   spdlog::set_pattern("wherry: %v");

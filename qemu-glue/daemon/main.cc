@@ -235,6 +235,7 @@ int run(const Options& options) {
 }  // namespace wherry::daemon
 
 int main(int argc, char** argv) {
+  wherry::end_by_signals();
   std::signal(SIGPIPE, SIG_IGN);
   spdlog::set_default_logger(spdlog::stderr_color_mt("wherryd"));
   spdlog::set_pattern("wherryd: %v");

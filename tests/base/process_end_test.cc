@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <cstdlib>
 #include <fstream>
 
 namespace wherry {
@@ -47,6 +49,19 @@ TEST(ProcessEnd, LeavesNoCore) {
   EXPECT_EQ(in_child([] {
               leave_no_core();
               return ::prctl(PR_GET_DUMPABLE);
+            }),
+            0);
+}
+
+void ignore(int) {}
+
+TEST(ProcessEnd, IsBySignalsThatALibraryHandled) {
+  EXPECT_EQ(in_child([] {
+              std::signal(SIGABRT, ::_exit);
+              std::signal(SIGBUS, ignore);  // the program's own
+              end_by_signals();
+              if (std::signal(SIGABRT, SIG_DFL) != SIG_DFL) return 1;
+              return std::signal(SIGBUS, SIG_DFL) == ignore ? 0 : 2;
             }),
             0);
 }

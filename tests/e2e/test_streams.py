@@ -165,13 +165,14 @@ exec unshare --mount sh -c 'mount --bind {meminfo} /proc/meminfo && exec {wherry
         trace = os.path.join(scratch(), 'trace')
         for multifd, placement in ((2, 'direct'), (0, 'relay')):
             with self.subTest(placement), self.host_with(32 << 20) as say, \
-                    Pair(multifd=multifd, placement=placement, rate='160mbit', wherries=False) as pair:
+                    Pair(multifd=multifd, placement=placement, wherries=False, parameters={'max_bandwidth': 8 << 20}) as pair:
                 pair.start_wherries(traces=(trace, os.devnull))
-                pair.migrate_and_hold(3)
+                pair.migrate()
+                pair.hold(3)
                 say(0)
                 wait_until(lambda: 'history_shrunk' in Path(trace).read_text(), 20, 'shrinking')
                 pair.hold(5)
-                pair.link.set_rate('a', FAST)
+                pair.src.execute('migrate-set-parameters', max_bandwidth=1 << 30)
                 sender, receiver = pair.complete()
                 self.assertLess(sender['history_budget'], 4 << 20, 'it was 8 MiB, and what it had taken was too much')
                 self.assertLessEqual(sender['history_bytes'], sender['history_budget'])

@@ -473,6 +473,7 @@ class HostileSource {
 
   void listen() {
     int wait = 3;
+    if (!control_) ::poll(nullptr, 0, wait);
     for (int most = 0; control_ && most < 100 && hear_control(std::exchange(wait, 0)); ++most) continue;
   }
   // False: it said nothing in so many milliseconds, or nothing more will come.

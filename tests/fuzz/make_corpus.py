@@ -359,7 +359,7 @@ for name, how, steps in (
          + step(ONCE_MORE, where=2) + passes(1) + step(LISTEN) + ended()),
         ("last_lane_lost", DIRECT, begun(1) + passes(1) + step(HANG_UP, a=1) + step(LISTEN) + step(LISTEN)),
         ("last_word", MAY_BE_HERE, begun() + passes(1) + step(VMM, a=0) + step(CONTROL, a=MAY_BE_THERE) + step(LISTEN)
-         + step(HANG_UP, a=0) + step(LISTEN) + step(LAST_WORD, b=1) + step(VMM, a=66 + 60) + step(LISTEN)),
+         + step(HANG_UP, a=0) + step(LISTEN) + step(LAST_WORD, b=1) + step(VMM, a=66 + 60) + step(LISTEN) * 8),
         ("gives_up", DIRECT, begun() + passes(1) + step(CONTROL, a=FAILED) + more(b"no \x1b[31mreason") + step(LISTEN)),
         ("opaque", DIRECT, begun() + step(RECORD, a=OPAQUE) + passes(1) + step(LISTEN)),
         ("batch_before_blocks", DIRECT, step(HELLO) + step(LANE) + step(TABLE, value=1, c=1) + more(bytes(1024)) + step(BLOCKS)),
