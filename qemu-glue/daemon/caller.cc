@@ -26,6 +26,7 @@ Caller Caller::of(int connection, const Config& config) {
   caller.text = Endpoint{.path = {}, .host = caller.host, .port = caller.port}.str();
   // Who calls one of this host's addresses from this host has the same; but at 127.0.1.1, it has 127.0.0.1.
   caller.is_here = caller.host == numeric_address(connection, End::here) || caller.host == "127.0.0.1";
+  if (caller.host.empty()) return caller;  // it has left, and has no address that it could be known by
   caller.libvirt = config.others;
   for (const auto& [name, peer] : config.peers) {
     if (std::none_of(peer.hosts.begin(), peer.hosts.end(),

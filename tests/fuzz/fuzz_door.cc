@@ -5,6 +5,7 @@
 // that ends at once, and libvirt is a socket that sends back what it gets.
 #include <fcntl.h>
 #include <fuzzer/FuzzedDataProvider.h>
+#include <netinet/in.h>
 #include <spdlog/sinks/null_sink.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
@@ -16,6 +17,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,7 +27,8 @@
 #include "qemu-glue/daemon/door.h"
 #include "qemu-glue/daemon/runtime_dir.h"
 #include "tests/fuzz/promise.h"
-#include "transport/socket/connect.h"
+#include "transport/socket/endpoint.h"
+#include "transport/socket/listener.h"
 #include "transport/socket/socket.h"
 #include "transport/wire/frame_socket.h"
 
@@ -102,28 +105,34 @@ const std::string& place() {
   return place.path;
 }
 
+constexpr std::array kAccess{LibvirtAccess::none, LibvirtAccess::read_only, LibvirtAccess::manage};
+
+// Hosts of this network: this one, two peers, and one that is none.
+enum Host : uint8_t { here = 1, near = 2, next = 3, stranger = 4 };
+
 Config configured(FuzzedDataProvider& input) {
-  const uint8_t how = input.ConsumeIntegral<uint8_t>();
   Config config;
   config.listen = *Uri::parse("wherry://127.0.0.1:0");
   config.runtime_dir = place() + "/run";
   config.libvirt = place() + "/libvirt";
-  constexpr std::array kAccess{LibvirtAccess::none, LibvirtAccess::read_only, LibvirtAccess::manage};
-  config.others = kAccess[how % 3];
-  if (how & 64)
-    config.peers["near"] = {"near", {{.path = {}, .host = "127.0.0.1", .port = 0}}, kAccess[how / 4 % 3]};
-  config.peers["far"] = {"far", {{.path = {}, .host = "192.0.2.7", .port = 0}}, LibvirtAccess::manage};
+  config.others = input.PickValueInArray(kAccess);
+  for (const auto& [name, host] : {std::pair("near", near), std::pair("next", next)})
+    config.peers[name] = {.name = name,
+                          .hosts = {{.path = {}, .host = "127.0.0." + std::to_string(host), .port = 0}},
+                          .libvirt = input.PickValueInArray(kAccess)};
   return config;
 }
 
 // ---- a caller
 
 std::string route(FuzzedDataProvider& input) {
-  switch (input.ConsumeIntegralInRange(0, 5)) {
+  switch (input.ConsumeIntegralInRange(0, 7)) {
     case 0:
+    case 6:
+    case 7:
       return "D/" + std::to_string(input.ConsumeIntegralInRange(0, 3));
     case 1:
-      return "far/1";
+      return "near/1";
     case 2:
       return std::string(input.ConsumeIntegralInRange<size_t>(60, 70), 'h') + "/" +
              std::string(input.ConsumeIntegralInRange<size_t>(30, 34), '1');
@@ -137,7 +146,7 @@ std::string route(FuzzedDataProvider& input) {
 nlohmann::json body(FuzzedDataProvider& input, FrameType type) {
   nlohmann::json map = nlohmann::json::object();
   if (type == FrameType::service) {
-    constexpr std::array kServices{"libvirt", "alive", "", "metrics"};
+    constexpr std::array kServices{"libvirt", "alive", "route", "route", "", "metrics"};
     map["service"] = input.PickValueInArray(kServices);
     if (input.ConsumeBool())
       map["padding"] = std::string(input.ConsumeIntegralInRange<size_t>(0, 20000), ' ');
@@ -216,32 +225,66 @@ void expect_answer(FrameSocket& socket, const Bytes& more) {
   if (echoed && *echoed) ++reached.libvirt;
 }
 
-void call(FuzzedDataProvider& input, const Endpoint& door,
-          std::vector<std::unique_ptr<FrameSocket>>& left_open) {
-  auto fd = connect_to(door, std::chrono::seconds(5), std::chrono::seconds(5));
+// A call of libvirt that a migration needs, and no other.
+Bytes open_call() {
+  Bytes bytes;
+  for (const uint32_t word : {28u, 0x20008086u, 1u, 1u, 0u, 7u, 0u})
+    for (const int shift : {24, 16, 8, 0}) bytes.push_back(static_cast<uint8_t>(word >> shift));
+  return bytes;
+}
+
+// Who calls: a host, as its root or as one of its users.
+struct Calling {
+  Host host;
+  bool is_root;
+};
+
+Calling calling(FuzzedDataProvider& input) {
+  constexpr std::array kHosts{near, near, near, next, here, stranger};
+  return {input.PickValueInArray(kHosts), input.ConsumeIntegralInRange(0, 3) > 0};
+}
+
+// Nothing: that port is in use, also by a connection that was there lately.
+Fd connect_from(sockaddr_in from, const Endpoint& door) {
+  Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   PROMISE(fd);
   const linger at_once{1, 0};  // leaves no port behind in TIME_WAIT
-  ::setsockopt(fd->get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-  auto socket = std::make_unique<FrameSocket>(std::move(*fd), "the door");
-  if (const int sound = input.ConsumeIntegralInRange(0, 11);
-      sound < 3) {  // what a Wherry says, and nothing odd
-    const nlohmann::json map = sound == 0   ? nlohmann::json{{"service", "alive"}}
-                               : sound == 1 ? nlohmann::json{{"service", "libvirt"}}
-                                            : nlohmann::json{{"route", "D/7"}};
-    const FrameType type = sound == 2 ? FrameType::hello : FrameType::service;
-    if (!send_all(socket->fd(), framed({.type = type}, nlohmann::json::to_cbor(map)))) return;
-    socket->set_patience(
-        std::chrono::milliseconds(sound == 2 ? 5 : 2000));  // a migration's stand-in says nothing
-    return expect_answer(*socket, {1, 2, 3});
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  to.sin_port = htons(door.port);
+  const bool there = ::bind(fd.get(), reinterpret_cast<sockaddr*>(&from), sizeof from) == 0 &&
+                     ::connect(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof to) == 0;
+  PROMISE(there || errno == EADDRINUSE || errno == EADDRNOTAVAIL);
+  return there ? std::move(fd) : Fd();
+}
+
+std::unique_ptr<FrameSocket> connect(const Endpoint& door, const Calling& as) {
+  static uint16_t roots_port = 512;
+  sockaddr_in from{};
+  from.sin_family = AF_INET;
+  from.sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + as.host);
+  Fd fd;
+  for (int tries = 0; !fd; ++tries) {
+    PROMISE(tries < 512);
+    if (as.is_root) from.sin_port = htons(roots_port = roots_port == 1023 ? 512 : roots_port + 1);
+    fd = connect_from(from, door);
   }
+  auto socket = std::make_unique<FrameSocket>(std::move(fd), "the door");
   socket->set_patience(std::chrono::milliseconds(50));
+  return socket;
+}
+
+void call(FuzzedDataProvider& input, std::unique_ptr<FrameSocket> socket,
+          std::vector<std::unique_ptr<FrameSocket>>& left_open) {
   const Bytes bytes = first_frame(input);
   const auto cut = input.ConsumeIntegralInRange<size_t>(0, bytes.size());
   const std::span<const uint8_t> all(bytes);
   // It may have refused already what has come so far.
   if (send_all(socket->fd(), all.first(cut))) (void)send_all(socket->fd(), all.subspan(cut));
-  const Bytes more = input.ConsumeBytes<uint8_t>(input.ConsumeIntegralInRange<size_t>(0, 40));
-  switch (input.ConsumeIntegralInRange(0, 3)) {
+  Bytes more = input.ConsumeBytes<uint8_t>(input.ConsumeIntegralInRange<size_t>(0, 40));
+  switch (input.ConsumeIntegralInRange(0, 4)) {
     case 0:
       return;
     case 1:
@@ -250,32 +293,89 @@ void call(FuzzedDataProvider& input, const Endpoint& door,
     case 2:
       left_open.push_back(std::move(socket));
       return;
+    case 3:
+      more = open_call();
+      [[fallthrough]];
     default:
       return expect_answer(*socket, more);
   }
 }
 
+// What a Wherry says first, and nothing odd. Whether it is welcome; nothing: there was no answer.
+std::optional<bool> is_welcome(FrameSocket& socket, FrameType type, const nlohmann::json& map) {
+  if (!send_all(socket.fd(), framed({.type = type}, nlohmann::json::to_cbor(map)))) return std::nullopt;
+  FrameHead head;
+  auto got = socket.receive_head(head);
+  if (!got || !*got || !socket.receive_body()) return std::nullopt;
+  return head.header.type == FrameType::welcome;
+}
+
+// Asks for libvirt, and uses it.
+void use_libvirt(const Endpoint& door, const Calling& as, LibvirtAccess access) {
+  const auto socket = connect(door, as);
+  const auto welcome = is_welcome(*socket, FrameType::service, {{"service", "libvirt"}});
+  if (!welcome) return;
+  PROMISE(*welcome == (as.is_root && access != LibvirtAccess::none));
+  const Bytes call = open_call();
+  Bytes back(call.size());
+  if (!*welcome || !send_all(socket->fd(), std::span<const uint8_t>(call))) return;
+  if (auto echoed = recv_all(socket->fd(), std::span<uint8_t>(back)); echoed && *echoed && back == call)
+    ++reached.libvirt;
+}
+
+// Announces a route, and begins a migration there, as another host perhaps.
+void migrate(const Endpoint& door, const Calling& announces, const Calling& begins,
+             const std::string& route) {
+  const auto may = [](const Calling& who) { return who.is_root && (who.host == near || who.host == next); };
+  const auto first = connect(door, announces);
+  const auto known = is_welcome(*first, FrameType::service, {{"service", "route"}, {"route", route}});
+  PROMISE(!known || !*known || may(announces));
+  const auto second = connect(door, begins);
+  if (send_all(second->fd(), framed({.type = FrameType::hello}, nlohmann::json::to_cbor({{"route", route}}))))
+    expect_answer(*second, {});  // what stands in for the migration's process says nothing
+}
+
+LibvirtAccess access(const Config& config, Host host) {
+  if (host == near) return *config.peers.at("near").libvirt;
+  if (host == next) return *config.peers.at("next").libvirt;
+  return config.others;
+}
+
 void one_day(FuzzedDataProvider& input) {
   const Config config = configured(input);
   PROMISE(make_runtime_dir(config.runtime_dir));
-  const LibvirtAccess access =
-      config.peers.contains("near") ? config.peers.at("near").libvirt : config.others;
   Libvirt managed(config.libvirt);
   Libvirt read_only(config.libvirt + "-ro");
+  bool may_manage = false;
+  bool may_look = false;
+  bool may_migrate = false;
   {
     Arrivals arrivals(config, "/bin/true");
     auto door = Door::open(config, arrivals);
     PROMISE(door);
     std::vector<std::unique_ptr<FrameSocket>> left_open;
     for (int calls = 0; calls < 12 && input.remaining_bytes() > 0; ++calls) {
-      call(input, (*door)->listener().where(), left_open);
-      reached.migrations += arrivals.list().size();
+      const Calling as = calling(input);
+      may_manage |= as.is_root && access(config, as.host) == LibvirtAccess::manage;
+      may_look |= as.is_root && access(config, as.host) == LibvirtAccess::read_only;
+      may_migrate |= as.is_root && (as.host == near || as.host == next);
+      const Endpoint& where = (*door)->listener().where();
+      const int what = input.ConsumeIntegralInRange(0, 7);
+      if (what == 0)
+        use_libvirt(where, as, access(config, as.host));
+      else if (what == 1)
+        migrate(where, as, input.ConsumeBool() ? as : Calling{next, true}, "D/7");
+      else
+        call(input, connect(where, as), left_open);
+      const size_t arriving = arrivals.list().size();
+      PROMISE(arriving == 0 || may_migrate);
+      reached.migrations += arriving;
     }
     left_open.clear();
   }
   // Who has no right to libvirt has not reached it, and no more than the right that it has.
-  PROMISE(access == LibvirtAccess::manage || managed.calls() == 0);
-  PROMISE(access == LibvirtAccess::read_only || read_only.calls() == 0);
+  PROMISE(may_manage || managed.calls() == 0);
+  PROMISE(may_look || read_only.calls() == 0);
   // A name of a peer's makes directories nowhere else.
   for (const auto& entry : fs::directory_iterator(place())) {
     const std::string name = entry.path().filename();

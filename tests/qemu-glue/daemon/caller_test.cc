@@ -1,6 +1,8 @@
 #include "qemu-glue/daemon/caller.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include "tests/base/expect_error.h"
 #include "tests/transport/socket/endpoints.h"
@@ -48,6 +50,23 @@ TEST(Caller, HasTheRightsOfOthersIfItIsNoPeer) {
   config.others = LibvirtAccess::read_only;
   EXPECT_FALSE(other.is_stranger(config));
   EXPECT_EQ(caller(config).libvirt, LibvirtAccess::read_only);
+}
+
+TEST(Caller, WhoHasLeftHasNoRights) {
+  auto listener = Listener::open(wherry::test::tcp("127.0.0.1", 0));
+  auto calls = connect_to(listener->where(), seconds(10), seconds(10));
+  const auto taken = listener->accept(seconds(10));
+  ASSERT_TRUE(calls && taken && *taken);
+  const linger at_once{1, 0};
+  ::setsockopt(calls->get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  calls->reset();
+  pollfd left{taken->get(), 0, 0};
+  ASSERT_EQ(::poll(&left, 1, 10'000), 1);
+  Config config;
+  config.others = LibvirtAccess::manage;
+  const Caller nobody = Caller::of(taken->get(), config);
+  EXPECT_EQ(nobody.host, "");
+  EXPECT_EQ(nobody.libvirt, LibvirtAccess::none);
 }
 
 TEST(Caller, IsRootByItsPort) {
